@@ -1,0 +1,92 @@
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#include "answer.h"
+
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void xb_judge(const xb_model *m, xb_workspace *w)
+{
+    xb_featurize(&w->request, &m->hosts, m->header.k, &w->vector);
+    w->verdict = xb_score(m, &w->vector);
+}
+
+static char *copy(char *to, xb_span s)
+{
+    memcpy(to, s.at, s.size);
+    return to + s.size;
+}
+
+/* 0.0000 to 1.0000 */
+static char *score_text(char *to, double score)
+{
+    unsigned n = (unsigned)(score * 10000.0 + 0.5);
+    to[0] = (char)('0' + n / 10000);
+    to[1] = '.';
+    for (int i = 5; i > 1; i--, n /= 10)
+        to[i] = (char)('0' + n % 10);
+    return to + 6;
+}
+
+static void write_reply(const xb_service *s, const xb_workspace *w, bool refuse, xb_reply *reply)
+{
+    char *p = reply->bytes;
+    const xb_verdict *v = &w->verdict;
+    if (refuse)
+        p = copy(p, XB_SPAN("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nX-Bot: "));
+    else if (s->dialect == XB_DIALECT_CHALLENGE)
+        p = copy(p, XB_SPAN("HTTP/1.1 204 No Content\r\nX-Bot: ")); /* RFC 9110, 8.6: no length with 204 */
+    else
+        p = copy(p, XB_SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: "));
+    p = v->bot ? copy(p, XB_SPAN("bot\r\nX-Bot-Score: ")) : copy(p, XB_SPAN("human\r\nX-Bot-Score: "));
+    p = score_text(p, v->score);
+    p = copy(p, XB_SPAN("\r\nX-Bot-Reason: "));
+    p += xb_reason_text(v, &w->vector, p, XB_MAX_REASON);
+    if (reply->close)
+        p = copy(p, XB_SPAN("\r\nConnection: close"));
+    p = copy(p, XB_SPAN("\r\n\r\n"));
+    reply->size = (size_t)(p - reply->bytes);
+}
+
+static void count(xb_stats *stats, const xb_workspace *w, bool refuse, uint64_t started)
+{
+    uint64_t ns = now_ns() - started;
+    stats->requests++;
+    stats->bot += w->verdict.bot;
+    stats->human += !w->verdict.bot;
+    stats->refused += refuse;
+    stats->truncated += w->request.truncated || w->vector.truncated;
+    stats->sum_ns += ns;
+    stats->histogram[63 - __builtin_clzll(ns | 1)]++;
+}
+
+long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply)
+{
+    uint64_t started = s->stats ? now_ns() : 0;
+    long used = truncated ? xb_request_parse_truncated(&w->request, buf, size)
+                          : xb_request_parse(&w->request, buf, size, seen_size);
+    if (used == XB_PARTIAL)
+        return XB_PARTIAL;
+    if (used == XB_BAD) {
+        reply->close = true;
+        reply->size = (size_t)(copy(reply->bytes, XB_SPAN("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")) - reply->bytes);
+        if (s->stats)
+            s->stats->bad_request++;
+        return XB_BAD;
+    }
+    /* A body is never read: after a verdict on such a head the connection goes, so that no byte of a body, nor of one
+     * that was announced and never comes, is taken for a request. */
+    reply->close = s->closing || !w->request.keepalive || w->request.body;
+    xb_dialect_apply(s->dialect, &w->request, w->scratch);
+    xb_judge(s->model, w);
+    bool refuse = w->verdict.bot && (s->enforce || s->dialect == XB_DIALECT_CHALLENGE);
+    write_reply(s, w, refuse, reply);
+    if (s->stats)
+        count(s->stats, w, refuse, started);
+    return used;
+}

@@ -1,0 +1,45 @@
+/* answer.h - from the bytes on a socket to the bytes of the reply. What a server, a fuzzer and a test call.
+ *
+ * Law: no allocation, no system call but the clock; everything that a request needs lies in one workspace.
+ */
+#ifndef XB_ANSWER_H
+#define XB_ANSWER_H
+
+#include "dialect.h"
+#include "scorer.h"
+#include "stats.h"
+
+/* All that judging one request needs; about 170 KiB, one for each thread, all zero before its first use. */
+struct xb_workspace {
+    xb_request request;
+    xb_vector vector;
+    xb_verdict verdict;
+    char scratch[XB_MAX_HEAD];
+};
+
+typedef struct {
+    const xb_model *model;
+    xb_dialect dialect;
+    bool enforce;   /* refuse bots; otherwise every verdict is an allowing answer */
+    bool closing;   /* say so in every answer, and close */
+    xb_stats *stats; /* or NULL */
+} xb_service;
+
+enum { XB_MAX_REPLY = 256, XB_MAX_REASON = 96 };
+
+typedef struct {
+    size_t size; /* bytes of `bytes` */
+    bool close;  /* the connection must be closed once the reply is sent */
+    char bytes[XB_MAX_REPLY];
+} xb_reply;
+
+/* Parses one head from buf[0, size), judges it and writes the reply.
+ * Returns the bytes consumed (> 0) with a reply; XB_PARTIAL, without one; XB_BAD with a reply of 400 that closes.
+ * `seen_size`: see xb_request_parse. `truncated`: buf holds the first XB_MAX_HEAD bytes of a longer head; then what fits
+ * is judged, `size` is returned, and the caller skips to the head's end. */
+long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply);
+
+/* Featurizes and scores w->request into w->vector and w->verdict. */
+void xb_judge(const xb_model *m, xb_workspace *w);
+
+#endif

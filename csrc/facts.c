@@ -1,0 +1,330 @@
+#include "facts.h"
+
+#include <arpa/inet.h>
+
+#include "hash.h"
+
+/* ---- words with a meaning ---- */
+
+typedef struct {
+    xb_span word;
+    uint64_t hash;
+    uint16_t marks;
+    uint8_t browser, os, category;
+} agent_word;
+
+enum { TABLE_BITS = 9, TABLE_SIZE = 1 << TABLE_BITS };
+static agent_word table[TABLE_SIZE];
+
+static void table_put(agent_word w)
+{
+    w.hash = xb_hash(w.word);
+    size_t slot = w.hash >> (64 - TABLE_BITS);
+    while (table[slot].word.at && table[slot].hash != w.hash)
+        slot = (slot + 1) % TABLE_SIZE;
+    table[slot] = w;
+}
+
+void xb_facts_init(void)
+{
+#define XB_AGENT(word, browser, os, category, mark) \
+    table_put((agent_word){XB_SPAN(word), 0, XB_MARK_##mark, XB_BROWSER_##browser, XB_OS_##os, XB_CATEGORY_##category});
+#include "agents.def"
+#undef XB_AGENT
+}
+
+static const uint8_t vendor_of[] = {
+#define XB_BROWSER(name, vendor) XB_VENDOR_##vendor,
+#include "agents.def"
+#undef XB_BROWSER
+};
+
+static const agent_word *find_word(uint64_t hash)
+{
+    for (size_t slot = hash >> (64 - TABLE_BITS); table[slot].word.at; slot = (slot + 1) % TABLE_SIZE)
+        if (table[slot].hash == hash)
+            return &table[slot];
+    return NULL;
+}
+
+/* ---- the address ---- */
+
+static bool address_v4(xb_span text, xb_address *out)
+{
+    const char *p = text.at, *end = text.at + text.size;
+    for (int i = 0; i < 4; i++) {
+        unsigned value = 0;
+        const char *from = p;
+        while (p < end && xb_is_digit(*p) && p - from < 4)
+            value = value * 10 + (unsigned)(*p++ - '0');
+        if (p == from || p - from > 3 || value > 255)
+            return false;
+        out->bytes[i] = (uint8_t)value;
+        if (i < 3 && (p == end || *p++ != '.'))
+            return false;
+    }
+    return p == end;
+}
+
+bool xb_address_parse(xb_span text, xb_address *out)
+{
+    char zero_ended[INET6_ADDRSTRLEN];
+    out->version = 0;
+    if (text.size < 2 || text.size >= sizeof zero_ended)
+        return false;
+    if (address_v4(text, out)) {
+        out->version = 4;
+        return true;
+    }
+    if (!xb_span_find(text, ':') || memchr(text.at, 0, text.size))
+        return false;
+    memcpy(zero_ended, text.at, text.size);
+    zero_ended[text.size] = 0;
+    if (inet_pton(AF_INET6, zero_ended, out->bytes) != 1)
+        return false;
+    /* ::ffff:192.0.2.1 is an IPv4 visitor on an IPv6 socket. */
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (memcmp(out->bytes, mapped, sizeof mapped) == 0) {
+        memmove(out->bytes, out->bytes + 12, 4);
+        out->version = 4;
+    } else {
+        out->version = 6;
+    }
+    return true;
+}
+
+/* ---- the agent ---- */
+
+static bool bot_suffix(xb_span w)
+{
+    char last = (char)(w.at[w.size - 1] | 0x20);
+    return (last == 't' && xb_span_ends(w, XB_SPAN("bot"))) ||
+           (last == 'r' && (xb_span_ends(w, XB_SPAN("spider")) || xb_span_ends(w, XB_SPAN("crawler"))));
+}
+
+/* The number behind "Chrome/" or "MSIE ": at most 6 digits. */
+static uint32_t version_behind(const char *p, const char *end)
+{
+    uint32_t n = 0;
+    if (end - p < 2 || (*p != '/' && *p != ' '))
+        return 0;
+    for (const char *from = ++p; p < end && p - from < 6 && xb_is_digit(*p); p++)
+        n = n * 10 + (uint32_t)(*p - '0');
+    return n;
+}
+
+static void agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
+{
+    const agent_word *known = find_word(w.hash);
+    if (bot_suffix(w.text) && !(known && known->marks & XB_MARK_NOT_A_BOT))
+        a->bot_word = true;
+    if (!known)
+        return;
+    a->marks |= known->marks;
+    if (known->browser >= a->browser && known->browser) {
+        a->browser = known->browser;
+        uint32_t major = version_behind(w.text.at + w.text.size, end);
+        if (major)
+            a->major = major;
+    } else if (known->marks & XB_MARK_VERSION && a->browser <= XB_BROWSER_SAFARI) {
+        a->major = version_behind(w.text.at + w.text.size, end);
+    }
+    if (known->os > a->os)
+        a->os = known->os;
+    if (known->category > a->category)
+        a->category = known->category;
+}
+
+static void agent_facts(xb_span s, xb_agent_facts *a)
+{
+    const char *p = s.at, *end = s.at + s.size;
+    memset(a, 0, offsetof(xb_agent_facts, word));
+    a->length = (uint32_t)s.size;
+    a->mozilla = xb_span_starts(s, XB_SPAN("mozilla/"));
+    while (p < end) {
+        char c = *p;
+        if (!xb_is_word(c)) {
+            a->semicolons += c == ';';
+            a->mail |= c == '@';
+            a->strange += (unsigned char)c < 0x20 || c == 0x7f;
+            p++;
+            continue;
+        }
+        const char *from = p;
+        uint32_t digits = 0, high = 0;
+        while (p < end && xb_is_word(*p)) {
+            digits += xb_is_digit(*p);
+            high += xb_is_high(*p);
+            p++;
+        }
+        a->words++;
+        a->digits += digits;
+        a->strange += high;
+        if (digits == (uint32_t)(p - from))
+            continue; /* a bare number is a version: it would teach the age of the agents */
+        xb_word w = {xb_span_of(from, p), xb_hash(xb_span_of(from, p))};
+        agent_word_fact(a, w, end);
+        if (a->n_words < XB_MAX_WORDS)
+            a->word[a->n_words++] = w;
+    }
+    if (a->browser == XB_BROWSER_SAFARI && a->os == XB_OS_ANDROID)
+        a->browser = XB_BROWSER_ANDROID;
+    if (a->bot_word)
+        a->category = XB_CATEGORY_CRAWLER;
+    if (a->category == XB_CATEGORY_NONE && a->os == XB_OS_ANDROID)
+        a->category = XB_CATEGORY_TABLET; /* Android without "Mobile" */
+    if (a->category == XB_CATEGORY_NONE && a->os != XB_OS_NONE && a->mozilla)
+        a->category = XB_CATEGORY_PC;
+    a->vendor = vendor_of[a->browser];
+}
+
+/* ---- URLs ---- */
+
+static void split_url(xb_span s, xb_url *u)
+{
+    const char *end = s.at + s.size;
+    *u = (xb_url){.length = (uint32_t)s.size};
+    const char *colon = xb_span_find(s, ':'), *rest = s.at;
+    if (colon && end - colon > 2 && colon[1] == '/' && colon[2] == '/' && colon - s.at < 16) {
+        u->scheme = xb_span_of(s.at, colon);
+        const char *from = colon + 3;
+        for (rest = from; rest < end && *rest != '/' && *rest != '?' && *rest != '#'; rest++)
+            if (*rest == '@')
+                from = rest + 1;
+        u->host = xb_span_of(from, rest);
+        if (u->host.size && *from == '[') { /* [::1]:8080 */
+            const char *close = xb_span_find(u->host, ']');
+            if (close)
+                u->host = xb_span_of(from + 1, close);
+        } else {
+            const char *port = xb_span_find(u->host, ':');
+            if (port)
+                u->host = xb_span_of(from, port);
+        }
+        u->dots = xb_span_count(u->host, '.');
+        xb_address ignored;
+        u->numeric = xb_address_parse(u->host, &ignored);
+    }
+    xb_span tail = xb_span_of(rest, end);
+    const char *query = xb_span_find(tail, '?');
+    u->path = xb_span_of(rest, query ? query : end);
+    u->query = query ? xb_span_of(query + 1, end) : (xb_span){end, 0};
+}
+
+static xb_span without_port(xb_span host)
+{
+    const char *colon = xb_span_find(host, ':');
+    return colon && !memchr(colon + 1, ':', (size_t)(host.at + host.size - colon - 1)) ? xb_span_of(host.at, colon) : host;
+}
+
+static xb_span without_www(xb_span host)
+{
+    return xb_span_starts(host, XB_SPAN("www.")) ? (xb_span){host.at + 4, host.size - 4} : host;
+}
+
+static uint8_t kind_of(xb_span extension)
+{
+    static const struct {
+        xb_span text;
+        uint8_t kind;
+    } kinds[] = {
+        {{"html", 4}, XB_KIND_PAGE},   {{"htm", 3}, XB_KIND_PAGE},    {{"php", 3}, XB_KIND_SCRIPT},
+        {{"asp", 3}, XB_KIND_SCRIPT},  {{"aspx", 4}, XB_KIND_SCRIPT}, {{"jsp", 3}, XB_KIND_SCRIPT},
+        {{"cgi", 3}, XB_KIND_SCRIPT},  {{"css", 3}, XB_KIND_ASSET},   {{"js", 2}, XB_KIND_ASSET},
+        {{"mjs", 3}, XB_KIND_ASSET},   {{"png", 3}, XB_KIND_ASSET},   {{"jpg", 3}, XB_KIND_ASSET},
+        {{"jpeg", 4}, XB_KIND_ASSET},  {{"gif", 3}, XB_KIND_ASSET},   {{"ico", 3}, XB_KIND_ASSET},
+        {{"svg", 3}, XB_KIND_ASSET},   {{"webp", 4}, XB_KIND_ASSET},  {{"avif", 4}, XB_KIND_ASSET},
+        {{"woff", 4}, XB_KIND_ASSET},  {{"woff2", 5}, XB_KIND_ASSET}, {{"ttf", 3}, XB_KIND_ASSET},
+        {{"map", 3}, XB_KIND_ASSET},   {{"mp4", 3}, XB_KIND_ASSET},   {{"webm", 4}, XB_KIND_ASSET},
+        {{"xml", 3}, XB_KIND_FEED},    {{"rss", 3}, XB_KIND_FEED},    {{"atom", 4}, XB_KIND_FEED},
+    };
+    if (extension.size >= 2 && extension.size <= 5)
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+            if (xb_span_is(extension, kinds[i].text))
+                return kinds[i].kind;
+    return XB_KIND_OTHER;
+}
+
+static void path_facts(xb_span uri, xb_path_facts *f)
+{
+    memset(f, 0, offsetof(xb_path_facts, word));
+    split_url(uri, &f->url);
+    const char *p = f->url.path.at, *end = p + f->url.path.size, *dot = NULL;
+    while (p < end) {
+        char c = *p;
+        if (xb_is_word(c)) {
+            const char *from = p;
+            bool text = false;
+            while (p < end && xb_is_word(*p))
+                text |= !xb_is_digit(*p++);
+            if (text && f->n_words < XB_MAX_WORDS)
+                f->word[f->n_words++] = (xb_word){xb_span_of(from, p), xb_hash(xb_span_of(from, p))};
+            continue;
+        }
+        if (c == '/') {
+            f->depth++;
+            f->hidden |= p + 1 < end && p[1] == '.' && p + 2 < end && p[2] != '.' && p[2] != '/';
+            dot = NULL;
+        } else if (c == '.') {
+            f->dots++;
+            dot = p;
+        } else if (c == '%') {
+            f->percent++;
+        }
+        p++;
+    }
+    f->kind = dot ? kind_of(xb_span_of(dot + 1, end)) : XB_KIND_PAGE;
+    if (f->url.query.size)
+        f->parameters = 1 + xb_span_count(f->url.query, '&');
+    f->percent += xb_span_count(f->url.query, '%');
+}
+
+/* ---- headers ---- */
+
+static uint32_t protocol_number(xb_span s)
+{
+    if (s.size < 6 || !xb_span_starts(s, XB_SPAN("http/")) || !xb_is_digit(s.at[5]))
+        return 0;
+    uint32_t n = (uint32_t)(s.at[5] - '0') * 10;
+    return s.size >= 8 && s.at[6] == '.' && xb_is_digit(s.at[7]) ? n + (uint32_t)(s.at[7] - '0') : n;
+}
+
+static void header_facts(const xb_request *r, xb_facts *f)
+{
+    f->n_visitor = 0;
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        f->n_visitor += r->headers[i].visitor;
+    f->encodings = 0;
+    xb_span encodings = xb_value(r, XB_H_ACCEPT_ENCODING);
+    if (!encodings.at)
+        return;
+    f->encodings |= xb_span_lists(encodings, XB_SPAN("gzip")) ? XB_ENCODING_GZIP : 0;
+    f->encodings |= xb_span_lists(encodings, XB_SPAN("deflate")) ? XB_ENCODING_DEFLATE : 0;
+    f->encodings |= xb_span_lists(encodings, XB_SPAN("br")) ? XB_ENCODING_BR : 0;
+    f->encodings |= xb_span_lists(encodings, XB_SPAN("zstd")) ? XB_ENCODING_ZSTD : 0;
+    f->encodings |= xb_span_lists(encodings, XB_SPAN("identity")) ? XB_ENCODING_IDENTITY : 0;
+}
+
+/* A lone dash is how logs write "nothing"; a visitor who sends one must look the same in a log and on the wire. */
+static xb_span undashed(xb_span s)
+{
+    return s.size == 1 && *s.at == '-' ? (xb_span){s.at, 0} : s;
+}
+
+void xb_facts_of(const xb_request *r, xb_facts *f)
+{
+    f->present = r->present;
+    f->request = r;
+    f->ip.version = 0;
+    if (r->present & XB_HAS_IP)
+        xb_address_parse(r->ip, &f->ip);
+    if (!f->ip.version)
+        f->present &= ~(uint32_t)XB_HAS_IP; /* "unix:" and the like: no address, so nothing to go by */
+    agent_facts(undashed(r->agent), &f->agent);
+    split_url(undashed(r->referrer), &f->referrer);
+    path_facts(r->uri, &f->path);
+    f->referrer_own = r->host.size && f->referrer.host.size &&
+                      xb_span_same(without_www(f->referrer.host), without_www(without_port(r->host)));
+    f->protocol = protocol_number(r->protocol);
+    header_facts(r, f);
+}

@@ -1,0 +1,116 @@
+/* facts.h - what features.def computes from: a request taken apart once.
+ *
+ * Law: every byte is looked at once here; the rows of features.def only combine what stands in these structs.
+ * All counts are exact below 2^24, so that a float32 matrix holds the same values as the scorer's doubles.
+ */
+#ifndef XB_FACTS_H
+#define XB_FACTS_H
+
+#include "request.h"
+
+#define XB_BROWSER(name, vendor) XB_BROWSER_##name,
+enum {
+#include "agents.def"
+};
+#undef XB_BROWSER
+#define XB_VENDOR(name) XB_VENDOR_##name,
+enum {
+#include "agents.def"
+};
+#undef XB_VENDOR
+#define XB_OS(name) XB_OS_##name,
+enum {
+#include "agents.def"
+};
+#undef XB_OS
+#define XB_CATEGORY(name) XB_CATEGORY_##name,
+enum {
+#include "agents.def"
+};
+#undef XB_CATEGORY
+
+/* Marks: words that tell something else. A bit set. */
+enum {
+    XB_MARK_NONE = 0,
+    XB_MARK_WEBVIEW = 1 << 0,
+    XB_MARK_VERSION = 1 << 1,
+    XB_MARK_WEBKIT = 1 << 2,
+    XB_MARK_GECKO = 1 << 3,
+    XB_MARK_KHTML = 1 << 4,
+    XB_MARK_COMPATIBLE = 1 << 5,
+    XB_MARK_URL = 1 << 6,
+    XB_MARK_HEADLESS = 1 << 7,
+    XB_MARK_CHROMIUM = 1 << 8,
+    XB_MARK_NOT_A_BOT = 1 << 9
+};
+
+typedef struct {
+    xb_span text;
+    uint64_t hash; /* xb_hash(text) */
+} xb_word;
+
+enum { XB_MAX_WORDS = 64 }; /* words kept of an agent, and of a path; more are counted, not kept */
+
+typedef struct {
+    uint32_t version;  /* 4, 6, or 0 where the text is no address */
+    uint8_t bytes[16]; /* network order; the first four for IPv4 */
+} xb_address;
+
+typedef struct {
+    uint32_t length, words, digits, semicolons;
+    uint32_t strange;  /* control bytes and bytes above 0x7f */
+    uint32_t marks;    /* XB_MARK_* */
+    uint32_t major;    /* the browser's major version, 0 if it says none */
+    uint8_t browser, vendor, os, category;
+    bool mozilla;      /* starts with "Mozilla/" */
+    bool bot_word;     /* a word ends in bot, crawler, spider */
+    bool mail;         /* holds an @ */
+    uint32_t n_words;
+    xb_word word[XB_MAX_WORDS]; /* without those that are digits only */
+} xb_agent_facts;
+
+typedef struct {
+    xb_span scheme, host, path, query; /* host without port, path from its '/' to before the '?' */
+    uint32_t length, dots;             /* bytes of all, dots in the host */
+    bool numeric;                      /* the host is an address */
+} xb_url;
+
+enum { XB_KIND_PAGE, XB_KIND_SCRIPT, XB_KIND_ASSET, XB_KIND_FEED, XB_KIND_OTHER };
+
+typedef struct {
+    xb_url url;
+    uint32_t depth, parameters, percent, dots;
+    uint8_t kind;      /* XB_KIND_*, by the extension of the last segment */
+    bool hidden;       /* a segment starts with a dot: /.git, /.env */
+    uint32_t n_words;
+    xb_word word[XB_MAX_WORDS];
+} xb_path_facts;
+
+typedef struct {
+    uint32_t present; /* XB_HAS_* of the request */
+    const xb_request *request;
+    xb_address ip;
+    xb_agent_facts agent;
+    xb_url referrer;
+    bool referrer_own;   /* the referrer's host is the site's; only where the host is known */
+    xb_path_facts path;
+    uint32_t protocol;   /* 10, 11, 20, 30; 0 unknown */
+    uint32_t n_visitor;  /* headers of the visitor */
+    uint32_t encodings;  /* bit set of Accept-Encoding: XB_ENCODING_* */
+} xb_facts;
+
+enum {
+    XB_ENCODING_GZIP = 1 << 0,
+    XB_ENCODING_DEFLATE = 1 << 1,
+    XB_ENCODING_BR = 1 << 2,
+    XB_ENCODING_ZSTD = 1 << 3,
+    XB_ENCODING_IDENTITY = 1 << 4
+};
+
+void xb_facts_init(void);
+void xb_facts_of(const xb_request *r, xb_facts *f);
+
+/* Reads an IPv4 or IPv6 address; false (and version 0) if it is none. IPv4 octets are decimal, 0 to 255. */
+bool xb_address_parse(xb_span text, xb_address *out);
+
+#endif

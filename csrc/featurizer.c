@@ -1,0 +1,234 @@
+#include "featurizer.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "hash.h"
+
+const xb_feature_row xb_feature_rows[] = {
+#define XB_FEATURE(name, group, expression, doc) {#name, doc, XB_HAS_##group},
+#define XB_FAMILY(name, group, doc)
+#include "features.def"
+#undef XB_FEATURE
+#undef XB_FAMILY
+};
+
+const xb_feature_row xb_family_rows[] = {
+#define XB_FEATURE(name, group, expression, doc)
+#define XB_FAMILY(name, group, doc) {#name, doc, XB_HAS_##group},
+#include "features.def"
+#undef XB_FEATURE
+#undef XB_FAMILY
+};
+
+/* Every row that decides what a model's numbers mean, as text. */
+static const char *const schema_text[] = {
+#define XB_FEATURE(name, group, expression, doc) #name "|" #group "|" #expression,
+#define XB_FAMILY(name, group, doc) #name "|" #group,
+#include "features.def"
+#undef XB_FEATURE
+#undef XB_FAMILY
+#define XB_HEADER(id, name, role) name "|" #role,
+#include "headers.def"
+#undef XB_HEADER
+#define XB_AGENT(word, browser, os, category, mark) word "|" #browser "|" #os "|" #category "|" #mark,
+#include "agents.def"
+#undef XB_AGENT
+};
+
+uint64_t xb_schema_id(void)
+{
+    uint64_t h = XB_FEATURIZER_VERSION;
+    for (size_t i = 0; i < sizeof schema_text / sizeof *schema_text; i++) {
+        /* Case decides in an expression, but xb_hash folds it: so fold the bytes in here one by one. */
+        for (const char *p = schema_text[i]; *p; p++)
+            h = xb_mix(h * XB_GOLDEN + (unsigned char)*p);
+        h = xb_mix(h + XB_GOLDEN);
+    }
+    return h;
+}
+
+void xb_init(void)
+{
+    xb_request_init();
+    xb_facts_init();
+}
+
+/* ---- known hosts ---- */
+
+uint32_t xb_host_hash(xb_span host)
+{
+    if (xb_span_starts(host, XB_SPAN("www.")))
+        host = (xb_span){host.at + 4, host.size - 4};
+    return (uint32_t)(xb_hash(host) >> 32);
+}
+
+bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
+{
+    if (!host.size)
+        return false;
+    uint32_t want = xb_host_hash(host), low = 0, high = hosts->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (hosts->hash[middle] < want)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < hosts->count && hosts->hash[low] == want;
+}
+
+/* ---- dense ---- */
+
+static bool xb_contains(xb_span s, xb_span lower)
+{
+    for (size_t i = 0; i + lower.size <= s.size; i++)
+        if (xb_span_is((xb_span){s.at + i, lower.size}, lower))
+            return true;
+    return false;
+}
+
+/* The short names of features.def. */
+#define CAP(n, most) ((n) < (most) ? (n) : (most))
+#define V4 (f->ip.version == 4)
+#define HOSTS (hosts->count > 0)
+#define MARK(name) ((ua->marks & XB_MARK_##name) != 0)
+#define BROWSER(name) (ua->browser == XB_BROWSER_##name)
+#define VENDOR(name) (ua->vendor == XB_VENDOR_##name)
+#define OS(name) (ua->os == XB_OS_##name)
+#define CATEGORY(name) (ua->category == XB_CATEGORY_##name)
+#define HEADER(name) xb_has(r, XB_H_##name)
+#define VALUE(name) xb_value(r, XB_H_##name)
+#define ENCODING(name) ((f->encodings & XB_ENCODING_##name) != 0)
+#define SECURE (r->scheme.size == 5)
+#define PAGE (url->kind == XB_KIND_PAGE)
+/* An agent that claims to be a browser, and does not say that it is a program. */
+#define BROWSING (ua->mozilla && ua->browser > XB_BROWSER_TEXT && ua->category < XB_CATEGORY_TOOL)
+#define CHROMIUM MARK(CHROMIUM)
+/* Browsers that send Sec-Fetch-* and read br: Chromium 80, Firefox 90, Safari 16.4. */
+#define MODERN ((CHROMIUM && ua->major >= 80) || (BROWSER(FIREFOX) && ua->major >= 90 && !OS(IOS)) || (BROWSER(SAFARI) && ua->major >= 17))
+
+static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
+{
+    const xb_agent_facts *ua = &f->agent;
+    const xb_url *ref = &f->referrer;
+    const xb_path_facts *url = &f->path;
+#define XB_FEATURE(name, group, expression, doc) \
+    out[XB_F_##name] = f->present & XB_HAS_##group ? (double)(expression) : (double)NAN;
+#define XB_FAMILY(name, group, doc)
+#include "features.def"
+#undef XB_FEATURE
+#undef XB_FAMILY
+}
+
+/* ---- hashed words ---- */
+
+static inline void put(xb_vector *v, unsigned k, xb_family_id family, uint64_t hash, xb_span a, xb_span b, unsigned prefix)
+{
+    uint32_t bucket = (uint32_t)(xb_mix(hash ^ ((uint64_t)(family + 1) * XB_GOLDEN)) >> (64 - k));
+    uint64_t bit = UINT64_C(1) << (bucket & 63);
+    if (v->taken[bucket >> 6] & bit)
+        return;
+    if (v->n_tokens == XB_MAX_TOKENS) {
+        v->truncated = true;
+        return;
+    }
+    v->taken[bucket >> 6] |= bit;
+    v->tokens[v->n_tokens++] = (xb_token){bucket, (uint8_t)family, (uint8_t)prefix, a, b};
+}
+
+static const xb_span NO_SPAN = {NULL, 0};
+
+static void words(xb_vector *v, unsigned k, xb_family_id family, const xb_word *word, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        put(v, k, family, word[i].hash, word[i].text, NO_SPAN, 0);
+}
+
+static void networks(xb_vector *v, unsigned k, const xb_facts *f)
+{
+    static const uint8_t prefixes[2][3] = {{32, 24, 16}, {128, 64, 48}};
+    const uint8_t *prefix = prefixes[f->ip.version == 6];
+    for (int i = 0; i < 3; i++) {
+        /* The prefix length is a part of what is hashed: 10.0.0.0/24 is not 10.0.0.0/16. */
+        xb_span network = {(const char *)f->ip.bytes, prefix[i] / 8u};
+        uint64_t h = prefix[i];
+        for (size_t byte = 0; byte < network.size; byte++)
+            h = (h << 8 | f->ip.bytes[byte]) ^ (h >> 56) * XB_GOLDEN;
+        put(v, k, XB_T_ip_net, xb_mix(h), network, NO_SPAN, prefix[i]);
+    }
+}
+
+static const xb_span START = {"^", 1};
+
+static void headers(xb_vector *v, unsigned k, const xb_request *r)
+{
+    uint64_t before = 0;
+    xb_span before_name = START;
+    for (uint32_t i = 0; i < r->n_headers; i++) {
+        const xb_header *h = &r->headers[i];
+        if (!h->visitor)
+            continue;
+        put(v, k, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
+        if (r->present & XB_HAS_ORDER) {
+            put(v, k, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
+            before = h->hash;
+            before_name = h->name;
+        }
+        if (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING)
+            put(v, k, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
+    }
+}
+
+void xb_featurize(const xb_request *r, const xb_hosts *hosts, unsigned k, xb_vector *v)
+{
+    for (uint32_t i = 0; i < v->n_tokens; i++)
+        v->taken[v->tokens[i].bucket >> 6] = 0;
+    v->n_tokens = 0;
+    v->truncated = false;
+    xb_facts *f = &v->facts;
+    xb_facts_of(r, f);
+    dense(r, hosts, f, v->dense);
+    if (f->present & XB_HAS_IP)
+        networks(v, k, f);
+    if (f->present & XB_HAS_UA)
+        words(v, k, XB_T_ua_word, f->agent.word, f->agent.n_words);
+    if (f->present & XB_HAS_REFERRER && f->referrer.host.size)
+        put(v, k, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
+    if (f->present & XB_HAS_URL)
+        words(v, k, XB_T_url_word, f->path.word, f->path.n_words);
+    if (f->present & XB_HAS_HEADERS)
+        headers(v, k, r);
+}
+
+/* ---- text ---- */
+
+static size_t append(char *out, size_t used, size_t size, xb_span s)
+{
+    for (size_t i = 0; i < s.size && used + 1 < size; i++) {
+        char c = xb_lower(s.at[i]);
+        out[used++] = c > 0x20 && c < 0x7f && c != '"' && c != '\\' ? c : '?';
+    }
+    return used;
+}
+
+size_t xb_token_text(const xb_token *t, char *out, size_t size)
+{
+    size_t used = 0;
+    if (t->prefix) {
+        char text[INET6_ADDRSTRLEN];
+        uint8_t bytes[16] = {0};
+        memcpy(bytes, t->a.at, t->a.size);
+        inet_ntop(t->prefix > 32 ? AF_INET6 : AF_INET, bytes, text, sizeof text);
+        int n = snprintf(out, size, "%s/%u", text, t->prefix);
+        return n > 0 && (size_t)n < size ? (size_t)n : 0;
+    }
+    used = append(out, used, size, t->a);
+    if (t->family == XB_T_hdr_order || t->family == XB_T_hdr_value) {
+        used = append(out, used, size, t->family == XB_T_hdr_order ? XB_SPAN(">") : XB_SPAN(":"));
+        used = append(out, used, size, t->b);
+    }
+    out[used] = 0;
+    return used;
+}

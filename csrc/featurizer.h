@@ -1,0 +1,83 @@
+/* featurizer.h - from a request to its feature vector.
+ *
+ * Law: features.def is the only list of features; everything about it is made from its rows here. The same function
+ * serves training and serving, so there is no second featurizer to agree with.
+ */
+#ifndef XB_FEATURIZER_H
+#define XB_FEATURIZER_H
+
+#include "facts.h"
+
+/* Part of the schema id. Raise it when code behind the rows changes what they give (facts.c, hash.h, cutting of words). */
+#define XB_FEATURIZER_VERSION 1
+
+typedef enum {
+#define XB_FEATURE(name, group, expression, doc) XB_F_##name,
+#define XB_FAMILY(name, group, doc)
+#include "features.def"
+#undef XB_FEATURE
+#undef XB_FAMILY
+    XB_N_DENSE
+} xb_feature_id;
+
+typedef enum {
+#define XB_FEATURE(name, group, expression, doc)
+#define XB_FAMILY(name, group, doc) XB_T_##name,
+#include "features.def"
+#undef XB_FEATURE
+#undef XB_FAMILY
+    XB_N_FAMILIES
+} xb_family_id;
+
+typedef struct {
+    const char *name, *doc;
+    uint32_t group; /* one XB_HAS_* bit */
+} xb_feature_row;
+
+extern const xb_feature_row xb_feature_rows[XB_N_DENSE];
+extern const xb_feature_row xb_family_rows[XB_N_FAMILIES];
+
+/* Hash of the table, the agents' words, the header names and XB_FEATURIZER_VERSION. */
+uint64_t xb_schema_id(void);
+
+/* A set of host names that travels in the model: the upper halves of their hashes, ascending. A host that is not in the
+ * set is taken for known with probability count / 2^32. */
+typedef struct {
+    const uint32_t *hash; /* ascending */
+    uint32_t count;       /* 0: no set, the feature is absent */
+} xb_hosts;
+
+/* Is the host in the set? A leading "www." is no part of a host here. */
+bool xb_hosts_know(const xb_hosts *hosts, xb_span host);
+uint32_t xb_host_hash(xb_span host);
+
+enum { XB_MIN_K = 8, XB_MAX_K = 20, XB_MAX_TOKENS = 512 };
+
+/* One hashed word of a request. A bucket appears once: the first word that falls into it names it. */
+typedef struct {
+    uint32_t bucket; /* 0 to 2^k - 1 */
+    uint8_t family;  /* xb_family_id */
+    uint8_t prefix;  /* ip_net: bits of the network */
+    xb_span a, b;    /* the word; hdr_order and hdr_value: two */
+} xb_token;
+
+typedef struct {
+    double dense[XB_N_DENSE]; /* NAN: absent */
+    uint32_t n_tokens;
+    bool truncated;           /* more than XB_MAX_TOKENS words */
+    xb_token tokens[XB_MAX_TOKENS];
+    xb_facts facts;
+    uint64_t taken[(1u << XB_MAX_K) / 64]; /* buckets of this request; all zero between requests */
+} xb_vector;
+
+/* Call once before anything else; calling again does nothing. */
+void xb_init(void);
+
+/* Fills the vector. `k`: 2^k buckets. `v` must be all zero before its first use. */
+void xb_featurize(const xb_request *r, const xb_hosts *hosts, unsigned k, xb_vector *v);
+
+/* Writes a token as text ("curl", "accept>user-agent", "192.0.2.0/24"), at most size - 1 bytes and a zero; only
+ * printable ASCII that is safe in a header comes out, anything else is written as '?'. Returns the length. */
+size_t xb_token_text(const xb_token *t, char *out, size_t size);
+
+#endif

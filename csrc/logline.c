@@ -1,0 +1,277 @@
+#include "logline.h"
+
+#include "dialect.h"
+#include "facts.h"
+
+static bool fail(xb_line *out, const char *field, const char *why)
+{
+    out->error_field = field;
+    out->error = why;
+    return false;
+}
+
+static void start(xb_request *r, xb_line *out)
+{
+    xb_request_clear(r);
+    *out = (xb_line){XB_LABEL_NONE, -1, -1, NULL, NULL};
+}
+
+/* The usual state machine of RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF. */
+static bool valid_utf8(xb_span s)
+{
+    const unsigned char *p = (const unsigned char *)s.at, *end = p + s.size;
+    while (p < end) {
+        unsigned c = *p++, more, low = 0x80, high = 0xbf;
+        if (c < 0x80)
+            continue;
+        if (c >= 0xc2 && c <= 0xdf)
+            more = 1;
+        else if ((c & 0xf0) == 0xe0)
+            more = 2;
+        else if (c >= 0xf0 && c <= 0xf4)
+            more = 3;
+        else
+            return false;
+        if (c == 0xe0)
+            low = 0xa0;
+        else if (c == 0xed)
+            high = 0x9f;
+        else if (c == 0xf0)
+            low = 0x90;
+        else if (c == 0xf4)
+            high = 0x8f;
+        for (; more; more--, low = 0x80, high = 0xbf)
+            if (p == end || *p < low || *p++ > high)
+                return false;
+    }
+    return true;
+}
+
+static const char *why_no_address(xb_span s)
+{
+    size_t dots = xb_span_count(s, '.');
+    if (s.size == 0)
+        return "empty";
+    for (size_t i = 0; i < s.size; i++)
+        if (!xb_is_digit(s.at[i]) && s.at[i] != '.')
+            return "not an IPv4 or IPv6 address";
+    return dots == 3 ? "bad octet: each is a number from 0 to 255" : "an IPv4 address has four octets";
+}
+
+/* ---- challenge ---- */
+
+static const char *const challenge_fields[] = {"ip", "user_agent", "referrer", "status"};
+
+bool xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
+{
+    xb_span field[4];
+    size_t n = 0;
+    start(r, out);
+    if (line.size > XB_MAX_LINE)
+        return fail(out, "line", "longer than 65536 bytes");
+    for (const char *p = line.at, *end = line.at + line.size; p; n++) {
+        const char *tab = p < end ? memchr(p, '\t', (size_t)(end - p)) : NULL;
+        if (n < 4)
+            field[n] = xb_span_of(p, tab ? tab : end);
+        p = tab ? tab + 1 : NULL;
+    }
+    if (n < 3)
+        return fail(out, "line", "fewer than 3 fields: expected ip, user_agent, referrer and perhaps true or false");
+    if (n > 4)
+        return fail(out, "line", "more than 4 fields: expected ip, user_agent, referrer and perhaps true or false");
+    for (size_t i = 0; i < n; i++) {
+        const char *bad;
+        field[i] = xb_url_decode(field[i], scratch, &bad);
+        scratch += field[i].size;
+        if (bad)
+            return fail(out, challenge_fields[i], "bad escape: % is followed by two hexadecimal digits");
+        if (field[i].size && memchr(field[i].at, 0, field[i].size))
+            return fail(out, challenge_fields[i], "holds a NUL");
+        if (!valid_utf8(field[i]))
+            return fail(out, challenge_fields[i], "invalid UTF-8");
+    }
+    xb_address ignored;
+    if (!xb_address_parse(field[0], &ignored))
+        return fail(out, "ip", why_no_address(field[0]));
+    if (n == 4) {
+        if (xb_span_is(field[3], XB_SPAN("true")))
+            out->label = XB_LABEL_HUMAN;
+        else if (xb_span_is(field[3], XB_SPAN("false")))
+            out->label = XB_LABEL_BOT;
+        else
+            return fail(out, "status", "neither true (human) nor false (bot)");
+    }
+    r->present = XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER;
+    r->ip = field[0];
+    r->agent = field[1];
+    r->referrer = field[2];
+    return true;
+}
+
+/* ---- combined ---- */
+
+/* A quoted field that starts behind p's quote: the place of its closing quote, or NULL. */
+static const char *closing_quote(const char *p, const char *end, bool *escaped)
+{
+    *escaped = false;
+    for (; p < end; p++) {
+        if (*p == '"')
+            return p;
+        if (*p == '\\') {
+            *escaped = true;
+            p++;
+        }
+    }
+    return NULL;
+}
+
+/* nginx writes \xHH; Apache writes \xHH, \", \\ and the letters of C. Anything else stands for itself. */
+static xb_span unescape(xb_span s, char *out)
+{
+    char *to = out;
+    const char *end = s.at + s.size;
+    for (const char *p = s.at; p < end; p++) {
+        if (*p != '\\' || p + 1 == end) {
+            *to++ = *p;
+            continue;
+        }
+        static const char letters[] = "tnrbvfa", meaning[] = "\t\n\r\b\v\f\a";
+        char c = *++p;
+        const char *letter = memchr(letters, c, sizeof letters - 1);
+        if (c == 'x' && end - p > 2 && xb_hex(p[1]) >= 0 && xb_hex(p[2]) >= 0) {
+            *to++ = (char)(xb_hex(p[1]) * 16 + xb_hex(p[2]));
+            p += 2;
+        } else if (letter) {
+            *to++ = meaning[letter - letters];
+        } else {
+            if (c != '"' && c != '\\')
+                *to++ = '\\';
+            *to++ = c;
+        }
+    }
+    return xb_span_of(out, to);
+}
+
+static bool number(const char **p, const char *end, int digits, int *out)
+{
+    *out = 0;
+    for (; digits; digits--, (*p)++) {
+        if (*p == end || !xb_is_digit(**p))
+            return false;
+        *out = *out * 10 + (**p - '0');
+    }
+    return true;
+}
+
+static bool literal(const char **p, const char *end, char c)
+{
+    return *p < end && *(*p)++ == c;
+}
+
+/* "17/May/2015:10:05:03 +0000". Days from the civil calendar: Howard Hinnant, "chrono-compatible low-level date algorithms". */
+static bool clf_time(xb_span s, int64_t *out)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const char *p = s.at, *end = s.at + s.size;
+    int day, month = 0, year, hour, minute, second, zone_hour, zone_minute;
+    if (!number(&p, end, 2, &day) || !literal(&p, end, '/') || end - p < 3)
+        return false;
+    while (month < 12 && memcmp(months + 3 * month, p, 3) != 0)
+        month++;
+    p += 3;
+    if (month == 12 || !literal(&p, end, '/') || !number(&p, end, 4, &year) || !literal(&p, end, ':') ||
+        !number(&p, end, 2, &hour) || !literal(&p, end, ':') || !number(&p, end, 2, &minute) || !literal(&p, end, ':') ||
+        !number(&p, end, 2, &second) || !literal(&p, end, ' ') || p == end || (*p != '+' && *p != '-'))
+        return false;
+    int sign = *p++ == '-' ? -1 : 1;
+    if (!number(&p, end, 2, &zone_hour) || !number(&p, end, 2, &zone_minute) || p != end || day < 1 || day > 31)
+        return false;
+    month++;
+    year -= month <= 2;
+    int era = year / 400, year_of_era = year - era * 400;
+    int day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t days = (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+    *out = days * 86400 + hour * 3600 + minute * 60 + second - sign * (zone_hour * 3600 + zone_minute * 60);
+    return true;
+}
+
+/* "GET /path HTTP/1.1". A request that was no request (TLS on a plain port, "-") leaves the URL absent. */
+static void request_field(xb_request *r, xb_span s)
+{
+    const char *space = xb_span_find(s, ' '), *end = s.at + s.size;
+    if (!space || space == s.at || space + 1 == end)
+        return;
+    const char *version = end;
+    while (version > space + 1 && version[-1] != ' ')
+        version--;
+    r->method = xb_span_of(s.at, space);
+    if (version > space + 1 && xb_span_starts(xb_span_of(version, end), XB_SPAN("http/"))) {
+        r->protocol = xb_span_of(version, end);
+        r->uri = xb_span_of(space + 1, version - 1);
+    } else {
+        r->uri = xb_span_of(space + 1, end); /* HTTP/0.9 */
+    }
+    r->present |= XB_HAS_URL;
+}
+
+typedef struct {
+    const char *p, *end;
+    char *scratch;
+} reader;
+
+static bool quoted(reader *in, const char *name, xb_span *field, xb_line *out)
+{
+    while (in->p < in->end && *in->p == ' ')
+        in->p++;
+    if (in->p == in->end || *in->p != '"')
+        return fail(out, name, "missing, or not in quotes");
+    bool escaped;
+    const char *from = ++in->p, *close = closing_quote(from, in->end, &escaped);
+    if (!close)
+        return fail(out, name, "the closing quote is missing");
+    *field = xb_span_of(from, close);
+    if (escaped) {
+        *field = unescape(*field, in->scratch);
+        in->scratch += field->size;
+    }
+    in->p = close + 1;
+    return true;
+}
+
+bool xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
+{
+    start(r, out);
+    if (line.size > XB_MAX_LINE)
+        return fail(out, "line", "longer than 65536 bytes");
+    reader in = {line.at, line.at + line.size, scratch};
+    const char *space = xb_span_find(line, ' ');
+    if (!space)
+        return fail(out, "line", "no fields: expected ip - user [time] \"request\" status bytes \"referrer\" \"user agent\"");
+    r->ip = xb_span_of(in.p, space);
+    xb_address ignored;
+    if (!xb_address_parse(r->ip, &ignored))
+        return fail(out, "ip", why_no_address(r->ip));
+    const char *open = space;
+    while ((open = memchr(open, '[', (size_t)(in.end - open))) && open[-1] != ' ')
+        open++;
+    const char *close = open ? memchr(open, ']', (size_t)(in.end - open)) : NULL;
+    if (!close || !clf_time(xb_span_of(open + 1, close), &out->time))
+        return fail(out, "time", "expected [day/Mon/year:hour:minute:second +zone]");
+    in.p = close + 1;
+    xb_span request;
+    if (!quoted(&in, "request", &request, out))
+        return false;
+    while (in.p < in.end && *in.p == ' ')
+        in.p++;
+    if (!number(&in.p, in.end, 3, &out->status))
+        return fail(out, "status", "expected three digits");
+    if (!literal(&in.p, in.end, ' '))
+        return fail(out, "bytes", "missing");
+    while (in.p < in.end && *in.p != ' ')
+        in.p++;
+    if (!quoted(&in, "referrer", &r->referrer, out) || !quoted(&in, "user_agent", &r->agent, out))
+        return false;
+    r->present = XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER;
+    request_field(r, request);
+    return true;
+}

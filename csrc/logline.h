@@ -1,0 +1,33 @@
+/* logline.h - one line of a log, as a request.
+ *
+ * Law: the line fills the same struct as a request head; what the format does not hold stays absent. A line that cannot
+ * be read says which field and why, and changes nothing but the struct it was given.
+ *
+ * The third format, jsonl, is read by a JSON library in the host and fills the struct through xb_request_add.
+ */
+#ifndef XB_LOGLINE_H
+#define XB_LOGLINE_H
+
+#include "request.h"
+
+enum { XB_MAX_LINE = XB_MAX_HEAD };
+
+typedef enum { XB_LABEL_HUMAN = 0, XB_LABEL_BOT = 1, XB_LABEL_NONE = -1 } xb_label;
+
+typedef struct {
+    int label;      /* xb_label */
+    int status;     /* HTTP status, -1 unknown */
+    int64_t time;   /* seconds since 1970 UTC, -1 unknown */
+    const char *error_field; /* with an error: the field's name, or "line" */
+    const char *error;       /* and what is wrong with it */
+} xb_line;
+
+/* The hackathon's format: ip TAB user_agent TAB referrer [TAB true|false], URL-encoded UTF-8; false means bot.
+ * `line` comes without its line break; `scratch` takes the decoded fields, line.size bytes, and must live as long as r.
+ * Returns false with out->error set if the line cannot be read. */
+bool xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out);
+
+/* nginx's and Apache's combined format, with their escapes; fields behind the user agent are let be. Likewise. */
+bool xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out);
+
+#endif

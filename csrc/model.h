@@ -1,0 +1,63 @@
+/* model.h - the model file (.xbot), as it lies in memory. docs/model-file.md describes the format for people.
+ *
+ * Law: a model that loads can be used without a further check. Nothing is copied but what scoring folds together; the
+ * image must outlive the model. The SHA-256 at the end is the host's to check (it has a library for that) before
+ * xb_model_open looks at the rest.
+ *
+ * Layout, little-endian, all parts at multiples of 8:
+ *   header            XB_MODEL_HEADER bytes, struct xb_model_header
+ *   mean   f64[n_dense]
+ *   scale  f64[n_dense]
+ *   weight f64[n_dense + 2^k]   as scikit-learn fitted them, not folded with mean and scale
+ *   hosts  u32[n_hosts]         ascending, padded with zeros to a multiple of 8
+ *   tests                       n_tests times: f64 margin, u32 size, u32 zero, head[size], padded to a multiple of 8
+ *   provenance                  JSON, padded with spaces to a multiple of 8
+ *   digest u8[32]               SHA-256 of all bytes before it
+ */
+#ifndef XB_MODEL_H
+#define XB_MODEL_H
+
+#include "featurizer.h"
+
+#define XB_MODEL_MAGIC "\x89XBOT\r\n\x1a" /* a transfer in text mode, or a cut at 7 bits, changes it */
+enum { XB_MODEL_VERSION = 1, XB_MODEL_HEADER = 128, XB_MODEL_DIGEST = 32, XB_DTYPE_F64 = 1 };
+
+typedef struct {
+    uint8_t magic[8];
+    uint32_t version;
+    uint32_t header_size;
+    uint64_t schema;
+    uint32_t n_dense;
+    uint32_t k;
+    uint32_t dtype;
+    uint32_t groups;   /* XB_HAS_* bits that training saw; the others have weight zero */
+    uint32_t n_hosts;
+    uint32_t n_tests;
+    uint64_t tests_size;      /* bytes */
+    uint64_t provenance_size; /* bytes, padding included */
+    uint64_t file_size;       /* bytes, digest included */
+    double bias;
+    double threshold;  /* of the score: at or above is a bot */
+    double a, b;       /* score = 1 / (1 + exp(a * margin + b)) */
+    uint8_t reserved[24];
+} xb_model_header;
+
+_Static_assert(sizeof(xb_model_header) == XB_MODEL_HEADER, "the header has no padding");
+
+typedef struct {
+    xb_model_header header;
+    const double *mean, *scale, *weight; /* into the image */
+    const double *bucket;                /* weight + n_dense: one weight a bucket */
+    xb_hosts hosts;
+    const char *tests;
+    xb_span provenance;
+    double folded[XB_N_DENSE];           /* weight / scale */
+} xb_model;
+
+/* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused: a static text in
+ * plain words ("wrong magic", ...). `work` is used to run the self-test: each head stored in the file goes the whole way
+ * from bytes to margin and must give the stored margin within 1e-9 (relative above 1). */
+typedef struct xb_workspace xb_workspace;
+const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work);
+
+#endif

@@ -1,0 +1,100 @@
+/* request.h - the bytes of one request head, as spans. What a log line or a proxy's question becomes, too.
+ *
+ * Law: no allocation, no copy, no judgement. Spans point into the caller's buffer and live as long as it does.
+ *
+ * One struct serves three sources: xb_request_parse fills it from an HTTP/1.x head, csrc/dialect.c then replaces the
+ * proxy's own request by the visitor's, and csrc/logline.c fills it from a line of a log. What a source does not hold
+ * stays absent: the bit of its group is missing in `present`.
+ */
+#ifndef XB_REQUEST_H
+#define XB_REQUEST_H
+
+#include "span.h"
+
+#define XB_MAX_HEAD 65536  /* bytes of one head that are looked at */
+#define XB_MAX_HEADERS 256 /* headers of one head that are looked at */
+
+typedef enum {
+#define XB_HEADER(id, name, role) XB_H_##id,
+#include "headers.def"
+#undef XB_HEADER
+    XB_H_COUNT,
+    XB_H_OTHER = 255
+} xb_header_id;
+
+_Static_assert(XB_H_COUNT <= 64, "header presence is a 64-bit set");
+
+typedef struct {
+    xb_span name;
+    xb_span value;  /* without the white space around it */
+    uint64_t hash;  /* xb_hash(name) */
+    uint8_t id;     /* xb_header_id */
+    bool visitor;   /* the role is VISITOR */
+} xb_header;
+
+/* What the source of a request holds. The first six are the groups of features.def. */
+enum {
+    XB_HAS_IP = 1 << 0,
+    XB_HAS_UA = 1 << 1,
+    XB_HAS_REFERRER = 1 << 2,
+    XB_HAS_URL = 1 << 3,
+    XB_HAS_HEADERS = 1 << 4,
+    XB_HAS_CLIENT = 1 << 5,
+    XB_HAS_ORDER = 1 << 6 /* the headers are in the order in which they were sent */
+};
+
+typedef struct {
+    uint32_t present; /* XB_HAS_* */
+    xb_span ip;       /* the visitor's address, as text */
+    xb_span method;
+    xb_span uri;      /* path and query, as the visitor sent it */
+    xb_span protocol; /* "HTTP/1.1", ... of the visitor's connection */
+    xb_span scheme;   /* "http" or "https" of the visitor's connection */
+    xb_span host;     /* the host that the visitor asked for */
+    xb_span agent;
+    xb_span referrer;
+    uint64_t seen;                /* bit i: a header with id i is there */
+    uint16_t first[XB_H_COUNT];   /* headers[first[id]], valid where bit id of `seen` is set */
+    uint32_t n_headers;
+    uint32_t malformed;           /* lines without a colon */
+    bool truncated;               /* more headers or bytes than the bounds */
+    bool keepalive;               /* the connection may serve another request */
+    bool body;                    /* the head announces a body */
+    xb_header headers[XB_MAX_HEADERS];
+} xb_request;
+
+/* Builds the table of header names. Call once before anything else here; calling again does nothing. */
+void xb_request_init(void);
+
+/* Parses one head from buf[0, size).
+ *
+ * Returns the bytes of the head (> 0) when it is complete, XB_PARTIAL when more bytes are needed, XB_BAD when the
+ * framing is broken: no method, target and HTTP/1.0 or HTTP/1.1 on the first line, or contradicting or unreadable
+ * Content-Length. No other byte is refused: proxies forward control bytes and bytes above 0x7f.
+ * `seen_size` is how many bytes of this head an earlier call has seen (0 at first): then the end of the head is looked
+ * for in the new bytes only, so that a head that comes byte by byte costs linear time.
+ * Never reads outside buf[0, size). */
+enum { XB_PARTIAL = 0, XB_BAD = -1 };
+long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size);
+
+/* The same for a head whose end lies beyond the XB_MAX_HEAD bytes given: the last line that is not whole is left out. */
+long xb_request_parse_truncated(xb_request *r, const char *buf, size_t size);
+
+/* Where the head ends: bytes up to and with its empty line, or 0 if that is not in buf[0, size). Looks from `from` on. */
+size_t xb_head_end(const char *buf, size_t size, size_t from);
+
+/* Adds a header. Beyond XB_MAX_HEADERS it sets `truncated`. For sources that hold headers as pairs. */
+void xb_request_add(xb_request *r, xb_span name, xb_span value);
+
+/* Empties the struct; touches only what the others read. */
+void xb_request_clear(xb_request *r);
+
+static inline bool xb_has(const xb_request *r, xb_header_id id) { return (r->seen >> id) & 1; }
+
+/* The first value of a header, or an absent span. */
+static inline xb_span xb_value(const xb_request *r, xb_header_id id)
+{
+    return xb_has(r, id) ? r->headers[r->first[id]].value : (xb_span){NULL, 0};
+}
+
+#endif

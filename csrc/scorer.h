@@ -1,0 +1,31 @@
+/* scorer.h - from a feature vector to margin, score and reason.
+ *
+ * Law: margin = bias + sum over dense features of (value - mean) * weight / scale + sum over tokens of weight, as
+ * scikit-learn's decision_function of a StandardScaler and a linear classifier gives it (within 1e-9); an absent
+ * feature (NAN) counts as its mean and so adds nothing.
+ */
+#ifndef XB_SCORER_H
+#define XB_SCORER_H
+
+#include "model.h"
+
+typedef struct {
+    double margin; /* above 0 leans to bot */
+    double score;  /* 0 to 1: how surely a bot */
+    bool bot;      /* score >= threshold */
+    int reason;    /* the strongest contribution towards bot: below XB_N_DENSE a feature, then XB_N_DENSE + index of a
+                      token; -1 if nothing speaks for a bot */
+} xb_verdict;
+
+xb_verdict xb_score(const xb_model *m, const xb_vector *v);
+
+/* What feature i adds to the margin; what token t adds. They and the bias add up to the margin. */
+double xb_contribution(const xb_model *m, const xb_vector *v, size_t i);
+double xb_token_contribution(const xb_model *m, const xb_token *t);
+
+/* The reason as text: "ua_empty", "ua_word=curl", or "none". Returns its length. */
+size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, char *out, size_t size);
+
+double xb_margin_to_score(const xb_model *m, double margin);
+
+#endif

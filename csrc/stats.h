@@ -1,0 +1,25 @@
+/* stats.h - what a worker counts: one struct in memory that it shares with the master.
+ *
+ * Law: one writer (the worker), any number of readers; 64-bit counters only go up. Readers may see one counter ahead of
+ * another by a request, never half a number.
+ */
+#ifndef XB_STATS_H
+#define XB_STATS_H
+
+#include <stdint.h>
+
+enum { XB_HISTOGRAM = 64 };
+
+typedef struct {
+    uint64_t requests;
+    uint64_t bot;
+    uint64_t human;
+    uint64_t refused;      /* answered 403 */
+    uint64_t bad_request;  /* answered 400 */
+    uint64_t truncated;    /* more head, headers or words than the bounds: judged on what fits */
+    uint64_t connections_total;
+    uint64_t sum_ns;       /* from the last byte of the head to the reply, over all answers */
+    uint64_t histogram[XB_HISTOGRAM]; /* bucket i: answers that took [2^i, 2^(i+1)) ns */
+} xb_stats;
+
+#endif

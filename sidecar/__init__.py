@@ -1,0 +1,1 @@
+"""Serving: from a request head to a verdict. Imports neither training/ nor scikit-learn; a worker imports no numpy."""

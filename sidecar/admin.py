@@ -1,0 +1,64 @@
+"""The operator's endpoint: /metrics for Prometheus, /healthz for whoever restarts what is not well.
+
+It runs in a thread of the master and shares nothing with the workers but the memory of their counters.
+"""
+
+from __future__ import annotations
+
+import threading
+from http.server import ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import MetricsHandler
+
+from sidecar.listeners import Bound
+from sidecar.metrics import SidecarCollector
+
+if TYPE_CHECKING:
+    from sidecar.master import Master
+
+
+class _Handler(MetricsHandler):
+    master: Master
+    timeout = 10  # seconds that a silent client may hold its thread
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            super().do_GET()
+        elif path == "/healthz":
+            up, wanted = self.master.workers_up, self.master.settings.workers
+            state = "draining" if self.master.draining else f"{up} of {wanted} workers are up"
+            self._text(200 if self.master.healthy else 503, state)
+        else:
+            self._text(404, "there are /metrics and /healthz")
+
+    def _text(self, status: int, line: str) -> None:
+        body = f"{line}\n".encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: the log is for what happens to the sidecar, not for who looks at it."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client that goes away in the middle is no error of ours."""
+
+
+def serve(bound: Bound, master: Master) -> None:
+    """Answer on the listening socket `bound` from a new daemon thread, which ends with the process."""
+    registry = CollectorRegistry()
+    registry.register(SidecarCollector(master))
+    handler = type("Handler", (_Handler,), {"registry": registry, "master": master})
+    server = _Server(("", 0), handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = bound.sock
+    threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()

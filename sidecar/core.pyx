@@ -1,0 +1,527 @@
+# cython: boundscheck=False, wraparound=False
+"""The binding over csrc/: requests, feature vectors, models and verdicts, for training, scoring and serving alike.
+
+Law: no decision is taken here; every number comes from csrc/. Imports nothing beyond the standard library.
+"""
+
+from cpython.array cimport array, clone, extend_buffer, resize_smart
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free
+from libc.math cimport isnan
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memchr
+
+from sidecar.csrc cimport (
+    XB_DIALECT_COUNT, XB_DTYPE_F64, XB_FEATURIZER_VERSION, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
+    XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
+    XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
+    XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES,
+    xb_address, xb_address_parse, xb_answer, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
+    xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_head_end,
+    xb_host_hash, xb_hosts, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_reason_text, xb_request_add,
+    xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_span, xb_stats, xb_token, xb_token_contribution,
+    xb_token_text, xb_value, xb_vector, xb_verdict, xb_workspace,
+)
+
+import array as _array
+import json
+from collections import namedtuple
+
+cdef extern from "Python.h":
+    char *PyOS_double_to_string(double value, char code, int precision, int flags, int *kind) except NULL
+    int Py_DTSF_ADD_DOT_0
+
+xb_init()
+
+Row = namedtuple("Row", "name group doc")
+Verdict = namedtuple("Verdict", "bot score margin reason")
+Contribution = namedtuple("Contribution", "name value contribution doc")
+
+_GROUPS = {
+    XB_HAS_IP: "ip", XB_HAS_UA: "ua", XB_HAS_REFERRER: "referrer", XB_HAS_URL: "url", XB_HAS_HEADERS: "headers",
+    XB_HAS_CLIENT: "client", XB_HAS_ORDER: "headers",
+}
+# Name of a group -> its bits in a model's `groups` and a request's `present`.
+GROUPS = {
+    "ip": XB_HAS_IP, "ua": XB_HAS_UA, "referrer": XB_HAS_REFERRER, "url": XB_HAS_URL,
+    "headers": XB_HAS_HEADERS | XB_HAS_ORDER, "client": XB_HAS_CLIENT,
+}
+
+FEATURES = tuple(
+    Row(xb_feature_rows[i].name.decode(), _GROUPS[xb_feature_rows[i].group], xb_feature_rows[i].doc.decode())
+    for i in range(XB_N_DENSE)
+)
+FAMILIES = tuple(
+    Row(xb_family_rows[i].name.decode(), _GROUPS[xb_family_rows[i].group], xb_family_rows[i].doc.decode())
+    for i in range(XB_N_FAMILIES)
+)
+DIALECTS = tuple(xb_dialect_names[i].decode() for i in range(XB_DIALECT_COUNT))
+FORMATS = ("challenge", "combined", "jsonl")
+SCHEMA_ID = xb_schema_id()
+FEATURIZER_VERSION = XB_FEATURIZER_VERSION
+MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
+MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE
+STATS_SIZE = sizeof(xb_stats)
+MODEL_MAGIC = XB_MODEL_MAGIC[:8]
+MODEL_VERSION, MODEL_HEADER, MODEL_DIGEST, MODEL_F64 = XB_MODEL_VERSION, XB_MODEL_HEADER, XB_MODEL_DIGEST, XB_DTYPE_F64
+
+cdef enum:
+    CHALLENGE = 0
+    COMBINED = 1
+    JSONL = 2
+
+
+class ModelError(ValueError):
+    """The bytes are no usable model; the text says why."""
+
+
+class LineError(ValueError):
+    """A log line or record cannot be read: args are the field's name and what is wrong with it."""
+
+
+cdef xb_workspace *_new_workspace() except NULL:
+    cdef xb_workspace *work = <xb_workspace *>calloc(1, sizeof(xb_workspace))
+    if work is NULL:
+        raise MemoryError
+    return work
+
+
+cdef inline xb_span _span(bytes text) noexcept:
+    cdef xb_span s
+    s.at = PyBytes_AS_STRING(text)
+    s.size = PyBytes_GET_SIZE(text)
+    return s
+
+
+cdef inline bytes _bytes(xb_span s):
+    return PyBytes_FromStringAndSize(s.at, s.size) if s.at is not NULL else None
+
+
+def hash_text(bytes text):
+    """csrc/hash.h's hash of `text`: 64 bits, letters without regard to case."""
+    return xb_hash(_span(text))
+
+
+def host_hash(bytes host):
+    """What the set of known hosts in a model stores of `host`: 32 bits."""
+    return xb_host_hash(_span(host))
+
+
+def parse_address(bytes text):
+    """The 4 or 16 bytes of an address; None if the text is none."""
+    cdef xb_address address
+    if not xb_address_parse(_span(text), &address):
+        return None
+    return (<const char *>address.bytes)[:4 if address.version == 4 else 16]
+
+
+cdef class Request:
+    """One request at a time, from a log line, a record or a request head. Reuse it: it owns some 240 KiB."""
+
+    def __cinit__(self):
+        self.work = _new_workspace()
+        self.scratch = bytearray(XB_MAX_LINE)
+
+    def __dealloc__(self):
+        free(self.work)
+
+    cdef bint read(self, int format, xb_span line) noexcept:
+        cdef char *scratch = self.scratch
+        if format == CHALLENGE:
+            return xb_challenge_line(line, scratch, &self.work.request, &self.line)
+        return xb_combined_line(line, scratch, &self.work.request, &self.line)
+
+    def load_line(self, str format, bytes line):
+        """Reads a line of the challenge or combined format. LineError if it cannot be read."""
+        self.kept = line
+        if not self.read(FORMATS.index(format), _span(line)):
+            raise LineError(self.line.error_field.decode(), self.line.error.decode())
+
+    def load_head(self, bytes head, str dialect="nginx"):
+        """Reads one whole request head as the proxy of this dialect sends it. LineError if it cannot be read."""
+        self.kept = head
+        self.line.label, self.line.status, self.line.time = -1, -1, -1
+        if xb_request_parse(&self.work.request, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), 0) <= 0:
+            raise LineError("head", "not one whole HTTP/1.0 or HTTP/1.1 request head")
+        xb_dialect_apply(<xb_dialect>DIALECTS.index(dialect), &self.work.request, <char *>self.work.scratch)
+
+    def load_record(self, list headers, bint ordered, bytes ip=None, bytes method=None, bytes uri=None,
+                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1):
+        """Reads a record: `headers` is a list of (name, value) pairs of bytes. What is None is absent."""
+        cdef bytes name, value
+        self.kept = (headers, ip, method, uri, protocol, scheme, host)
+        self.line.label, self.line.status, self.line.time = label, status, time
+        r = &self.work.request
+        xb_request_clear(r)
+        for name, value in headers:
+            xb_request_add(r, _span(name), _span(value))
+        r.present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_HEADERS
+        if ordered:
+            r.present |= XB_HAS_ORDER
+        r.agent = xb_value(r, XB_H_USER_AGENT)
+        r.referrer = xb_value(r, XB_H_REFERER)
+        r.host = _span(host) if host is not None else xb_value(r, XB_H_HOST)
+        if ip is not None:
+            r.ip = _span(ip)
+            r.present |= XB_HAS_IP
+        if uri is not None:
+            r.uri = _span(uri)
+            r.present |= XB_HAS_URL
+        if method is not None:
+            r.method = _span(method)
+        if protocol is not None:
+            r.protocol = _span(protocol)
+        if scheme is not None:
+            r.scheme = _span(scheme)
+
+    @property
+    def label(self):
+        """True for bot, False for human, None where the source says nothing."""
+        return None if self.line.label < 0 else self.line.label == 1
+
+    @property
+    def time(self):
+        """Seconds since 1970 UTC, or None."""
+        return None if self.line.time < 0 else self.line.time
+
+    @property
+    def status(self):
+        return None if self.line.status < 0 else self.line.status
+
+    @property
+    def present(self):
+        """The bits of GROUPS that the source holds."""
+        return self.work.request.present
+
+    @property
+    def truncated(self):
+        return bool(self.work.request.truncated)
+
+    @property
+    def fields(self):
+        """What the request says, as bytes; None where absent."""
+        r = &self.work.request
+        return {
+            "ip": _bytes(r.ip), "method": _bytes(r.method), "uri": _bytes(r.uri), "protocol": _bytes(r.protocol),
+            "scheme": _bytes(r.scheme), "host": _bytes(r.host), "agent": _bytes(r.agent), "referrer": _bytes(r.referrer),
+        }
+
+    @property
+    def headers(self):
+        """The (name, value) pairs, in order, control headers of a proxy included."""
+        r = &self.work.request
+        return [(_bytes(r.headers[i].name), _bytes(r.headers[i].value)) for i in range(r.n_headers)]
+
+    def features(self, unsigned k, hosts=None):
+        """(dense, tokens): a list of floats in the order of FEATURES, NaN for absent; a list of (bucket, family, text).
+
+        `hosts`: the set of known hosts, an array("I") of ascending host_hash values.
+        """
+        cdef xb_hosts known = _hosts(hosts)
+        cdef char text[256]
+        if not XB_MIN_K <= k <= XB_MAX_K:
+            raise ValueError(f"k must be {XB_MIN_K} to {XB_MAX_K}")
+        xb_featurize(&self.work.request, &known, k, &self.work.vector)
+        v = &self.work.vector
+        dense = [v.dense[i] for i in range(XB_N_DENSE)]
+        tokens = []
+        for i in range(v.n_tokens):
+            size = xb_token_text(&v.tokens[i], text, sizeof(text))
+            tokens.append((v.tokens[i].bucket, FAMILIES[v.tokens[i].family].name, text[:size].decode("ascii")))
+        return dense, tokens
+
+
+cdef xb_hosts _hosts(hosts):
+    cdef xb_hosts known
+    cdef array held
+    known.hash, known.count = NULL, 0
+    if hosts is not None and len(hosts):
+        held = hosts
+        known.hash = <const uint32_t *>held.data.as_uints
+        known.count = len(held)
+    return known
+
+
+cdef class Matrix:
+    """Rows of features, growing: what training reads. Dense rows and, beside them, buckets in CSR form.
+
+    dense: array("d"), rows x len(FEATURES), row after row, NaN for absent; indices: array("i"), buckets; indptr:
+    array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"); line: array("q").
+    """
+    cdef readonly array dense, indices, indptr, label, time, line
+    cdef readonly unsigned k
+    cdef readonly int present
+    cdef public object errors
+    cdef object hosts
+    cdef Request request
+
+    def __init__(self, unsigned k, hosts=None):
+        if not XB_MIN_K <= k <= XB_MAX_K:
+            raise ValueError(f"k must be {XB_MIN_K} to {XB_MAX_K}")
+        self.k = k
+        self.hosts = hosts
+        self.request = Request()
+        self.errors = []  # (line, field, why)
+        self.dense, self.indices = _array.array("d"), _array.array("i")
+        self.indptr, self.label = _array.array("q", [0]), _array.array("b")
+        self.time, self.line = _array.array("q"), _array.array("q")
+
+    def __len__(self):
+        return len(self.label)
+
+    cdef void _append(self, Request request, long line):
+        cdef xb_hosts known = _hosts(self.hosts)
+        cdef uint32_t i
+        v = &request.work.vector
+        xb_featurize(&request.work.request, &known, self.k, v)
+        self.present |= request.work.request.present
+        extend_buffer(self.dense, <char *>v.dense, XB_N_DENSE)
+        cdef Py_ssize_t used = len(self.indices)
+        resize_smart(self.indices, used + v.n_tokens)
+        for i in range(v.n_tokens):
+            self.indices.data.as_ints[used + i] = v.tokens[i].bucket
+        self.indptr.append(used + v.n_tokens)
+        self.label.append(request.line.label)
+        self.time.append(request.line.time)
+        self.line.append(line)
+
+    def append(self, Request request, long line=0):
+        """Adds what `request` holds now; `line` is its line in the log, for messages."""
+        self._append(request, line)
+
+    def append_lines(self, str format, bytes block, long first_line):
+        """Adds every line of `block` (challenge or combined). Lines that cannot be read go to `errors`. Returns how many
+        lines the block had."""
+        cdef int number = FORMATS.index(format)
+        cdef const char *at = PyBytes_AS_STRING(block)
+        cdef const char *end = at + PyBytes_GET_SIZE(block)
+        cdef long line = first_line
+        cdef xb_span text
+        while at < end:
+            at = _next_line(at, end, &text)
+            if self.request.read(number, text):
+                self._append(self.request, line)
+            else:
+                self.errors.append((line, self.request.line.error_field.decode(), self.request.line.error.decode()))
+            line += 1
+        return line - first_line
+
+
+cdef inline const char *_next_line(const char *at, const char *end, xb_span *text) noexcept:
+    cdef const char *newline = <const char *>memchr(at, c'\n', end - at)
+    cdef const char *stop = newline if newline is not NULL else end
+    text.at = at
+    text.size = stop - at
+    if text.size and stop[-1] == c'\r':
+        text.size -= 1
+    return newline + 1 if newline is not NULL else end
+
+
+cdef class Model:
+    """A model file's image, opened. Raises ModelError with the reason when it is refused.
+
+    The digest is not checked here: sidecar.model does, before.
+    """
+
+    def __init__(self, bytes data):
+        cdef const char *why
+        cdef xb_workspace *work = _new_workspace()
+        self.data = data
+        try:
+            why = xb_model_open(&self.model, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), work)
+        finally:
+            free(work)
+        if why is not NULL:
+            raise ModelError(why.decode())
+
+    @property
+    def header(self):
+        """The numbers of the header, by name."""
+        h = &self.model.header
+        return {
+            "version": h.version, "schema": h.schema, "n_dense": h.n_dense, "k": h.k, "groups": h.groups,
+            "n_hosts": h.n_hosts, "n_tests": h.n_tests, "bias": h.bias, "threshold": h.threshold, "a": h.a, "b": h.b,
+        }
+
+    @property
+    def k(self):
+        return self.model.header.k
+
+    @property
+    def threshold(self):
+        return self.model.header.threshold
+
+    @property
+    def mean(self):
+        """mean, scale and weight (len(FEATURES) + 2^k) as memoryviews of doubles."""
+        return self._doubles(self.model.mean, XB_N_DENSE)
+
+    @property
+    def scale(self):
+        return self._doubles(self.model.scale, XB_N_DENSE)
+
+    @property
+    def weight(self):
+        return self._doubles(self.model.weight, XB_N_DENSE + (1 << self.model.header.k))
+
+    cdef object _doubles(self, const double *at, Py_ssize_t n):
+        cdef Py_ssize_t start = <const char *>at - PyBytes_AS_STRING(self.data)
+        return memoryview(self.data)[start:start + 8 * n].cast("d")
+
+    @property
+    def provenance(self):
+        """The JSON that training left: when, from what, how well."""
+        return json.loads(_bytes(self.model.provenance))
+
+    def judge(self, Request request):
+        """The Verdict on what `request` holds now."""
+        cdef char reason[XB_MAX_REASON]
+        xb_judge(&self.model, request.work)
+        v = &request.work.verdict
+        size = xb_reason_text(v, &request.work.vector, reason, sizeof(reason))
+        return Verdict(bool(v.bot), v.score, v.margin, reason[:size].decode("ascii"))
+
+    def explain(self, Request request):
+        """(Verdict, bias, [Contribution]): bias and contributions add up to the margin. A hashed word is `family=text`."""
+        cdef char text[256]
+        verdict = self.judge(request)
+        v = &request.work.vector
+        parts = []
+        for i in range(XB_N_DENSE):
+            value = None if isnan(v.dense[i]) else v.dense[i]
+            parts.append(Contribution(FEATURES[i].name, value, xb_contribution(&self.model, v, i), FEATURES[i].doc))
+        for i in range(v.n_tokens):
+            family = FAMILIES[v.tokens[i].family]
+            size = xb_token_text(&v.tokens[i], text, sizeof(text))
+            parts.append(Contribution(f"{family.name}={text[:size].decode('ascii')}", 1.0,
+                                      xb_token_contribution(&self.model, &v.tokens[i]), family.doc))
+        return verdict, self.model.header.bias, parts
+
+    def report(self, Request request, long line, bint as_json):
+        """The line that `xbot score` prints for what `request` holds now."""
+        xb_judge(&self.model, request.work)
+        return self._report(request, line, as_json)
+
+    cdef bytes _report(self, Request request, long line, bint as_json):
+        cdef char reason[XB_MAX_REASON]
+        v = &request.work.verdict
+        cdef size_t size = xb_reason_text(v, &request.work.vector, reason, sizeof(reason))
+        verdict = b"bot" if v.bot else b"human"
+        if not as_json:
+            return b"%d\t%s\t%.4f\t%s\n" % (line, verdict, v.score, reason[:size])
+        return b'{"line": %d, "verdict": "%s", "score": %.4f, "margin": %s, "reason": "%s"}\n' % (
+            line, verdict, v.score, _shortest(v.margin), reason[:size])
+
+    def report_lines(self, Request request, str format, bytes block, long first_line, bint as_json):
+        """(text, lines, errors): what `xbot score` prints for a block of lines (challenge or combined), how many lines it
+        had, and [(line, field, why)] of those that cannot be read."""
+        cdef int number = FORMATS.index(format)
+        cdef const char *at = PyBytes_AS_STRING(block)
+        cdef const char *end = at + PyBytes_GET_SIZE(block)
+        cdef long line = first_line
+        cdef xb_span text
+        out, errors = [], []
+        while at < end:
+            at = _next_line(at, end, &text)
+            if request.read(number, text):
+                xb_judge(&self.model, request.work)
+                out.append(self._report(request, line, as_json))
+            else:
+                field, why = request.line.error_field.decode(), request.line.error.decode()
+                errors.append((line, field, why))
+                out.append(report_error(line, field, why, as_json))
+            line += 1
+        return b"".join(out), line - first_line, errors
+
+
+def report_error(long line, str field, str why, bint as_json):
+    """The line that `xbot score` prints for one that cannot be read."""
+    if as_json:
+        return b'{"line": %d, "error": %s}\n' % (line, json.dumps(f"{field}: {why}").encode())
+    return b"%d\terror\t-\t%s: %s\n" % (line, field.encode(), why.encode())
+
+
+cdef bytes _shortest(double x):
+    """The shortest text that reads back as the same double."""
+    cdef char *text = PyOS_double_to_string(x, c'r', 0, Py_DTSF_ADD_DOT_0, NULL)
+    try:
+        return <bytes>text
+    finally:
+        PyMem_Free(text)
+
+
+cdef class Answerer:
+    """Bytes in, reply out: what a connection calls. One for each worker."""
+
+    def __cinit__(self, Model model, *, str dialect="nginx", bint enforce=False, stats=None):
+        cdef Py_buffer view
+        self.work = _new_workspace()
+        self.service.dialect = <xb_dialect>DIALECTS.index(dialect)
+        self.service.enforce = enforce
+        self.model = model
+        if stats is not None:
+            self.stats = memoryview(stats)
+            PyObject_GetBuffer(self.stats, &view, PyBUF_WRITABLE)
+            if view.len < <Py_ssize_t>sizeof(xb_stats):
+                PyBuffer_Release(&view)
+                raise ValueError(f"stats needs {sizeof(xb_stats)} bytes")
+            self.service.stats = <xb_stats *>view.buf
+            PyBuffer_Release(&view)  # self.stats keeps the memory
+
+    def __dealloc__(self):
+        free(self.work)
+
+    @property
+    def model(self):
+        return self.held
+
+    @model.setter
+    def model(self, Model model not None):
+        self.held = model
+        self.service.model = &model.model
+
+    @property
+    def closing(self):
+        """Every further answer closes its connection."""
+        return bool(self.service.closing)
+
+    @closing.setter
+    def closing(self, bint closing):
+        self.service.closing = closing
+
+    cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept:
+        return xb_answer(&self.service, self.work, buf, size, seen_size, truncated, &self.reply)
+
+    cdef size_t head_end(self, const char *buf, size_t size) noexcept:
+        return xb_head_end(buf, size, 0)
+
+    cdef void connected(self) noexcept:
+        if self.service.stats is not NULL:
+            self.service.stats.connections_total += 1
+
+    def describe(self):
+        """The last request and its verdict, for a debugging log."""
+        cdef char reason[XB_MAX_REASON]
+        r = &self.work.request
+        v = &self.work.verdict
+        size = xb_reason_text(v, &self.work.vector, reason, sizeof(reason))
+        said = {"ip": r.ip, "method": r.method, "uri": r.uri, "agent": r.agent, "referrer": r.referrer}
+        out = {name: None if value is None else value.decode("utf-8", "backslashreplace")
+               for name, value in ((n, _bytes(s)) for n, s in said.items())}
+        out.update(verdict="bot" if v.bot else "human", score=round(v.score, 4), margin=v.margin,
+                   reason=reason[:size].decode("ascii"))
+        return out
+
+
+def read_stats(buffer):
+    """A worker's counters as a dict; `histogram` is a list of 64 counts, bucket i for [2^i, 2^(i+1)) nanoseconds."""
+    cdef xb_stats stats
+    copy = bytes(memoryview(buffer)[:sizeof(xb_stats)])
+    stats = (<const xb_stats *>PyBytes_AS_STRING(copy))[0]
+    return {
+        "requests": stats.requests, "bot": stats.bot, "human": stats.human, "refused": stats.refused,
+        "bad_request": stats.bad_request, "truncated": stats.truncated, "connections_total": stats.connections_total,
+        "sum_ns": stats.sum_ns, "histogram": [stats.histogram[i] for i in range(XB_HISTOGRAM)],
+    }

@@ -1,0 +1,177 @@
+# The only statement of csrc/'s interface on this side. Same order as the headers.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "span.h" nogil:
+    ctypedef struct xb_span:
+        const char *at
+        size_t size
+
+cdef extern from "hash.h" nogil:
+    uint64_t xb_hash(xb_span s)
+
+cdef extern from "request.h" nogil:
+    enum:
+        XB_MAX_HEAD
+        XB_MAX_HEADERS
+        XB_PARTIAL
+        XB_BAD
+        XB_HAS_IP
+        XB_HAS_UA
+        XB_HAS_REFERRER
+        XB_HAS_URL
+        XB_HAS_HEADERS
+        XB_HAS_CLIENT
+        XB_HAS_ORDER
+        XB_H_HOST
+        XB_H_USER_AGENT
+        XB_H_REFERER
+    ctypedef struct xb_header:
+        xb_span name
+        xb_span value
+    ctypedef struct xb_request:
+        uint32_t present
+        xb_span ip
+        xb_span method
+        xb_span uri
+        xb_span protocol
+        xb_span scheme
+        xb_span host
+        xb_span agent
+        xb_span referrer
+        uint32_t n_headers
+        bint truncated
+        xb_header headers[256]
+    long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size)
+    size_t xb_head_end(const char *buf, size_t size, size_t start)
+    void xb_request_add(xb_request *r, xb_span name, xb_span value)
+    void xb_request_clear(xb_request *r)
+    xb_span xb_value(const xb_request *r, int header)
+
+cdef extern from "facts.h" nogil:
+    ctypedef struct xb_address:
+        uint32_t version
+        uint8_t bytes[16]
+    bint xb_address_parse(xb_span text, xb_address *out)
+
+cdef extern from "dialect.h" nogil:
+    enum:
+        XB_DIALECT_COUNT
+    ctypedef int xb_dialect
+    const char *xb_dialect_names[]
+    void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
+
+cdef extern from "featurizer.h" nogil:
+    enum:
+        XB_FEATURIZER_VERSION
+        XB_N_DENSE
+        XB_N_FAMILIES
+        XB_MIN_K
+        XB_MAX_K
+    ctypedef struct xb_feature_row:
+        const char *name
+        const char *doc
+        uint32_t group
+    const xb_feature_row xb_feature_rows[]
+    const xb_feature_row xb_family_rows[]
+    uint64_t xb_schema_id()
+    ctypedef struct xb_hosts:
+        const uint32_t *hash
+        uint32_t count
+    uint32_t xb_host_hash(xb_span host)
+    ctypedef struct xb_token:
+        uint32_t bucket
+        uint8_t family
+    ctypedef struct xb_vector:
+        double *dense
+        uint32_t n_tokens
+        xb_token *tokens
+    void xb_init()
+    void xb_featurize(const xb_request *r, const xb_hosts *hosts, unsigned k, xb_vector *v)
+    size_t xb_token_text(const xb_token *t, char *out, size_t size)
+
+cdef extern from "model.h" nogil:
+    const char *XB_MODEL_MAGIC
+    enum:
+        XB_MODEL_VERSION
+        XB_MODEL_HEADER
+        XB_MODEL_DIGEST
+        XB_DTYPE_F64
+    ctypedef struct xb_model_header:
+        uint32_t version
+        uint64_t schema
+        uint32_t n_dense
+        uint32_t k
+        uint32_t groups
+        uint32_t n_hosts
+        uint32_t n_tests
+        double bias
+        double threshold
+        double a
+        double b
+    ctypedef struct xb_model:
+        xb_model_header header
+        const double *mean
+        const double *scale
+        const double *weight
+        xb_hosts hosts
+        xb_span provenance
+    const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work)
+
+cdef extern from "scorer.h" nogil:
+    ctypedef struct xb_verdict:
+        double margin
+        double score
+        bint bot
+        int reason
+    double xb_contribution(const xb_model *m, const xb_vector *v, size_t i)
+    double xb_token_contribution(const xb_model *m, const xb_token *t)
+    size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
+
+cdef extern from "stats.h" nogil:
+    enum:
+        XB_HISTOGRAM
+    ctypedef struct xb_stats:
+        uint64_t requests
+        uint64_t bot
+        uint64_t human
+        uint64_t refused
+        uint64_t bad_request
+        uint64_t truncated
+        uint64_t connections_total
+        uint64_t sum_ns
+        uint64_t histogram[64]
+
+cdef extern from "answer.h" nogil:
+    enum:
+        XB_MAX_REPLY
+        XB_MAX_REASON
+    ctypedef struct xb_workspace:
+        xb_request request
+        xb_vector vector
+        xb_verdict verdict
+        char *scratch
+    ctypedef struct xb_service:
+        const xb_model *model
+        xb_dialect dialect
+        bint enforce
+        bint closing
+        xb_stats *stats
+    ctypedef struct xb_reply:
+        size_t size
+        bint close
+        char bytes[256]
+    long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
+                   bint truncated, xb_reply *reply)
+    void xb_judge(const xb_model *m, xb_workspace *w)
+
+cdef extern from "logline.h" nogil:
+    enum:
+        XB_MAX_LINE
+    ctypedef struct xb_line:
+        int label
+        int status
+        int64_t time
+        const char *error_field
+        const char *error
+    bint xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
+    bint xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out)

@@ -1,0 +1,7 @@
+"""The one error that a user sees: what was given or done is wrong, said in one line."""
+
+from __future__ import annotations
+
+
+class XbotError(Exception):
+    """The command prints `xbot: MESSAGE` and exits with 2. The message names the file, and the line and field if any."""

@@ -1,0 +1,233 @@
+"""Where the sidecar listens: addresses, and the sockets made from them.
+
+A Unix socket comes into being unconnectable (mode 0600, not listening), gets its group and mode 0660, and only then listens. A file
+at its path is removed only when it is a socket that refuses connections, and at the end only while it is still ours. All
+this happens under a lock on the directory, so that two sidecars starting at once cannot take each other's path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import grp
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.errors import XbotError
+
+BACKLOG = 4096  # a full backlog is an instant error for the visitor; asyncio's own 100 fills in one burst
+UNIX_MODE = 0o660
+
+
+@dataclass(frozen=True)
+class UnixAddress:
+    """A path; `unix:PATH`."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+@dataclass(frozen=True)
+class TcpAddress:
+    """A host (name, IPv4 or IPv6) and a port; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+Address = UnixAddress | TcpAddress
+
+
+@dataclass(frozen=True)
+class Listener:
+    """An address and the dialect (one of sidecar.core.DIALECTS) that is spoken on it."""
+
+    address: Address
+    dialect: str
+
+
+@dataclass
+class Bound:
+    """A listening socket. `identity` is (device, inode) of the file that we made for it, None where there is none."""
+
+    address: Address
+    sock: socket.socket
+    identity: tuple[int, int] | None = None
+
+    def unlink(self) -> None:
+        """Remove the socket's file, if it is still the one that we made. The socket itself goes on listening.
+
+        While `sock` is open the kernel keeps the inode, so that no other file can have its number.
+        """
+        if self.identity is None or not isinstance(self.address, UnixAddress):
+            return
+        path = self.address.path
+        with contextlib.suppress(OSError, XbotError), _locked(path):
+            if _identity(path) == self.identity:
+                path.unlink()
+        self.identity = None
+
+    def close(self) -> None:
+        """Remove the file, then close the socket. May be called again."""
+        self.unlink()
+        self.sock.close()
+
+
+def parse(text: str) -> Address:
+    """`unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`; XbotError says what is wrong with anything else."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path:
+            raise XbotError(f"{text!r}: no path after unix:")
+        if len(os.fsencode(Path(path).absolute())) > 107:
+            raise XbotError(f"{text!r}: the path of a Unix socket has at most 107 bytes")
+        return UnixAddress(Path(path).absolute())
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise XbotError(f"{text!r}: write an IPv6 address in brackets, as in [::1]:8080")
+    if not colon or not host:
+        raise XbotError(f"{text!r} is neither unix:PATH nor HOST:PORT")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise XbotError(f"{text!r}: {port!r} is not a port (0-65535)")
+    return TcpAddress(host, int(port))
+
+
+def bind(address: Address, group: str | None = None) -> Bound:
+    """Make the listening socket of `address`; a Unix socket's file belongs to `group`, where given.
+
+    Raises XbotError when the address is in use, is not ours to take, or cannot be bound.
+    """
+    return _bind_unix(address, group) if isinstance(address, UnixAddress) else _bind_tcp(address)
+
+
+def adopt(sock: socket.socket) -> Bound:
+    """Take over a socket that somebody else made (socket activation); its file is theirs and stays.
+
+    Raises XbotError when it is not a listening stream socket.
+    """
+    listening = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if not listening or sock.family not in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
+        raise XbotError(f"inherited descriptor {sock.fileno()} is not a listening stream socket")
+    sock.setblocking(False)
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return Bound(UnixAddress(Path(os.fsdecode(name))), sock)
+    return Bound(TcpAddress(name[0], name[1]), sock)
+
+
+def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
+    path = address.path
+    gid = _group_id(group) if group is not None else None
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made = False
+    try:
+        with _locked(path):
+            _clear_stale(path)
+            umask = os.umask(0o177)
+            try:
+                sock.bind(os.fspath(path))
+                made = True
+            finally:
+                os.umask(umask)
+            if gid is not None:
+                os.chown(path, -1, gid)
+            path.chmod(UNIX_MODE)
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+            return Bound(address, sock, _identity(path))
+    except BaseException as error:
+        if made:
+            path.unlink(missing_ok=True)
+        sock.close()
+        if isinstance(error, OSError):
+            raise XbotError(f"{address}: {_reason(error)}") from error
+        raise
+
+
+def _bind_tcp(address: TcpAddress) -> Bound:
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise XbotError(f"{address}: {_reason(error)}") from error
+    family, kind, protocol, _, name = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(name)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise XbotError(f"{address}: {_reason(error)}") from error
+    return Bound(TcpAddress(address.host, sock.getsockname()[1]), sock)
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove the socket at `path` if nobody answers on it; XbotError if somebody does, or if it is no socket."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise XbotError(f"unix:{path}: there is a file that is not a socket; it is left alone")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a full backlog must not make us wait: it too means that somebody listens
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise XbotError(f"unix:{path}: a socket is there, and asking it fails: {_reason(error)}") from error
+    raise XbotError(f"unix:{path}: somebody answers on this socket; is another sidecar running?")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock on the directory of `path`, against other sidecars."""
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise XbotError(f"unix:{path}: directory {path.parent}: {_reason(error)}") from error
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _group_id(group: str) -> int:
+    try:
+        return int(group) if group.isascii() and group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise XbotError(f"no group named {group!r}") from None
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the address is in use; is another sidecar running?"
+    return error.strerror or str(error)

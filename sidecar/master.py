@@ -1,0 +1,390 @@
+"""The master: owns the listening sockets, the workers and the model, and serves no request itself.
+
+Whatever happens to a worker, the sockets stay open here, so that a connection waits in the kernel's queue for the next
+worker instead of failing. A new model is loaded and checked here; the workers only map bytes that passed. The master
+reads their counters (stats.py) and says what happens (logs.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+import sidecar
+from sidecar import control, listeners, memory, model, systemd
+from sidecar.errors import XbotError
+from sidecar.listeners import Address, Bound, Listener
+from sidecar.stats import Stats
+from sidecar.worker import IGNORED_SIGNALS
+
+# A worker runs the code that the master runs, however that was installed: isolated from the environment and the
+# working directory (-I), without the hooks of site-packages (-S), on the master's own import path.
+_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.worker import main; main(int(sys.argv[1]))"
+
+_EARLY_SECONDS = 1.0  # a worker that ends sooner than this has failed to start ...
+_EARLY_DEATHS = 5  # ... and after so many in a row the next one waits,
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from the first to the longest
+_SWAP_SECONDS = 10.0  # a worker that has not taken a new model by then is replaced
+_OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `xbot serve` was asked for. `drain_timeout` is in seconds."""
+
+    model: Path
+    listeners: tuple[Listener, ...]
+    inherited: tuple[tuple[Bound, str], ...] = ()
+    enforce: bool = False
+    workers: int = 1
+    admin: Address | None = None
+    socket_group: str | None = None
+    drain_timeout: float = 10.0
+    log_level: str = "info"
+    log_format: str = "text"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A checked model in sealed memory, and what to say about it. `loaded_at` is Unix time in seconds."""
+
+    generation: int
+    path: Path
+    fd: int
+    size: int
+    sha256: str
+    schema: str
+    loaded_at: float
+
+    @classmethod
+    def load(cls, path: Path, generation: int) -> ServedModel:
+        """Read and check the file; XbotError names it and the reason."""
+        loaded = model.load(path)
+        data = loaded.data
+        sha256 = hashlib.sha256(data).hexdigest()
+        fd = memory.sealed("xbot-model", data)
+        return cls(generation, path, fd, len(data), sha256, str(loaded.schema), time.time())
+
+    def labels(self) -> dict[str, str]:
+        """For the log and the metrics; `sha256` is what sha256sum prints for the file."""
+        return {"path": str(self.path), "sha256": self.sha256, "schema": self.schema}
+
+
+@dataclass
+class Slot:
+    """One worker's place. The process in it changes; the counters with this index go on."""
+
+    index: int
+    process: subprocess.Popen[bytes] | None = None
+    control: socket.socket | None = None
+    started: float = 0.0  # time.monotonic()
+    ready: bool = False
+    generation: int = 0  # of the model that it serves
+    early_deaths: int = 0  # in a row
+
+
+@dataclass
+class Master:
+    """Runs the sidecar from bound sockets to the end of the last worker."""
+
+    settings: Settings
+    model: ServedModel
+    bound: list[tuple[Bound, str]]  # with the dialect of each
+    log: Any = field(default_factory=structlog.get_logger)
+    restarts: int = 0
+    reloads_ok: int = 0
+    reloads_failed: int = 0
+    draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.stats = Stats(self.settings.workers)
+        self.notifier = systemd.Notifier()
+        self._slots = [Slot(index) for index in range(self.settings.workers)]
+        self._serving = False  # all workers have been up once
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def workers_up(self) -> int:
+        """How many workers accept connections."""
+        return sum(slot.ready for slot in self._slots)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all of them do."""
+        return not self.draining and self.workers_up == self.settings.workers
+
+    @property
+    def worker_pids(self) -> dict[int, int]:
+        """Slot index to process id, of the workers there are."""
+        return {slot.index: slot.process.pid for slot in self._slots if slot.process}
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain."""
+        self._changed = asyncio.Event()
+        self._reload_wanted = asyncio.Event()
+        self._stop_wanted = asyncio.Event()
+        self._stop_at_once = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        for slot in self._slots:
+            self._spawn(slot)
+        tasks = [asyncio.create_task(self._reload_on_demand()), asyncio.create_task(self._stay_alive())]
+        await self._stop_wanted.wait()
+        for task in tasks:
+            task.cancel()
+        await self._drain()
+
+    # Workers
+
+    def _spawn(self, slot: Slot) -> None:
+        if self.draining:
+            return
+        ours, theirs = control.pair()
+        ours.setblocking(False)
+        slot.started, slot.ready = time.monotonic(), False
+        try:
+            with theirs, _blocked_signals():
+                command = [sys.executable, "-I", "-S", "-c", _BOOT, str(theirs.fileno()), *_import_path()]
+                slot.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            self._failed_early(slot, f"cannot start: {error}")
+            return
+        slot.control = ours
+        debug = {"level": "debug", "form": self.settings.log_format} if self.settings.log_level == "debug" else None
+        start = {
+            "op": "start",
+            "slot": slot.index,
+            "dialects": [dialect for _, dialect in self.bound],
+            "enforce": self.settings.enforce,
+            "generation": self.model.generation,
+            "drain_timeout": self.settings.drain_timeout,
+            "log": debug,
+        }
+        sockets = [bound.sock.fileno() for bound, _ in self.bound]
+        control.send(ours, start, [self.stats.fd, self.model.fd, *sockets])
+        asyncio.get_running_loop().add_reader(ours, self._hear, slot)
+        self.log.debug("worker started", worker=slot.index, pid=slot.process.pid)
+
+    def _hear(self, slot: Slot) -> None:
+        """Take in all that the worker has said."""
+        with contextlib.suppress(BlockingIOError):
+            while slot.control is not None:
+                received = control.receive(slot.control)
+                if received is None:  # its end is SIGCHLD's to tell
+                    asyncio.get_running_loop().remove_reader(slot.control)
+                    return
+                self._take(slot, received[0])
+
+    def _take(self, slot: Slot, message: control.Message) -> None:
+        pid = slot.process.pid if slot.process else None
+        match message.pop("op"):
+            case "ready":
+                slot.ready, slot.generation = True, message["generation"]
+                self.log.info("worker ready", worker=slot.index, pid=pid)
+                if not self._serving and self.workers_up == self.settings.workers:
+                    self._serving = True
+                    self._announce()
+            case "model":
+                slot.generation = message["generation"]
+            case "log":
+                level = message.pop("level")
+                getattr(self.log, level)(message.pop("event"), worker=slot.index, pid=pid, **message)
+        self._changed.set()
+
+    def _reap(self) -> None:
+        for slot in self._slots:
+            if slot.process is not None and slot.process.poll() is not None:
+                self._bury(slot, slot.process)
+
+    def _bury(self, slot: Slot, process: subprocess.Popen[bytes]) -> None:
+        """Note the end of a worker, and start the next one in its slot."""
+        self._hear(slot)  # its last words
+        if slot.control is not None:
+            asyncio.get_running_loop().remove_reader(slot.control)
+            slot.control.close()
+        was_ready, killed = slot.ready, process.returncode == -signal.SIGKILL
+        lived = time.monotonic() - slot.started
+        slot.process, slot.control, slot.ready = None, None, False
+        self._changed.set()
+        how = _how_it_ended(process.returncode)
+        if self.draining:
+            self.log.debug("worker stopped", worker=slot.index, pid=process.pid, how=how)
+            return
+        self.log.warning("worker died", worker=slot.index, pid=process.pid, how=how, seconds=round(lived, 3))
+        self.restarts += 1
+        # kill -9 of a worker that served comes from outside, and says nothing about how the next one will fare.
+        if lived < _EARLY_SECONDS and not (was_ready and killed):
+            self._failed_early(slot, how)
+        else:
+            slot.early_deaths = 0
+            self._spawn(slot)
+
+    def _failed_early(self, slot: Slot, how: str) -> None:
+        """Try again: at once at first, then ever more slowly, and for ever."""
+        slot.early_deaths += 1
+        wait = 0.0
+        if slot.early_deaths >= _EARLY_DEATHS:
+            wait = min(_FIRST_WAIT * 2.0 ** (slot.early_deaths - _EARLY_DEATHS), _LONGEST_WAIT)
+            self.log.error("worker cannot start", worker=slot.index, tries=slot.early_deaths, how=how, next_try_seconds=wait)
+        asyncio.get_running_loop().call_later(wait, self._spawn, slot)
+
+    # The model
+
+    async def _reload_on_demand(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            self.notifier.reloading()
+            try:
+                await self._reload()
+            except Exception as error:  # whatever it is, the old model goes on
+                self.reloads_failed += 1
+                reason = str(error) if isinstance(error, XbotError) else f"{self.settings.model}: {error!r}"
+                self.log.error("reload refused", reason=reason, kept_sha256=self.model.sha256)
+            self._announce()
+
+    async def _reload(self) -> None:
+        old = self.model
+        self.model = await asyncio.to_thread(ServedModel.load, self.settings.model, old.generation + 1)
+        os.close(old.fd)
+        generation = self.model.generation
+        for slot in self._slots:
+            if slot.control is not None:
+                control.send(slot.control, {"op": "model", "generation": generation}, [self.model.fd])
+        if not await self._until(lambda: all(s.generation == generation for s in self._slots if s.ready), _SWAP_SECONDS):
+            for slot in self._slots:
+                if slot.ready and slot.process and slot.generation != generation:
+                    self.log.error("worker does not take the model", worker=slot.index, pid=slot.process.pid)
+                    slot.process.kill()
+        self.reloads_ok += 1
+        self.log.info("reloaded", workers=self.workers_up, same_model=old.sha256 == self.model.sha256, **self.model.labels())
+
+    # The end
+
+    def _stop(self) -> None:
+        if self._stop_wanted.is_set():
+            self._stop_at_once.set()
+        self._stop_wanted.set()
+        self._changed.set()
+
+    async def _drain(self) -> None:
+        """Make the address unreachable, let the workers answer what has come, then end what is left."""
+        self.draining = True
+        self.log.info("draining", timeout_seconds=self.settings.drain_timeout)
+        self.notifier.stopping()
+        for bound, _ in self.bound:
+            bound.unlink()  # before the workers stop: a connection made after that would find nobody
+        for slot in self._slots:
+            if slot.control is not None:
+                control.send(slot.control, {"op": "drain"})
+        await self._until(lambda: not self.worker_pids or self._stop_at_once.is_set(), self.settings.drain_timeout)
+        left = [slot for slot in self._slots if slot.process is not None]
+        for slot in left:
+            if slot.process is not None:
+                self.log.warning("worker ended before it was done", worker=slot.index, pid=slot.process.pid)
+                slot.process.kill()
+        await self._until(lambda: not self.worker_pids, self.settings.drain_timeout + 1)
+        self.log.info("stopped", drained=not left)
+
+    # Waiting and telling
+
+    async def _until(self, true: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `true()` or `seconds` are over; whether it is true."""
+
+        async def wait() -> None:
+            while not true():
+                self._changed.clear()
+                await self._changed.wait()
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(wait(), seconds)
+        return true()
+
+    async def _stay_alive(self) -> None:
+        """Tell systemd's watchdog that the master's loop turns, at half its period."""
+        if self.notifier.watchdog_seconds is not None:
+            while True:
+                self.notifier.alive()
+                await asyncio.sleep(self.notifier.watchdog_seconds / 2)
+
+    def _announce(self) -> None:
+        if self._serving:
+            self.notifier.ready(f"{self.settings.workers} workers, model {self.model.sha256[:12]}")
+
+
+def run(settings: Settings) -> None:
+    """Serve as `settings` say until told to stop. Raises XbotError when the model or an address cannot be used."""
+    log = structlog.get_logger()
+    served = ServedModel.load(settings.model, 1)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 is kept for an upgrade in place
+        signal.signal(number, signal.SIG_IGN)
+    _raise_open_files()
+    with contextlib.ExitStack() as stack:
+        bound = list(settings.inherited)
+        for listener in settings.listeners:
+            bound.append((listeners.bind(listener.address, settings.socket_group), listener.dialect))
+            stack.callback(bound[-1][0].close)
+        master = Master(settings, served, bound, log)
+        started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": settings.workers}
+        started["mode"] = "enforce" if settings.enforce else "observe"
+        started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
+        if settings.admin is not None:
+            from sidecar import admin  # noqa: PLC0415 -- an HTTP server and a metrics library, only where wanted
+
+            endpoint = listeners.bind(settings.admin, settings.socket_group)
+            stack.callback(endpoint.close)
+            admin.serve(endpoint, master)
+            started["admin"] = str(endpoint.address)
+        log.info("started", **started, **served.labels())
+        asyncio.run(master.run())
+
+
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """A child made herein starts with these signals blocked, until it ignores them itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@functools.cache
+def _import_path() -> list[str]:
+    """The master's import path as absolute directories, without the working directory, with this package's at the end."""
+    here = str(Path(sidecar.__file__).resolve().parent.parent)
+    return list(dict.fromkeys([*(str(Path(entry).absolute()) for entry in sys.path if entry), here]))
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"exit status {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
+
+
+def _raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, _OPEN_FILES) if hard != resource.RLIM_INFINITY else _OPEN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

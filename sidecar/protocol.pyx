@@ -1,0 +1,198 @@
+"""The connections of a worker: an asyncio.BufferedProtocol over csrc/answer.h, made for uvloop.
+
+Law: bytes move, nothing is decided. Whole heads are parsed where uvloop read them, in one buffer that all connections
+share; only a head that came in pieces is copied, to a buffer of its connection.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memmove
+
+from sidecar.core cimport Answerer, Model
+from sidecar.csrc cimport XB_BAD, XB_MAX_HEAD, XB_PARTIAL
+
+from asyncio import get_running_loop
+
+# How long a connection that is being closed may still drain what its peer sends, in seconds.
+LINGER = 1.0
+
+
+cdef class Server:
+    """Makes the protocol of each connection: `await loop.create_server(server, sock=listening)`.
+
+    `server.model = new` swaps the model: the next head is judged by it. `stats` is a writable buffer of core.STATS_SIZE
+    bytes. `log` is called with a dict for each request (debugging only).
+    """
+    cdef Answerer answerer
+    cdef object log
+    cdef set open
+    cdef bytearray shared
+    cdef object shared_view
+
+    def __init__(self, Model model, *, str dialect="nginx", bint enforce=False, stats=None, log=None):
+        self.answerer = Answerer(model, dialect=dialect, enforce=enforce, stats=stats)
+        self.log = log
+        self.open = set()
+        self.shared = bytearray(XB_MAX_HEAD)
+        self.shared_view = memoryview(self.shared)
+
+    def __call__(self):
+        return Connection(self)
+
+    @property
+    def model(self):
+        return self.answerer.model
+
+    @model.setter
+    def model(self, Model model not None):
+        self.answerer.model = model
+
+    @property
+    def connections(self):
+        """How many are open."""
+        return len(self.open)
+
+    def drain(self):
+        """Closes idle connections; every further answer closes its connection."""
+        cdef Connection connection
+        self.answerer.closing = True
+        for connection in list(self.open):
+            if connection.used == 0 and not connection.discarding:
+                connection.transport.close()
+
+
+cdef class Connection:
+    """One connection. States: whole heads; a head in pieces (`used` > 0); skipping the rest of a head that is too long
+    (`overlong`); discarding what comes behind a last reply (`discarding`)."""
+    cdef Server server
+    cdef object transport
+    cdef object pieces      # bytearray of XB_MAX_HEAD, or None
+    cdef size_t used        # bytes in it
+    cdef bytes overlong     # the reply to give when the end of an overlong head has come
+    cdef bint discarding
+
+    def __init__(self, Server server not None):
+        self.server = server
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.server.open.add(self)
+        self.server.answerer.connected()
+
+    def connection_lost(self, exc):
+        # A peer that resets is nothing to report: visitors leave, proxies give up on them.
+        self.server.open.discard(self)
+        self.transport = None
+
+    def pause_writing(self):
+        pass
+
+    def resume_writing(self):
+        pass
+
+    def eof_received(self):
+        return False
+
+    def get_buffer(self, sizehint):
+        if self.used:
+            return memoryview(self.pieces)[self.used:]
+        return self.server.shared_view
+
+    def buffer_updated(self, Py_ssize_t n):
+        cdef char *buf
+        cdef size_t size, seen
+        if self.discarding:
+            return
+        if self.used:
+            buf = self.pieces
+            seen = self.used
+            size = seen + n
+        else:
+            buf = self.server.shared
+            seen = 0
+            size = n
+        if self.overlong is not None:
+            self._skip(buf, size)
+        else:
+            self._answer(buf, size, seen)
+
+    cdef _answer(self, char *buf, size_t size, size_t seen):
+        """Answers every whole head in buf[0, size); keeps what is left of the last. Replies go out together."""
+        cdef Answerer answerer = self.server.answerer
+        cdef size_t at = 0
+        cdef long used
+        cdef bytes reply, replies = None
+        while at < size:
+            used = answerer.answer(buf + at, size - at, seen, False)
+            seen = 0
+            if used == XB_PARTIAL:
+                break
+            reply = PyBytes_FromStringAndSize(answerer.reply.bytes, answerer.reply.size)
+            replies = reply if replies is None else replies + reply
+            if used > 0 and self.server.log is not None:
+                self.server.log(answerer.describe())
+            if answerer.reply.close:
+                self.transport.write(replies)
+                self._close()
+                return
+            at += used
+        if replies is not None:
+            self.transport.write(replies)
+        if at < size and size - at == XB_MAX_HEAD:
+            self._overflow(buf + at, size - at)
+        else:
+            self._keep(buf + at, size - at)
+
+    cdef _keep(self, const char *buf, size_t size):
+        """Keeps the beginning of a head for the next read. `buf` may lie in the same buffer."""
+        cdef char *pieces
+        self.used = size
+        if size == 0:
+            self.pieces = None
+            return
+        if self.pieces is None:
+            self.pieces = bytearray(XB_MAX_HEAD)
+        pieces = self.pieces
+        memmove(pieces, buf, size)
+
+    cdef _overflow(self, char *buf, size_t size):
+        """A head longer than XB_MAX_HEAD: judged on what fits, answered when its end has come."""
+        cdef Answerer answerer = self.server.answerer
+        cdef long used = answerer.answer(buf, size, 0, True)
+        reply = PyBytes_FromStringAndSize(answerer.reply.bytes, answerer.reply.size)
+        if used == XB_BAD:
+            self.transport.write(reply)
+            self._close()
+            return
+        if self.server.log is not None:
+            self.server.log(answerer.describe())
+        if answerer.reply.close:
+            self.transport.write(reply)
+            self._close()
+            return
+        self.overlong = reply
+        self._keep(buf + size - 3, 3)  # the end of the head may begin in these
+
+    cdef _skip(self, char *buf, size_t size):
+        cdef size_t end = self.server.answerer.head_end(buf, size)
+        if end == 0:
+            self._keep(buf + (size - 3 if size > 3 else 0), 3 if size > 3 else size)
+            return
+        self.transport.write(self.overlong)
+        self.overlong = None
+        self.used = 0
+        self._answer(buf + end, size - end, 0)
+
+    cdef _close(self):
+        """No more requests here. What still comes is discarded, so that no reset overtakes the reply."""
+        self.discarding = True
+        self.used = 0
+        self.pieces = None
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        get_running_loop().call_later(LINGER, self._end)
+
+    def _end(self):
+        if self.transport is not None:
+            self.transport.close()

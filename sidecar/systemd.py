@@ -1,0 +1,60 @@
+"""The three things systemd and a service say to each other: listening sockets, state, and signs of life.
+
+Sources: sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3). The protocols are a few lines over the environment; the
+Python packages for them are either no longer kept or need libsystemd to compile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+
+_FIRST_FD = 3
+
+
+def listening_sockets() -> list[socket.socket]:
+    """The sockets that systemd opened for this process, each taken once: the variables are removed from the environment."""
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    sockets = [socket.socket(fileno=fd) for fd in range(_FIRST_FD, _FIRST_FD + int(count))]
+    for sock in sockets:
+        sock.set_inheritable(False)
+    return sockets
+
+
+class Notifier:
+    """Sends state to systemd; does nothing where there is none. Workers must not see the variable: it is removed."""
+
+    def __init__(self) -> None:
+        address = os.environ.pop("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        pid, period = os.environ.pop("WATCHDOG_PID", ""), os.environ.pop("WATCHDOG_USEC", "")
+        ours = period.isdigit() and pid in ("", str(os.getpid()))
+        self.watchdog_seconds: float | None = int(period) / 1e6 if ours and self._address else None
+
+    def ready(self, status: str) -> None:
+        """The service serves, or serves again after a reload."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def reloading(self) -> None:
+        """A reload has begun; ready() ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The service drains."""
+        self._send("STOPPING=1\nSTATUS=draining")
+
+    def alive(self) -> None:
+        """A sign of life for the watchdog."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, state: str) -> None:
+        if self._address:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.setblocking(False)
+                sock.connect(self._address)
+                sock.send(state.encode())

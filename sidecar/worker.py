@@ -1,0 +1,156 @@
+"""One worker: an event loop on the inherited listening sockets, and nothing that a request does not need.
+
+The master starts it with the descriptor of its control socket; everything else comes as the first message there. It ends
+when the master says so, or is gone: it stops accepting, answers what was accepted, and exits. Signals are the master's
+business: a terminal or a service manager sends them to every process of the group, and a worker that took them would
+stop accepting before the master has made the address unreachable.
+
+Only the standard library, uvloop and the compiled core may be imported here (25 MiB of memory a worker).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import mmap
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from sidecar import control
+from sidecar.core import Model
+from sidecar.listeners import BACKLOG
+from sidecar.protocol import Server
+from sidecar.stats import map_slot
+
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_POLL_SECONDS = 0.01  # only while draining
+
+
+class Worker:
+    """Serves until told to drain. `start` is the master's first message, with its descriptors."""
+
+    def __init__(self, sock: socket.socket, start: control.Message, descriptors: list[int]) -> None:
+        stats_fd, model_fd, *listening = descriptors
+        self._control = sock
+        self._drain_timeout: float = start["drain_timeout"]
+        self._draining = asyncio.Event()
+        self._generation: int = start["generation"]
+        log = _request_log(**start["log"]) if start["log"] else None
+        stats = map_slot(stats_fd, start["slot"])
+        os.close(stats_fd)
+        model = _map_model(model_fd)
+        self._listening = [socket.socket(fileno=fd) for fd in listening]
+        self._servers = [
+            Server(model, dialect=dialect, enforce=start["enforce"], stats=stats, log=log)
+            for dialect in start["dialects"]
+        ]
+
+    async def run(self) -> None:
+        """Serve, drain, return."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._report)
+        self._control.setblocking(False)
+        accepting = [
+            # The duplicate outlives the loop's server: see _stop_accepting.
+            (await _listen(sock.dup(), server), sock, server)
+            for sock, server in zip(self._listening, self._servers, strict=True)
+        ]
+        loop.add_reader(self._control, self._hear)
+        control.send(self._control, {"op": "ready", "generation": self._generation})
+        await self._draining.wait()
+        loop.call_later(self._drain_timeout, os._exit, 1)  # the master's own deadline, should it be gone
+        for listening, sock, server in accepting:
+            await _stop_accepting(listening, sock, server)
+        for server in self._servers:
+            server.drain()
+        while any(server.connections for server in self._servers):
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                received = control.receive(self._control)
+                if received is None:  # the master is gone
+                    asyncio.get_running_loop().remove_reader(self._control)
+                    self._draining.set()
+                    return
+                message, descriptors = received
+                if message["op"] == "model":
+                    self._swap(_map_model(descriptors[0]), message["generation"])
+                elif message["op"] == "drain":
+                    self._draining.set()
+
+    def _swap(self, model: Model, generation: int) -> None:
+        for server in self._servers:
+            server.model = model
+        self._generation = generation
+        control.send(self._control, {"op": "model", "generation": generation})
+
+    def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error that nobody awaited: the master logs it, and this worker goes on."""
+        problem = repr(context.get("exception") or context["message"])
+        control.send(self._control, {"op": "log", "level": "error", "event": "worker error", "problem": problem[:2000]})
+
+
+async def _listen(sock: socket.socket, server: Server) -> asyncio.AbstractServer:
+    loop = asyncio.get_running_loop()
+    if sock.family == socket.AF_UNIX:
+        # From Python 3.13 the loop would remove the socket's file at the end; it is the master's.
+        return await loop.create_unix_server(server, sock=sock, backlog=BACKLOG, cleanup_socket=False)
+    return await loop.create_server(server, sock=sock, backlog=BACKLOG)
+
+
+async def _stop_accepting(listening: asyncio.AbstractServer, sock: socket.socket, server: Server) -> None:
+    """Take what waits in the queue, then let go of it: a connection left there would be reset.
+
+    Bounded, as on TCP new ones may come faster than they are taken.
+    """
+    loop = asyncio.get_running_loop()
+    listening.close()
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(BACKLOG):
+            with contextlib.suppress(ConnectionAbortedError):
+                connection, _ = sock.accept()
+                await loop.connect_accepted_socket(server, connection)
+    sock.close()
+
+
+def _map_model(fd: int) -> Model:
+    """The model in the sealed memory behind `fd`, which is closed; the pages are shared by all workers."""
+    try:
+        return Model(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+    finally:
+        os.close(fd)
+
+
+def _request_log(level: str, form: str) -> Any:
+    import structlog  # noqa: PLC0415 -- debugging only, and not small
+
+    from sidecar import logs  # noqa: PLC0415
+
+    logs.configure(level, form)
+    log = structlog.get_logger().bind(pid=os.getpid())
+    return lambda request: log.debug("request", **request)
+
+
+def main(descriptor: int) -> None:
+    """Run a worker on its control socket. Exits 0 after draining."""
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the master blocked them over the exec
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text("xbot-worker")  # what ps and top show
+    sock = socket.socket(fileno=descriptor)
+    received = control.receive(sock)
+    if received is not None:
+
+        async def run() -> None:
+            await Worker(sock, *received).run()
+
+        uvloop.run(run())
