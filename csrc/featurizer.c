@@ -170,8 +170,10 @@ static void headers(xb_vector *v, unsigned k, const xb_request *r)
         const xb_header *h = &r->headers[i];
         if (!h->visitor)
             continue;
-        put(v, k, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
-        if (r->present & XB_HAS_ORDER) {
+        bool all = r->present & XB_HAS_ORDER;
+        if (all || h->id != XB_H_OTHER)
+            put(v, k, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
+        if (all) {
             put(v, k, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
             before = h->hash;
             before_name = h->name;

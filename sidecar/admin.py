@@ -23,7 +23,10 @@ class _Handler(MetricsHandler):
     master: Master
     timeout = 10  # seconds that a silent client may hold its thread
 
-    def do_GET(self) -> None:
+    server_version = "xbot"
+    sys_version = ""
+
+    def do_GET(self) -> None:  # noqa: N802 -- the name that http.server calls
         path = self.path.partition("?")[0]
         if path == "/metrics":
             super().do_GET()

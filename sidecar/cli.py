@@ -1,7 +1,7 @@
 """The command `xbot`: the group, the errors, and the commands that belong to the sidecar's processes.
 
-A command is imported when it is asked for. Those of other packages register themselves in the entry-point group
-`xbot.commands`, so that nothing here imports them, and serving needs nothing of what training needs.
+A command is imported when it is asked for. Those of other packages register themselves in the entry-point
+group `xbot.commands`, so that nothing here imports them, and serving needs nothing of what training needs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _HERE = {
     "inspect": "sidecar.offline:inspect",
 }
 _GROUP = "xbot.commands"
+_PATH = click.Path(path_type=Path)
 
 
 class Commands(click.Group):
@@ -31,7 +32,8 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, from here, from the table and from other packages."""
-        return sorted({*super().list_commands(ctx), *_HERE, *(entry.name for entry in entry_points(group=_GROUP))})
+        elsewhere = (entry.name for entry in entry_points(group=_GROUP))
+        return sorted({*super().list_commands(ctx), *_HERE, *elsewhere})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now; one that cannot be imported says what is missing when it is run."""
@@ -52,7 +54,9 @@ class Commands(click.Group):
 def _unavailable(name: str, error: ModuleNotFoundError) -> click.Command:
     reason = f"{name} needs {error.name}, which is not installed: pip install 'xbot[train]'"
 
-    @click.command(name, help=reason, context_settings={"ignore_unknown_options": True}, add_help_option=False)
+    anything = {"ignore_unknown_options": True}
+
+    @click.command(name, help=reason, context_settings=anything, add_help_option=False)
     @click.argument("_", nargs=-1, type=click.UNPROCESSED)
     def command(_: tuple[str, ...]) -> None:
         raise XbotError(reason)
@@ -75,14 +79,14 @@ def xbot(ctx: click.Context) -> None:
 
 
 @xbot.command()
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The model file; SIGHUP loads it again.")
+@click.option("--model", required=True, type=_PATH, help="The model file; SIGHUP loads it again.")
 @click.option(
     "--listen",
     multiple=True,
     metavar="unix:PATH|HOST:PORT",
     help="Where to answer; may be repeated. Not needed when systemd hands over the sockets.",
 )
-@click.option("--dialect", default="nginx", show_default=True, help="What the proxy speaks: nginx or challenge.")
+@click.option("--dialect", default="nginx", show_default=True, help="How the proxy asks: nginx or challenge.")
 @click.option(
     "--mode",
     type=click.Choice(["observe", "enforce"]),
@@ -90,9 +94,9 @@ def xbot(ctx: click.Context) -> None:
     show_default=True,
     help="observe answers 200 to everybody, enforce 403 to bots.",
 )
-@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes.  [default: one per usable core]")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes.  [default: one per usable core]")
 @click.option("--admin", metavar="unix:PATH|HOST:PORT", help="Serve /metrics (Prometheus) and /healthz here.")
-@click.option("--socket-group", metavar="GROUP", help="Group of the Unix sockets (mode 0660), such as www-data.")
+@click.option("--socket-group", metavar="GROUP", help="Group of the Unix sockets (mode 0660): nginx's.")
 @click.option(
     "--drain-timeout",
     type=click.FloatRange(0.0, 3600.0),
@@ -123,14 +127,15 @@ def serve(
 ) -> None:
     """Answer a proxy's question "bot or human?" until SIGTERM.
 
-    SIGHUP loads the model again, and keeps the old one if the new one is not sound. The log goes to standard error.
+    SIGHUP loads the model again, and keeps the old one if the new one is not sound. The log goes to standard
+    error.
 
     \b
     xbot serve --model site.xbot --listen unix:/run/xbot/xbot.sock --socket-group www-data
     xbot serve --model site.xbot --listen 127.0.0.1:8011 --mode enforce --admin 127.0.0.1:9011
     """
-    from sidecar import listeners, logs, master, systemd  # noqa: PLC0415 -- other commands need none of this
-    from sidecar.core import DIALECTS  # noqa: PLC0415
+    from sidecar import listeners, logs, master, systemd  # here: other commands need none of this
+    from sidecar.core import DIALECTS
 
     logs.configure(log_level, log_format)
     if dialect not in DIALECTS:
@@ -158,7 +163,7 @@ def serve(
 
 @xbot.command()
 @click.option("--print", "show", is_flag=True, help="Print all files.")
-@click.option("--write", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Copy them into DIR.")
+@click.option("--write", type=_PATH, metavar="DIR", help="Copy them into DIR.")
 def nginx(show: bool, write: Path | None) -> None:
     """Print or copy the files that nginx includes.
 
@@ -178,7 +183,7 @@ def nginx(show: bool, write: Path | None) -> None:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet; one with the same text stays, one with another is never overwritten."""
+    """Write a file that is not there yet; one with the same text stays, with another it is an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         if path.read_text() != text:

@@ -1,7 +1,8 @@
 """What master and worker say to each other: one JSON object a message, with descriptors beside it.
 
-The pair is SOCK_SEQPACKET: messages keep their bounds, and the end of one side is the other's end of file, also when it
-was killed. Master to worker: `start`, `model`, `drain`. Worker to master: `ready`, `model`, `log`.
+The pair is SOCK_SEQPACKET: messages keep their bounds, and the end of one side is the other's end of file,
+also when it was killed. Master to worker: `start`, `model`, `ping`, `drain`. Worker to master: `ready`,
+`model`, `pong`, `log`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def send(sock: socket.socket, message: Message, descriptors: Sequence[int] = ())
 
 
 def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
-    """The next message and its descriptors, which are the caller's to close; None when the other side is gone.
+    """The next message and its descriptors, which are the caller's to close; None: the other side is gone.
 
     Raises BlockingIOError on a non-blocking socket with nothing to read.
     """

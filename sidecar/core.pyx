@@ -4,12 +4,12 @@
 Law: no decision is taken here; every number comes from csrc/. Imports nothing beyond the standard library.
 """
 
-from cpython.array cimport array, clone, extend_buffer, resize_smart
+from cpython.array cimport array, extend_buffer, resize_smart
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free
-from libc.math cimport isnan
-from libc.stdint cimport uint32_t
+from libc.math cimport NAN, isnan
+from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr
 
@@ -256,14 +256,21 @@ cdef class Matrix:
     cdef public object errors
     cdef object hosts
     cdef Request request
+    cdef uint8_t masked[XB_N_DENSE]
+    cdef uint8_t masked_family[XB_N_FAMILIES]
 
-    def __init__(self, unsigned k, hosts=None):
+    def __init__(self, unsigned k, hosts=None, without=()):
+        """`without`: names of features and families that are left out as if no source held them."""
         if not XB_MIN_K <= k <= XB_MAX_K:
             raise ValueError(f"k must be {XB_MIN_K} to {XB_MAX_K}")
         self.k = k
         self.hosts = hosts
         self.request = Request()
         self.errors = []  # (line, field, why)
+        for i in range(XB_N_DENSE):
+            self.masked[i] = FEATURES[i].name in without
+        for i in range(XB_N_FAMILIES):
+            self.masked_family[i] = FAMILIES[i].name in without
         self.dense, self.indices = _array.array("d"), _array.array("i")
         self.indptr, self.label = _array.array("q", [0]), _array.array("b")
         self.time, self.line = _array.array("q"), _array.array("q")
@@ -277,12 +284,18 @@ cdef class Matrix:
         v = &request.work.vector
         xb_featurize(&request.work.request, &known, self.k, v)
         self.present |= request.work.request.present
+        for i in range(XB_N_DENSE):
+            if self.masked[i]:
+                v.dense[i] = NAN
         extend_buffer(self.dense, <char *>v.dense, XB_N_DENSE)
         cdef Py_ssize_t used = len(self.indices)
         resize_smart(self.indices, used + v.n_tokens)
         for i in range(v.n_tokens):
-            self.indices.data.as_ints[used + i] = v.tokens[i].bucket
-        self.indptr.append(used + v.n_tokens)
+            if not self.masked_family[v.tokens[i].family]:
+                self.indices.data.as_ints[used] = v.tokens[i].bucket
+                used += 1
+        resize_smart(self.indices, used)
+        self.indptr.append(used)
         self.label.append(request.line.label)
         self.time.append(request.line.time)
         self.line.append(line)

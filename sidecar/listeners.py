@@ -1,8 +1,9 @@
 """Where the sidecar listens: addresses, and the sockets made from them.
 
-A Unix socket comes into being unconnectable (mode 0600, not listening), gets its group and mode 0660, and only then listens. A file
-at its path is removed only when it is a socket that refuses connections, and at the end only while it is still ours. All
-this happens under a lock on the directory, so that two sidecars starting at once cannot take each other's path.
+A Unix socket comes into being unconnectable (mode 0600, not listening), gets its group and mode 0660, and
+only then listens. A file at its path is removed only when it is a socket that refuses connections, and at the
+end only while it is still ours. All this happens under a lock on the directory, so that two sidecars starting
+at once cannot take each other's path.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Listener:
 
 @dataclass
 class Bound:
-    """A listening socket. `identity` is (device, inode) of the file that we made for it, None where there is none."""
+    """A listening socket. `identity` is (device, inode) of the file that we made for it, None without one."""
 
     address: Address
     sock: socket.socket
@@ -158,7 +159,7 @@ def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
 
 def _bind_tcp(address: TcpAddress) -> Bound:
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     except OSError as error:
         raise XbotError(f"{address}: {_reason(error)}") from error
     family, kind, protocol, _, name = found[0]
@@ -175,7 +176,7 @@ def _bind_tcp(address: TcpAddress) -> Bound:
 
 
 def _clear_stale(path: Path) -> None:
-    """Remove the socket at `path` if nobody answers on it; XbotError if somebody does, or if it is no socket."""
+    """Remove a socket at `path` that nobody answers on; XbotError if somebody does, or if it is no socket."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -194,7 +195,7 @@ def _clear_stale(path: Path) -> None:
         except BlockingIOError:
             pass
         except OSError as error:
-            raise XbotError(f"unix:{path}: a socket is there, and asking it fails: {_reason(error)}") from error
+            raise XbotError(f"unix:{path}: cannot ask the socket there: {_reason(error)}") from error
     raise XbotError(f"unix:{path}: somebody answers on this socket; is another sidecar running?")
 
 

@@ -1,7 +1,7 @@
 """The program's own log: one line an event on standard error, for a person or as JSON, from a level upwards.
 
-Nothing is logged per request but at level debug. Values are quoted in both formats: a visitor's bytes cannot forge a line.
-A log that nobody reads any more must not stop the server, so errors in writing it are dropped.
+Nothing is logged per request but at level debug. Values are quoted in both formats: a visitor's bytes cannot
+forge a line. A log that nobody reads any more must not stop the server, so errors in writing it are dropped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The master: owns the listening sockets, the workers and the model, and serves no request itself.
 
-Whatever happens to a worker, the sockets stay open here, so that a connection waits in the kernel's queue for the next
-worker instead of failing. A new model is loaded and checked here; the workers only map bytes that passed. The master
-reads their counters (stats.py) and says what happens (logs.py).
+Whatever happens to a worker, the sockets stay open here, so that a connection waits in the kernel's queue for
+the next worker instead of failing. A new model is loaded and checked here; the workers only take bytes that
+passed. The master reads their counters (stats.py) and says what happens (logs.py).
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ from sidecar.listeners import Address, Bound, Listener
 from sidecar.stats import Stats
 from sidecar.worker import IGNORED_SIGNALS
 
-# A worker runs the code that the master runs, however that was installed: isolated from the environment and the
-# working directory (-I), without the hooks of site-packages (-S), on the master's own import path.
+# A worker runs the code that the master runs, however that was installed: isolated from the environment and
+# the working directory (-I), without the hooks of site-packages (-S), on the master's own import path.
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.worker import main; main(int(sys.argv[1]))"
 
 _EARLY_SECONDS = 1.0  # a worker that ends sooner than this has failed to start ...
 _EARLY_DEATHS = 5  # ... and after so many in a row the next one waits,
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from the first to the longest
 _SWAP_SECONDS = 10.0  # a worker that has not taken a new model by then is replaced
+_PING_SECONDS, _MOST_UNANSWERED = 5.0, 3  # a worker that leaves more pings unanswered is replaced
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 
@@ -78,7 +79,7 @@ class ServedModel:
         data = loaded.data
         sha256 = hashlib.sha256(data).hexdigest()
         fd = memory.sealed("xbot-model", data)
-        return cls(generation, path, fd, len(data), sha256, str(loaded.schema), time.time())
+        return cls(generation, path, fd, len(data), sha256, f"{loaded.header['schema']:016x}", time.time())
 
     def labels(self) -> dict[str, str]:
         """For the log and the metrics; `sha256` is what sha256sum prints for the file."""
@@ -95,6 +96,7 @@ class Slot:
     started: float = 0.0  # time.monotonic()
     ready: bool = False
     generation: int = 0  # of the model that it serves
+    unanswered: int = 0  # pings
     early_deaths: int = 0  # in a row
 
 
@@ -116,7 +118,6 @@ class Master:
         self.notifier = systemd.Notifier()
         self._slots = [Slot(index) for index in range(self.settings.workers)]
         self._serving = False  # all workers have been up once
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def workers_up(self) -> int:
@@ -146,7 +147,8 @@ class Master:
             loop.add_signal_handler(number, self._stop)
         for slot in self._slots:
             self._spawn(slot)
-        tasks = [asyncio.create_task(self._reload_on_demand()), asyncio.create_task(self._stay_alive())]
+        duties = (self._reload_on_demand(), self._watch_workers(), self._stay_alive())
+        tasks = [asyncio.create_task(duty) for duty in duties]
         await self._stop_wanted.wait()
         for task in tasks:
             task.cancel()
@@ -159,7 +161,7 @@ class Master:
             return
         ours, theirs = control.pair()
         ours.setblocking(False)
-        slot.started, slot.ready = time.monotonic(), False
+        slot.started, slot.ready, slot.unanswered = time.monotonic(), False, 0
         try:
             with theirs, _blocked_signals():
                 command = [sys.executable, "-I", "-S", "-c", _BOOT, str(theirs.fileno()), *_import_path()]
@@ -169,15 +171,16 @@ class Master:
             self._failed_early(slot, f"cannot start: {error}")
             return
         slot.control = ours
-        debug = {"level": "debug", "form": self.settings.log_format} if self.settings.log_level == "debug" else None
+        log = {"level": self.settings.log_level, "form": self.settings.log_format}
         start = {
             "op": "start",
             "slot": slot.index,
             "dialects": [dialect for _, dialect in self.bound],
             "enforce": self.settings.enforce,
+            "backlog": listeners.BACKLOG,
             "generation": self.model.generation,
             "drain_timeout": self.settings.drain_timeout,
-            "log": debug,
+            "log": log if self.settings.log_level == "debug" else None,
         }
         sockets = [bound.sock.fileno() for bound, _ in self.bound]
         control.send(ours, start, [self.stats.fd, self.model.fd, *sockets])
@@ -205,6 +208,8 @@ class Master:
                     self._announce()
             case "model":
                 slot.generation = message["generation"]
+            case "pong":
+                slot.unanswered = 0
             case "log":
                 level = message.pop("level")
                 getattr(self.log, level)(message.pop("event"), worker=slot.index, pid=pid, **message)
@@ -231,7 +236,7 @@ class Master:
             return
         self.log.warning("worker died", worker=slot.index, pid=process.pid, how=how, seconds=round(lived, 3))
         self.restarts += 1
-        # kill -9 of a worker that served comes from outside, and says nothing about how the next one will fare.
+        # kill -9 of a worker that served comes from outside: it says nothing about how the next will fare.
         if lived < _EARLY_SECONDS and not (was_ready and killed):
             self._failed_early(slot, how)
         else:
@@ -244,8 +249,25 @@ class Master:
         wait = 0.0
         if slot.early_deaths >= _EARLY_DEATHS:
             wait = min(_FIRST_WAIT * 2.0 ** (slot.early_deaths - _EARLY_DEATHS), _LONGEST_WAIT)
-            self.log.error("worker cannot start", worker=slot.index, tries=slot.early_deaths, how=how, next_try_seconds=wait)
+            tries = {"tries": slot.early_deaths, "next_try_seconds": wait}
+            self.log.error("worker cannot start", worker=slot.index, how=how, **tries)
         asyncio.get_running_loop().call_later(wait, self._spawn, slot)
+
+    def _end_worker(self, slot: Slot, why: str) -> None:
+        if slot.process is not None:
+            self.log.error("worker killed", worker=slot.index, pid=slot.process.pid, why=why)
+            slot.process.kill()
+
+    async def _watch_workers(self) -> None:
+        """Ask each worker for a sign of life, and replace one that hangs."""
+        while True:
+            await asyncio.sleep(_PING_SECONDS)
+            for slot in self._slots:
+                if slot.ready and slot.control is not None:
+                    if slot.unanswered >= _MOST_UNANSWERED:
+                        self._end_worker(slot, "it hangs")
+                    slot.unanswered += 1
+                    control.send(slot.control, {"op": "ping"})
 
     # The model
 
@@ -270,13 +292,16 @@ class Master:
         for slot in self._slots:
             if slot.control is not None:
                 control.send(slot.control, {"op": "model", "generation": generation}, [self.model.fd])
-        if not await self._until(lambda: all(s.generation == generation for s in self._slots if s.ready), _SWAP_SECONDS):
-            for slot in self._slots:
-                if slot.ready and slot.process and slot.generation != generation:
-                    self.log.error("worker does not take the model", worker=slot.index, pid=slot.process.pid)
-                    slot.process.kill()
+
+        def behind() -> list[Slot]:
+            return [slot for slot in self._slots if slot.ready and slot.generation != generation]
+
+        await self._until(lambda: not behind(), _SWAP_SECONDS)
+        for slot in behind():
+            self._end_worker(slot, "it does not take the new model")
         self.reloads_ok += 1
-        self.log.info("reloaded", workers=self.workers_up, same_model=old.sha256 == self.model.sha256, **self.model.labels())
+        same = old.sha256 == self.model.sha256
+        self.log.info("reloaded", workers=self.workers_up, same_model=same, **self.model.labels())
 
     # The end
 
@@ -296,12 +321,14 @@ class Master:
         for slot in self._slots:
             if slot.control is not None:
                 control.send(slot.control, {"op": "drain"})
-        await self._until(lambda: not self.worker_pids or self._stop_at_once.is_set(), self.settings.drain_timeout)
+        for bound, _ in self.bound:
+            bound.close()  # the last worker to empty the queue closes it for all
+        await self._until(
+            lambda: not self.worker_pids or self._stop_at_once.is_set(), self.settings.drain_timeout
+        )
         left = [slot for slot in self._slots if slot.process is not None]
         for slot in left:
-            if slot.process is not None:
-                self.log.warning("worker ended before it was done", worker=slot.index, pid=slot.process.pid)
-                slot.process.kill()
+            self._end_worker(slot, "it still had connections")
         await self._until(lambda: not self.worker_pids, self.settings.drain_timeout + 1)
         self.log.info("stopped", drained=not left)
 
@@ -332,7 +359,7 @@ class Master:
 
 
 def run(settings: Settings) -> None:
-    """Serve as `settings` say until told to stop. Raises XbotError when the model or an address cannot be used."""
+    """Serve as `settings` say until told to stop. XbotError when the model or an address cannot be used."""
     log = structlog.get_logger()
     served = ServedModel.load(settings.model, 1)
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 is kept for an upgrade in place
@@ -348,7 +375,7 @@ def run(settings: Settings) -> None:
         started["mode"] = "enforce" if settings.enforce else "observe"
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
         if settings.admin is not None:
-            from sidecar import admin  # noqa: PLC0415 -- an HTTP server and a metrics library, only where wanted
+            from sidecar import admin  # here: an HTTP server and a metrics library, only where wanted
 
             endpoint = listeners.bind(settings.admin, settings.socket_group)
             stack.callback(endpoint.close)
@@ -370,8 +397,8 @@ def _blocked_signals() -> Iterator[None]:
 
 @functools.cache
 def _import_path() -> list[str]:
-    """The master's import path as absolute directories, without the working directory, with this package's at the end."""
-    here = str(Path(sidecar.__file__).resolve().parent.parent)
+    """The master's import path in absolute terms, and at its end where this package lies."""
+    here = str(Path(sidecar.__file__).absolute().parent.parent)
     return list(dict.fromkeys([*(str(Path(entry).absolute()) for entry in sys.path if entry), here]))
 
 

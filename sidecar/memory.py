@@ -1,7 +1,7 @@
 """Memory that master and workers share: anonymous files (memfd), handed over as descriptors.
 
-A model's bytes are sealed: nobody, the master included, can change them after the check, so the verified bytes are
-exactly the bytes that are scored, and every worker maps the same pages. Counters are writable, but their size is sealed.
+A model's bytes are sealed: nobody, the master included, can change them after the check, so the verified
+bytes are exactly the bytes that are scored. Counters are writable, but their size is sealed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The counters of all workers: one slot each in memory that the master owns and the workers write.
 
-A slot outlives its worker: the next worker in the same place goes on counting into it, so the sums never go back. One
-process writes a slot; the master only reads, without a lock, as each counter is one aligned word.
+A slot outlives its worker: the next worker in the same place goes on counting into it, so the sums never go
+back. One process writes a slot; the master only reads, without a lock, as each counter is one aligned word.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sidecar import memory
 from sidecar.core import STATS_SIZE, read_stats
 
 _PAGE = mmap.PAGESIZE
-SLOT_SIZE = -(-STATS_SIZE // _PAGE) * _PAGE  # whole pages: no two workers share a cache line, and each maps only its own
+SLOT_SIZE = -(-STATS_SIZE // _PAGE) * _PAGE  # whole pages: each worker maps its own only
 
 
 class Stats:
@@ -30,7 +30,8 @@ class Stats:
         for slot in self._slots:
             for name, value in read_stats(slot).items():
                 if isinstance(value, list):
-                    total[name] = [a + b for a, b in zip(total.get(name, [0] * len(value)), value, strict=True)]
+                    sums = total.get(name, [0] * len(value))
+                    total[name] = [a + b for a, b in zip(sums, value, strict=True)]
                 else:
                     total[name] = total.get(name, 0) + value
         return total

@@ -1,7 +1,8 @@
 """The three things systemd and a service say to each other: listening sockets, state, and signs of life.
 
-Sources: sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3). The protocols are a few lines over the environment; the
-Python packages for them are either no longer kept or need libsystemd to compile.
+Sources: sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3). The protocols are a few lines over the
+environment; the Python packages for them are either no longer kept or need libsystemd to compile. The
+variables are removed once read, so that no child takes them for its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _FIRST_FD = 3
 
 
 def listening_sockets() -> list[socket.socket]:
-    """The sockets that systemd opened for this process, each taken once: the variables are removed from the environment."""
+    """The sockets that systemd opened for this process; none at a second call."""
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdigit():
@@ -27,7 +28,7 @@ def listening_sockets() -> list[socket.socket]:
 
 
 class Notifier:
-    """Sends state to systemd; does nothing where there is none. Workers must not see the variable: it is removed."""
+    """Sends state to systemd; does nothing where there is none."""
 
     def __init__(self) -> None:
         address = os.environ.pop("NOTIFY_SOCKET", "")

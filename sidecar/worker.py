@@ -1,9 +1,9 @@
 """One worker: an event loop on the inherited listening sockets, and nothing that a request does not need.
 
-The master starts it with the descriptor of its control socket; everything else comes as the first message there. It ends
-when the master says so, or is gone: it stops accepting, answers what was accepted, and exits. Signals are the master's
-business: a terminal or a service manager sends them to every process of the group, and a worker that took them would
-stop accepting before the master has made the address unreachable.
+The master starts it with the descriptor of its control socket; everything else comes as the first message
+there. It ends when the master says so, or is gone: it stops accepting, answers what was accepted, and exits.
+Signals are the master's business: a terminal or a service manager sends them to every process of the group,
+and a worker that took them would stop accepting before the master has made the address unreachable.
 
 Only the standard library, uvloop and the compiled core may be imported here (25 MiB of memory a worker).
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import mmap
 import os
 import signal
@@ -23,11 +24,11 @@ import uvloop
 
 from sidecar import control
 from sidecar.core import Model
-from sidecar.listeners import BACKLOG
 from sidecar.protocol import Server
 from sidecar.stats import map_slot
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_GRACE_SECONDS = 0.2  # from the last connection accepted to the first idle one closed
 _POLL_SECONDS = 0.01  # only while draining
 
 
@@ -37,6 +38,7 @@ class Worker:
     def __init__(self, sock: socket.socket, start: control.Message, descriptors: list[int]) -> None:
         stats_fd, model_fd, *listening = descriptors
         self._control = sock
+        self._backlog: int = start["backlog"]
         self._drain_timeout: float = start["drain_timeout"]
         self._draining = asyncio.Event()
         self._generation: int = start["generation"]
@@ -57,7 +59,7 @@ class Worker:
         self._control.setblocking(False)
         accepting = [
             # The duplicate outlives the loop's server: see _stop_accepting.
-            (await _listen(sock.dup(), server), sock, server)
+            (await self._listen(sock.dup(), server), sock, server)
             for sock, server in zip(self._listening, self._servers, strict=True)
         ]
         loop.add_reader(self._control, self._hear)
@@ -65,11 +67,45 @@ class Worker:
         await self._draining.wait()
         loop.call_later(self._drain_timeout, os._exit, 1)  # the master's own deadline, should it be gone
         for listening, sock, server in accepting:
-            await _stop_accepting(listening, sock, server)
+            await self._stop_accepting(listening, sock, server)
+        # A client that has connected sends its request next: do not close before it comes.
+        await asyncio.sleep(min(_GRACE_SECONDS, self._drain_timeout / 2))
         for server in self._servers:
             server.drain()
         while any(server.connections for server in self._servers):
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _listen(self, sock: socket.socket, server: Server) -> asyncio.AbstractServer:
+        loop = asyncio.get_running_loop()
+        if sock.family == socket.AF_UNIX:
+            # From Python 3.13 the loop would remove the socket's file at the end; it is the master's.
+            make: Any = loop.create_unix_server  # the types know cleanup_socket only from Python 3.13
+            made: asyncio.AbstractServer = await make(
+                server, sock=sock, backlog=self._backlog, cleanup_socket=False
+            )
+            return made
+        return await loop.create_server(server, sock=sock, backlog=self._backlog)
+
+    async def _stop_accepting(
+        self, listening: asyncio.AbstractServer, sock: socket.socket, server: Server
+    ) -> None:
+        """Take what waits in the queue, then let go of it: a connection left there would be reset.
+
+        Bounded, as on TCP new ones may come faster than they are taken.
+        """
+        loop = asyncio.get_running_loop()
+        listening.close()
+        await asyncio.sleep(0)  # the loop lets go of its copy of the socket
+        sock.setblocking(False)
+        for _ in range(self._backlog):
+            try:
+                connection, _ = sock.accept()
+            except ConnectionAbortedError:
+                continue
+            except OSError:  # nobody waits any more, or no descriptor is left
+                break
+            await loop.connect_accepted_socket(server, connection)
+        sock.close()
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -82,6 +118,8 @@ class Worker:
                 message, descriptors = received
                 if message["op"] == "model":
                     self._swap(_map_model(descriptors[0]), message["generation"])
+                elif message["op"] == "ping":
+                    control.send(self._control, {"op": "pong"})
                 elif message["op"] == "drain":
                     self._draining.set()
 
@@ -93,46 +131,26 @@ class Worker:
 
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error that nobody awaited: the master logs it, and this worker goes on."""
-        problem = repr(context.get("exception") or context["message"])
-        control.send(self._control, {"op": "log", "level": "error", "event": "worker error", "problem": problem[:2000]})
+        control.send(self._control, _error(context.get("exception") or context["message"]))
 
 
-async def _listen(sock: socket.socket, server: Server) -> asyncio.AbstractServer:
-    loop = asyncio.get_running_loop()
-    if sock.family == socket.AF_UNIX:
-        # From Python 3.13 the loop would remove the socket's file at the end; it is the master's.
-        return await loop.create_unix_server(server, sock=sock, backlog=BACKLOG, cleanup_socket=False)
-    return await loop.create_server(server, sock=sock, backlog=BACKLOG)
-
-
-async def _stop_accepting(listening: asyncio.AbstractServer, sock: socket.socket, server: Server) -> None:
-    """Take what waits in the queue, then let go of it: a connection left there would be reset.
-
-    Bounded, as on TCP new ones may come faster than they are taken.
-    """
-    loop = asyncio.get_running_loop()
-    listening.close()
-    sock.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        for _ in range(BACKLOG):
-            with contextlib.suppress(ConnectionAbortedError):
-                connection, _ = sock.accept()
-                await loop.connect_accepted_socket(server, connection)
-    sock.close()
+def _error(problem: object) -> control.Message:
+    return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
 
 
 def _map_model(fd: int) -> Model:
-    """The model in the sealed memory behind `fd`, which is closed; the pages are shared by all workers."""
+    """The model in the sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
     try:
-        return Model(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+        with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as image:
+            return Model(image[:])
     finally:
         os.close(fd)
 
 
 def _request_log(level: str, form: str) -> Any:
-    import structlog  # noqa: PLC0415 -- debugging only, and not small
+    import structlog  # here: for debugging only, and not small
 
-    from sidecar import logs  # noqa: PLC0415
+    from sidecar import logs
 
     logs.configure(level, form)
     log = structlog.get_logger().bind(pid=os.getpid())
@@ -141,6 +159,7 @@ def _request_log(level: str, form: str) -> Any:
 
 def main(descriptor: int) -> None:
     """Run a worker on its control socket. Exits 0 after draining."""
+    faulthandler.enable()
     for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the master blocked them over the exec
@@ -148,9 +167,10 @@ def main(descriptor: int) -> None:
         Path("/proc/self/comm").write_text("xbot-worker")  # what ps and top show
     sock = socket.socket(fileno=descriptor)
     received = control.receive(sock)
-    if received is not None:
-
-        async def run() -> None:
-            await Worker(sock, *received).run()
-
-        uvloop.run(run())
+    if received is None:
+        return
+    try:
+        uvloop.run(Worker(sock, *received).run())
+    except Exception as error:
+        control.send(sock, _error(error))
+        raise SystemExit(1) from None

@@ -1,0 +1,214 @@
+"""The commands that judge without a server: score, explain, inspect.
+
+Law: they load a model and read a log by the same code as the sidecar and training; only the printing is theirs.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from sidecar import core, model, progress, reading
+from sidecar.errors import XbotError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MODEL = click.option("--model", "path", required=True, type=click.Path(path_type=Path), help="The model file.")
+_FORMAT = click.option(
+    "--format", "log_format", required=True, type=click.Choice(core.FORMATS), help="The log's format (docs/formats.md)."
+)
+_LOG = click.argument("log", default="-")
+
+
+class Unreadable:
+    """Counts the lines of a log that cannot be read and tells of the first, on standard error."""
+
+    def __init__(self, source: str) -> None:
+        self.source, self.count, self.first = "standard input" if source == "-" else source, 0, ""
+
+    def add(self, line: int, field: str, why: str) -> None:
+        if not self.count:
+            self.first = f"{self.source}:{line}: {field}: {why}"
+        self.count += 1
+
+    def tell(self, lines: int) -> None:
+        """Says what was left out. An empty log is an error: nothing was done."""
+        if not lines:
+            raise XbotError(f"{self.source}: empty, no line to read")
+        if self.count:
+            more = f"; {self.count} of {lines} lines could not be read" if self.count > 1 else ""
+            click.echo(f"xbot: {self.first}{more}", err=True)
+
+
+@click.command(epilog="Example: xbot score --model site.xbot --format combined --json access.log")
+@_MODEL
+@_FORMAT
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@_LOG
+def score(path: Path, log_format: str, as_json: bool, log: str) -> None:
+    """Print a verdict for each line of LOG, in its order: line, verdict, score, strongest reason.
+
+    LOG is a file, gzip too, or - for standard input. A line that cannot be read is reported in its place.
+    """
+    loaded, out, unreadable = model.load(path), sys.stdout.buffer, Unreadable(log)
+    with progress.over_logs("scoring", [log], quiet=sys.stdout.isatty()) as advance:
+        if log_format == "jsonl":
+            for line, request, error in _requests(log, log_format, unreadable, advance):
+                out.write(
+                    loaded.report(request, line, as_json) if request else core.report_error(line, *error, as_json)
+                )
+            return
+        whole, line = core.Request(), 1
+        for block in reading.blocks(log):
+            report, lines, errors = loaded.report_lines(whole, log_format, block, line, as_json)
+            out.write(report)
+            line += lines
+            for error in errors:
+                unreadable.add(*error)
+            advance(len(block))
+    unreadable.tell(line - 1)
+
+
+def _requests(
+    log: str, log_format: str, unreadable: Unreadable, advance: Callable[[int], None] = lambda _: None
+) -> Iterator[tuple[int, core.Request | None, tuple[str, str]]]:
+    """Yields (line, request, (field, why)) for each line; the request is the same object each time, or None."""
+    request, line = core.Request(), 0
+    for block in reading.blocks(log):
+        for text in block.split(b"\n")[: -1 if block.endswith(b"\n") else None]:
+            line += 1
+            try:
+                if log_format == "jsonl":
+                    reading.load_record(text, request)
+                else:
+                    request.load_line(log_format, text.removesuffix(b"\r"))
+            except core.LineError as error:
+                unreadable.add(line, *error.args)
+                yield line, None, error.args
+                continue
+            yield line, request, ("", "")
+        advance(len(block))
+    unreadable.tell(line)
+
+
+@click.command(epilog="Example: sed -n 17p access.log | xbot explain --model site.xbot --format combined")
+@_MODEL
+@_FORMAT
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, every feature in it.")
+@_LOG
+def explain(path: Path, log_format: str, as_json: bool, log: str) -> None:
+    """Show what each feature of each line of LOG adds to its margin. The parts and the bias add up to the margin.
+
+    Above 0 speaks for a bot. A hashed word is shown as family=word. Without --json, features that add nothing are left out.
+    """
+    loaded, unreadable, console = model.load(path), Unreadable(log), _console()
+    for line, request, error in _requests(log, log_format, unreadable):
+        if request is None:
+            click.echo(core.report_error(line, *error, as_json), nl=False)
+            continue
+        verdict, bias, parts = loaded.explain(request)
+        if as_json:
+            click.echo(json.dumps(_as_object(line, verdict, bias, parts)))
+        else:
+            console.print(_as_table(line, request, verdict, bias, parts))
+
+
+def _as_object(line: int, verdict: core.Verdict, bias: float, parts: list[core.Contribution]) -> dict[str, Any]:
+    return {
+        "line": line,
+        "verdict": "bot" if verdict.bot else "human",
+        "score": verdict.score,
+        "margin": verdict.margin,
+        "reason": verdict.reason,
+        "bias": bias,
+        "contributions": [{"name": p.name, "value": p.value, "contribution": p.contribution} for p in parts],
+    }
+
+
+def _console() -> Console:
+    # What a visitor sent is shown as it came: no markup of its own, no emoji.
+    return Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False, highlight=False)
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode("utf-8", "backslashreplace")
+
+
+def _as_table(
+    line: int, request: core.Request, verdict: core.Verdict, bias: float, parts: list[core.Contribution]
+) -> Table:
+    fields = request.fields
+    said = " ".join(_text(fields[name]) or "-" for name in ("ip", "method", "uri"))
+    title = (
+        f"line {line}: {'bot' if verdict.bot else 'human'}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}\n"
+        f"{said}\nagent: {_text(fields['agent']) or '-'}"
+    )
+    table = Table(title=title, title_justify="left", title_style="", show_edge=False, pad_edge=False)
+    table.add_column("adds", justify="right")
+    table.add_column("feature")
+    table.add_column("value", justify="right")
+    table.add_column("what it is", overflow="fold")
+    for part in sorted(parts, key=lambda part: -abs(part.contribution)):
+        if part.contribution:
+            value = "" if part.value is None else f"{part.value:g}"
+            table.add_row(f"{part.contribution:+.6f}", part.name, value, part.doc)
+    table.add_row(f"{bias:+.6f}", "bias", "", "what the model adds to every request")
+    table.add_row(f"{verdict.margin:+.6f}", "margin", "", "the sum; above 0 leans to bot")
+    return table
+
+
+@click.command(epilog="Example: xbot inspect site.xbot")
+@click.argument("path", metavar="MODEL", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Header and provenance as one JSON object.")
+@click.option("--weights", default=20, show_default=True, help="How many of the strongest weights to show.")
+def inspect(path: Path, as_json: bool, weights: int) -> None:
+    """Show what a model file holds: header, where it comes from, how well it did, its strongest weights."""
+    loaded = model.load(path)
+    if as_json:
+        header = {**loaded.header, "schema": f"{loaded.header['schema']:016x}"}
+        click.echo(json.dumps({"header": header, "provenance": loaded.provenance}, indent=1))
+        return
+    console = _console()
+    console.print(_header_table(path, loaded))
+    console.print(_weights_table(loaded, weights))
+
+
+def _header_table(path: Path, loaded: core.Model) -> Table:
+    header, provenance = loaded.header, loaded.provenance
+    table = Table(title=str(path), title_justify="left", show_header=False, show_edge=False, pad_edge=False)
+    groups = [name for name, bits in core.GROUPS.items() if header["groups"] & bits]
+    table.add_row("schema", f"{header['schema']:016x}, {len(core.FEATURES)} features, 2^{header['k']} buckets of words")
+    table.add_row("groups", " ".join(groups))
+    table.add_row("threshold", f"{header['threshold']:.6f} of the score; bias {header['bias']:+.6f}")
+    table.add_row("score", f"1 / (1 + exp({header['a']:.6f} × margin {header['b']:+.6f}))")
+    if header["n_hosts"]:
+        table.add_row("known hosts", str(header["n_hosts"]))
+    for name, value in provenance.items():
+        if name == "created":
+            value = datetime.datetime.fromtimestamp(value, datetime.timezone.utc).isoformat()
+        if name != "words":
+            table.add_row(name, value if isinstance(value, str) else json.dumps(value))
+    return table
+
+
+def _weights_table(loaded: core.Model, most: int) -> Table:
+    table = Table(title=f"the {most} strongest weights", title_justify="left", show_edge=False, pad_edge=False)
+    for column in ("weight", "feature", "mean", "scale"):
+        table.add_column(column, justify="left" if column == "feature" else "right")
+    words = loaded.provenance.get("words", {})
+    dense, weight = len(core.FEATURES), loaded.weight
+    for i in sorted(range(len(weight)), key=lambda i: -abs(weight[i]))[:most]:
+        if i < dense:
+            name, mean, scale = core.FEATURES[i].name, f"{loaded.mean[i]:.4g}", f"{loaded.scale[i]:.4g}"
+        else:
+            name, mean, scale = words.get(str(i - dense), f"bucket {i - dense}"), "", ""
+        table.add_row(f"{weight[i]:+.6f}", name, mean, scale)
+    return table

@@ -1,0 +1,33 @@
+"""A progress bar on standard error for long work over logs: on a terminal only, never in a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+
+@contextlib.contextmanager
+def over_logs(what: str, sources: Sequence[str], *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """Yields a function to call with the bytes done. The total is the files' size; unknown for gzip and standard input."""
+    console = Console(stderr=True)
+    plain = all(source != "-" and not source.endswith(".gz") for source in sources)
+    total = sum(Path(source).stat().st_size for source in sources if Path(source).is_file()) if plain else None
+    columns = (TextColumn("{task.description}"), BarColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+@contextlib.contextmanager
+def working(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Shows that something goes on whose end is not known."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield

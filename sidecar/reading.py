@@ -1,0 +1,121 @@
+"""Reading logs: files, gzip or standard input, in blocks of whole lines, in memory that does not grow with the log.
+
+Law: nothing of a log is lost or repeated; a line that is too long is handed on cut, so that its reader can name it.
+Lines of the formats `challenge` and `combined` are read in C; a `jsonl` line is decoded here by msgspec.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import json
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+import msgspec
+
+from sidecar import core
+from sidecar.errors import XbotError
+
+BLOCK = 1 << 20  # bytes; enough to make the cost of a block vanish, small beside a worker's memory
+
+
+class Record(msgspec.Struct):
+    """One line of the format `jsonl`. `headers` is a list of pairs in the order of the request, or an object, where the
+    order is unknown and an empty value means that the header was not there (nginx cannot log the difference)."""
+
+    headers: list[tuple[str, str]] | dict[str, str]
+    ip: str | None = None
+    time: float | datetime.datetime | None = None
+    method: str | None = None
+    uri: str | None = None
+    protocol: str | None = None
+    scheme: str | None = None
+    host: str | None = None
+    status: int | None = None
+    label: Literal["bot", "human"] | None = None
+
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogateescape")
+
+
+def _decode(line: bytes) -> Record:
+    try:
+        return _decoder.decode(line)
+    except UnicodeDecodeError:
+        # nginx logs bytes above 0x7f of a header as they came. JSON must be UTF-8, but the request was real.
+        text: Any = json.loads(line.decode("utf-8", "surrogateescape"))
+        return msgspec.convert(text, Record)
+
+
+def load_record(line: bytes, request: core.Request) -> None:
+    """Reads a line of the format `jsonl` into `request`; core.LineError with field and reason if that is not possible."""
+    if len(line) > core.MAX_LINE * 4:
+        raise core.LineError("line", f"longer than {core.MAX_LINE * 4} bytes")
+    try:
+        record = _decode(line)
+    except msgspec.ValidationError as error:
+        why, _, where = str(error).partition(" - at `$.")
+        raise core.LineError(where.rstrip("`") or "line", why[:1].lower() + why[1:]) from None
+    except ValueError as error:
+        raise core.LineError("line", f"not JSON: {error}") from None
+    ordered = isinstance(record.headers, list)
+    pairs = record.headers if isinstance(record.headers, list) else [p for p in record.headers.items() if p[1]]
+    if record.ip is not None and core.parse_address(record.ip.encode("utf-8", "surrogateescape")) is None:
+        raise core.LineError("ip", "not an IPv4 or IPv6 address")
+    time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
+    request.load_record(
+        [(_bytes(name), _bytes(value)) for name, value in pairs],
+        ordered,
+        ip=_bytes(record.ip),
+        method=_bytes(record.method),
+        uri=_bytes(record.uri),
+        protocol=_bytes(record.protocol),
+        scheme=_bytes(record.scheme),
+        host=_bytes(record.host),
+        label=-1 if record.label is None else int(record.label == "bot"),
+        status=-1 if record.status is None else record.status,
+        time=-1 if time is None else int(time),
+    )
+
+
+def blocks(source: str) -> Iterator[bytes]:
+    """Yields a log's bytes in blocks of whole lines. `-` is standard input; gzip is read as it is."""
+    try:
+        with open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb") as file:
+            plain: BinaryIO = file
+            if file.peek(2)[:2] == b"\x1f\x8b":
+                plain = cast(BinaryIO, gzip.GzipFile(fileobj=file))
+            yield from _whole_lines(iter(lambda: plain.read(BLOCK), b""))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise XbotError(f"{source}: broken gzip data: {error}") from None
+    except OSError as error:
+        raise XbotError(f"{source}: {error.strerror or error}") from None
+
+
+def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    cut = False  # the line that `rest` begins is too long; its tail is being dropped
+    for chunk in chunks:
+        if cut:
+            newline = chunk.find(b"\n")
+            if newline < 0:
+                continue
+            chunk, cut = chunk[newline:], False
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield rest + chunk[:end]
+            rest = chunk[end:]
+        else:
+            rest += chunk
+        if len(rest) > core.MAX_LINE * 4:
+            rest, cut = rest[: core.MAX_LINE * 4 + 1], True
+    if rest:
+        yield rest

@@ -1,0 +1,76 @@
+"""Models that several tests need, made once a run by the real command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+XBOT = str(Path(sys.executable).parent / "xbot")
+
+
+def run_xbot(*args: object, stdin: bytes | None = None, code: int = 0) -> subprocess.CompletedProcess[bytes]:
+    """Runs the command; fails the test if it ends with another code, or with a traceback."""
+    done = subprocess.run([XBOT, *map(str, args)], input=stdin, capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    assert done.returncode == code, (done.returncode, done.stderr.decode())
+    return done
+
+
+@pytest.fixture(scope="session")
+def xbot():
+    """The command as a function: xbot("score", ..., stdin=b"", code=0) -> CompletedProcess."""
+    return run_xbot
+
+
+@pytest.fixture(scope="session")
+def corpus_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """4,000 requests made from packages, jsonl."""
+    pytest.importorskip("crawleruseragents", reason="the corpus needs: pip install 'xbot[corpus]'")
+    path = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"
+    command = [sys.executable, "-m", "training.corpus", "--out", str(path), "--seed", "1", "--rows", "4000"]
+    subprocess.run(command, check=True, cwd=ROOT)
+    return path
+
+
+@pytest.fixture(scope="session")
+def model_path(corpus_path: Path) -> Path:
+    """A small model that judges ordinary requests sensibly."""
+    path = corpus_path.with_name("model.xbot")
+    run_xbot("train", "--quiet", "--format", "jsonl", "--without", "ip", "--out", path, corpus_path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def other_model_path(corpus_path: Path) -> Path:
+    """Another one, whose scores differ on every request."""
+    path = corpus_path.with_name("other.xbot")
+    run_xbot("train", "--quiet", "--format", "jsonl", "-C", "0.001", "--without", "headers", "--out", path, corpus_path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Real data to test on, named by XBOT_DATA; the tests that need it are skipped without."""
+    place = os.environ.get("XBOT_DATA")
+    if not place:
+        pytest.skip("XBOT_DATA is not set: no real data to test on")
+    return Path(place).resolve()
+
+
+@pytest.fixture(scope="session")
+def challenge_path(data_dir: Path) -> Path:
+    """The 10,000 labelled rows of the challenge format."""
+    return data_dir / "challenge" / "train_data.tsv"
+
+
+@pytest.fixture(scope="session")
+def challenge_model_path(challenge_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model fitted on all of them."""
+    path = tmp_path_factory.mktemp("challenge") / "challenge.xbot"
+    run_xbot("train", "--quiet", "--format", "challenge", "--out", path, challenge_path)
+    return path

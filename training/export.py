@@ -1,0 +1,111 @@
+"""From a fitted pipeline to a model file.
+
+Law: nothing is computed here but the unfolding of scikit-learn's arrays; the file's layout is sidecar.model's.
+"""
+
+from __future__ import annotations
+
+import array
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.pipeline import Pipeline
+
+import sidecar
+from sidecar import core, model
+from training.dataset import Dataset
+from training.fit import Fitted
+
+# Stored in each model with their margins: a build that gives other margins refuses the file. Made up, no one's traffic.
+TEST_HEADS = tuple(
+    ("GET / HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n").encode("latin-1")
+    for headers in (
+        [],
+        [("X-Real-IP", "192.0.2.7"), ("X-Original-URI", "/"), ("X-Original-Method", "GET"), ("User-Agent", "curl/8.5.0"), ("Accept", "*/*")],
+        [
+            ("X-Real-IP", "2001:db8::17"), ("X-Original-URI", "/shop/item.php?id=17&x=%41"), ("X-Original-Method", "POST"),
+            ("X-Original-Protocol", "HTTP/2.0"), ("X-Original-Scheme", "https"), ("X-Original-Host", "www.example.org"),
+            ("sec-ch-ua", '"Chromium";v="147", "Not.A/Brand";v="8"'), ("sec-ch-ua-mobile", "?0"), ("sec-ch-ua-platform", '"Windows"'),
+            ("upgrade-insecure-requests", "1"),
+            ("user-agent", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/147.0.0.0 Safari/537.36"),
+            ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"),
+            ("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"),
+            ("referer", "https://example.org/shop/?q=a"), ("accept-encoding", "gzip, deflate, br, zstd"), ("accept-language", "en-GB,en;q=0.9"),
+        ],
+        [
+            ("X-Real-IP", "198.51.100.200"), ("X-Original-URI", "/.git/config"), ("X-Original-Method", "GET"), ("X-Original-Protocol", "HTTP/1.0"),
+            ("User-Agent", "Mozilla/5.0 (compatible; ExampleBot/2.1; +https://bot.example/\xe9)"), ("Accept-Encoding", "identity"),
+            ("Referer", "http://203.0.113.5/a/b?c=d"), ("X-Unheard-Of", "\x01\x7f\xff"),
+        ],
+    )
+)  # fmt: skip
+
+
+def unfold(pipeline: Pipeline) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """(bias, mean, scale, weight) of a fitted pipeline, as it was fitted: float64, little-endian.
+
+    A column that no row held has no mean; it gets mean 0, scale 1 and its weight, which is 0.
+    """
+    scaler = pipeline.named_steps["columns"].named_transformers_["dense"].named_steps["standardscaler"]
+    machine = pipeline.named_steps["machine"]
+    empty = np.isnan(scaler.mean_)
+    mean = np.where(empty, 0.0, scaler.mean_).astype("<f8")
+    scale = np.where(empty, 1.0, scaler.scale_).astype("<f8")
+    return float(machine.intercept_[0]), mean, scale, machine.coef_[0].astype("<f8")
+
+
+def strongest_words(pipeline: Pipeline, most: int = 200) -> set[int]:
+    """The buckets with the largest weights, by absolute value."""
+    weights = np.abs(pipeline.named_steps["machine"].coef_[0][len(core.FEATURES) :])
+    order = np.argsort(-weights, kind="stable")[:most]
+    return {int(bucket) for bucket in order if weights[bucket] > 0}
+
+
+def provenance(
+    data: Dataset, fitted: Fitted, words: dict[int, str], settings: dict[str, Any], created: int
+) -> dict[str, Any]:
+    """What the file says of itself. `created`: seconds since 1970 UTC.
+
+    Networks are not named: a model file may be handed on, and must not tell who visited.
+    """
+    return {
+        "created": created,
+        "xbot": sidecar.__version__,
+        "sources": [asdict(source) for source in data.sources],
+        "rows": len(data.y),
+        "bots": int((data.y == 1).sum()),
+        "humans": int((data.y == 0).sum()),
+        "machine": type(fitted.pipeline.named_steps["machine"]).__name__,
+        "settings": settings,
+        "held_out": fitted.figures.as_dict(),
+        "versions": {
+            "python": platform.python_version(),
+            "scikit-learn": sklearn.__version__,
+            "numpy": np.__version__,
+        },
+        "words": {str(bucket): "ip_net" if text.startswith("ip_net=") else text for bucket, text in sorted(words.items())},
+    }
+
+
+def write(path: Path, data: Dataset, fitted: Fitted, hosts: Sequence[int], about: dict[str, Any]) -> None:
+    """Writes the model file. The groups that no row held are not in `groups`; their weights are 0."""
+    bias, mean, scale, weight = unfold(fitted.pipeline)
+    parts = model.Parts(
+        bias=bias,
+        threshold=fitted.threshold,
+        a=fitted.a,
+        b=fitted.b,
+        k=data.k,
+        groups=data.present,
+        mean=memoryview(mean),
+        scale=memoryview(scale),
+        weight=memoryview(weight),
+        hosts=array.array("I", hosts),
+        provenance=about,
+    )
+    model.write(path, model.pack(parts, TEST_HEADS))

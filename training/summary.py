@@ -1,0 +1,66 @@
+"""What `xbot train` tells at its end, on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from sidecar import core
+from training.dataset import Dataset
+from training.fit import FOLDS, Fitted
+
+
+def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wide: bool, most: int = 15) -> None:
+    """Prints rows, classes, figures on rows held out, the confusion matrix and the strongest features."""
+    console = Console(width=120 if wide else None, markup=False, emoji=False, highlight=False)
+    bots, humans = int((data.y == 1).sum()), int((data.y == 0).sum())
+    left_out = f"; {data.unlabelled} without a label" * bool(data.unlabelled)
+    left_out += f"; {data.unreadable} unreadable" * bool(data.unreadable)
+    console.print(f"{len(data.y)} rows: {bots} bots, {humans} humans{left_out}")
+    if not fitted.converged:
+        console.print("The solver stopped before it converged: the figures hold, but try a smaller -C.")
+    console.print(_figures(fitted))
+    console.print(_confusion(fitted))
+    console.print(_strongest(fitted, words, most))
+    console.print(f"wrote {out}")
+
+
+def _figures(fitted: Fitted) -> Table:
+    figures = fitted.figures
+    table = Table(title=f"on rows held out ({FOLDS} folds)", title_justify="left", show_header=False, show_edge=False, pad_edge=False)
+    table.add_row("precision", f"{figures.precision:.4f}", "of those called bots, how many are")
+    table.add_row("recall", f"{figures.recall:.4f}", "of the bots, how many were called so")
+    table.add_row("false-positive rate", f"{figures.false_positive_rate:.4f}", "of the humans, how many were called bots")
+    table.add_row("accuracy", f"{figures.accuracy:.4f}", "")
+    table.add_row("ROC AUC", f"{figures.roc_auc:.4f}", "")
+    table.add_row("threshold", f"{fitted.threshold:.4f}", "of the score; at or above is a bot")
+    return table
+
+
+def _confusion(fitted: Fitted) -> Table:
+    figures = fitted.figures
+    table = Table(title="confusion matrix", title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("")
+    table.add_column("called bot", justify="right")
+    table.add_column("called human", justify="right")
+    table.add_row("is a bot", str(figures.true_bots), str(figures.missed_bots))
+    table.add_row("is human", str(figures.false_bots), str(figures.true_humans))
+    return table
+
+
+def _strongest(fitted: Fitted, words: dict[int, str], most: int) -> Table:
+    table = Table(title="strongest features (weight above 0 speaks for a bot)", title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("weight", justify="right")
+    table.add_column("feature")
+    table.add_column("what it is", overflow="fold")
+    weights, dense = fitted.pipeline.named_steps["machine"].coef_[0], len(core.FEATURES)
+    for i in np.argsort(-np.abs(weights), kind="stable")[:most]:
+        if i < dense:
+            name, doc = core.FEATURES[i].name, core.FEATURES[i].doc
+        else:
+            name, doc = words.get(int(i) - dense, f"bucket {int(i) - dense}"), "a hashed word"
+        table.add_row(f"{weights[i]:+.4f}", name, doc)
+    return table
