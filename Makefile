@@ -1,17 +1,97 @@
-# make demo | make test: the two commands of the README. `make help` lists the rest.
-# Everything lives in .venv; nothing is installed elsewhere but nginx and test peers by apt, when they are missing.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-SETUP  := pyproject.toml setup.py
-CSRC   := $(wildcard csrc/*.c)
-CFLAGS_LINT := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wconversion -Wno-sign-conversion
-SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# make demo, make test: the two commands of the README. `make help` lists the rest.
+# Everything lives in .venv, but for nginx, which comes by apt-get if it is missing.
+PYTHON       ?= python3
+VENV         := .venv
+BIN          := $(VENV)/bin
+FUZZ_SECONDS ?= 60
+SUDO         := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+export PATH  := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help build test lint demo bench fuzz asan clean
+C_SOURCES := $(wildcard csrc/*.c)
+COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*.def sidecar/*.pyx sidecar/*.pxd)
+C_STRICT  := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wconversion -Wno-sign-conversion
+
+# $(call need,command,package)
+need = @command -v $(1) >/dev/null 2>&1 || { echo "make: $(1) is missing; install it: apt-get install $(2)" >&2; exit 1; }
+
+.PHONY: help build test lint format demo bench fuzz asan docs clean nginx
 help:
-	@echo "make demo         train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
-	@echo "make test         build and run every test (XBOT_DATA=DIR adds those on real data)"
-	@echo "make build        .venv with xbot in it        make lint    C warnings as errors, ruff, mypy"
-	@echo "make bench        what the hop costs           make fuzz    libFuzzer on csrc/ (FUZZ_SECONDS=60)"
-	@echo "make asan         tests under the sanitizers   make clean   remove what was built"
+	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
+	@echo "make test    build, and run every test (XBOT_DATA=DIR adds those on real data)"
+	@echo "make build   .venv with the command xbot in it"
+	@echo "make lint    C warnings as errors, ruff, mypy"
+	@echo "make bench   what the hop costs, beside what it could cost"
+	@echo "make fuzz    libFuzzer on csrc/, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
+	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make docs    write the pages that are made from the code"
+	@echo "make clean   remove what was built"
+
+build: $(VENV)/built
+
+# The packages. Again when the list of them changes.
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "make: $(PYTHON) is missing or older than 3.10; install it, or name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: Python's venv is missing; install it: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || \
+	  { echo "make: Python.h is missing; install it: apt-get install python3-dev" >&2; exit 1; }
+	$(call need,cc,gcc libc6-dev)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77' 'cython>=3.1'
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[train,corpus]' --group test --group lint
+	@touch $@
+
+# The extensions. Again when csrc/ or a .pyx changes.
+$(VENV)/built: $(VENV)/installed $(COMPILED)
+	@echo "compiling"
+	@$(BIN)/python setup.py --quiet build_ext --inplace 2>&1 | grep -E '(error|warning):' || true
+	@$(BIN)/python -c 'import sidecar.core, sidecar.protocol'
+	@touch $@
+
+nginx:
+	@command -v nginx >/dev/null 2>&1 || { \
+	  echo "nginx is missing: installing it by apt-get"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null || \
+	  { echo "make: could not install nginx; install it yourself, then try again" >&2; exit 1; }; }
+
+demo: build nginx
+	@$(BIN)/python demo/demo.py $(if $(ONCE),--once)
+
+test: build nginx
+	@$(BIN)/python -m pytest
+
+lint: build
+	$(call need,gcc,gcc)
+	@for source in $(C_SOURCES) bench/head.c; do gcc $(C_STRICT) -D_POSIX_C_SOURCE=200809L -Icsrc -c $$source -o /dev/null || exit 1; done
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@echo "lint: clean"
+
+format: build
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: build nginx
+	$(call need,wrk,wrk)
+	@$(BIN)/python -m pip install --quiet --group bench
+	@$(BIN)/python bench/run.py $(BENCH)
+
+fuzz: build
+	$(call need,clang,clang)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python tests/fuzz/run.py
+
+# Built beside the normal extensions, so that neither takes the other's place.
+asan: build
+	@XBOT_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-temp build/asan-objects --build-lib build/asan
+	@PYTHONPATH=build/asan LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider \
+	  tests/test_request.py tests/test_hash.py tests/test_features.py tests/test_logs.py tests/test_model_file.py
+
+docs: build
+	@$(BIN)/python docs/make_features.py > docs/features.md
+
+clean:
+	rm -rf build dist .demo .fuzz bench/results *.egg-info sidecar/*.so sidecar/core.c sidecar/protocol.c $(VENV)/built

@@ -28,7 +28,12 @@ def extension(name: str, sources: list[str]) -> Extension:
         include_dirs=["csrc"],
         depends=DEPENDS,
         # Generated code compares and casts in ways that -Wextra dislikes; csrc/ itself is linted with -Werror.
-        extra_compile_args=[*FLAGS, "-Wno-unused-parameter", "-Wno-sign-compare", "-Wno-missing-field-initializers"],
+        extra_compile_args=[
+            *FLAGS,
+            "-Wno-unused-parameter",
+            "-Wno-sign-compare",
+            "-Wno-missing-field-initializers",
+        ],
         extra_link_args=LINK,
         libraries=["m"],
     )

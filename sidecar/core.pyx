@@ -133,10 +133,10 @@ cdef class Request:
             return xb_challenge_line(line, scratch, &self.work.request, &self.line)
         return xb_combined_line(line, scratch, &self.work.request, &self.line)
 
-    def load_line(self, str format, bytes line):
+    def load_line(self, str log_format, bytes line):
         """Reads a line of the challenge or combined format. LineError if it cannot be read."""
         self.kept = line
-        if not self.read(FORMATS.index(format), _span(line)):
+        if not self.read(FORMATS.index(log_format), _span(line)):
             raise LineError(self.line.error_field.decode(), self.line.error.decode())
 
     def load_head(self, bytes head, str dialect="nginx"):
@@ -304,10 +304,10 @@ cdef class Matrix:
         """Adds what `request` holds now; `line` is its line in the log, for messages."""
         self._append(request, line)
 
-    def append_lines(self, str format, bytes block, long first_line):
+    def append_lines(self, str log_format, bytes block, long first_line):
         """Adds every line of `block` (challenge or combined). Lines that cannot be read go to `errors`. Returns how many
         lines the block had."""
-        cdef int number = FORMATS.index(format)
+        cdef int number = FORMATS.index(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
         cdef long line = first_line
@@ -427,10 +427,10 @@ cdef class Model:
         return b'{"line": %d, "verdict": "%s", "score": %.4f, "margin": %s, "reason": "%s"}\n' % (
             line, verdict, v.score, _shortest(v.margin), reason[:size])
 
-    def report_lines(self, Request request, str format, bytes block, long first_line, bint as_json):
+    def report_lines(self, Request request, str log_format, bytes block, long first_line, bint as_json):
         """(text, lines, errors): what `xbot score` prints for a block of lines (challenge or combined), how many lines it
         had, and [(line, field, why)] of those that cannot be read."""
-        cdef int number = FORMATS.index(format)
+        cdef int number = FORMATS.index(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
         cdef long line = first_line

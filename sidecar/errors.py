@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class XbotError(Exception):
-    """The command prints `xbot: MESSAGE` and exits with 2. The message names the file, and the line and field if any."""
+    """The command prints `xbot: MESSAGE` and exits with 2. The message names file, line and field, if any."""

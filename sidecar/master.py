@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import hashlib
 import os
 import resource
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,15 +23,11 @@ from typing import Any
 import structlog
 
 import sidecar
-from sidecar import control, listeners, memory, model, systemd
+from sidecar import control, listeners, spawn, systemd
 from sidecar.errors import XbotError
 from sidecar.listeners import Address, Bound, Listener
+from sidecar.served import ServedModel
 from sidecar.stats import Stats
-from sidecar.worker import IGNORED_SIGNALS
-
-# A worker runs the code that the master runs, however that was installed: isolated from the environment and
-# the working directory (-I), without the hooks of site-packages (-S), on the master's own import path.
-_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.worker import main; main(int(sys.argv[1]))"
 
 _EARLY_SECONDS = 1.0  # a worker that ends sooner than this has failed to start ...
 _EARLY_DEATHS = 5  # ... and after so many in a row the next one waits,
@@ -58,32 +51,6 @@ class Settings:
     drain_timeout: float = 10.0
     log_level: str = "info"
     log_format: str = "text"
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A checked model in sealed memory, and what to say about it. `loaded_at` is Unix time in seconds."""
-
-    generation: int
-    path: Path
-    fd: int
-    size: int
-    sha256: str
-    schema: str
-    loaded_at: float
-
-    @classmethod
-    def load(cls, path: Path, generation: int) -> ServedModel:
-        """Read and check the file; XbotError names it and the reason."""
-        loaded = model.load(path)
-        data = loaded.data
-        sha256 = hashlib.sha256(data).hexdigest()
-        fd = memory.sealed("xbot-model", data)
-        return cls(generation, path, fd, len(data), sha256, f"{loaded.header['schema']:016x}", time.time())
-
-    def labels(self) -> dict[str, str]:
-        """For the log and the metrics; `sha256` is what sha256sum prints for the file."""
-        return {"path": str(self.path), "sha256": self.sha256, "schema": self.schema}
 
 
 @dataclass
@@ -141,6 +108,7 @@ class Master:
         self._stop_wanted = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._report)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -163,9 +131,8 @@ class Master:
         ours.setblocking(False)
         slot.started, slot.ready, slot.unanswered = time.monotonic(), False, 0
         try:
-            with theirs, _blocked_signals():
-                command = [sys.executable, "-I", "-S", "-c", _BOOT, str(theirs.fileno()), *_import_path()]
-                slot.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            with theirs:
+                slot.process = spawn.worker(theirs)
         except OSError as error:
             ours.close()
             self._failed_early(slot, f"cannot start: {error}")
@@ -230,7 +197,7 @@ class Master:
         lived = time.monotonic() - slot.started
         slot.process, slot.control, slot.ready = None, None, False
         self._changed.set()
-        how = _how_it_ended(process.returncode)
+        how = spawn.how_it_ended(process.returncode)
         if self.draining:
             self.log.debug("worker stopped", worker=slot.index, pid=process.pid, how=how)
             return
@@ -353,6 +320,9 @@ class Master:
                 self.notifier.alive()
                 await asyncio.sleep(self.notifier.watchdog_seconds / 2)
 
+    def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.log.error("master error", problem=repr(context.get("exception") or context["message"]))
+
     def _announce(self) -> None:
         if self._serving:
             self.notifier.ready(f"{self.settings.workers} workers, model {self.model.sha256[:12]}")
@@ -383,31 +353,6 @@ def run(settings: Settings) -> None:
             started["admin"] = str(endpoint.address)
         log.info("started", **started, **served.labels())
         asyncio.run(master.run())
-
-
-@contextlib.contextmanager
-def _blocked_signals() -> Iterator[None]:
-    """A child made herein starts with these signals blocked, until it ignores them itself."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@functools.cache
-def _import_path() -> list[str]:
-    """The master's import path in absolute terms, and at its end where this package lies."""
-    here = str(Path(sidecar.__file__).absolute().parent.parent)
-    return list(dict.fromkeys([*(str(Path(entry).absolute()) for entry in sys.path if entry), here]))
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"exit status {code}"
-    with contextlib.suppress(ValueError):
-        return signal.Signals(-code).name
-    return f"signal {-code}"
 
 
 def _raise_open_files() -> None:

@@ -79,8 +79,8 @@ def _self_tests(tests: Sequence[tuple[bytes, float]]) -> bytes:
 
 
 def pack(parts: Parts, test_heads: Sequence[bytes]) -> bytes:
-    """The image of a model file. Each of `test_heads`, a request head as nginx sends it, becomes a self-test: its margin is
-    computed by this very build and stored, and any build that loads the file must reproduce it."""
+    """The image of a model file. Each of `test_heads`, a request head as nginx sends it, becomes a self-test: its
+    margin is computed by this very build and stored, and any build that loads the file must reproduce it."""
     untested = _image(parts, [])
     model, request = open_image(untested), core.Request()
     tests = []

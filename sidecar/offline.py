@@ -23,7 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _MODEL = click.option("--model", "path", required=True, type=click.Path(path_type=Path), help="The model file.")
 _FORMAT = click.option(
-    "--format", "log_format", required=True, type=click.Choice(core.FORMATS), help="The log's format (docs/formats.md)."
+    "--format",
+    "log_format",
+    required=True,
+    type=click.Choice(core.FORMATS),
+    help="The log's format (docs/formats.md).",
 )
 _LOG = click.argument("log", default="-")
 
@@ -71,8 +75,8 @@ def score(path: Path, log_format: str, as_json: bool, log: str) -> None:
             report, lines, errors = loaded.report_lines(whole, log_format, block, line, as_json)
             out.write(report)
             line += lines
-            for error in errors:
-                unreadable.add(*error)
+            for where in errors:
+                unreadable.add(*where)
             advance(len(block))
     unreadable.tell(line - 1)
 
@@ -107,7 +111,7 @@ def _requests(
 def explain(path: Path, log_format: str, as_json: bool, log: str) -> None:
     """Show what each feature of each line of LOG adds to its margin. The parts and the bias add up to the margin.
 
-    Above 0 speaks for a bot. A hashed word is shown as family=word. Without --json, features that add nothing are left out.
+    Above 0 speaks for a bot. A hashed word is shown as family=word. Without --json, what adds nothing is left out.
     """
     loaded, unreadable, console = model.load(path), Unreadable(log), _console()
     for line, request, error in _requests(log, log_format, unreadable):

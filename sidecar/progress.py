@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, 
 
 @contextlib.contextmanager
 def over_logs(what: str, sources: Sequence[str], *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the bytes done. The total is the files' size; unknown for gzip and standard input."""
+    """Yields a function to call with the bytes done. The total is the files' size; not known for gzip and `-`."""
     console = Console(stderr=True)
     plain = all(source != "-" and not source.endswith(".gz") for source in sources)
     total = sum(Path(source).stat().st_size for source in sources if Path(source).is_file()) if plain else None

@@ -42,8 +42,12 @@ class Record(msgspec.Struct):
 _decoder = msgspec.json.Decoder(Record)
 
 
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else text.encode("utf-8", "surrogateescape")
+    return None if text is None else _raw(text)
 
 
 def _decode(line: bytes) -> Record:
@@ -56,7 +60,7 @@ def _decode(line: bytes) -> Record:
 
 
 def load_record(line: bytes, request: core.Request) -> None:
-    """Reads a line of the format `jsonl` into `request`; core.LineError with field and reason if that is not possible."""
+    """Reads a line of the format `jsonl` into `request`; core.LineError with field and reason if it cannot."""
     if len(line) > core.MAX_LINE * 4:
         raise core.LineError("line", f"longer than {core.MAX_LINE * 4} bytes")
     try:
@@ -68,11 +72,11 @@ def load_record(line: bytes, request: core.Request) -> None:
         raise core.LineError("line", f"not JSON: {error}") from None
     ordered = isinstance(record.headers, list)
     pairs = record.headers if isinstance(record.headers, list) else [p for p in record.headers.items() if p[1]]
-    if record.ip is not None and core.parse_address(record.ip.encode("utf-8", "surrogateescape")) is None:
+    if record.ip is not None and core.parse_address(_raw(record.ip)) is None:
         raise core.LineError("ip", "not an IPv4 or IPv6 address")
     time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
     request.load_record(
-        [(_bytes(name), _bytes(value)) for name, value in pairs],
+        [(_raw(name), _raw(value)) for name, value in pairs],
         ordered,
         ip=_bytes(record.ip),
         method=_bytes(record.method),

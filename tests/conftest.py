@@ -49,7 +49,19 @@ def model_path(corpus_path: Path) -> Path:
 def other_model_path(corpus_path: Path) -> Path:
     """Another one, whose scores differ on every request."""
     path = corpus_path.with_name("other.xbot")
-    run_xbot("train", "--quiet", "--format", "jsonl", "-C", "0.001", "--without", "headers", "--out", path, corpus_path)
+    run_xbot(
+        "train",
+        "--quiet",
+        "--format",
+        "jsonl",
+        "-C",
+        "0.001",
+        "--without",
+        "headers",
+        "--out",
+        path,
+        corpus_path,
+    )
     return path
 
 

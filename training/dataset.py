@@ -1,7 +1,7 @@
 """From logs to the matrix that is fitted: X in the columns of core.FEATURES, then 2^k buckets; y is 1 for a bot.
 
-Law: the only reader of logs in training; every value comes from csrc/ through core.Matrix. Rows without a label are left
-out and counted. X holds NaN where a feature is absent.
+Law: the only reader of logs in training; every value comes from csrc/ through core.Matrix. Rows without a label are
+left out and counted. X holds NaN where a feature is absent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Source:
 
 @dataclass
 class Dataset:
-    """X: CSR, rows x (len(core.FEATURES) + 2^k); y: int8. `line`: each row's line in its log; `present`: groups seen."""
+    """X: CSR, rows x (len(core.FEATURES) + 2^k); y: int8; `line`: each row's line; `present`: the groups seen."""
 
     X: scipy.sparse.csr_matrix
     y: np.ndarray
@@ -51,7 +51,7 @@ class Dataset:
 
 
 def known_hosts(path: Path) -> array.array[int]:
-    """The set of hosts in a file, one a line, as a model carries it. A leading number and comma (ranked lists) is let be."""
+    """The set of hosts in a file, one a line, as a model carries it. In a ranked list the rank and comma are let be."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -139,7 +139,10 @@ def _append(matrix: core.Matrix, log_format: str, block: bytes, first_line: int)
 def _dataset(matrix: core.Matrix, sources: list[Source], first_error: str, labels: Labels | None) -> Dataset:
     rows, dense = len(matrix), len(core.FEATURES)
     left = np.frombuffer(matrix.dense, dtype=np.float64).reshape(rows, dense)
-    indptr, indices = np.frombuffer(matrix.indptr, dtype=np.int64), np.frombuffer(matrix.indices, dtype=np.int32)
+    indptr, indices = (
+        np.frombuffer(matrix.indptr, dtype=np.int64),
+        np.frombuffer(matrix.indices, dtype=np.int32),
+    )
     ones = np.ones(len(indices))
     right = scipy.sparse.csr_matrix((ones, indices, indptr), shape=(rows, 1 << matrix.k))
     line = np.frombuffer(matrix.line, dtype=np.int64)
@@ -151,7 +154,9 @@ def _dataset(matrix: core.Matrix, sources: list[Source], first_error: str, label
     return Dataset(X, y[known], line[known], matrix.k, matrix.present, sources, int((~known).sum()), first_error)
 
 
-def words_of(logs: Sequence[str], log_format: str, k: int, buckets: set[int], most_lines: int = 50_000) -> dict[int, str]:
+def words_of(
+    logs: Sequence[str], log_format: str, k: int, buckets: set[int], most_lines: int = 50_000
+) -> dict[int, str]:
     """Texts of the wanted buckets, `family=word`, from the first lines of the logs."""
     found: dict[int, str] = {}
     request = core.Request()

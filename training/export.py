@@ -88,7 +88,9 @@ def provenance(
             "scikit-learn": sklearn.__version__,
             "numpy": np.__version__,
         },
-        "words": {str(bucket): "ip_net" if text.startswith("ip_net=") else text for bucket, text in sorted(words.items())},
+        "words": {
+            str(bucket): "ip_net" if text.startswith("ip_net=") else text for bucket, text in sorted(words.items())
+        },
     }
 
 
@@ -102,9 +104,9 @@ def write(path: Path, data: Dataset, fitted: Fitted, hosts: Sequence[int], about
         b=fitted.b,
         k=data.k,
         groups=data.present,
-        mean=memoryview(mean),
-        scale=memoryview(scale),
-        weight=memoryview(weight),
+        mean=mean.data,
+        scale=scale.data,
+        weight=weight.data,
         hosts=array.array("I", hosts),
         provenance=about,
     )

@@ -1,8 +1,8 @@
 """Fitting: scale, a linear support vector machine, calibration and threshold, all on rows that were not fitted.
 
 Law: scikit-learn fits, nothing here re-implements it. Margins for calibration, threshold and figures are out of fold:
-each row's comes from a machine that was fitted without it; the exported machine is fitted on all rows (what scikit-learn
-calls `CalibratedClassifierCV(ensemble=False)`, which keeps the margins to itself, and the threshold needs them).
+each row's comes from a machine that was fitted without it; the exported machine is fitted on all rows (scikit-learn
+calls it `CalibratedClassifierCV(ensemble=False)`, which keeps the margins to itself, and the threshold needs them).
 """
 
 from __future__ import annotations
@@ -64,12 +64,13 @@ class Fitted:
 
 
 def _to_array(X: scipy.sparse.csr_matrix) -> np.ndarray:
-    return X.toarray()
+    dense: np.ndarray = X.toarray()
+    return dense
 
 
-def make_machine(C: float, seed: int) -> Pipeline:  # noqa: N803 -- scikit-learn's name
-    """The pipeline over the columns of training.dataset: dense ones scaled, absent values at their mean; buckets as they
-    are; a linear SVM solved in its primal, which is deterministic and copes with more columns than rows."""
+def make_machine(C: float, seed: int) -> Pipeline:
+    """The pipeline over the columns of training.dataset: dense ones scaled, absent values at their mean; buckets as
+    they are; a linear SVM solved in its primal: deterministic, and it copes with more columns than rows."""
     dense = len(core.FEATURES)
     scale = make_pipeline(
         FunctionTransformer(_to_array, accept_sparse=True),
@@ -77,7 +78,8 @@ def make_machine(C: float, seed: int) -> Pipeline:  # noqa: N803 -- scikit-learn
         SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True),
     )
     columns = ColumnTransformer(
-        [("dense", scale, slice(0, dense)), ("words", "passthrough", slice(dense, None))], sparse_threshold=1.0
+        [("dense", scale, slice(0, dense)), ("words", "passthrough", slice(dense, None))],
+        sparse_threshold=1.0,
     )
     machine = LinearSVC(C=C, class_weight="balanced", dual=False, tol=1e-6, max_iter=5000, random_state=seed)
     return Pipeline([("columns", columns), ("machine", machine)])
@@ -93,7 +95,7 @@ def check_classes(y: np.ndarray) -> None:
         raise XbotError(f"training needs at least {LEAST_ROWS} rows of each class: {bots} bots, {humans} humans")
 
 
-def fit(data: Dataset, *, C: float = 1.0, max_fpr: float = 0.001, seed: int = 0) -> Fitted:  # noqa: N803
+def fit(data: Dataset, *, C: float = 1.0, max_fpr: float = 0.001, seed: int = 0) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
     out-of-fold margins. XbotError if a class is missing or the rows cannot be told apart at all."""
     check_classes(data.y)
@@ -118,8 +120,8 @@ def fit(data: Dataset, *, C: float = 1.0, max_fpr: float = 0.001, seed: int = 0)
 def calibrate(margins: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Platt's a and b: probability of bot = 1 / (1 + exp(a * margin + b)).
 
-    With Platt's smoothed targets ("Probabilistic Outputs for Support Vector Machines", 1999), so that classes that do not
-    overlap give no infinite slope: each row is fitted as both outcomes, weighted by its target.
+    With Platt's smoothed targets ("Probabilistic Outputs for Support Vector Machines", 1999), so that classes that do
+    not overlap give no infinite slope: each row is fitted as both outcomes, weighted by its target.
     """
     bots, humans = (y == 1).sum(), (y == 0).sum()
     target = np.where(y == 1, (bots + 1.0) / (bots + 2.0), 1.0 / (humans + 2.0))
@@ -129,15 +131,17 @@ def calibrate(margins: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     sigmoid = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(twice, outcome, sample_weight=weight)
     slope, offset = float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])
     if slope <= 0:
-        raise XbotError("the labels cannot be learned from these fields: on rows held out, bots do not score above humans")
+        raise XbotError(
+            "these fields do not tell the labels: on rows held out, bots do not score above humans"
+        )
     return -slope, -offset
 
 
 def choose_threshold(margins: np.ndarray, y: np.ndarray, max_fpr: float) -> float:
     """The margin from which on a row is called a bot.
 
-    As many bots as can be caught while at most max_fpr of the humans are called bots; midway between the lowest bot that
-    is caught and what lies next below it.
+    As many bots as can be caught while at most max_fpr of the humans are called bots; midway between the lowest bot
+    that is caught and what lies next below it.
     """
     humans, bots = np.sort(margins[y == 0])[::-1], margins[y == 1]
     allowed = int(max_fpr * len(humans))

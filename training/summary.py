@@ -30,10 +30,20 @@ def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wid
 
 def _figures(fitted: Fitted) -> Table:
     figures = fitted.figures
-    table = Table(title=f"on rows held out ({FOLDS} folds)", title_justify="left", show_header=False, show_edge=False, pad_edge=False)
+    table = Table(
+        title=f"on rows held out ({FOLDS} folds)",
+        title_justify="left",
+        show_header=False,
+        show_edge=False,
+        pad_edge=False,
+    )
     table.add_row("precision", f"{figures.precision:.4f}", "of those called bots, how many are")
     table.add_row("recall", f"{figures.recall:.4f}", "of the bots, how many were called so")
-    table.add_row("false-positive rate", f"{figures.false_positive_rate:.4f}", "of the humans, how many were called bots")
+    table.add_row(
+        "false-positive rate",
+        f"{figures.false_positive_rate:.4f}",
+        "of the humans, how many were called bots",
+    )
     table.add_row("accuracy", f"{figures.accuracy:.4f}", "")
     table.add_row("ROC AUC", f"{figures.roc_auc:.4f}", "")
     table.add_row("threshold", f"{fitted.threshold:.4f}", "of the score; at or above is a bot")
@@ -52,7 +62,12 @@ def _confusion(fitted: Fitted) -> Table:
 
 
 def _strongest(fitted: Fitted, words: dict[int, str], most: int) -> Table:
-    table = Table(title="strongest features (weight above 0 speaks for a bot)", title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(
+        title="strongest features (weight above 0 speaks for a bot)",
+        title_justify="left",
+        show_edge=False,
+        pad_edge=False,
+    )
     table.add_column("weight", justify="right")
     table.add_column("feature")
     table.add_column("what it is", overflow="fold")

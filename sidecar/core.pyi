@@ -1,0 +1,122 @@
+from array import array
+from typing import Any, Final, NamedTuple
+
+class Row(NamedTuple):
+    name: str
+    group: str
+    doc: str
+
+class Verdict(NamedTuple):
+    bot: bool
+    score: float
+    margin: float
+    reason: str
+
+class Contribution(NamedTuple):
+    name: str
+    value: float | None
+    contribution: float
+    doc: str
+
+GROUPS: Final[dict[str, int]]
+FEATURES: Final[tuple[Row, ...]]
+FAMILIES: Final[tuple[Row, ...]]
+DIALECTS: Final[tuple[str, ...]]
+FORMATS: Final[tuple[str, ...]]
+SCHEMA_ID: Final[int]
+FEATURIZER_VERSION: Final[int]
+MIN_K: Final[int]
+MAX_K: Final[int]
+MAX_HEAD: Final[int]
+MAX_LINE: Final[int]
+STATS_SIZE: Final[int]
+MODEL_MAGIC: Final[bytes]
+MODEL_VERSION: Final[int]
+MODEL_HEADER: Final[int]
+MODEL_DIGEST: Final[int]
+MODEL_F64: Final[int]
+
+class ModelError(ValueError): ...
+
+class LineError(ValueError):
+    args: tuple[str, str]
+
+def hash_text(text: bytes) -> int: ...
+def host_hash(host: bytes) -> int: ...
+def parse_address(text: bytes) -> bytes | None: ...
+def report_error(line: int, field: str, why: str, as_json: bool) -> bytes: ...
+def read_stats(buffer: Any) -> dict[str, Any]: ...
+
+class Request:
+    def load_line(self, log_format: str, line: bytes) -> None: ...
+    def load_head(self, head: bytes, dialect: str = "nginx") -> None: ...
+    def load_record(
+        self,
+        headers: list[tuple[bytes, bytes]],
+        ordered: bool,
+        ip: bytes | None = None,
+        method: bytes | None = None,
+        uri: bytes | None = None,
+        protocol: bytes | None = None,
+        scheme: bytes | None = None,
+        host: bytes | None = None,
+        label: int = -1,
+        status: int = -1,
+        time: int = -1,
+    ) -> None: ...
+    @property
+    def label(self) -> bool | None: ...
+    @property
+    def time(self) -> int | None: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def present(self) -> int: ...
+    @property
+    def truncated(self) -> bool: ...
+    @property
+    def fields(self) -> dict[str, bytes | None]: ...
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]: ...
+    def features(
+        self, k: int, hosts: array[int] | None = None
+    ) -> tuple[list[float], list[tuple[int, str, str]]]: ...
+
+class Matrix:
+    dense: array[float]
+    indices: array[int]
+    indptr: array[int]
+    label: array[int]
+    time: array[int]
+    line: array[int]
+    k: int
+    present: int
+    errors: list[tuple[int, str, str]]
+    def __init__(self, k: int, hosts: array[int] | None = None, without: frozenset[str] = ...) -> None: ...
+    def __len__(self) -> int: ...
+    def append(self, request: Request, line: int = 0) -> None: ...
+    def append_lines(self, log_format: str, block: bytes, first_line: int) -> int: ...
+
+class Model:
+    data: bytes
+    def __init__(self, data: bytes) -> None: ...
+    @property
+    def header(self) -> dict[str, Any]: ...
+    @property
+    def k(self) -> int: ...
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def mean(self) -> memoryview[float]: ...
+    @property
+    def scale(self) -> memoryview[float]: ...
+    @property
+    def weight(self) -> memoryview[float]: ...
+    @property
+    def provenance(self) -> dict[str, Any]: ...
+    def judge(self, request: Request) -> Verdict: ...
+    def explain(self, request: Request) -> tuple[Verdict, float, list[Contribution]]: ...
+    def report(self, request: Request, line: int, as_json: bool) -> bytes: ...
+    def report_lines(
+        self, request: Request, log_format: str, block: bytes, first_line: int, as_json: bool
+    ) -> tuple[bytes, int, list[tuple[int, str, str]]]: ...
