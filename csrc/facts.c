@@ -142,21 +142,20 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
     a->length = (uint32_t)s.size;
     a->mozilla = xb_span_starts(s, XB_SPAN("mozilla/"));
     while (p < end) {
-        char c = *p;
-        if (!xb_is_word(c)) {
-            a->semicolons += c == ';';
-            a->mail |= c == '@';
-            a->strange += (unsigned char)c < 0x20 || c == 0x7f;
+        uint8_t kind = xb_class(*p);
+        if (!(kind & XB_WORD)) {
+            a->semicolons += *p == ';';
+            a->mail |= *p == '@';
+            a->strange += kind == XB_CONTROL;
             p++;
             continue;
         }
         const char *from = p;
         uint32_t digits = 0, high = 0;
-        while (p < end && xb_is_word(*p)) {
-            digits += xb_is_digit(*p);
-            high += xb_is_high(*p);
-            p++;
-        }
+        do {
+            digits += kind == XB_DIGIT;
+            high += kind == XB_HIGH;
+        } while (++p < end && (kind = xb_class(*p)) & XB_WORD);
         a->words++;
         a->digits += digits;
         a->strange += high;
@@ -254,10 +253,12 @@ static void path_facts(xb_span uri, xb_path_facts *f)
         char c = *p;
         if (xb_is_word(c)) {
             const char *from = p;
-            bool text = false;
-            while (p < end && xb_is_word(*p))
-                text |= !xb_is_digit(*p++);
-            if (text && f->n_words < XB_MAX_WORDS)
+            uint8_t kinds = 0, kind;
+            while (p < end && (kind = xb_class(*p)) & XB_WORD) {
+                kinds |= kind;
+                p++;
+            }
+            if (kinds != XB_DIGIT && f->n_words < XB_MAX_WORDS)
                 f->word[f->n_words++] = (xb_word){xb_span_of(from, p), xb_hash(xb_span_of(from, p))};
             continue;
         }
@@ -298,11 +299,27 @@ static void header_facts(const xb_request *r, xb_facts *f)
     xb_span encodings = xb_value(r, XB_H_ACCEPT_ENCODING);
     if (!encodings.at)
         return;
-    f->encodings |= xb_span_lists(encodings, XB_SPAN("gzip")) ? XB_ENCODING_GZIP : 0;
-    f->encodings |= xb_span_lists(encodings, XB_SPAN("deflate")) ? XB_ENCODING_DEFLATE : 0;
-    f->encodings |= xb_span_lists(encodings, XB_SPAN("br")) ? XB_ENCODING_BR : 0;
-    f->encodings |= xb_span_lists(encodings, XB_SPAN("zstd")) ? XB_ENCODING_ZSTD : 0;
-    f->encodings |= xb_span_lists(encodings, XB_SPAN("identity")) ? XB_ENCODING_IDENTITY : 0;
+    const char *p = encodings.at, *end = p + encodings.size;
+    xb_span one;
+    while (xb_list_next(&p, end, &one)) {
+        switch (one.size) {
+        case 2:
+            f->encodings |= xb_span_is(one, XB_SPAN("br")) ? XB_ENCODING_BR : 0;
+            break;
+        case 4:
+            f->encodings |= xb_span_is(one, XB_SPAN("gzip")) ? XB_ENCODING_GZIP : 0;
+            f->encodings |= xb_span_is(one, XB_SPAN("zstd")) ? XB_ENCODING_ZSTD : 0;
+            break;
+        case 7:
+            f->encodings |= xb_span_is(one, XB_SPAN("deflate")) ? XB_ENCODING_DEFLATE : 0;
+            break;
+        case 8:
+            f->encodings |= xb_span_is(one, XB_SPAN("identity")) ? XB_ENCODING_IDENTITY : 0;
+            break;
+        default:
+            break;
+        }
+    }
 }
 
 /* A lone dash is how logs write "nothing"; a visitor who sends one must look the same in a log and on the wire. */

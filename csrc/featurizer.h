@@ -20,6 +20,9 @@ typedef enum {
     XB_N_DENSE
 } xb_feature_id;
 
+/* Arrays of dense features are padded to whole rounds of four, for the scorer. */
+enum { XB_PADDED_DENSE = (XB_N_DENSE + 3) / 4 * 4 };
+
 typedef enum {
 #define XB_FEATURE(name, group, expression, doc)
 #define XB_FAMILY(name, group, doc) XB_T_##name,
@@ -62,7 +65,7 @@ typedef struct {
 } xb_token;
 
 typedef struct {
-    double dense[XB_N_DENSE]; /* NAN: absent */
+    double dense[XB_PADDED_DENSE]; /* NAN: absent; the padding stays 0 */
     uint32_t n_tokens;
     bool truncated;           /* more than XB_MAX_TOKENS words */
     xb_token tokens[XB_MAX_TOKENS];

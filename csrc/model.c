@@ -62,6 +62,7 @@ static const char *check_arrays(xb_model *m)
         !all_finite(m->weight, h->n_dense + ((size_t)1 << h->k)))
         return "NaN or infinity in the arrays";
     for (size_t i = 0; i < h->n_dense; i++) {
+        m->centre[i] = m->mean[i];
         m->folded[i] = m->weight[i] / m->scale[i];
         if (!isfinite(m->folded[i]))
             return "a weight over its scale is not finite";
@@ -118,6 +119,8 @@ const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_worksp
     if (!m->mean || !m->scale || !m->weight || !m->hosts.hash || !m->tests || !m->provenance.at || c.at != c.end)
         return "wrong size: the parts do not add up to the file";
     m->bucket = m->weight + h->n_dense;
+    memset(m->centre, 0, sizeof m->centre);
+    memset(m->folded, 0, sizeof m->folded);
     why = check_arrays(m);
     return why ? why : self_test(m, work);
 }

@@ -51,7 +51,8 @@ typedef struct {
     xb_hosts hosts;
     const char *tests;
     xb_span provenance;
-    double folded[XB_N_DENSE];           /* weight / scale */
+    double centre[XB_PADDED_DENSE];      /* mean; 0 in the padding */
+    double folded[XB_PADDED_DENSE];      /* weight / scale; 0 in the padding */
 } xb_model;
 
 /* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused: a static text in

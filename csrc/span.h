@@ -27,11 +27,18 @@ static inline xb_span xb_span_of(const char *from, const char *to)
     return (xb_span){from, (size_t)(to - from)};
 }
 
+/* Classes of bytes: a table, as a loop over an agent asks for several of them for each byte. */
+enum { XB_LETTER = 1, XB_DIGIT = 2, XB_HIGH = 4, XB_WORD = XB_LETTER | XB_DIGIT | XB_HIGH, XB_CONTROL = 8 };
+
+static const uint8_t xb_classes[256] = {
+    [0 ... 0x1f] = XB_CONTROL, [0x7f] = XB_CONTROL,    ['0' ... '9'] = XB_DIGIT,
+    ['a' ... 'z'] = XB_LETTER, ['A' ... 'Z'] = XB_LETTER, [0x80 ... 0xff] = XB_HIGH,
+};
+
+static inline uint8_t xb_class(char c) { return xb_classes[(unsigned char)c]; }
 static inline bool xb_is_digit(char c) { return (unsigned char)(c - '0') < 10; }
-static inline bool xb_is_letter(char c) { return (unsigned char)((c | 0x20) - 'a') < 26; }
-static inline bool xb_is_high(char c) { return ((unsigned char)c & 0x80) != 0; }
 /* Word bytes: ASCII letters and digits, and every byte of a non-ASCII character. */
-static inline bool xb_is_word(char c) { return xb_is_letter(c) || xb_is_digit(c) || xb_is_high(c); }
+static inline bool xb_is_word(char c) { return (xb_class(c) & XB_WORD) != 0; }
 
 /* The value of a hexadecimal digit, or -1. */
 static inline int xb_hex(char c)
@@ -89,22 +96,21 @@ static inline uint32_t xb_span_count(xb_span s, char c)
     return n;
 }
 
-/* Does `s` hold `lower` as a part of a comma-separated list, before any `;q=`? For Accept-Encoding and its kin. */
-static inline bool xb_span_lists(xb_span s, xb_span lower)
+/* The next member of a comma-separated list, without its parameters ("gzip;q=0.5" gives "gzip"), from *p on, which moves
+ * behind it. False at the end. For Accept-Encoding and its kin. */
+static inline bool xb_list_next(const char **p, const char *end, xb_span *member)
 {
-    const char *p = s.at, *end = s.at + s.size;
-    while (p && p < end) {
-        while (p < end && (*p == ' ' || *p == ',' || *p == '\t'))
-            p++;
-        const char *from = p;
-        while (p < end && *p != ',' && *p != ';' && *p != ' ')
-            p++;
-        if (xb_span_is(xb_span_of(from, p), lower))
-            return true;
-        while (p < end && *p != ',')
-            p++;
-    }
-    return false;
+    while (*p < end && (**p == ' ' || **p == ',' || **p == '\t'))
+        (*p)++;
+    if (*p == end)
+        return false;
+    const char *from = *p;
+    while (*p < end && **p != ',' && **p != ';' && **p != ' ')
+        (*p)++;
+    *member = xb_span_of(from, *p);
+    while (*p < end && **p != ',')
+        (*p)++;
+    return true;
 }
 
 #endif

@@ -141,7 +141,7 @@ def serve(
     if dialect not in DIALECTS:
         raise XbotError(f"serve: --dialect {dialect!r} is not one of {', '.join(DIALECTS)}")
     inherited = [listeners.adopt(sock) for sock in systemd.listening_sockets()]
-    addresses = dict.fromkeys(listeners.parse(text) for text in listen)
+    addresses = [listeners.parse(text) for text in listen]
     if not inherited and not addresses:
         raise XbotError("serve: no --listen, and no socket inherited from systemd")
     taken = {bound.address for bound in inherited}

@@ -13,7 +13,7 @@ from sidecar.errors import XbotError
 
 
 def _created(logs: tuple[str, ...]) -> int:
-    """The time in the provenance: SOURCE_DATE_EPOCH or that of the newest log, so that the same logs give the same file."""
+    """The time in the provenance: SOURCE_DATE_EPOCH or that of the newest log: the same logs give the same file."""
     if os.environ.get("SOURCE_DATE_EPOCH", "").isdigit():
         return int(os.environ["SOURCE_DATE_EPOCH"])
     return max((int(Path(log).stat().st_mtime) for log in logs if Path(log).is_file()), default=0)

@@ -1,0 +1,31 @@
+"""python -m training.corpus: writes the corpus as jsonl, one request a line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from sidecar.errors import XbotError
+from training.corpus import ROWS, generate
+
+
+@click.command(help=__doc__)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
+@click.option("--seed", type=int, required=True, help="The same seed and packages give the same file.")
+@click.option("--rows", type=click.IntRange(2), default=ROWS, show_default=True, help="Requests to write, half of them by bots.")
+def main(out: Path, seed: int, rows: int) -> None:
+    try:
+        with out.open("wb") as file:
+            file.writelines(msgspec.json.encode(row) + b"\n" for row in generate(seed, rows))
+    except XbotError as error:
+        click.echo(f"xbot: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        click.echo(f"xbot: {out}: {error.strerror}", err=True)
+        sys.exit(2)
+
+
+main(prog_name="python -m training.corpus")
