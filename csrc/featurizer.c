@@ -224,7 +224,7 @@ size_t xb_token_text(const xb_token *t, char *out, size_t size)
         memcpy(bytes, t->a.at, t->a.size);
         inet_ntop(t->prefix > 32 ? AF_INET6 : AF_INET, bytes, text, sizeof text);
         int n = snprintf(out, size, "%s/%u", text, t->prefix);
-        return n > 0 && (size_t)n < size ? (size_t)n : 0;
+        return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
     }
     used = append(out, used, size, t->a);
     if (t->family == XB_T_hdr_order || t->family == XB_T_hdr_value) {

@@ -61,19 +61,25 @@ static inline uint64_t xb_load_tail(const char *end, size_t n, bool whole)
 
 #define XB_FOLD UINT64_C(0x2020202020202020)
 
-/* Equal in what the hash sees: bit 5 of every byte ignored. Eight bytes at a time. */
-static inline bool xb_same_folded(xb_span a, xb_span b)
+/* Equal, letters without regard to case; `plain` holds letters, digits and hyphens only. Eight bytes at a time: bit 5 is
+ * ignored, as the hash does, and a byte of `s` with neither bit 5 nor bit 6, which is a control byte, equals none (CR
+ * would pass for the hyphen of "x-real-ip"). */
+static inline bool xb_same_name(xb_span s, xb_span plain)
 {
-    if (a.size != b.size)
+    if (s.size != plain.size)
         return false;
+    const uint64_t bit6 = UINT64_C(0x4040404040404040);
     uint64_t differ = 0;
     size_t i = 0;
-    for (; i + 8 <= a.size; i += 8)
-        differ |= (xb_load64(a.at + i) ^ xb_load64(b.at + i)) & ~XB_FOLD;
-    if (i < a.size) {
-        size_t n = a.size - i;
-        bool whole = a.size >= 8;
-        differ |= (xb_load_tail(a.at + a.size, n, whole) ^ xb_load_tail(b.at + b.size, n, whole)) & ~XB_FOLD;
+    for (; i + 8 <= s.size; i += 8) {
+        uint64_t w = xb_load64(s.at + i);
+        differ |= ((w ^ xb_load64(plain.at + i)) & ~XB_FOLD) | (~(w | w << 1) & bit6);
+    }
+    if (i < s.size) {
+        size_t n = s.size - i;
+        bool whole = s.size >= 8;
+        uint64_t w = xb_load_tail(s.at + s.size, n, whole);
+        differ |= ((w ^ xb_load_tail(plain.at + plain.size, n, whole)) & ~XB_FOLD) | (~(w | w << 1) & (bit6 >> (8 * (8 - n))));
     }
     return differ == 0;
 }

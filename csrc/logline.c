@@ -184,7 +184,8 @@ static bool clf_time(xb_span s, int64_t *out)
         !number(&p, end, 2, &second) || !literal(&p, end, ' ') || p == end || (*p != '+' && *p != '-'))
         return false;
     int sign = *p++ == '-' ? -1 : 1;
-    if (!number(&p, end, 2, &zone_hour) || !number(&p, end, 2, &zone_minute) || p != end || day < 1 || day > 31)
+    if (!number(&p, end, 2, &zone_hour) || !number(&p, end, 2, &zone_minute) || p != end || day < 1 || day > 31 ||
+        hour > 23 || minute > 59 || second > 60)
         return false;
     month++;
     year -= month <= 2;
@@ -193,6 +194,27 @@ static bool clf_time(xb_span s, int64_t *out)
     int64_t days = (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
     *out = days * 86400 + hour * 3600 + minute * 60 + second - sign * (zone_hour * 3600 + zone_minute * 60);
     return true;
+}
+
+/* The place behind the time, or NULL. A user's name stands before it and may hold blanks and brackets, but no quote: of
+ * several times, the one before the request counts. */
+static const char *find_time(const char *p, const char *end, int64_t *out)
+{
+    enum { SIZE = sizeof "[17/May/2015:10:05:03 +0000]" - 1 };
+    const char *found = NULL;
+    for (; (p = memchr(p, '[', (size_t)(end - p))); p++) {
+        int64_t time;
+        if (p[-1] != ' ' || end - p < SIZE || p[SIZE - 1] != ']' || !clf_time(xb_span_of(p + 1, p + SIZE - 1), &time))
+            continue;
+        bool request = end - p > SIZE + 1 && p[SIZE] == ' ' && p[SIZE + 1] == '"';
+        if (request || !found) {
+            *out = time;
+            found = p + SIZE;
+        }
+        if (request)
+            break;
+    }
+    return found;
 }
 
 /* "GET /path HTTP/1.1". A request that was no request (TLS on a plain port, "-") leaves the URL absent. */
@@ -251,13 +273,10 @@ bool xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
     xb_address ignored;
     if (!xb_address_parse(r->ip, &ignored))
         return fail(out, "ip", why_no_address(r->ip));
-    const char *open = space;
-    while ((open = memchr(open, '[', (size_t)(in.end - open))) && open[-1] != ' ')
-        open++;
-    const char *close = open ? memchr(open, ']', (size_t)(in.end - open)) : NULL;
-    if (!close || !clf_time(xb_span_of(open + 1, close), &out->time))
+    const char *behind = find_time(space, in.end, &out->time);
+    if (!behind)
         return fail(out, "time", "expected [day/Mon/year:hour:minute:second +zone]");
-    in.p = close + 1;
+    in.p = behind;
     xb_span request;
     if (!quoted(&in, "request", &request, out))
         return false;

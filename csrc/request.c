@@ -50,7 +50,7 @@ void xb_request_add(xb_request *r, xb_span name, xb_span value)
     h->id = XB_H_OTHER;
     h->visitor = true;
     for (size_t slot = h->hash >> (64 - TABLE_BITS); table[slot].name.at; slot = (slot + 1) % TABLE_SIZE) {
-        if (table[slot].hash != h->hash || !xb_same_folded(table[slot].name, name))
+        if (table[slot].hash != h->hash || !xb_same_name(name, table[slot].name))
             continue;
         h->id = table[slot].id;
         h->visitor = table[slot].visitor;
@@ -119,16 +119,18 @@ static void header_line(xb_request *r, const char *p, const char *end)
 static bool framing(xb_request *r, bool http11)
 {
     r->keepalive = http11;
-    if (xb_has(r, XB_H_CONNECTION)) {
-        xb_span connection = xb_value(r, XB_H_CONNECTION), option;
+    bool close = r->n_headers == XB_MAX_HEADERS; /* what is beyond may announce a body */
+    for (uint32_t i = xb_has(r, XB_H_CONNECTION) ? r->first[XB_H_CONNECTION] : r->n_headers; i < r->n_headers; i++) {
+        if (r->headers[i].id != XB_H_CONNECTION)
+            continue;
+        xb_span connection = r->headers[i].value, option;
         const char *p = connection.at, *end = p + connection.size;
-        bool close = false;
         while (xb_list_next(&p, end, &option)) {
             close |= xb_span_is(option, XB_SPAN("close"));
             r->keepalive |= xb_span_is(option, XB_SPAN("keep-alive"));
         }
-        r->keepalive &= !close;
     }
+    r->keepalive &= !close;
     r->body = xb_has(r, XB_H_TRANSFER_ENCODING);
     if (!xb_has(r, XB_H_CONTENT_LENGTH))
         return true;
