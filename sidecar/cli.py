@@ -22,6 +22,7 @@ _HERE = {
     "score": "sidecar.offline:score",
     "explain": "sidecar.offline:explain",
     "inspect": "sidecar.offline:inspect",
+    "replay": "sidecar.replay:replay",
 }
 _GROUP = "xbot.commands"
 _PATH = click.Path(path_type=Path)

@@ -12,7 +12,8 @@ cdef class Request:
 
 cdef class Model:
     cdef xb_model model
-    cdef readonly bytes data
+    cdef readonly object data
+    cdef Py_buffer view
 
     cdef object _doubles(self, const double *at, Py_ssize_t n)
     cdef bytes _report(self, Request request, long line, bint as_json)

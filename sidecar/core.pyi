@@ -89,6 +89,7 @@ class Matrix:
     label: array[int]
     time: array[int]
     line: array[int]
+    client: array[int]
     k: int
     present: int
     errors: list[tuple[int, str, str]]
@@ -98,8 +99,8 @@ class Matrix:
     def append_lines(self, log_format: str, block: bytes, first_line: int) -> int: ...
 
 class Model:
-    data: bytes
-    def __init__(self, data: bytes) -> None: ...
+    data: Any  # a buffer
+    def __init__(self, data: Any) -> None: ...
     @property
     def header(self) -> dict[str, Any]: ...
     @property

@@ -5,11 +5,11 @@ Law: no decision is taken here; every number comes from csrc/. Imports nothing b
 """
 
 from cpython.array cimport array, extend_buffer, resize_smart
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free
 from libc.math cimport NAN, isnan
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr
 
@@ -97,6 +97,10 @@ cdef inline xb_span _span(bytes text) noexcept:
 
 cdef inline bytes _bytes(xb_span s):
     return PyBytes_FromStringAndSize(s.at, s.size) if s.at is not NULL else None
+
+
+cdef object _text(xb_span s):
+    return None if s.at is NULL else s.at[:s.size].decode("utf-8", "backslashreplace")
 
 
 def hash_text(bytes text):
@@ -244,13 +248,24 @@ cdef xb_hosts _hosts(hosts):
     return known
 
 
+cdef uint64_t _client(xb_span ip) noexcept:
+    cdef xb_address address
+    cdef xb_span network
+    if ip.at is NULL or not xb_address_parse(ip, &address):
+        return 0
+    network.at = <const char *>address.bytes
+    network.size = 4 if address.version == 4 else 8
+    return xb_hash(network)
+
+
 cdef class Matrix:
     """Rows of features, growing: what training reads. Dense rows and, beside them, buckets in CSR form.
 
     dense: array("d"), rows x len(FEATURES), row after row, NaN for absent; indices: array("i"), buckets; indptr:
-    array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"); line: array("q").
+    array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), -1 unknown; line: array("q");
+    client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown.
     """
-    cdef readonly array dense, indices, indptr, label, time, line
+    cdef readonly array dense, indices, indptr, label, time, line, client
     cdef readonly unsigned k
     cdef readonly int present
     cdef public object errors
@@ -273,7 +288,7 @@ cdef class Matrix:
             self.masked_family[i] = FAMILIES[i].name in without
         self.dense, self.indices = _array.array("d"), _array.array("i")
         self.indptr, self.label = _array.array("q", [0]), _array.array("b")
-        self.time, self.line = _array.array("q"), _array.array("q")
+        self.time, self.line, self.client = _array.array("q"), _array.array("q"), _array.array("Q")
 
     def __len__(self):
         return len(self.label)
@@ -299,6 +314,7 @@ cdef class Matrix:
         self.label.append(request.line.label)
         self.time.append(request.line.time)
         self.line.append(line)
+        self.client.append(_client(request.work.request.ip))
 
     def append(self, Request request, long line=0):
         """Adds what `request` holds now; `line` is its line in the log, for messages."""
@@ -333,21 +349,28 @@ cdef inline const char *_next_line(const char *at, const char *end, xb_span *tex
 
 
 cdef class Model:
-    """A model file's image, opened. Raises ModelError with the reason when it is refused.
+    """A model file's image (any buffer, which it keeps), opened. Raises ModelError with the reason when it is refused.
 
     The digest is not checked here: sidecar.model does, before.
     """
 
-    def __init__(self, bytes data):
+    def __init__(self, data):
         cdef const char *why
-        cdef xb_workspace *work = _new_workspace()
+        cdef xb_workspace *work
+        if self.data is not None:
+            raise TypeError("a model is opened once")
+        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
         self.data = data
+        work = _new_workspace()
         try:
-            why = xb_model_open(&self.model, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), work)
+            why = xb_model_open(&self.model, self.view.buf, self.view.len, work)
         finally:
             free(work)
         if why is not NULL:
             raise ModelError(why.decode())
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
 
     @property
     def header(self):
@@ -380,7 +403,7 @@ cdef class Model:
         return self._doubles(self.model.weight, XB_N_DENSE + (1 << self.model.header.k))
 
     cdef object _doubles(self, const double *at, Py_ssize_t n):
-        cdef Py_ssize_t start = <const char *>at - PyBytes_AS_STRING(self.data)
+        cdef Py_ssize_t start = <const char *>at - <const char *>self.view.buf
         return memoryview(self.data)[start:start + 8 * n].cast("d")
 
     @property
@@ -520,9 +543,8 @@ cdef class Answerer:
         r = &self.work.request
         v = &self.work.verdict
         size = xb_reason_text(v, &self.work.vector, reason, sizeof(reason))
-        said = {"ip": r.ip, "method": r.method, "uri": r.uri, "agent": r.agent, "referrer": r.referrer}
-        out = {name: None if value is None else value.decode("utf-8", "backslashreplace")
-               for name, value in ((n, _bytes(s)) for n, s in said.items())}
+        out = {"ip": _text(r.ip), "method": _text(r.method), "uri": _text(r.uri), "agent": _text(r.agent),
+               "referrer": _text(r.referrer)}
         out.update(verdict="bot" if v.bot else "human", score=round(v.score, 4), margin=v.margin,
                    reason=reason[:size].decode("ascii"))
         return out

@@ -283,16 +283,14 @@ class Master:
         self.draining = True
         self.log.info("draining", timeout_seconds=self.settings.drain_timeout)
         self.notifier.stopping()
+        # First the address goes, so that no connection comes to a queue that nobody empties. Then our hold on the
+        # queue, so that it ends with the last worker that has emptied it, and not with us.
         for bound, _ in self.bound:
-            bound.unlink()  # before the workers stop: a connection made after that would find nobody
+            bound.close()
         for slot in self._slots:
             if slot.control is not None:
                 control.send(slot.control, {"op": "drain"})
-        for bound, _ in self.bound:
-            bound.close()  # the last worker to empty the queue closes it for all
-        await self._until(
-            lambda: not self.worker_pids or self._stop_at_once.is_set(), self.settings.drain_timeout
-        )
+        await self._until(lambda: not self.worker_pids or self._stop_at_once.is_set(), self.settings.drain_timeout)
         left = [slot for slot in self._slots if slot.process is not None]
         for slot in left:
             self._end_worker(slot, "it still had connections")

@@ -57,9 +57,7 @@ class SidecarCollector(Collector):
             ("xbot_connections", "connections_total", "Connections accepted"),
         ):
             yield CounterMetricFamily(name, text, value=total[key])
-        seconds = HistogramMetricFamily(
-            "xbot_verdict_seconds", "From a head's last byte to its reply being ready"
-        )
+        seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds
 
@@ -67,9 +65,7 @@ class SidecarCollector(Collector):
         master = self._master
         yield GaugeMetricFamily("xbot_workers", "Workers that should be up", value=master.settings.workers)
         yield GaugeMetricFamily("xbot_workers_up", "Workers that are up", value=master.workers_up)
-        yield CounterMetricFamily(
-            "xbot_worker_restarts", "Workers that died and were replaced", value=master.restarts
-        )
+        yield CounterMetricFamily("xbot_worker_restarts", "Workers that died and were replaced", value=master.restarts)
         memory = GaugeMetricFamily("xbot_worker_resident_memory_bytes", "Resident memory", labels=["worker"])
         for index, pid in master.worker_pids.items():
             with contextlib.suppress(OSError, IndexError, ValueError):
@@ -79,22 +75,16 @@ class SidecarCollector(Collector):
 
     def _model(self) -> Iterator[Metric]:
         master = self._master
-        reloads = CounterMetricFamily(
-            "xbot_reloads", "Reloads of the model asked for by SIGHUP", labels=["result"]
-        )
+        reloads = CounterMetricFamily("xbot_reloads", "Reloads of the model asked for by SIGHUP", labels=["result"])
         reloads.add_metric(["ok"], master.reloads_ok)
         reloads.add_metric(["failed"], master.reloads_failed)
         yield reloads
         model = master.model
         yield InfoMetricFamily("xbot_model", "The model that is served", value=model.labels())
-        yield GaugeMetricFamily(
-            "xbot_model_loaded_timestamp_seconds", "When it was loaded", value=model.loaded_at
-        )
+        yield GaugeMetricFamily("xbot_model_loaded_timestamp_seconds", "When it was loaded", value=model.loaded_at)
 
 
 def buckets(histogram: list[int]) -> list[tuple[str, float]]:
     """Cumulative Prometheus buckets, upper edges in seconds, from counts by power of two in nanoseconds."""
-    edges = [
-        (str(2.0**edge / 1e9), float(sum(histogram[:edge]))) for edge in range(_FIRST_EDGE, _LAST_EDGE + 1)
-    ]
+    edges = [(str(2.0**edge / 1e9), float(sum(histogram[:edge]))) for edge in range(_FIRST_EDGE, _LAST_EDGE + 1)]
     return [*edges, ("+Inf", float(sum(histogram)))]

@@ -14,6 +14,8 @@ from asyncio import get_running_loop
 
 # How long a connection that is being closed may still drain what its peer sends, in seconds.
 LINGER = 1.0
+# How long a draining server leaves an idle connection open, in seconds: its peer may be sending a request just now.
+GRACE = 0.2
 
 
 cdef class Server:
@@ -52,9 +54,12 @@ cdef class Server:
         return len(self.open)
 
     def drain(self):
-        """Closes idle connections; every further answer closes its connection."""
-        cdef Connection connection
+        """From now on every answer closes its connection; those that stay idle for GRACE are closed then."""
         self.answerer.closing = True
+        get_running_loop().call_later(GRACE, self._close_idle)
+
+    def _close_idle(self):
+        cdef Connection connection
         for connection in list(self.open):
             if connection.used == 0 and not connection.discarding:
                 connection.transport.close()

@@ -17,7 +17,6 @@ import mmap
 import os
 import signal
 import socket
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -28,7 +27,7 @@ from sidecar.protocol import Server
 from sidecar.stats import map_slot
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_GRACE_SECONDS = 0.2  # from the last connection accepted to the first idle one closed
+_LATE_SECONDS = 1.0  # how much later than the master a worker ends itself
 _POLL_SECONDS = 0.01  # only while draining
 
 
@@ -65,11 +64,10 @@ class Worker:
         loop.add_reader(self._control, self._hear)
         control.send(self._control, {"op": "ready", "generation": self._generation})
         await self._draining.wait()
-        loop.call_later(self._drain_timeout, os._exit, 1)  # the master's own deadline, should it be gone
+        # The master ends what takes longer; this is for when it is gone.
+        loop.call_later(self._drain_timeout + _LATE_SECONDS, os._exit, 1)
         for listening, sock, server in accepting:
             await self._stop_accepting(listening, sock, server)
-        # A client that has connected sends its request next: do not close before it comes.
-        await asyncio.sleep(min(_GRACE_SECONDS, self._drain_timeout / 2))
         for server in self._servers:
             server.drain()
         while any(server.connections for server in self._servers):
@@ -80,15 +78,11 @@ class Worker:
         if sock.family == socket.AF_UNIX:
             # From Python 3.13 the loop would remove the socket's file at the end; it is the master's.
             make: Any = loop.create_unix_server  # the types know cleanup_socket only from Python 3.13
-            made: asyncio.AbstractServer = await make(
-                server, sock=sock, backlog=self._backlog, cleanup_socket=False
-            )
+            made: asyncio.AbstractServer = await make(server, sock=sock, backlog=self._backlog, cleanup_socket=False)
             return made
         return await loop.create_server(server, sock=sock, backlog=self._backlog)
 
-    async def _stop_accepting(
-        self, listening: asyncio.AbstractServer, sock: socket.socket, server: Server
-    ) -> None:
+    async def _stop_accepting(self, listening: asyncio.AbstractServer, sock: socket.socket, server: Server) -> None:
         """Take what waits in the queue, then let go of it: a connection left there would be reset.
 
         Bounded, as on TCP new ones may come faster than they are taken.
@@ -141,8 +135,7 @@ def _error(problem: object) -> control.Message:
 def _map_model(fd: int) -> Model:
     """The model in the sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
     try:
-        with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as image:
-            return Model(image[:])
+        return Model(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
     finally:
         os.close(fd)
 
@@ -164,7 +157,9 @@ def main(descriptor: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the master blocked them over the exec
     with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text("xbot-worker")  # what ps and top show
+        comm = os.open("/proc/self/comm", os.O_WRONLY)
+        os.write(comm, b"xbot-worker")  # what ps and top show
+        os.close(comm)
     sock = socket.socket(fileno=descriptor)
     received = control.receive(sock)
     if received is None:
