@@ -1,0 +1,117 @@
+/* head.c - the time from the bytes of a head to the bytes of the reply, in C alone: no socket, no Python.
+ *
+ * usage: head MODEL HEADS STAGE HEADS_A_BATCH BATCHES
+ *   HEADS  a file of heads as a proxy asks, each ended by a zero byte; they are taken in turn, over and over, so that
+ *          the branch predictor cannot learn a single one
+ *   STAGE  how far each head goes: parse, featurize (parse and that), judge (and score), answer (and the reply,
+ *          counters and clock: all of it, as a worker calls it)
+ * Prints one line of JSON: bytes and tokens a head (mean), and nanoseconds a head of the median, fastest and slowest batch.
+ * Built and run by bench/head.py, which also counts its instructions under callgrind.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "answer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { MAX_HEADS = 4096 };
+
+static void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "head: %s: %s\n", what, why);
+    exit(2);
+}
+
+static char *read_file(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file || fseek(file, 0, SEEK_END))
+        fail(path, "cannot be read");
+    *size = (size_t)ftell(file);
+    rewind(file);
+    char *bytes = aligned_alloc(64, (*size + 64) / 64 * 64);
+    if (!bytes || fread(bytes, 1, *size, file) != *size)
+        fail(path, "cannot be read");
+    fclose(file);
+    return bytes;
+}
+
+static double now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static xb_workspace work; /* zero before its first use */
+static xb_stats stats;
+static xb_reply reply;
+
+/* Takes one head as far as `stage`. */
+static void run(const xb_service *service, char stage, xb_span head)
+{
+    const xb_model *model = service->model;
+    long used;
+    if (stage == 'a')
+        used = xb_answer(service, &work, head.at, head.size, 0, false, &reply);
+    else
+        used = xb_request_parse(&work.request, head.at, head.size, 0);
+    if (used != (long)head.size)
+        fail("a head", "is not one whole request");
+    if (stage != 'a')
+        xb_dialect_apply(service->dialect, &work.request, work.scratch);
+    if (stage == 'f')
+        xb_featurize(&work.request, &model->hosts, model->header.k, &work.vector);
+    if (stage == 'j')
+        xb_judge(model, &work);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 6 || !strchr("pfja", *argv[3]))
+        fail("usage", "head MODEL HEADS parse|featurize|judge|answer HEADS_A_BATCH BATCHES");
+    const char stage = *argv[3];
+    const size_t a_batch = strtoul(argv[4], NULL, 10), batches = strtoul(argv[5], NULL, 10);
+
+    size_t size;
+    xb_init();
+    static xb_model model;
+    const char *image = read_file(argv[1], &size);
+    const char *refused = xb_model_open(&model, image, size, &work);
+    if (refused)
+        fail(argv[1], refused);
+    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .stats = &stats};
+
+    static xb_span heads[MAX_HEADS];
+    size_t n = 0;
+    const char *p = read_file(argv[2], &size), *end = p + size;
+    for (const char *zero; n < MAX_HEADS && p < end && (zero = memchr(p, 0, (size_t)(end - p))); p = zero + 1)
+        heads[n++] = xb_span_of(p, zero);
+    double *ns = calloc(batches, sizeof *ns);
+    if (!n || !a_batch || !batches || !ns)
+        fail(argv[2], "no heads, or nothing to do");
+
+    size_t next = 0, bytes = 0, tokens = 0;
+    for (size_t i = 0; i < n; i++) { /* warms the caches up */
+        run(&service, 'a', heads[i]);
+        bytes += heads[i].size;
+        tokens += work.vector.n_tokens;
+    }
+    for (size_t b = 0; b < batches; b++) {
+        double started = now_ns();
+        for (size_t i = 0; i < a_batch; i++, next = next + 1 == n ? 0 : next + 1)
+            run(&service, stage, heads[next]);
+        ns[b] = (now_ns() - started) / (double)a_batch;
+    }
+    qsort(ns, batches, sizeof *ns, ascending);
+    printf("{\"heads\": %zu, \"bytes\": %.1f, \"tokens\": %.1f, \"ns\": %.1f, \"ns_min\": %.1f, \"ns_max\": %.1f}\n", n,
+           (double)bytes / (double)n, (double)tokens / (double)n, ns[batches / 2], ns[0], ns[batches - 1]);
+    return 0;
+}

@@ -1,0 +1,120 @@
+"""From head to verdict: in C alone (bench/head.c), and as the running sidecar counts it.
+
+Law: the heads are pinned by heads.SEED. Times are medians of batches; instructions do not depend on the load
+of the machine, but on compiler and flags, so both are part of the result.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import heads
+from heads import Head
+from load import write_heads
+from processes import BenchError, program
+from prometheus_client.parser import text_string_to_metric_families
+
+HERE = Path(__file__).parent
+CSRC = HERE.parent / "csrc"
+CFLAGS = ["-std=c11", "-O3"]  # as in setup.py
+STAGES = ("parse", "featurize", "judge", "answer")  # each holds those before it
+BATCH_BYTES = 8_000_000  # bytes of heads a batch: some 10 ms
+
+
+def sizes() -> dict[str, list[bytes]]:
+    """Heads as nginx asks the sidecar about them, by size."""
+    lines = "GET / HTTP/1.0\r\nHost: xbot\r\nX-Real-IP: 203.0.113.{0}\r\nX-Original-URI: /a/{0}.html\r\n"
+    small = [f"{lines.format(i)}User-Agent: curl/8.{i}\r\nAccept: */*\r\n\r\n".encode() for i in range(64)]
+    asked = map(heads.question, heads.pool())
+    typical = [head for head in asked if 600 <= len(head) <= 800]
+    return {"small": small, "typical": typical, "32 kB": [heads.question(heads.largest(i)) for i in range(16)]}
+
+
+def build(directory: Path) -> Path:
+    """Compiles head.c with csrc/; BenchError with the compiler's first error."""
+    compiler, out = program("gcc") or program("cc"), directory / "head"
+    if not compiler:
+        raise BenchError("no C compiler (apt-get install gcc)")
+    # -iquote: csrc/features.h must not stand in for the C library's <features.h>
+    command = [
+        compiler,
+        *CFLAGS,
+        "-iquote",
+        CSRC,
+        HERE / "head.c",
+        *sorted(CSRC.glob("*.c")),
+        "-lm",
+        "-o",
+        out,
+    ]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "error" in line] or ["the compiler failed"]
+        raise BenchError(f"head.c: {errors[0]}")
+    return out
+
+
+def run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError(f"{Path(command[0]).name}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
+    return done
+
+
+def instructions(command: list[str | Path], directory: Path, a_batch: int) -> float:
+    """Instructions a head: of 2n heads less of n heads, so that loading the model falls out."""
+
+    def count(n: int) -> int:
+        tool = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory / 'callgrind.out'}"]
+        found = re.search(r"Collected : (\d+)", run([*tool, *command, str(n), "1"]).stderr)
+        if not found:
+            raise BenchError("valgrind counted nothing")
+        return int(found[1])
+
+    return (count(2 * a_batch) - count(a_batch)) / a_batch
+
+
+def in_c(model: Path, directory: Path, cores: frozenset[int], batches: int = 31) -> list[dict[str, Any]]:
+    """One result for each size and stage."""
+    head_c = build(directory)
+    results = []
+    for size, inputs in sizes().items():
+        file = write_heads([Head(size, head) for head in inputs], directory / "heads_of_one_size")
+        mean = sum(map(len, inputs)) / len(inputs)
+        for stage in STAGES:
+            command: list[str | Path] = [head_c, model, file, stage]
+            pinned = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if program("taskset") else []
+            batch = max(len(inputs), int(BATCH_BYTES / mean))
+            found = json.loads(run([*pinned, *command, str(batch), str(batches)]).stdout)
+            if program("valgrind"):
+                found["instructions"] = instructions(command, directory, len(inputs))
+            results.append({"size": size, "stage": stage, **found})
+    return results
+
+
+def in_sidecar(admin: Path) -> dict[str, float]:
+    """The sidecar's own histogram over the run, in microseconds: the mean, and the edges (powers of two)
+    that p50 and p99 are under."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(admin))
+        client.sendall(b"GET /metrics HTTP/1.0\r\nHost: admin\r\n\r\n")
+        text = b"".join(iter(lambda: client.recv(65536), b"")).decode().partition("\r\n\r\n")[2]
+    samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    value = {s.name: s.value for s in samples if s.name.startswith("xbot_verdict_seconds_") and not s.labels}
+    answers = value["xbot_verdict_seconds_count"]
+    edges = [(float(s.labels["le"]), s.value) for s in samples if s.name == "xbot_verdict_seconds_bucket"]
+
+    def under(share: float) -> float:
+        return 1e6 * next(edge for edge, count in sorted(edges) if count >= share * answers)
+
+    return {
+        "answers": answers,
+        "mean_us": 1e6 * value["xbot_verdict_seconds_sum"] / answers,
+        "p50_under_us": under(0.50),
+        "p99_under_us": under(0.99),
+    }
