@@ -322,10 +322,16 @@ static void header_facts(const xb_request *r, xb_facts *f)
     }
 }
 
+/* What is absent reads as empty here; its group's bit keeps the difference. */
+static xb_span present(xb_span s)
+{
+    return s.at ? s : XB_SPAN("");
+}
+
 /* A lone dash is how logs write "nothing"; a visitor who sends one must look the same in a log and on the wire. */
 static xb_span undashed(xb_span s)
 {
-    return s.size == 1 && *s.at == '-' ? (xb_span){s.at, 0} : s;
+    return s.size == 1 && *s.at == '-' ? (xb_span){s.at, 0} : present(s);
 }
 
 void xb_facts_of(const xb_request *r, xb_facts *f)
@@ -339,7 +345,7 @@ void xb_facts_of(const xb_request *r, xb_facts *f)
         f->present &= ~(uint32_t)XB_HAS_IP; /* "unix:" and the like: no address, so nothing to go by */
     agent_facts(undashed(r->agent), &f->agent);
     split_url(undashed(r->referrer), &f->referrer);
-    path_facts(r->uri, &f->path);
+    path_facts(present(r->uri), &f->path);
     f->referrer_own = r->host.size && f->referrer.host.size &&
                       xb_span_same(without_www(f->referrer.host), without_www(without_port(r->host)));
     f->protocol = protocol_number(r->protocol);

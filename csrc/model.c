@@ -28,6 +28,15 @@ static bool all_finite(const double *x, size_t n)
     return true;
 }
 
+/* Numbers that a fit can give; beyond, sums and products of them could overflow to infinity or NaN. */
+static bool all_small(const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(x[i]) <= 1e60))
+            return false;
+    return true;
+}
+
 static const char *check_header(const xb_model_header *h, size_t size)
 {
     if (memcmp(h->magic, XB_MODEL_MAGIC, sizeof h->magic) != 0)
@@ -47,6 +56,8 @@ static const char *check_header(const xb_model_header *h, size_t size)
     const double numbers[] = {h->bias, h->threshold, h->a, h->b};
     if (!all_finite(numbers, 4))
         return "NaN or infinity in the header";
+    if (!all_small(numbers, 4))
+        return "a number beyond 1e60 in the header";
     if (h->threshold < 0.0 || h->threshold > 1.0)
         return "threshold outside 0 to 1";
     return NULL;
@@ -61,11 +72,13 @@ static const char *check_arrays(xb_model *m)
     if (!all_finite(m->mean, h->n_dense) || !all_finite(m->scale, h->n_dense) ||
         !all_finite(m->weight, h->n_dense + ((size_t)1 << h->k)))
         return "NaN or infinity in the arrays";
+    if (!all_small(m->mean, h->n_dense) || !all_small(m->weight, h->n_dense + ((size_t)1 << h->k)))
+        return "a number beyond 1e60 in the arrays";
     for (size_t i = 0; i < h->n_dense; i++) {
         m->centre[i] = m->mean[i];
         m->folded[i] = m->weight[i] / m->scale[i];
-        if (!isfinite(m->folded[i]))
-            return "a weight over its scale is not finite";
+        if (!all_small(&m->folded[i], 1))
+            return "a weight over its scale beyond 1e60";
     }
     for (uint32_t i = 1; i < m->hosts.count; i++)
         if (m->hosts.hash[i - 1] >= m->hosts.hash[i])

@@ -162,13 +162,17 @@ static const char *lines(xb_request *r, const char *p, const char *end)
     return NULL;
 }
 
+enum { MAX_STRAY = 64 };
+
 static long parse(xb_request *r, const char *buf, size_t size, bool whole)
 {
     const char *p = buf, *end = buf + size;
     xb_request_clear(r);
-    /* A stray line break before a request is allowed by RFC 9112, 2.2. */
+    /* A stray line break before a request is allowed by RFC 9112, 2.2; a flood of them, looked at again with each byte, is
+     * not. */
     while (p < end && (*p == '\r' || *p == '\n'))
-        p++;
+        if (++p - buf > MAX_STRAY)
+            return XB_BAD;
     const char *newline = p < end ? line_end(p, end) : NULL;
     if (!newline)
         return whole ? XB_PARTIAL : XB_BAD;

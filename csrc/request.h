@@ -69,8 +69,9 @@ void xb_request_init(void);
 /* Parses one head from buf[0, size).
  *
  * Returns the bytes of the head (> 0) when it is complete, XB_PARTIAL when more bytes are needed, XB_BAD when the
- * framing is broken: no method, target and HTTP/1.0 or HTTP/1.1 on the first line, or contradicting or unreadable
- * Content-Length. No other byte is refused: proxies forward control bytes and bytes above 0x7f.
+ * framing is broken: no method, target and HTTP/1.0 or HTTP/1.1 on the first line, more than 64 bytes of line breaks
+ * before it, or contradicting or unreadable Content-Length. No other byte is refused: proxies forward control bytes and
+ * bytes above 0x7f.
  * `seen_size` is how many bytes of this head an earlier call has seen (0 at first): then the end of the head is looked
  * for in the new bytes only, so that a head that comes byte by byte costs linear time.
  * Never reads outside buf[0, size). */

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import models
 import pytest
+
+from sidecar import core, model
 
 ROOT = Path(__file__).resolve().parent.parent
 XBOT = str(Path(sys.executable).parent / "xbot")
@@ -63,6 +66,20 @@ def other_model_path(corpus_path: Path) -> Path:
         corpus_path,
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def made_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model made without fitting, every weight another: for tests of what any model does."""
+    path = tmp_path_factory.mktemp("made") / "made.xbot"
+    path.write_bytes(models.image())
+    return path
+
+
+@pytest.fixture(scope="session")
+def made_model(made_model_path: Path) -> core.Model:
+    """The same, loaded."""
+    return model.load(made_model_path)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,178 @@
-"""The command `xbot train`. Imports scikit-learn only when it runs, so that `xbot --help` does not wait for it."""
+"""The command `xbot train`. It imports scikit-learn only when it runs, so that `xbot --help` does not wait for it."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sidecar.core import FORMATS, MAX_K, MIN_K
 from sidecar.errors import XbotError
+
+if TYPE_CHECKING:
+    from training.dataset import Dataset, How
+    from training.fit import Settings
+
+Command = Callable[..., None]
+
+
+def reading_options(command: Command) -> Command:
+    """How logs become rows: what every command over labelled logs takes."""
+    options = (
+        click.option(
+            "--format",
+            "log_format",
+            required=True,
+            type=click.Choice(FORMATS),
+            help="The logs' format (docs/formats.md).",
+        ),
+        click.option(
+            "--labels",
+            type=click.Path(path_type=Path),
+            help="Labels for one log that holds none: line TAB bot|human (xbot label writes them).",
+        ),
+        click.option("--known-hosts", type=click.Path(path_type=Path), help="Hosts, one a line, for ref_host_known."),
+        click.option(
+            "--without", multiple=True, metavar="NAME", help="Leave out a group, feature or family; may be repeated."
+        ),
+        click.option(
+            "--addresses/--no-addresses",
+            default=None,
+            help="Learn addresses and networks by heart.  [default: no; yes for challenge]",
+        ),
+        click.option(
+            "--buckets",
+            "k",
+            type=click.IntRange(MIN_K, MAX_K),
+            default=15,
+            show_default=True,
+            metavar="K",
+            help="2^K buckets for words.",
+        ),
+        click.option(
+            "--jobs", type=click.IntRange(0), default=0, help="Processes that read.  [default: by the log's size]"
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(["loky", "dask"]),
+            default="loky",
+            show_default=True,
+            help="Who reads: this machine, or a Dask cluster.",
+        ),
+        click.option("--scheduler", metavar="ADDR", help="The Dask cluster's scheduler, for --backend dask."),
+        click.option("--quiet", is_flag=True, help="No summary and no progress."),
+        click.argument("logs", nargs=-1, required=True),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def fitting_options(command: Command) -> Command:
+    """What is fitted."""
+    options = (
+        click.option(
+            "--model",
+            "kind",
+            type=click.Choice(["svm", "logistic", "nb"]),
+            default="svm",
+            show_default=True,
+            help="Linear SVM, logistic regression, or naive Bayes.",
+        ),
+        click.option(
+            "-C",
+            "--inverse-regularization",
+            "C",
+            type=click.FloatRange(1e-6, 1e6),
+            default=0.01,
+            show_default=True,
+            metavar="C",
+            help="scikit-learn's C: smaller is smoother.",
+        ),
+        click.option(
+            "--max-fpr",
+            type=click.FloatRange(0, 1),
+            default=0.001,
+            show_default=True,
+            help="The most human requests that may be called bots, by share.",
+        ),
+        click.option(
+            "--fit-rows",
+            type=click.IntRange(1000),
+            default=500_000,
+            show_default=True,
+            help="Fit a sample of at most so many rows; all are judged.",
+        ),
+        click.option(
+            "--split",
+            type=click.Choice(["auto", "client", "row"]),
+            default="auto",
+            show_default=True,
+            help="What is held out together. auto: a client's rows; single rows for challenge, which has no sessions.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**32 - 1),
+            default=0,
+            show_default=True,
+            help="The same seed and logs give the same file.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def fitting_settings(options: dict[str, Any]) -> Settings:
+    """Takes what `fitting_options` gave out of a command's options."""
+    from training.fit import Settings
+
+    split = options.pop("split")
+    if split == "auto":
+        split = "row" if options["log_format"] == "challenge" else "client"
+    names = ("kind", "C", "max_fpr", "fit_rows", "seed")
+    return Settings(split=split, **{name: options.pop(name) for name in names})
+
+
+def needs_training(command: str) -> None:
+    """XbotError where the packages of the extra are not installed."""
+    try:
+        import joblib
+        import sklearn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise XbotError(f"{command} needs {error.name}, which is not installed: pip install 'xbot[train]'") from None
+    del joblib
+
+
+def read_logs(
+    logs: tuple[str, ...], log_format: str, labels: Path | None, known_hosts: Path | None, without: tuple[str, ...],
+    addresses: bool | None, k: int, jobs: int, backend: str, scheduler: str | None, quiet: bool,
+) -> tuple[Dataset, How]:  # fmt: skip
+    """The labelled rows of the logs, with a progress bar; tells of the first line that cannot be read."""
+    from sidecar import progress
+    from training import dataset
+
+    if labels is not None and len(logs) != 1:
+        raise XbotError("--labels goes with one log: its line numbers are that log's")
+    if "-" in logs and len(logs) > 1:
+        raise XbotError("standard input (-) cannot be one of several logs")
+    if (backend == "dask") != (scheduler is not None):
+        raise XbotError("--backend dask and --scheduler ADDR go together")
+    if not (log_format == "challenge" if addresses is None else addresses):
+        without = (*without, "ip")  # a client that was held out, or comes tomorrow, has an address that nobody knows
+    hosts = dataset.known_hosts(known_hosts) if known_hosts else None
+    marks = dataset.read_labels(labels) if labels else None
+    how = dataset.How(log_format, k, hosts, dataset.masked_names(without), jobs, scheduler)
+    with progress.over_logs("reading", logs, quiet=quiet) as advance:
+        data = dataset.read(logs, how, labels=marks, advance=advance)
+    if data.first_error:
+        more = f"; {data.unreadable} lines could not be read" if data.unreadable > 1 else ""
+        click.echo(f"xbot: {data.first_error}{more}", err=True)
+    return data, how
 
 
 def _created(logs: tuple[str, ...]) -> int:
@@ -20,105 +183,36 @@ def _created(logs: tuple[str, ...]) -> int:
 
 
 @click.command(epilog="Example: xbot train --format challenge --out site.xbot train_data.tsv")
-@click.option(
-    "--format",
-    "log_format",
-    required=True,
-    type=click.Choice(FORMATS),
-    help="The logs' format (docs/formats.md).",
-)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The model file to write.")
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path),
-    help="Labels for one log that holds none: line TAB bot|human.",
-)
-@click.option("--known-hosts", type=click.Path(path_type=Path), help="Hosts, one a line, for ref_host_known.")
-@click.option("--without", multiple=True, metavar="NAME", help="Leave out a group, feature or family; may be repeated.")
-@click.option(
-    "--buckets",
-    "k",
-    type=click.IntRange(MIN_K, MAX_K),
-    default=15,
-    show_default=True,
-    metavar="K",
-    help="2^K buckets for words.",
-)
-@click.option(
-    "-C",
-    "--inverse-regularization",
-    "C",
-    type=click.FloatRange(1e-6, 1e6),
-    default=1.0,
-    show_default=True,
-    metavar="C",
-    help="The SVM's C.",
-)
-@click.option(
-    "--max-fpr",
-    type=click.FloatRange(0, 1),
-    default=0.001,
-    show_default=True,
-    help="The most humans that may be called bots, by share.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="The same seed and logs give the same file.",
-)
 @click.option(
     "--pipeline",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also keep the fitted scikit-learn pipeline here (joblib).",
 )
-@click.option("--quiet", is_flag=True, help="No summary and no progress.")
-@click.argument("logs", nargs=-1, required=True)
-def train(
-    log_format: str, out: Path, labels: Path | None, known_hosts: Path | None, without: tuple[str, ...], k: int,
-    C: float, max_fpr: float, seed: int, pipeline: Path | None, quiet: bool, logs: tuple[str, ...],
-) -> None:  # fmt: skip
-    """Fit a linear SVM on LOGS and write it as a model file that `xbot serve` and `xbot score` load.
+@fitting_options
+@reading_options
+def train(out: Path, pipeline: Path | None, **options: Any) -> None:
+    """Fit a linear machine on LOGS and write it as a model file that `xbot serve` and `xbot score` load.
 
     LOGS are files, gzip too, or - for standard input. Lines that cannot be read are counted, the first is shown.
     """
-    try:
-        from training import dataset, export, fit, summary
-    except ModuleNotFoundError as error:
-        raise XbotError(f"train needs {error.name}, which is not installed: pip install 'xbot[train]'") from None
+    needs_training("train")
     from sidecar import progress
+    from training import dataset, export, fit, summary
 
-    if labels is not None and len(logs) != 1:
-        raise XbotError("--labels goes with one log: its line numbers are that log's")
-    if "-" in logs and len(logs) > 1:
-        raise XbotError("standard input (-) cannot be one of several logs")
     if not out.parent.is_dir():
         raise XbotError(f"{out}: no such directory: {out.parent}")
-    hosts = dataset.known_hosts(known_hosts) if known_hosts else None
-    masked = dataset.masked_names(without)
-    marks = dataset.read_labels(labels) if labels else None
-    with progress.over_logs("reading", logs, quiet=quiet) as advance:
-        data = dataset.read(logs, log_format, k, hosts=hosts, without=masked, labels=marks, advance=advance)
-    if data.first_error:
-        more = f"; {data.unreadable} lines could not be read" if data.unreadable > 1 else ""
-        click.echo(f"xbot: {data.first_error}{more}", err=True)
-    with progress.working("fitting", quiet=quiet):
-        fitted = fit.fit(data, C=C, max_fpr=max_fpr, seed=seed)
-    rereadable = [log for log in logs if log != "-"]
-    words = dataset.words_of(rereadable, log_format, k, export.strongest_words(fitted.pipeline))
-    settings = {
-        "format": log_format,
-        "C": C,
-        "max_fpr": max_fpr,
-        "seed": seed,
-        "without": sorted(without),
-        "folds": fit.FOLDS,
-    }
-    export.write(out, data, fitted, hosts or (), export.provenance(data, fitted, words, settings, _created(logs)))
+    settings = fitting_settings(options)
+    data, how = read_logs(**options)
+    with progress.working("fitting", quiet=options["quiet"]):
+        fitted = fit.fit(data, settings)
+    rereadable = [log for log in options["logs"] if log != "-"]
+    words = dataset.words_of(rereadable, how.log_format, how.k, export.strongest_words(fitted.pipeline))
+    about = export.provenance(data, fitted, words, settings, how, _created(options["logs"]))
+    export.write(out, data, fitted, how.hosts or (), about)
     if pipeline is not None:
         import joblib
 
         joblib.dump(fitted.pipeline, pipeline)
-    if not quiet:
+    if not options["quiet"]:
         summary.show(data, fitted, words, out, wide=not sys.stdout.isatty())

@@ -1,17 +1,23 @@
 """From logs to the matrix that is fitted: X in the columns of core.FEATURES, then 2^k buckets; y is 1 for a bot.
 
-Law: the only reader of logs in training; every value comes from csrc/ through core.Matrix. Rows without a label are
-left out and counted. X holds NaN where a feature is absent.
+Law: the only reader of logs in training; every value comes from csrc/ through core.Matrix. Logs are featurized in
+chunks, in parallel where that pays, and the rows go to memory-mapped files: memory is bounded by the chunks in work,
+not by the log. X holds NaN where a row cannot tell a feature that its format can hold; other columns stay empty.
 """
 
 from __future__ import annotations
 
 import array
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import scipy.sparse
 
@@ -20,6 +26,35 @@ from sidecar.errors import XbotError
 
 Labels = dict[int, int]
 _WORDS = {"bot": 1, "human": 0}
+
+# What each format can hold.
+_HELD = {
+    "challenge": {"ip", "ua", "referrer"},
+    "combined": {"ip", "ua", "referrer", "url"},
+    "jsonl": set(core.GROUPS),
+}
+
+# A chunk is what one task featurizes: large enough that handing it over costs little, small enough that two tasks a
+# core stay far below what a machine has.
+CHUNK = 8 << 20  # bytes of log
+SMALL = 32 << 20  # bytes; logs up to here are read in this process: starting workers takes longer than they save
+
+
+class Chunk(NamedTuple):
+    """Rows in CSR form: float32 values, int32 columns, and per row how many values, label, time, client and line.
+
+    `lines` is how many lines the chunk had, `errors` are those that could not be read, counted from its first line."""
+
+    data: np.ndarray
+    columns: np.ndarray
+    counts: np.ndarray
+    label: np.ndarray
+    time: np.ndarray
+    client: np.ndarray
+    line: np.ndarray
+    lines: int
+    errors: list[tuple[int, str, str]]
+    present: int
 
 
 @dataclass
@@ -34,11 +69,14 @@ class Source:
 
 @dataclass
 class Dataset:
-    """X: CSR, rows x (len(core.FEATURES) + 2^k); y: int8; `line`: each row's line; `present`: the groups seen."""
+    """X: CSR float32, rows x (len(core.FEATURES) + 2^k), labelled rows only; y: int8; per row its line, its client (0
+    unknown) and its time (-1 unknown). `present`: the groups that were seen."""
 
     X: scipy.sparse.csr_matrix
     y: np.ndarray
     line: np.ndarray
+    client: np.ndarray
+    time: np.ndarray
     k: int
     present: int
     sources: list[Source] = field(default_factory=list)
@@ -48,6 +86,18 @@ class Dataset:
     @property
     def unreadable(self) -> int:
         return sum(source.unreadable for source in self.sources)
+
+
+@dataclass(frozen=True)
+class How:
+    """How a log becomes rows: its format, buckets, known hosts, what is left out; and who does the work."""
+
+    log_format: str
+    k: int
+    hosts: array.array[int] | None = None
+    without: frozenset[str] = frozenset()
+    jobs: int = 0  # 0: one a core, or this process alone for a small log
+    scheduler: str | None = None  # of a Dask cluster
 
 
 def known_hosts(path: Path) -> array.array[int]:
@@ -94,39 +144,48 @@ def masked_names(without: Iterable[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def read(
-    logs: Sequence[str],
-    log_format: str,
-    k: int,
-    *,
-    hosts: array.array[int] | None = None,
-    without: frozenset[str] = frozenset(),
-    labels: Labels | None = None,
-    advance: Callable[[int], None] = lambda _: None,
-) -> Dataset:
-    """Featurizes every line of the logs. `labels` replaces the labels of the (single) log itself."""
-    matrix = core.Matrix(k, hosts, without)
-    sources, first_error = [], ""
-    for log in logs:
-        digest, lines, errors_before = hashlib.sha256(), 0, len(matrix.errors)
-        for block in reading.blocks(log):
-            digest.update(block)
-            lines += _append(matrix, log_format, block, lines + 1)
-            advance(len(block))
-        if not lines:
-            raise XbotError(f"{log}: empty, no line to read")
-        errors = matrix.errors[errors_before:]
-        if errors and not first_error:
-            first_error = "{}:{}: {}: {}".format(log, *errors[0])
-        sources.append(Source(Path(log).name, digest.hexdigest(), lines, len(errors)))
-    return _dataset(matrix, sources, first_error, labels)
+def featurize(block: bytes, how: How) -> Chunk:
+    """The rows of a block of whole lines. What a worker runs."""
+    matrix = core.Matrix(how.k, how.hosts, how.without)
+    lines = _append(matrix, how.log_format, block)
+    rows, dense = len(matrix), len(core.FEATURES)
+    left = np.frombuffer(matrix.dense, dtype=np.float64).reshape(rows, dense).astype(np.float32)
+    left[:, _never(how)] = 0.0  # a column that is absent in every row is not worth its bytes
+    right = scipy.sparse.csr_matrix(
+        (
+            np.ones(len(matrix.indices), dtype=np.float32),
+            np.frombuffer(matrix.indices, dtype=np.int32),
+            np.frombuffer(matrix.indptr, dtype=np.int64),
+        ),
+        shape=(rows, 1 << how.k),
+    )
+    both = scipy.sparse.hstack([scipy.sparse.csr_matrix(left), right], format="csr", dtype=np.float32)
+    both.sort_indices()
+    return Chunk(
+        data=both.data,
+        columns=both.indices.astype(np.int32),
+        counts=np.diff(both.indptr).astype(np.int32),
+        label=np.array(matrix.label, dtype=np.int8),
+        time=np.array(matrix.time, dtype=np.int64),
+        client=np.array(matrix.client, dtype=np.uint64),
+        line=np.array(matrix.line, dtype=np.int64),
+        lines=lines,
+        errors=matrix.errors,
+        present=matrix.present,
+    )
 
 
-def _append(matrix: core.Matrix, log_format: str, block: bytes, first_line: int) -> int:
+def _never(how: How) -> list[int]:
+    """Columns that no line of this format holds, or that are left out."""
+    held = _HELD[how.log_format]
+    return [i for i, row in enumerate(core.FEATURES) if row.group not in held or row.name in how.without]
+
+
+def _append(matrix: core.Matrix, log_format: str, block: bytes) -> int:
     if log_format != "jsonl":
-        return matrix.append_lines(log_format, block, first_line)
+        return matrix.append_lines(log_format, block, 1)
     request, lines = core.Request(), block.removesuffix(b"\n").split(b"\n")
-    for line, text in enumerate(lines, first_line):
+    for line, text in enumerate(lines, 1):
         try:
             reading.load_record(text, request)
         except core.LineError as error:
@@ -136,22 +195,118 @@ def _append(matrix: core.Matrix, log_format: str, block: bytes, first_line: int)
     return len(lines)
 
 
-def _dataset(matrix: core.Matrix, sources: list[Source], first_error: str, labels: Labels | None) -> Dataset:
-    rows, dense = len(matrix), len(core.FEATURES)
-    left = np.frombuffer(matrix.dense, dtype=np.float64).reshape(rows, dense)
-    indptr, indices = (
-        np.frombuffer(matrix.indptr, dtype=np.int64),
-        np.frombuffer(matrix.indices, dtype=np.int32),
-    )
-    ones = np.ones(len(indices))
-    right = scipy.sparse.csr_matrix((ones, indices, indptr), shape=(rows, 1 << matrix.k))
-    line = np.frombuffer(matrix.line, dtype=np.int64)
-    y = np.frombuffer(matrix.label, dtype=np.int8)
+def _chunks(log: str, digest: Any) -> Iterator[bytes]:
+    held: list[bytes] = []
+    size = 0
+    for block in reading.blocks(log):
+        digest.update(block)
+        held.append(block)
+        size += len(block)
+        if size >= CHUNK:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _workers(how: How, logs: Sequence[str]) -> joblib.Parallel:
+    if how.scheduler is not None:
+        return _dask(how.scheduler)
+    size = sum(Path(log).stat().st_size for log in logs if Path(log).is_file())
+    jobs = how.jobs or (1 if size <= SMALL else len(os.sched_getaffinity(0)))
+    return joblib.Parallel(n_jobs=jobs, backend="loky")
+
+
+def _dask(scheduler: str) -> joblib.Parallel:
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise XbotError("a Dask cluster needs the package distributed: pip install distributed") from None
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise XbotError(f"--scheduler {scheduler}: no Dask scheduler answers: {error}") from None
+    joblib.parallel_config(backend="dask", client=client)
+    return joblib.Parallel(n_jobs=max(1, len(client.scheduler_info()["workers"])))
+
+
+def _parallel(parallel: joblib.Parallel, blocks: Iterator[bytes], how: How) -> Iterator[tuple[int, Chunk]]:
+    """Chunks in order, with the bytes each was made from. A round of tasks at a time bounds what is in memory."""
+    width = 2 * max(1, parallel.n_jobs)
+    while batch := list(itertools.islice(blocks, width)):
+        done = parallel(joblib.delayed(featurize)(block, how) for block in batch)
+        yield from zip(map(len, batch), done, strict=True)
+
+
+class _Rows:
+    """Arrays that grow in files and are then mapped. The files have no name any more: they go with the mapping."""
+
+    _FIELDS = (
+        ("data", np.float32), ("columns", np.int32), ("counts", np.int32), ("label", np.int8), ("time", np.int64),
+        ("client", np.uint64), ("line", np.int64),
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        # Closed when the mappings are: they outlive any block of a with statement.
+        self.files = {name: tempfile.TemporaryFile(prefix=f"xbot-{name}-") for name, _ in self._FIELDS}  # noqa: SIM115
+
+    def add(self, chunk: Chunk) -> None:
+        for name, dtype in self._FIELDS:
+            self.files[name].write(np.ascontiguousarray(getattr(chunk, name), dtype=dtype).data)
+
+    def mapped(self, name: str) -> np.ndarray:
+        file, dtype = self.files[name], dict(self._FIELDS)[name]
+        file.flush()
+        return np.memmap(file, dtype=dtype, mode="r") if file.tell() else np.empty(0, dtype=dtype)
+
+
+def read(
+    logs: Sequence[str], how: How, *, labels: Labels | None = None, advance: Callable[[int], None] = lambda _: None
+) -> Dataset:
+    """Featurizes every line of the logs. `labels` replaces the labels of the (single) log itself."""
+    rows, present, first_error = _Rows(), 0, ""
+    sources: list[Source] = []
+    with _workers(how, logs) as parallel:
+        for log in logs:
+            digest, lines, unreadable = hashlib.sha256(), 0, 0
+            for size, chunk in _parallel(parallel, _chunks(log, digest), how):
+                if chunk.errors and not first_error:
+                    line, name, why = chunk.errors[0]
+                    first_error = f"{log}:{lines + line}: {name}: {why}"
+                rows.add(chunk._replace(line=chunk.line + lines))
+                lines, unreadable, present = (
+                    lines + chunk.lines,
+                    unreadable + len(chunk.errors),
+                    present | chunk.present,
+                )
+                advance(size)
+            if not lines:
+                raise XbotError(f"{log}: empty, no line to read")
+            sources.append(Source(Path(log).name, digest.hexdigest(), lines, unreadable))
+    return _dataset(rows, how.k, present, sources, first_error, labels)
+
+
+def _dataset(
+    rows: _Rows, k: int, present: int, sources: list[Source], first_error: str, labels: Labels | None
+) -> Dataset:
+    line, y = rows.mapped("line"), rows.mapped("label")
     if labels is not None:
         y = np.array([labels.get(int(number), -1) for number in line], dtype=np.int8)
+    counts = rows.mapped("counts")
+    indptr = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    if indptr[-1] < np.iinfo(np.int32).max:
+        indptr = indptr.astype(np.int32)  # as the columns: otherwise scipy would copy them to int64
+    X = scipy.sparse.csr_matrix(
+        (rows.mapped("data"), rows.mapped("columns"), indptr),
+        shape=(len(counts), len(core.FEATURES) + (1 << k)),
+        copy=False,
+    )
+    client, time = rows.mapped("client"), rows.mapped("time")
     known = y >= 0
-    X = scipy.sparse.hstack([scipy.sparse.csr_matrix(left), right], format="csr")[known]
-    return Dataset(X, y[known], line[known], matrix.k, matrix.present, sources, int((~known).sum()), first_error)
+    if not known.all():
+        X, y, line, client, time = X[known], y[known], line[known], client[known], time[known]
+    return Dataset(X, y, line, client, time, k, present, sources, int((~known).sum()), first_error)
 
 
 def words_of(
@@ -160,21 +315,23 @@ def words_of(
     """Texts of the wanted buckets, `family=word`, from the first lines of the logs."""
     found: dict[int, str] = {}
     request = core.Request()
-    for log in logs:
-        seen = 0
-        for block in reading.blocks(log):
-            for text in block.removesuffix(b"\n").split(b"\n"):
-                seen += 1
-                if seen > most_lines or len(found) == len(buckets):
-                    break
-                try:
-                    if log_format == "jsonl":
-                        reading.load_record(text, request)
-                    else:
-                        request.load_line(log_format, text.removesuffix(b"\r"))
-                except core.LineError:
-                    continue
-                for bucket, family, word in request.features(k)[1]:
-                    if bucket in buckets:
-                        found.setdefault(bucket, f"{family}={word}")
+    for text in itertools.islice(_lines(logs), most_lines):
+        if len(found) == len(buckets):
+            break
+        try:
+            if log_format == "jsonl":
+                reading.load_record(text, request)
+            else:
+                request.load_line(log_format, text.removesuffix(b"\r"))
+        except core.LineError:
+            continue
+        for bucket, family, word in request.features(k)[1]:
+            if bucket in buckets:
+                found.setdefault(bucket, f"{family}={word}")
     return found
+
+
+def _lines(logs: Sequence[str]) -> Iterator[bytes]:
+    for log in logs:
+        for block in reading.blocks(log):
+            yield from block.removesuffix(b"\n").split(b"\n")

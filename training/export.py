@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import sklearn
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler
 
 import sidecar
 from sidecar import core, model
-from training.dataset import Dataset
-from training.fit import Fitted
+from training.dataset import Dataset, How
+from training.fit import FOLDS, Fitted, Settings
 
 # Stored in each model with their margins: a build that gives other margins refuses the file. Made up, no one's traffic.
 TEST_HEADS = tuple(
@@ -49,25 +50,40 @@ TEST_HEADS = tuple(
 def unfold(pipeline: Pipeline) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """(bias, mean, scale, weight) of a fitted pipeline, as it was fitted: float64, little-endian.
 
-    A column that no row held has no mean; it gets mean 0, scale 1 and its weight, which is 0.
+    A column that no row held has no mean; it gets mean 0, scale 1 and its weight, which is 0. Naive Bayes is linear too:
+    its margin is the difference of the classes' joint log-likelihoods.
     """
-    scaler = pipeline.named_steps["columns"].named_transformers_["dense"].named_steps["standardscaler"]
+    scaler = pipeline.named_steps["columns"].named_transformers_["dense"].steps[1][1]
     machine = pipeline.named_steps["machine"]
-    empty = np.isnan(scaler.mean_)
-    mean = np.where(empty, 0.0, scaler.mean_).astype("<f8")
-    scale = np.where(empty, 1.0, scaler.scale_).astype("<f8")
-    return float(machine.intercept_[0]), mean, scale, machine.coef_[0].astype("<f8")
+    if isinstance(scaler, MinMaxScaler):
+        middle, width = scaler.data_min_, 1.0 / scaler.scale_
+    else:
+        middle, width = scaler.mean_, scaler.scale_
+    empty = np.isnan(middle)
+    mean, scale = np.where(empty, 0.0, middle).astype("<f8"), np.where(empty, 1.0, width).astype("<f8")
+    bias, weight = linear_of(machine)
+    weight = weight.astype("<f8")
+    weight[: len(mean)][empty] = 0.0
+    return bias, mean, scale, weight
+
+
+def linear_of(machine: Any) -> tuple[float, np.ndarray]:
+    """(bias, weights) of any of scikit-learn's linear two-class machines."""
+    if hasattr(machine, "feature_log_prob_"):
+        prior = machine.class_log_prior_[1] - machine.class_log_prior_[0]
+        return float(prior), machine.feature_log_prob_[1] - machine.feature_log_prob_[0]
+    return float(machine.intercept_[0]), machine.coef_[0]
 
 
 def strongest_words(pipeline: Pipeline, most: int = 200) -> set[int]:
     """The buckets with the largest weights, by absolute value."""
-    weights = np.abs(pipeline.named_steps["machine"].coef_[0][len(core.FEATURES) :])
+    weights = np.abs(linear_of(pipeline.named_steps["machine"])[1][len(core.FEATURES) :])
     order = np.argsort(-weights, kind="stable")[:most]
     return {int(bucket) for bucket in order if weights[bucket] > 0}
 
 
 def provenance(
-    data: Dataset, fitted: Fitted, words: dict[int, str], settings: dict[str, Any], created: int
+    data: Dataset, fitted: Fitted, words: dict[int, str], settings: Settings, how: How, created: int
 ) -> dict[str, Any]:
     """What the file says of itself. `created`: seconds since 1970 UTC.
 
@@ -81,7 +97,8 @@ def provenance(
         "bots": int((data.y == 1).sum()),
         "humans": int((data.y == 0).sum()),
         "machine": type(fitted.pipeline.named_steps["machine"]).__name__,
-        "settings": settings,
+        "settings": {**asdict(settings), "format": how.log_format, "folds": FOLDS, "without": sorted(how.without)},
+        "split": fitted.split,
         "held_out": fitted.figures.as_dict(),
         "versions": {
             "python": platform.python_version(),

@@ -1,15 +1,16 @@
-"""Fitting: scale, a linear support vector machine, calibration and threshold, all on rows that were not fitted.
+"""Fitting: scale, a linear machine, calibration and threshold, all judged on clients that were not fitted.
 
 Law: scikit-learn fits, nothing here re-implements it. Margins for calibration, threshold and figures are out of fold:
-each row's comes from a machine that was fitted without it; the exported machine is fitted on all rows (scikit-learn
-calls it `CalibratedClassifierCV(ensemble=False)`, which keeps the margins to itself, and the threshold needs them).
+each row's comes from a machine that was fitted without any row of its client; the exported machine is fitted on all
+(scikit-learn calls it `CalibratedClassifierCV(ensemble=False)`, which keeps the margins to itself, and the threshold
+needs them).
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse
@@ -18,10 +19,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
 
 from sidecar import core
 from sidecar.errors import XbotError
@@ -29,6 +32,22 @@ from training.dataset import Dataset
 
 FOLDS = 5
 LEAST_ROWS = 10  # of each class: two in every fold
+CHUNK = 100_000  # rows whose margins are computed at a time
+Kind = Literal["svm", "logistic", "nb"]
+KINDS: tuple[Kind, ...] = ("svm", "logistic", "nb")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is fitted. `max_fpr`: the most humans that may be called bots, by share of their requests; `fit_rows`: the
+    most rows that are fitted (a sample; all rows are judged); `split`: what is held out together."""
+
+    kind: Kind = "svm"
+    C: float = 0.01
+    max_fpr: float = 0.001
+    seed: int = 0
+    fit_rows: int = 500_000
+    split: Literal["client", "row"] = "client"
 
 
 @dataclass(frozen=True)
@@ -53,36 +72,71 @@ class Figures:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The pipeline, its calibration (score = 1 / (1 + exp(a * margin + b))), threshold (of the score) and figures."""
+    """The pipeline, its calibration (score = 1 / (1 + exp(a * margin + b))), threshold (of the score) and figures.
+
+    `margins`: each row's, out of fold; `split`: "client", or "row" where there are too few clients to split by."""
 
     pipeline: Pipeline
     a: float
     b: float
     threshold: float
     figures: Figures
+    margins: np.ndarray
+    split: str
     converged: bool
+
+    def scores(self) -> np.ndarray:
+        """The score of each row, out of fold."""
+        return sigmoid(self.margins, self.a, self.b)
+
+
+def sigmoid(margins: np.ndarray, a: float, b: float) -> np.ndarray:
+    """1 / (1 + exp(a * margin + b)), as csrc/scorer.c computes it."""
+    with np.errstate(over="ignore"):  # exp() may reach infinity, and then the score is 0
+        scores: np.ndarray = 1.0 / (1.0 + np.exp(a * margins + b))
+    return scores
 
 
 def _to_array(X: scipy.sparse.csr_matrix) -> np.ndarray:
-    dense: np.ndarray = X.toarray()
+    dense: np.ndarray = X.toarray().astype(np.float64)
     return dense
 
 
-def make_machine(C: float, seed: int) -> Pipeline:
-    """The pipeline over the columns of training.dataset: dense ones scaled, absent values at their mean; buckets as
-    they are; a linear SVM solved in its primal: deterministic, and it copes with more columns than rows."""
+def make_machine(settings: Settings) -> Pipeline:
+    """The pipeline over the columns of training.dataset: dense ones scaled, absent values at what adds nothing; buckets
+    as they are; a machine whose decision is linear in them, and deterministic.
+
+    Naive Bayes counts, so its columns must not be negative: they are scaled to 0..1 instead.
+    """
     dense = len(core.FEATURES)
     scale = make_pipeline(
         FunctionTransformer(_to_array, accept_sparse=True),
-        StandardScaler(),
+        MinMaxScaler() if settings.kind == "nb" else StandardScaler(),
         SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True),
     )
     columns = ColumnTransformer(
-        [("dense", scale, slice(0, dense)), ("words", "passthrough", slice(dense, None))],
-        sparse_threshold=1.0,
+        [("dense", scale, slice(0, dense)), ("words", "passthrough", slice(dense, None))], sparse_threshold=1.0
     )
-    machine = LinearSVC(C=C, class_weight="balanced", dual=False, tol=1e-6, max_iter=5000, random_state=seed)
+    machine: LinearSVC | LogisticRegression | MultinomialNB
+    if settings.kind == "svm":
+        # The primal problem: no order of rows decides, and it copes with more columns than rows.
+        machine = LinearSVC(C=settings.C, dual=False, tol=1e-3, max_iter=1000, random_state=settings.seed)
+    elif settings.kind == "logistic":
+        machine = LogisticRegression(C=settings.C, tol=1e-6, max_iter=5000)
+    else:
+        machine = MultinomialNB(alpha=1.0 / settings.C, fit_prior=False)
     return Pipeline([("columns", columns), ("machine", machine)])
+
+
+def row_weights(y: np.ndarray, client: np.ndarray) -> np.ndarray:
+    """How much each row counts: a client with n rows as sqrt(n), so that one loud address does not decide; then both
+    classes alike. The mean is 1. Rows of unknown clients (0) count as clients of their own."""
+    _, inverse, counts = np.unique(client, return_inverse=True, return_counts=True)
+    weight = np.where(client == 0, 1.0, 1.0 / np.sqrt(counts[inverse]))
+    for label in (0, 1):
+        weight[y == label] /= max(weight[y == label].sum(), 1e-300)
+    scaled: np.ndarray = weight * len(y) / 2.0
+    return scaled
 
 
 def check_classes(y: np.ndarray) -> None:
@@ -95,24 +149,84 @@ def check_classes(y: np.ndarray) -> None:
         raise XbotError(f"training needs at least {LEAST_ROWS} rows of each class: {bots} bots, {humans} humans")
 
 
-def fit(data: Dataset, *, C: float = 1.0, max_fpr: float = 0.001, seed: int = 0) -> Fitted:
+def _mixed(client: np.ndarray, seed: int) -> np.ndarray:
+    """A number for each client, in another order for each seed (the finaliser of splitmix64)."""
+    x = client ^ np.uint64((seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF)
+    with np.errstate(over="ignore"):
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray = x ^ (x >> np.uint64(31))
+    return mixed
+
+
+def folds_of(data: Dataset, settings: Settings) -> tuple[np.ndarray, str]:
+    """The fold of each row, 0 to FOLDS - 1, and what was split by: clients, or rows where a class has too few clients.
+
+    All rows of a client are in one fold: a row-wise split is optimistic, as the same client stands on both sides.
+    """
+    unknown = data.client == 0
+    client = np.where(unknown, np.arange(1, len(data.y) + 1, dtype=np.uint64), data.client)
+    fold = (_mixed(client, settings.seed) % np.uint64(FOLDS)).astype(np.int8)
+    enough = all(len(np.unique(fold[data.y == label])) == FOLDS for label in (0, 1))
+    if settings.split == "client" and enough:
+        return fold, "client"
+    fold = np.empty(len(data.y), dtype=np.int8)
+    splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=settings.seed)
+    for number, (_, held_out) in enumerate(splitter.split(np.zeros(len(data.y)), data.y)):
+        fold[held_out] = number
+    return fold, "row"
+
+
+def _fit_rows(data: Dataset, rows: np.ndarray, settings: Settings) -> Pipeline:
+    """A machine fitted on these rows, or on a sample of them if they are more than settings.fit_rows."""
+    if len(rows) > settings.fit_rows:
+        rows = np.sort(np.random.default_rng(settings.seed).choice(rows, settings.fit_rows, replace=False))
+    weight = row_weights(data.y[rows], data.client[rows])
+    return make_machine(settings).fit(data.X[rows], data.y[rows], machine__sample_weight=weight)
+
+
+def margins_of(pipeline: Pipeline, X: scipy.sparse.csr_matrix, rows: np.ndarray) -> np.ndarray:
+    """The margins of these rows, computed a chunk at a time. Naive Bayes: the difference of the classes' log-odds."""
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), CHUNK):
+        part = X[rows[start : start + CHUNK]]
+        if hasattr(pipeline, "decision_function"):
+            out[start : start + CHUNK] = pipeline.decision_function(part)
+        else:
+            odds = pipeline[-1].predict_joint_log_proba(pipeline[:-1].transform(part))
+            out[start : start + CHUNK] = odds[:, 1] - odds[:, 0]
+    return out
+
+
+def out_of_fold(data: Dataset, fold: np.ndarray, settings: Settings) -> np.ndarray:
+    """Each row's margin by a machine that was fitted on the other folds."""
+    margins = np.empty(len(data.y))
+    for number in range(FOLDS):
+        held_out = np.flatnonzero(fold == number)
+        margins[held_out] = margins_of(_fit_rows(data, np.flatnonzero(fold != number), settings), data.X, held_out)
+    return margins
+
+
+def fit(data: Dataset, settings: Settings) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
     out-of-fold margins. XbotError if a class is missing or the rows cannot be told apart at all."""
     check_classes(data.y)
-    machine = make_machine(C, seed)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    with warnings.catch_warnings(record=True) as caught:
+    fold, split = folds_of(data, settings)
+    # One thread of linear algebra: sums in another order would make another file of the same logs.
+    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         warnings.simplefilter("always", ConvergenceWarning)
-        margins = cross_val_predict(machine, data.X, data.y, cv=folds, method="decision_function")
-        machine.fit(data.X, data.y)
+        margins = out_of_fold(data, fold, settings)
+        machine = _fit_rows(data, np.arange(len(data.y)), settings)
     a, b = calibrate(margins, data.y)
-    threshold = choose_threshold(margins, data.y, max_fpr)
+    threshold = choose_threshold(margins, data.y, settings.max_fpr)
     return Fitted(
         pipeline=machine,
         a=a,
         b=b,
-        threshold=float(1.0 / (1.0 + np.exp(a * threshold + b))),
+        threshold=float(sigmoid(np.array(threshold), a, b)),
         figures=figures(margins, data.y, threshold),
+        margins=margins,
+        split=split,
         converged=not any(issubclass(w.category, ConvergenceWarning) for w in caught),
     )
 
@@ -125,15 +239,14 @@ def calibrate(margins: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """
     bots, humans = (y == 1).sum(), (y == 0).sum()
     target = np.where(y == 1, (bots + 1.0) / (bots + 2.0), 1.0 / (humans + 2.0))
-    twice = np.concatenate([margins, margins])[:, None]
+    unit = float(np.std(margins)) or 1.0  # margins of naive Bayes run to hundreds; the solver wants ones
+    twice = np.concatenate([margins, margins])[:, None] / unit
     outcome = np.concatenate([np.ones(len(y)), np.zeros(len(y))])
     weight = np.concatenate([target, 1.0 - target])
-    sigmoid = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(twice, outcome, sample_weight=weight)
-    slope, offset = float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])
+    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(twice, outcome, sample_weight=weight)
+    slope, offset = float(fitted.coef_[0, 0]) / unit, float(fitted.intercept_[0])
     if slope <= 0:
-        raise XbotError(
-            "these fields do not tell the labels: on rows held out, bots do not score above humans"
-        )
+        raise XbotError("these fields do not tell the labels: on rows held out, bots do not score above humans")
     return -slope, -offset
 
 
@@ -171,3 +284,35 @@ def figures(margins: np.ndarray, y: np.ndarray, threshold: float) -> Figures:
         roc_auc=float(roc_auc_score(y, margins)),
         average_precision=float(average_precision_score(y, margins)),
     )
+
+
+@dataclass(frozen=True)
+class Split:
+    """The same machine judged by another way of holding rows out. `threshold` is chosen anew on its margins."""
+
+    name: str
+    held_out: int
+    figures: Figures
+
+
+def compare_splits(data: Dataset, fitted: Fitted, settings: Settings) -> list[Split]:
+    """By client, as fitted; by row, which flatters; and the last fifth by time, clients seen before it left out."""
+    splits = [Split(f"by {fitted.split}", len(data.y), fitted.figures)]
+    everything = np.arange(len(data.y))
+    rng = np.random.default_rng(settings.seed)
+    held_out = np.sort(rng.choice(everything, max(1, len(everything) // FOLDS), replace=False))
+    splits += _judge_split("by row", data, np.setdiff1d(everything, held_out), held_out, settings)
+    if (data.time >= 0).all() and len(np.unique(data.time)) > FOLDS:
+        late = data.time > np.quantile(data.time, 1 - 1 / FOLDS)
+        new = late & ~np.isin(data.client, data.client[~late])
+        splits += _judge_split("by time, new clients", data, np.flatnonzero(~late), np.flatnonzero(new), settings)
+    return splits
+
+
+def _judge_split(name: str, data: Dataset, fitted: np.ndarray, held_out: np.ndarray, settings: Settings) -> list[Split]:
+    """The split's figures, or none where either side lacks a class."""
+    if min(len(np.unique(data.y[rows])) for rows in (fitted, held_out)) < 2:
+        return []
+    margins = margins_of(_fit_rows(data, fitted, settings), data.X, held_out)
+    y = data.y[held_out]
+    return [Split(name, len(held_out), figures(margins, y, choose_threshold(margins, y, settings.max_fpr)))]

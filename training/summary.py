@@ -10,6 +10,7 @@ from rich.table import Table
 
 from sidecar import core
 from training.dataset import Dataset
+from training.export import linear_of
 from training.fit import FOLDS, Fitted
 
 
@@ -31,7 +32,7 @@ def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wid
 def _figures(fitted: Fitted) -> Table:
     figures = fitted.figures
     table = Table(
-        title=f"on rows held out ({FOLDS} folds)",
+        title=f"on rows held out ({FOLDS} folds, split by {fitted.split})",
         title_justify="left",
         show_header=False,
         show_edge=False,
@@ -71,7 +72,7 @@ def _strongest(fitted: Fitted, words: dict[int, str], most: int) -> Table:
     table.add_column("weight", justify="right")
     table.add_column("feature")
     table.add_column("what it is", overflow="fold")
-    weights, dense = fitted.pipeline.named_steps["machine"].coef_[0], len(core.FEATURES)
+    weights, dense = linear_of(fitted.pipeline.named_steps["machine"])[1], len(core.FEATURES)
     for i in np.argsort(-np.abs(weights), kind="stable")[:most]:
         if i < dense:
             name, doc = core.FEATURES[i].name, core.FEATURES[i].doc
