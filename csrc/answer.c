@@ -22,8 +22,7 @@ static char *copy(char *to, xb_span s)
     return to + s.size;
 }
 
-/* 0.0000 to 1.0000 */
-static char *score_text(char *to, double score)
+char *xb_score_text(char *to, double score)
 {
     unsigned n = (unsigned)(score * 10000.0 + 0.5);
     to[0] = (char)('0' + n / 10000);
@@ -44,7 +43,7 @@ static void write_reply(const xb_service *s, const xb_workspace *w, bool refuse,
     else
         p = copy(p, XB_SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: "));
     p = v->bot ? copy(p, XB_SPAN("bot\r\nX-Bot-Score: ")) : copy(p, XB_SPAN("human\r\nX-Bot-Score: "));
-    p = score_text(p, v->score);
+    p = xb_score_text(p, v->score);
     p = copy(p, XB_SPAN("\r\nX-Bot-Reason: "));
     p += xb_reason_text(v, &w->vector, p, XB_MAX_REASON);
     if (reply->close)

@@ -42,4 +42,7 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
 /* Featurizes and scores w->request into w->vector and w->verdict. */
 void xb_judge(const xb_model *m, xb_workspace *w);
 
+/* Writes a score, "0.0000" to "1.0000", and returns the place behind it. */
+char *xb_score_text(char *to, double score);
+
 #endif

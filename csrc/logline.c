@@ -113,14 +113,15 @@ bool xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
 /* A quoted field that starts behind p's quote: the place of its closing quote, or NULL. */
 static const char *closing_quote(const char *p, const char *end, bool *escaped)
 {
-    *escaped = false;
+    const char *quote = p < end ? memchr(p, '"', (size_t)(end - p)) : NULL;
+    *escaped = quote && memchr(p, '\\', (size_t)(quote - p));
+    if (!*escaped)
+        return quote;
     for (; p < end; p++) {
         if (*p == '"')
             return p;
-        if (*p == '\\') {
-            *escaped = true;
+        if (*p == '\\')
             p++;
-        }
     }
     return NULL;
 }

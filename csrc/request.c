@@ -119,7 +119,7 @@ static void header_line(xb_request *r, const char *p, const char *end)
 static bool framing(xb_request *r, bool http11)
 {
     r->keepalive = http11;
-    bool close = r->n_headers == XB_MAX_HEADERS; /* what is beyond may announce a body */
+    bool close = r->truncated; /* what was not looked at may announce a body */
     for (uint32_t i = xb_has(r, XB_H_CONNECTION) ? r->first[XB_H_CONNECTION] : r->n_headers; i < r->n_headers; i++) {
         if (r->headers[i].id != XB_H_CONNECTION)
             continue;

@@ -11,7 +11,7 @@ from cpython.mem cimport PyMem_Free
 from libc.math cimport NAN, isnan
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memchr
+from libc.string cimport memchr, memcpy, strlen
 
 from sidecar.csrc cimport (
     XB_DIALECT_COUNT, XB_DTYPE_F64, XB_FEATURIZER_VERSION, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
@@ -21,7 +21,7 @@ from sidecar.csrc cimport (
     xb_address, xb_address_parse, xb_answer, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
     xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_head_end,
     xb_host_hash, xb_hosts, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_reason_text, xb_request_add,
-    xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_span, xb_stats, xb_token, xb_token_contribution,
+    xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_score_text, xb_span, xb_stats, xb_token, xb_token_contribution,
     xb_token_text, xb_value, xb_vector, xb_verdict, xb_workspace,
 )
 
@@ -71,6 +71,7 @@ cdef enum:
     CHALLENGE = 0
     COMBINED = 1
     JSONL = 2
+    MAX_REPORT = 256
 
 
 class ModelError(ValueError):
@@ -441,14 +442,8 @@ cdef class Model:
         return self._report(request, line, as_json)
 
     cdef bytes _report(self, Request request, long line, bint as_json):
-        cdef char reason[XB_MAX_REASON]
-        v = &request.work.verdict
-        cdef size_t size = xb_reason_text(v, &request.work.vector, reason, sizeof(reason))
-        verdict = b"bot" if v.bot else b"human"
-        if not as_json:
-            return b"%d\t%s\t%.4f\t%s\n" % (line, verdict, v.score, reason[:size])
-        return b'{"line": %d, "verdict": "%s", "score": %.4f, "margin": %s, "reason": "%s"}\n' % (
-            line, verdict, v.score, _shortest(v.margin), reason[:size])
+        cdef char text[MAX_REPORT]
+        return text[:_write_report(text, request, line, as_json)]
 
     def report_lines(self, Request request, str log_format, bytes block, long first_line, bint as_json):
         """(text, lines, errors): what `xbot score` prints for a block of lines (challenge or combined), how many lines it
@@ -458,18 +453,70 @@ cdef class Model:
         cdef const char *end = at + PyBytes_GET_SIZE(block)
         cdef long line = first_line
         cdef xb_span text
-        out, errors = [], []
+        cdef bytearray out = bytearray(1 << 16)
+        cdef char *to = out
+        cdef size_t used = 0
+        done, errors = [], []
         while at < end:
             at = _next_line(at, end, &text)
+            if used > (1 << 16) - MAX_REPORT:
+                done.append(to[:used])
+                used = 0
             if request.read(number, text):
                 xb_judge(&self.model, request.work)
-                out.append(self._report(request, line, as_json))
+                used += _write_report(to + used, request, line, as_json)
             else:
                 field, why = request.line.error_field.decode(), request.line.error.decode()
                 errors.append((line, field, why))
-                out.append(report_error(line, field, why, as_json))
+                done.append(to[:used])
+                used = 0
+                done.append(report_error(line, field, why, as_json))
             line += 1
-        return b"".join(out), line - first_line, errors
+        done.append(to[:used])
+        return b"".join(done), line - first_line, errors
+
+
+cdef inline char *_put(char *to, const char *text) noexcept:
+    cdef size_t size = strlen(text)
+    memcpy(to, text, size)
+    return to + size
+
+
+cdef char *_put_number(char *to, unsigned long n) noexcept:
+    cdef char digits[24]
+    cdef int used = 0
+    while True:
+        digits[used] = <char>(c'0' + n % 10)
+        n //= 10
+        used += 1
+        if n == 0:
+            break
+    while used:
+        used -= 1
+        to[0] = digits[used]
+        to += 1
+    return to
+
+
+cdef size_t _write_report(char *out, Request request, long line, bint as_json):
+    """One line of `xbot score`, at most MAX_REPORT bytes."""
+    cdef const xb_verdict *v = &request.work.verdict
+    cdef char *to = out
+    if as_json:
+        to = _put_number(_put(to, b'{"line": '), line)
+        to = _put(to, b', "verdict": "bot", "score": ' if v.bot else b', "verdict": "human", "score": ')
+        to = xb_score_text(to, v.score)
+        to = _put_shortest(_put(to, b', "margin": '), v.margin)
+        to = _put(to, b', "reason": "')
+        to += xb_reason_text(v, &request.work.vector, to, XB_MAX_REASON)
+        to = _put(to, b'"}\n')
+    else:
+        to = _put_number(to, line)
+        to = _put(to, b"\tbot\t" if v.bot else b"\thuman\t")
+        to = _put(xb_score_text(to, v.score), b"\t")
+        to += xb_reason_text(v, &request.work.vector, to, XB_MAX_REASON)
+        to = _put(to, b"\n")
+    return to - out
 
 
 def report_error(long line, str field, str why, bint as_json):
@@ -479,13 +526,12 @@ def report_error(long line, str field, str why, bint as_json):
     return b"%d\terror\t-\t%s: %s\n" % (line, field.encode(), why.encode())
 
 
-cdef bytes _shortest(double x):
+cdef char *_put_shortest(char *to, double x) except NULL:
     """The shortest text that reads back as the same double."""
     cdef char *text = PyOS_double_to_string(x, c'r', 0, Py_DTSF_ADD_DOT_0, NULL)
-    try:
-        return <bytes>text
-    finally:
-        PyMem_Free(text)
+    to = _put(to, text)
+    PyMem_Free(text)
+    return to
 
 
 cdef class Answerer:

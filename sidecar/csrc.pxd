@@ -163,6 +163,7 @@ cdef extern from "answer.h" nogil:
     long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
                    bint truncated, xb_reply *reply)
     void xb_judge(const xb_model *m, xb_workspace *w)
+    char *xb_score_text(char *to, double score)
 
 cdef extern from "logline.h" nogil:
     enum:

@@ -66,13 +66,12 @@ cdef class Server:
 
 
 cdef class Connection:
-    """One connection. States: whole heads; a head in pieces (`used` > 0); skipping the rest of a head that is too long
-    (`overlong`); discarding what comes behind a last reply (`discarding`)."""
+    """One connection. States: whole heads; a head in pieces (`used` > 0); discarding what comes behind a last reply
+    (`discarding`)."""
     cdef Server server
     cdef object transport
     cdef object pieces      # bytearray of XB_MAX_HEAD, or None
     cdef size_t used        # bytes in it
-    cdef bytes overlong     # the reply to give when the end of an overlong head has come
     cdef bint discarding
 
     def __init__(self, Server server not None):
@@ -115,10 +114,7 @@ cdef class Connection:
             buf = self.server.shared
             seen = 0
             size = n
-        if self.overlong is not None:
-            self._skip(buf, size)
-        else:
-            self._answer(buf, size, seen)
+        self._answer(buf, size, seen)
 
     cdef _answer(self, char *buf, size_t size, size_t seen):
         """Answers every whole head in buf[0, size); keeps what is left of the last. Replies go out together."""
@@ -159,33 +155,14 @@ cdef class Connection:
         pieces = self.pieces
         memmove(pieces, buf, size)
 
-    cdef _overflow(self, char *buf, size_t size):
-        """A head longer than XB_MAX_HEAD: judged on what fits, answered when its end has come."""
+    cdef _overflow(self, const char *buf, size_t size):
+        """A head longer than XB_MAX_HEAD: judged on what fits. The reply closes: the rest may announce a body."""
         cdef Answerer answerer = self.server.answerer
         cdef long used = answerer.answer(buf, size, 0, True)
-        reply = PyBytes_FromStringAndSize(answerer.reply.bytes, answerer.reply.size)
-        if used == XB_BAD:
-            self.transport.write(reply)
-            self._close()
-            return
-        if self.server.log is not None:
+        self.transport.write(PyBytes_FromStringAndSize(answerer.reply.bytes, answerer.reply.size))
+        if used > 0 and self.server.log is not None:
             self.server.log(answerer.describe())
-        if answerer.reply.close:
-            self.transport.write(reply)
-            self._close()
-            return
-        self.overlong = reply
-        self._keep(buf + size - 3, 3)  # the end of the head may begin in these
-
-    cdef _skip(self, char *buf, size_t size):
-        cdef size_t end = self.server.answerer.head_end(buf, size)
-        if end == 0:
-            self._keep(buf + (size - 3 if size > 3 else 0), 3 if size > 3 else size)
-            return
-        self.transport.write(self.overlong)
-        self.overlong = None
-        self.used = 0
-        self._answer(buf + end, size - end, 0)
+        self._close()
 
     cdef _close(self):
         """No more requests here. What still comes is discarded, so that no reset overtakes the reply."""

@@ -129,10 +129,10 @@ class Traffic:
             if host and ASSET.search(fields["uri"] or b""):
                 addresses[host].add(fields["ip"] or b"")
         if not addresses:
-            return OwnHosts(frozenset(), "unknown: no part of a page was asked for with a referrer")
+            return OwnHosts(frozenset(), "unknown, --host names it: no part of a page was asked for with a referrer")
         host, seen = max(addresses.items(), key=lambda item: (len(item[1]), item[0]))
         if len(seen) < LEAST_ADDRESSES:
-            return OwnHosts(frozenset(), "unknown: no host is named by two addresses")
+            return OwnHosts(frozenset(), "unknown, --host names it: no host is the referrer of two addresses")
         every = len(set().union(*addresses.values()))
         said = f"guessed: {len(seen)} of {every} addresses name it when they ask for parts of a page"
         return OwnHosts(frozenset({host}), said)
