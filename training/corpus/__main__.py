@@ -9,15 +9,16 @@ import click
 import msgspec
 
 from sidecar.errors import XbotError
-from training.corpus import ROWS, generate
+from training.corpus import ROWS, generate, published
 
 
 @click.command(help=__doc__)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write.")
 @click.option("--seed", type=int, required=True, help="The same seed and packages give the same file.")
-@click.option("--rows", type=click.IntRange(2), default=ROWS, show_default=True, help="Requests to write, half of them by bots.")
+@click.option("--rows", type=click.IntRange(2), default=ROWS, show_default=True, help="Half of them by bots.")
 def main(out: Path, seed: int, rows: int) -> None:
     try:
+        published.check()  # before a file is there
         with out.open("wb") as file:
             file.writelines(msgspec.json.encode(row) + b"\n" for row in generate(seed, rows))
     except XbotError as error:

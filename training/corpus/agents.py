@@ -1,7 +1,7 @@
 """agents.py - what people's browsers call themselves, from 2007 to today (agents.tsv).
 
-Law: a template belongs to the years in which people used it; whoever draws an agent draws the year first. The published
-lists hold the browsers of the last years only, so a model fitted on them alone learns the age of an agent.
+Law: a template belongs to the years in which people used it; whoever draws an agent draws the year first. The
+published lists hold the browsers of the last years only: a model fitted on them alone learns the age of an agent.
 The templates are our own. Versions and dates are approximate, and nothing may depend on more than that.
 """
 
@@ -11,14 +11,15 @@ import random
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+
+from training.corpus.tables import Blanks, draw
 
 FIRST_YEAR, LAST_YEAR = 2007, 2026
 YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
 # Somewhat more people use a browser of the last five years; the rest is spread evenly.
 YEAR_WEIGHTS = [3 if year > LAST_YEAR - 5 else 2 for year in YEARS]
 
+# fmt: off
 # The first year, and the major version that was current as that year and each later one began.
 MAJORS: dict[str, tuple[int, list[int]]] = {
     "chrome": (2009, [1, 4, 9, 17, 24, 32, 40, 48, 56, 64, 72, 79, 88, 97, 109, 121, 132, 144, 150]),
@@ -33,32 +34,13 @@ MAJORS: dict[str, tuple[int, list[int]]] = {
 }
 # The third number of a Chrome version, at every tenth major.
 CHROME_BUILDS = [154, 648, 1132, 1599, 2214, 2661, 3112, 3538, 3987, 4430, 4896, 5481, 6099, 6723, 7339, 7900]
-ANDROID_BUILDS = {1: "DRC83 ESD20", 2: "FRF91 GRI40 GINGERBREAD GRJ22", 3: "HMJ37 HTJ85B", 4: "IMM76D JRO03C JDQ39 KOT49H",
-                  5: "LRX21V LRX22C LMY47V", 6: "MMB29M MRA58K MOB30M", 7: "NRD90M N2G48C NMF26X", 8: "OPR1.170623.027 R16NW",
-                  9: "PPR1.180610.011 PKQ1.181203.001", 10: "QP1A.190711.020 QKQ1.200114.002", 11: "RP1A.200720.011",
-                  12: "SP1A.210812.016", 13: "TP1A.220624.014", 14: "UP1A.231005.007", 15: "AP3A.240617.008",
-                  16: "BP2A.250605.031"}
-
-
-@cache
-def _table() -> dict[str, list[tuple[int, int, float, str]]]:
-    table: dict[str, list[tuple[int, int, float, str]]] = {}
-    for line in Path(__file__).with_name("agents.tsv").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            group, first, last, weight, text = line.split("\t")
-            table.setdefault(group, []).append((int(first), int(last), float(weight), text))
-    return table
-
-
-@cache
-def _current(group: str, year: int) -> tuple[list[str], list[float]]:
-    rows = [row for row in _table()[group] if row[0] <= year <= row[1]]
-    return [row[3] for row in rows], [row[2] for row in rows]
-
-
-def draw(group: str, year: int, rng: random.Random) -> str:
-    """A text of `group` in agents.tsv that was current in `year`, by its weight; its blanks are left open."""
-    return rng.choices(*_current(group, year))[0]
+ANDROID_BUILDS = {
+    1: "DRC83 ESD20", 2: "FRF91 GRI40 GINGERBREAD GRJ22", 3: "HMJ37 HTJ85B", 4: "IMM76D JRO03C JDQ39 KOT49H",
+    5: "LRX21V LRX22C LMY47V", 6: "MMB29M MRA58K MOB30M", 7: "NRD90M N2G48C NMF26X", 8: "OPM1.171019.011 R16NW",
+    9: "PPR1.180610.011 PKQ1.181203.001", 10: "QP1A.190711.020 QKQ1.200114.002", 11: "RP1A.200720.011",
+    12: "SP1A.210812.016", 13: "TP1A.220624.014", 14: "UP1A.231005.007", 15: "AP3A.240617.008", 16: "BP2A.250605.031",
+}
+# fmt: on
 
 
 def draw_year(rng: random.Random) -> int:
@@ -66,9 +48,14 @@ def draw_year(rng: random.Random) -> int:
     return rng.choices(YEARS, YEAR_WEIGHTS)[0]
 
 
+def draw_language(rng: random.Random) -> str:
+    """What a client's owner reads, like `de-DE`."""
+    return draw("agents.tsv", rng, "language", LAST_YEAR)[0]
+
+
 def draw_agent(year: int, rng: random.Random, language: str = "en-US", group: str = "graphical") -> str:
-    """An agent that people used in `year`; `group` is `graphical` or `plain` (text browsers, simple telephones)."""
-    return draw(group, year, rng).format_map(_Blanks(year, rng, language)).strip()
+    """An agent that people used in `year`; `group`: `graphical`, or `plain` (text browsers, simple telephones)."""
+    return draw("agents.tsv", rng, group, year)[0].format_map(_Blanks(year, rng, language)).strip()
 
 
 def major(product: str, year: int, rng: random.Random) -> int:
@@ -86,55 +73,72 @@ def chrome_version(number: int, rng: random.Random) -> str:
     return f"{number}.0.{build}.{rng.randint(10, 220)}"
 
 
-class _Blanks(dict[str, str]):
-    """The values of a template's blanks, made when first asked for, so that one agent agrees with itself."""
+class _Blanks(Blanks):
+    """The blanks of one agent, of one year."""
 
     def __init__(self, year: int, rng: random.Random, language: str) -> None:
-        super().__init__(lang=language, langlow=language.lower(), lang2=language[:2], locale=language.replace("-", "_"),
-                         khtml="(KHTML, like Gecko)", none="")
         self.year, self.rng = year, rng
+        super().__init__(
+            self._draw,
+            lang=language,
+            langlow=language.lower(),
+            lang2=language[:2],
+            locale=language.replace("-", "_"),
+            khtml="(KHTML, like Gecko)",
+            none="",
+        )
 
-    def __missing__(self, key: str) -> str:
+    def _draw(self, key: str) -> str:
         if key in FILL:
-            self[key] = FILL[key](self)
-        elif key in MAJORS:
-            self[key] = str(major(key, self.year, self.rng))
-        else:
-            self[key] = draw(key, self.year, self.rng).format_map(self)
-        return self[key]
+            return FILL[key](self)
+        if key in MAJORS:
+            return str(major(key, self.year, self.rng))
+        return draw("agents.tsv", self.rng, key, self.year)[0].format_map(self)
 
 
-def _bits(b: _Blanks) -> str:
-    return b.rng.choice(["; Win64; x64"] if b.year >= 2020 else ["; Win64; x64", "; WOW64", "; WOW64", ""])
+def _windows(b: _Blanks) -> str:
+    bits = ["; Win64; x64"] if b.year >= 2020 else ["; Win64; x64", "; WOW64", "; WOW64", ""]
+    return f"Windows NT {b['win']}{b.rng.choice(bits)}"
 
 
 def _desktop(b: _Blanks) -> str:
-    system = b.rng.choices(["windows", "mac", "linux"], [70, 20, 10])[0]
-    if system == "mac":
-        return f"Macintosh; {b['mac']}"
-    if system == "linux":
-        return b.rng.choice(["X11; Linux x86_64", "X11; Linux x86_64", "X11; Linux i686", "X11; Fedora; Linux x86_64"])
-    return f"Windows NT {b['win']}{_bits(b)}"
+    linux = ["X11; Linux x86_64", "X11; Linux x86_64", "X11; Linux i686", "X11; Fedora; Linux x86_64"]
+    systems = [_windows(b), f"Macintosh; {b['mac']}", b.rng.choice(linux)]
+    return b.rng.choices(systems, [70, 20, 10])[0]
 
 
 def _gecko(b: _Blanks) -> str:
-    system = b.rng.choices(["windows", "mac", "unix"], [65, 15, 20])[0]
-    if system == "mac":
-        return f"Macintosh; Intel Mac OS X 10.{min(b.year - 2004, 15)}"
-    if system == "unix":
-        return b.rng.choice(["X11; Linux x86_64", "X11; Ubuntu; Linux x86_64", "X11; Linux i686", "X11; FreeBSD amd64",
-                             "X11; OpenBSD amd64", "X11; Fedora; Linux x86_64"])
-    return f"Windows NT {b['win']}{_bits(b)}"
+    linux = ["Linux x86_64", "Ubuntu; Linux x86_64", "Linux i686", "Fedora; Linux x86_64"]
+    unix = b.rng.choice([*linux, "FreeBSD amd64", "OpenBSD amd64"])
+    mac = f"Macintosh; Intel Mac OS X 10.{min(b.year - 2004, 15)}"
+    return b.rng.choices([_windows(b), mac, f"X11; {unix}"], [65, 15, 20])[0]
+
+
+def _old_gecko(b: _Blanks) -> str:
+    return b.rng.choices(
+        [f"Windows; U; Windows NT {b['win']}", "Macintosh; U; Intel Mac OS X 10.5", "X11; U; Linux i686"], [4, 1, 1]
+    )[0]
+
+
+def _mac(b: _Blanks) -> str:
+    # The agent stopped telling newer systems apart.
+    minor = b.rng.randint(1, 8) if b.year < 2020 else 7
+    return f"{'U; ' * (b.year < 2010)}Intel Mac OS X 10_{min(b.year - 2004, 15)}_{minor}"
 
 
 def _chrome(b: _Blanks) -> str:
     number = b["fullchrome"].split(".")[0]
-    return f"{number}.0.0.0" if int(number) >= 107 else b["fullchrome"]  # since 2022 only the major version is told
+    return f"{number}.0.0.0" if int(number) >= 107 else b["fullchrome"]  # since 2022 it tells the major version only
+
+
+def _edge(b: _Blanks) -> str:
+    number = b["chrome"].split(".")[0]
+    return b["chrome"] if b.year >= 2023 else f"{number}.0.{b.rng.randint(500, 3500)}.{b.rng.randint(10, 99)}"
 
 
 def _ios(b: _Blanks) -> str:
     number = major("ios", b.year, b.rng)
-    if number >= 26:  # where the agent keeps saying 18
+    if number >= 26:  # whose agent keeps saying 18
         return f"18_{b.rng.choice('67')}"
     return f"{number}_{b.rng.randint(0, 6)}" + b.rng.choice(["", "_1", "_2"])
 
@@ -149,43 +153,48 @@ def _android(b: _Blanks) -> str:
     return f"{number}.{b.rng.randint(0, 4)}" if b.year < 2018 else str(number)
 
 
-def _edge(b: _Blanks) -> str:
-    number = b["chrome"].split(".")[0]
-    return b["chrome"] if b.year >= 2023 else f"{number}.0.{b.rng.randint(500, 3500)}.{b.rng.randint(10, 99)}"
+def _build(b: _Blanks) -> str:
+    return f" Build/{b['buildid']}" if b.year < 2019 or b.rng.random() < 0.15 else ""
 
 
+def _mobile(b: _Blanks) -> str:
+    return "15E148" if b.year >= 2018 else f"{b.year - 2002}{b.rng.choice('ABCEFG')}{b.rng.randint(10, 400)}"
+
+
+# Blanks that need more than a draw from agents.tsv. {n0} to {n3} are small numbers of one to three digits.
 FILL: dict[str, Callable[[_Blanks], str]] = {
     "n0": lambda b: str(b.rng.randint(2, 8)),
     "n1": lambda b: str(b.rng.randint(10, 40)),
     "n2": lambda b: str(b.rng.randint(100, 980)),
     "n3": lambda b: str(b.rng.randint(1, 28)),
     "gdate": lambda b: f"{b.year}{b.rng.randint(1, 12):02}{b.rng.randint(1, 28):02}",
-    "desktop": _desktop, "gecko": _gecko, "chrome": _chrome, "edge": _edge, "ios": _ios, "android": _android,
-    "applewebkit": _applewebkit, "mobilewebkit": lambda b: b["applewebkit"],
-    "mac": lambda b: f"{'U; ' if b.year < 2010 else ''}Intel Mac OS X 10_{min(b.year - 2004, 15)}_"
-                     f"{b.rng.randint(1, 8) if b.year < 2020 else 7}",
-    "oldgecko": lambda b: b.rng.choice([f"Windows; U; Windows NT {b['win']}"] * 4
-                                       + ["Macintosh; U; Intel Mac OS X 10.5", "X11; U; Linux i686"]),
-    "opera_os": lambda b: b.rng.choice([f"Windows NT {b['win']}", "X11; Linux x86_64", "Macintosh; Intel Mac OS X 10.8.2"]),
+    "desktop": _desktop,
+    "gecko": _gecko,
+    "oldgecko": _old_gecko,
+    "mac": _mac,
+    "chrome": _chrome,
     "fullchrome": lambda b: chrome_version(major("chrome", b.year, b.rng), b.rng),
-    "webkit": lambda b: "537.36" if b.year >= 2013 else f"53{b.rng.randint(3, 7)}.{b.rng.randint(1, 19)}",
+    "edge": _edge,
+    "ios": _ios,
     "iosdot": lambda b: b["ios"].replace("_", "."),
+    "applewebkit": _applewebkit,
+    "android": _android,
+    "build": _build,
+    "buildid": lambda b: b.rng.choice(ANDROID_BUILDS[min(int(b["android"].split(".")[0]), 16)].split()),
+    "mobile": _mobile,
+    "webkit": lambda b: "537.36" if b.year >= 2013 else f"53{b.rng.randint(3, 7)}.{b.rng.randint(1, 19)}",
     "iossafari": lambda b: "604.1" if b.year >= 2017 else f"{b.rng.randint(531, 602)}.{b.rng.randint(1, 9)}",
-    "mobile": lambda b: "15E148" if b.year >= 2018 else f"{b.year - 2002}{b.rng.choice('ABCEFG')}{b.rng.randint(10, 400)}",
     "ucpu": lambda b: "U; " if b.year <= 2011 else "",
     "ulang": lambda b: f"; {b['langlow']}" if b.year <= 2011 else "",
-    "buildid": lambda b: b.rng.choice(ANDROID_BUILDS[min(int(b["android"].split(".")[0]), 16)].split()),
-    "build": lambda b: f" Build/{b['buildid']}" if b.year < 2019 or b.rng.random() < 0.15 else "",
-    "wow": lambda b: b.rng.choice(["", "WOW64; ", "Win64; x64; "]),
-    "dotnet": lambda b: b.rng.choice(["", "", "; .NET CLR 2.0.50727", "; .NET CLR 3.5.30729; .NET4.0C", "; InfoPath.2",
-                                      "; GTB7.4", "; FunWebProducts", "; Touch", "; MDDCJS"]),
-    "chromever": lambda b: b.rng.choice(["Version", f"Chrome/{b['chrome']} Version"]),
-    "nintendo": lambda b: b.rng.choice(["WiiU", "Switch; WebApplet", "Switch; WifiWebAuthApplet", "3DS; U"]),
-    "w3m": lambda b: b.rng.choice(["", "+git20210102", "+debian-3", "+cvs-1.1027"]),
 }
 
-_PRODUCTS = [("chrome", r"Chrom(?:e|ium)/(\d+)"), ("chrome", r"CriOS/(\d+)"), ("firefox", r"(?:Firefox|FxiOS)/(\d+)"),
-             ("safari", r"Version/(\d+)[.\d]* (?:Mobile/\w+ )?Safari"), ("ios", r"OS (\d+)_\d"), ("android", r"Android (\d+)")]
+_PRODUCTS = [
+    ("chrome", r"Chrom(?:e|ium)/(\d+)|CriOS/(\d+)"),
+    ("firefox", r"(?:Firefox|FxiOS)/(\d+)"),
+    ("safari", r"Version/(\d+)[.\d]* (?:Mobile/\w+ )?Safari"),
+    ("ios", r"OS (\d+)_\d"),
+    ("android", r"Android (\d+)"),
+]
 _IE_YEARS = {6: 2007, 7: 2008, 8: 2010, 9: 2012, 10: 2013, 11: 2016}
 
 
@@ -196,5 +205,6 @@ def year_of(agent: str) -> int | None:
     for product, pattern in _PRODUCTS:
         if found := re.search(pattern, agent):
             first, versions = MAJORS[product]
-            return min(first + max(bisect_right(versions, int(found[1])) - 1, 0), LAST_YEAR)
+            number = int(next(group for group in found.groups() if group))
+            return min(first + max(bisect_right(versions, number) - 1, 0), LAST_YEAR)
     return None

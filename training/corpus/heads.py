@@ -1,32 +1,27 @@
-"""heads.py - header sets (heads.tsv, tools.tsv): from names and values to the headers of one request, in order.
+"""heads.py - header sets (heads.tsv, tools.tsv, crawlers.tsv): from names and values to headers in order.
 
-Law: the table says which headers a client sends and in which order, the caller knows the values.
+Law: a set says which headers a client sends and in which order, the caller knows the values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+
+from training.corpus.tables import rows
 
 Pairs = list[tuple[str, str]]
-
-
-@cache
-def rows(table: str) -> list[list[str]]:
-    """The rows of a table beside this file, as columns; lines that start with # are comments."""
-    text = Path(__file__).with_name(table).read_text(encoding="utf-8")
-    return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+HOP = {"connection", "keep-alive", "upgrade", "http2-settings", "proxy-connection", "transfer-encoding"}
 
 
 @cache
 def head(name: str) -> str:
     """The header set called `name` in heads.tsv."""
-    return dict(rows("heads.tsv"))[name]
+    return next(head_set for key, head_set in rows("heads.tsv") if key == name)
 
 
 def fill(head_set: str, values: Mapping[str, str]) -> Pairs:
-    """The headers of `head_set` in order: a value of `values` before the set's own, and none without either."""
+    """The headers of `head_set` in order: a value of `values` before the set's own; none without either."""
     out = []
     for part in head_set.split("|"):
         name, _, usual = part.partition(": ")
@@ -37,8 +32,7 @@ def fill(head_set: str, values: Mapping[str, str]) -> Pairs:
 
 
 def spoken(pairs: Pairs, protocol: str) -> Pairs:
-    """`pairs` as they arrive over `protocol`: from HTTP/2 on names are in lower case and no header is about the connection."""
+    """`pairs` as they arrive over `protocol`: from HTTP/2 on in lower case, and none is about the connection."""
     if protocol < "HTTP/2":
         return pairs
-    hop = ("connection", "keep-alive", "upgrade", "http2-settings", "proxy-connection", "transfer-encoding")
-    return [(name.lower(), value) for name, value in pairs if name.lower() not in hop]
+    return [(name.lower(), value) for name, value in pairs if name.lower() not in HOP]

@@ -1,8 +1,8 @@
 """people.py - visits by people: their browsers, their habits, where they come from.
 
 Law: everything here is something a browser does in somebody's hands, the rare included: old telephones, text browsers,
-privacy settings, proxies that take headers away. Programs that people run without looking (feed readers, git,
-clients of an API with a token, link previews) are left out: each site decides on these.
+privacy settings, proxies that take headers away. Programs that people run without looking (feed readers, git, clients
+of an API with a token, link previews) are left out: each site decides on these.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from training.corpus import agents, published
+from training.corpus import agents, published, site
 from training.corpus.browsers import Browser, Habits, headers, parse
 from training.corpus.heads import Pairs
-from training.corpus.site import WORDS, Visit, Want, slug
+from training.corpus.site import Visit, Want
+from training.corpus.tables import draw
 
-# The published lists hold browsers since this year.
-PUBLISHED_SINCE = 2023
+PUBLISHED_SINCE = 2023  # the year of the oldest browsers in the published lists
+PLAIN = {"HTTP/1.0": 0.5, "HTTP/1.1": 0.05}  # share of text browsers and simple telephones
 NAVIGATIONS = ("page", "post", "download")
+COOKIES = ["_ga", "PHPSESSID", "sid", "lang", "csrftoken", "cookieconsent", "wp-settings-time-1", "session", "theme"]
 
 
 def agent(visit: Visit, rng: random.Random) -> tuple[str, dict[str, str]]:
@@ -26,72 +28,70 @@ def agent(visit: Visit, rng: random.Random) -> tuple[str, dict[str, str]]:
 
     Bots that claim to be a browser take theirs from here as well: an agent alone tells nothing.
     """
-    if visit.year >= PUBLISHED_SINCE:
-        chance = rng.random()
-        if chance < 0.45:
-            recorded = published.recorded_headers(rng)
-            return recorded.pop("User-Agent"), recorded
-        if chance < 0.75:
-            return published.shared_agent(rng), {}
+    chance = rng.random() if visit.year >= PUBLISHED_SINCE else 1.0
+    if chance < 0.45:
+        recorded = published.recorded_headers(rng)
+        return recorded.pop("User-Agent"), recorded
+    if chance < 0.75:
+        return published.shared_agent(rng), {}
     while True:
         drawn = agents.draw_agent(visit.year, rng, visit.language)
-        if visit.protocol < "HTTP/2" or parse(drawn).has("fast"):
+        if visit.protocol < "HTTP/2" or parse(drawn).has("h2"):
             return drawn, {}
 
 
 def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tuple[Want, Pairs]]:
     """The requests of one visit by a person, with their headers."""
-    plain = {"HTTP/1.0": 0.5, "HTTP/1.1": 0.05}.get(visit.protocol, 0.0)
-    if rng.random() < plain:
+    name, recorded = agent(visit, rng)
+    if rng.random() < PLAIN.get(visit.protocol, 0):
         name, recorded = agents.draw_agent(visit.year, rng, visit.language, "plain"), {}
-    else:
-        name, recorded = agent(visit, rng)
     browser = parse(name)
-    habits = Habits(dnt=rng.random() < 0.06, gpc=rng.random() < 0.05, hints=rng.random() > 0.03, cookies=rng.random() > 0.1,
-                    saves_data=rng.random() < 0.05, thin=rng.random() < 0.07, encodings=rng.random() > 0.004, recorded=recorded)
+    habits = Habits(
+        dnt=rng.random() < 0.06,
+        gpc=rng.random() < 0.05,
+        hints=rng.random() > 0.03,
+        cookies=rng.random() > 0.1,
+        saves_data=rng.random() < 0.05,
+        thin=rng.random() < 0.07,
+        encodings=rng.random() > 0.004,
+        recorded=recorded,
+    )
     known = rng.random() < 0.5  # has been here before
-    cookie = _cookie(rng)
+    cookie = "; ".join(f"{key}={rng.getrandbits(64):x}" for key in rng.sample(COOKIES, rng.randint(1, 4)))
     for want in wants:
         asked = _possible(browser, want)
-        source = referrer(browser, visit, asked, rng)
-        yield asked, headers(browser, habits, visit, asked, source, cookie if known or want.page else "", rng)
+        source = referrer(visit, asked, rng)
+        yield asked, headers(browser, habits, visit, asked, rng, source, cookie if known or want.page else "")
 
 
 def _possible(browser: Browser, want: Want) -> Want:
     """What a browser that cannot do what `want` says does at this path: it opens it as a page."""
-    if browser.engine == "plain" and want.kind not in NAVIGATIONS or want.kind in ("prefetch", "worker") and not browser.has("worker"):
-        return replace(want, kind="page", again=False)
-    return want
+    shows_text = browser.engine == "plain" and want.kind not in NAVIGATIONS
+    too_old = want.kind in ("prefetch", "worker") and not browser.has("worker")
+    return replace(want, kind="page", again=False) if shows_text or too_old else want
 
 
-def referrer(browser: Browser, visit: Visit, want: Want, rng: random.Random) -> str:
+def referrer(visit: Visit, want: Want, rng: random.Random) -> str:
     """Where a person's request comes from: nowhere (typed), another site, or a page of this one."""
-    chance = rng.random()
-    if want.page is None and want.kind in NAVIGATIONS:
+    chance, opens = rng.random(), want.kind in NAVIGATIONS
+    if want.page is None and opens:
         return "" if chance < 0.5 else outside(visit, rng) if chance < 0.9 else visit.origin + "/"
     if chance < 0.05:
         return ""
-    if want.kind in NAVIGATIONS and chance < 0.12 or chance < 0.06:  # a second search; a picture shown elsewhere
+    if chance < (0.12 if opens else 0.06):  # a second search; a picture that another site shows
         return outside(visit, rng)
-    return visit.origin + (want.page or rng.choice(["/", "/", f"/{slug(rng)}"]))
+    return visit.origin + (want.page or rng.choice(["/", "/", f"/{site.slug(rng)}"]))
 
 
 def outside(visit: Visit, rng: random.Random) -> str:
     """The address of a page elsewhere that links here: a search, a social network, another site."""
-    question = "+".join(rng.sample(WORDS, rng.randint(1, 4)))
-    scheme = "http" if visit.year < 2014 else "https"
-    searches = [f"{scheme}://www.google.{rng.choice(['com', 'com', 'de', 'co.uk', 'fr'])}/"
-                + (f"search?q={question}&ie=utf-8&oe=utf-8" if visit.year < 2013 else rng.choice(["", "", f"url?sa=t&rct=j&q=&url={visit.host}"])),
-                f"{scheme}://www.bing.com/search?q={question}", "https://duckduckgo.com/", f"{scheme}://yandex.ru/clck/jsredir?from={question}",
-                f"{scheme}://www.baidu.com/link?url={rng.getrandbits(64):x}", f"{scheme}://search.yahoo.com/search?p={question}"]
-    social = ["https://t.co/" + slug(rng, 1), "https://www.facebook.com/", "http://m.facebook.com/", "https://l.instagram.com/",
-              "https://www.reddit.com/", "https://news.ycombinator.com/", "https://www.youtube.com/", "https://www.linkedin.com/"]
-    others = [f"{rng.choice(['http', 'https'])}://{'www.' * rng.randint(0, 1)}{''.join(rng.sample(WORDS, 2))}"
-              f"{rng.choice(['.com', '.org', '.net', '.de', '.ru'])}/{slug(rng)}{rng.choice(['', '.html', '/'])}" for _ in range(2)]
-    return rng.choices([rng.choices(searches, [60, 12, 10, 6, 6, 6])[0], rng.choice(social), rng.choice(others)], [55, 20, 25])[0]
-
-
-def _cookie(rng: random.Random) -> str:
-    jar = [f"_ga=GA1.2.{rng.getrandbits(30)}.{rng.getrandbits(30)}", f"PHPSESSID={rng.getrandbits(104):026x}", f"sid={rng.getrandbits(96):x}",
-           f"lang={rng.choice(['en', 'de', 'fr'])}", f"csrftoken={rng.getrandbits(128):x}", "cookieconsent=1", f"wp-settings-time-1={rng.getrandbits(30)}"]
-    return "; ".join(rng.sample(jar, rng.randint(1, 4)))
+    group = rng.choices(["search", "social", "other"], [55, 20, 25])[0]
+    return draw("referrers.tsv", rng, group, visit.year)[0].format(
+        host=visit.host,
+        land=rng.choice(["com", "com", "de", "co.uk", "fr"]),
+        number=f"{rng.getrandbits(64):x}",
+        question="+".join(rng.sample(site.WORDS, rng.randint(1, 4))),
+        site=site.name(rng),
+        slug=site.slug(rng),
+        word=rng.choice(site.WORDS),
+    )

@@ -1,4 +1,4 @@
-"""published.py - the packages that the corpus is made from: agents of bots, agents of people, header sets of browsers.
+"""published.py - the packages that the corpus is made from: agents of bots and people, header sets of browsers.
 
 Law: what a package says is read here and nowhere else, as plain values. They install with the extra `corpus`.
 Sources: crawler-user-agents, fake-useragent and apify_fingerprint_datapoints on PyPI.
@@ -21,8 +21,11 @@ import msgspec
 
 from sidecar.errors import XbotError
 
-PACKAGES = {"crawleruseragents": "crawler-user-agents", "fake_useragent": "fake-useragent",
-            "apify_fingerprint_datapoints": "apify_fingerprint_datapoints"}
+PACKAGES = {
+    "apify_fingerprint_datapoints": "apify_fingerprint_datapoints",
+    "crawleruseragents": "crawler-user-agents",
+    "fake_useragent": "fake-useragent",
+}
 MISSING = "*MISSING_VALUE*"
 # Read by people, or by a program at a person's order: each site decides on these, the corpus does not.
 UNDECIDED = {"feed-reader", "social-preview"}
@@ -30,17 +33,16 @@ UNDECIDED = {"feed-reader", "social-preview"}
 NOT_BOTS = re.compile(r"Instagram|MetaIAB|Fluid|Electron|Mobile/\w+ \[FB")
 # In the network, but these are no people.
 NOT_PEOPLE = re.compile(r"Headless|bot|LarkUrl|pageburst", re.IGNORECASE)
-# header-network names are as HTTP/2 writes them; ours are as HTTP/1.1 does.
-NAMES = {"user-agent": "User-Agent", "accept": "Accept", "accept-encoding": "Accept-Encoding", "dnt": "DNT",
-         "upgrade-insecure-requests": "Upgrade-Insecure-Requests", "sec-ch-ua": "sec-ch-ua",
-         "sec-ch-ua-mobile": "sec-ch-ua-mobile", "sec-ch-ua-platform": "sec-ch-ua-platform"}
+# The networks name headers as HTTP/2 writes them; HTTP/1.1 has capitals, but for client hints.
+HEADERS = ["User-Agent", "Accept", "Accept-Encoding", "DNT", "Upgrade-Insecure-Requests"]
+HINTS = ["sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform"]
 
 
 def check() -> dict[str, str]:
     """The versions of the packages. Raises XbotError, naming the command, if one is missing."""
     missing = [name for module, name in PACKAGES.items() if not find_spec(module)]
     if missing:
-        raise XbotError(f"the corpus needs {', '.join(missing)}: pip install {' '.join(missing)} (or the extra `corpus`)")
+        raise XbotError(f"the corpus needs packages that are not installed: pip install {' '.join(missing)}")
     return {name: version(name) for name in PACKAGES.values()}
 
 
@@ -48,8 +50,13 @@ def check() -> dict[str, str]:
 def crawler_agents() -> tuple[str, ...]:
     """Agents of declared crawlers, monitors, scanners and tools."""
     entries = msgspec.json.decode(_data("crawleruseragents", "crawler-user-agents.json").read_bytes())
-    return tuple(agent for entry in entries if not UNDECIDED & set(entry.get("tags", []))
-                 for agent in entry["instances"] if agent.isprintable() and agent.strip() and not NOT_BOTS.search(agent))
+    return tuple(
+        agent
+        for entry in entries
+        if not UNDECIDED & set(entry.get("tags", []))
+        for agent in entry["instances"]
+        if agent.strip() and agent.isprintable() and not NOT_BOTS.search(agent)
+    )
 
 
 @cache
@@ -58,11 +65,11 @@ def _shares() -> tuple[list[str], list[float]]:
     for line in _data("fake_useragent", "data/browsers.jsonl").read_bytes().splitlines():
         row = msgspec.json.decode(line)
         shares[row["useragent"]] = shares.get(row["useragent"], 0.0) + row["percent"]
-    return list(shares), list(accumulate(share**0.5 for share in shares.values()))  # so that rare browsers count
+    return list(shares), list(accumulate(share**0.5 for share in shares.values()))
 
 
 def shared_agent(rng: random.Random) -> str:
-    """An agent of a person of these years; the more people have it, the more often (by the root of its share)."""
+    """An agent of a person of these years, by the root of its share, so that rare browsers count."""
     agents, weights = _shares()
     return rng.choices(agents, cum_weights=weights)[0].strip()
 
@@ -80,7 +87,8 @@ class Network:
         for node in self.nodes:
             if node["name"] not in values:
                 chances = self._chances(node, values)
-                values[node["name"]] = rng.choices(list(chances), list(chances.values()))[0] if chances else MISSING
+                drawn = rng.choices(list(chances), list(chances.values())) if chances else [MISSING]
+                values[node["name"]] = drawn[0]
         return values
 
     @staticmethod
@@ -94,26 +102,28 @@ class Network:
 
 @cache
 def _networks() -> tuple[Network, Network]:
-    return tuple(Network(_data("apify_fingerprint_datapoints", f"data/{name}-network-definition.zip"))  # type: ignore[return-value]
-                 for name in ("input", "header"))
+    folder = _data("apify_fingerprint_datapoints", "data")
+    return Network(folder / "input-network-definition.zip"), Network(folder / "header-network-definition.zip")
 
 
 def recorded_headers(rng: random.Random) -> dict[str, str]:
-    """Headers of a real browser of these years: agent, client hints, Accept, Accept-Encoding, DNT; in no order.
+    """Header values of a real browser of these years: agent, client hints, Accept, Accept-Encoding, DNT.
 
-    The networks hold no Accept-Language, Sec-Fetch-*, Referer or Cookie: browsers.py adds what a browser sends.
+    The networks hold no Accept-Language, Sec-Fetch-*, Referer or Cookie: browsers.py adds what a browser sends, and
+    puts all in a browser's order.
     """
     settings, network = _networks()
     while True:
         sampled = network.sample(rng, settings.sample(rng, {}))
-        headers = {name: sampled[key] for key, name in NAMES.items() if sampled[key] != MISSING}
-        headers |= {name: sampled[name] for name in NAMES.values() if sampled.get(name, MISSING) != MISSING}
-        if "User-Agent" in headers and not NOT_PEOPLE.search(headers["User-Agent"] + headers.get("sec-ch-ua", "")):
+        found = {name: sampled.get(name, MISSING) for name in HEADERS + HINTS}
+        found |= {name: sampled[name.lower()] for name in HEADERS if found[name] == MISSING}
+        headers = {name: value for name, value in found.items() if value != MISSING}
+        who = headers.get("User-Agent", "Headless") + headers.get("sec-ch-ua", "")
+        if not NOT_PEOPLE.search(who):
             return headers
 
 
 def _data(module: str, name: str) -> Path:
     check()
     spec = find_spec(module)
-    assert spec and spec.origin  # noqa: S101  check() has found it
-    return Path(spec.origin).parent / name
+    return Path((spec and spec.origin) or "").parent / name
