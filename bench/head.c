@@ -68,7 +68,7 @@ static void run(const xb_service *service, char stage, xb_span head)
     if (stage != 'a')
         xb_dialect_apply(service->dialect, &work.request, work.scratch);
     if (stage == 'f')
-        xb_featurize(&work.request, &model->hosts, model->header.k, &work.vector);
+        xb_featurize(&work.request, &model->shape, &work.vector);
     if (stage == 'j')
         xb_judge(model, &work);
 }

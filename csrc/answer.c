@@ -12,7 +12,7 @@ static uint64_t now_ns(void)
 
 void xb_judge(const xb_model *m, xb_workspace *w)
 {
-    xb_featurize(&w->request, &m->hosts, m->header.k, &w->vector);
+    xb_featurize(&w->request, &m->shape, &w->vector);
     w->verdict = xb_score(m, &w->vector);
 }
 

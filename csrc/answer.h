@@ -36,7 +36,7 @@ typedef struct {
 /* Parses one head from buf[0, size), judges it and writes the reply.
  * Returns the bytes consumed (> 0) with a reply; XB_PARTIAL, without one; XB_BAD with a reply of 400 that closes.
  * `seen_size`: see xb_request_parse. `truncated`: buf holds the first XB_MAX_HEAD bytes of a longer head; then what fits
- * is judged, `size` is returned, and the caller skips to the head's end. */
+ * is judged, `size` is returned, and the reply closes: the rest may announce a body. */
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply);
 
 /* Featurizes and scores w->request into w->vector and w->verdict. */

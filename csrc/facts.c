@@ -120,6 +120,9 @@ static void agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
         a->bot_word = true;
     if (!known)
         return;
+    const char *behind = w.text.at + w.text.size;
+    if (known->marks & XB_MARK_PRODUCT && (behind == end || (*behind != '/' && *behind != '-')))
+        return;
     a->marks |= known->marks;
     if (known->browser >= a->browser && known->browser) {
         a->browser = known->browser;

@@ -41,7 +41,8 @@ enum {
     XB_MARK_URL = 1 << 6,
     XB_MARK_HEADLESS = 1 << 7,
     XB_MARK_CHROMIUM = 1 << 8,
-    XB_MARK_NOT_A_BOT = 1 << 9
+    XB_MARK_NOT_A_BOT = 1 << 9,
+    XB_MARK_PRODUCT = 1 << 10
 };
 
 typedef struct {

@@ -124,10 +124,12 @@ static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f,
 
 /* ---- hashed words ---- */
 
-static inline void put(xb_vector *v, unsigned k, xb_family_id family, uint64_t hash, xb_span a, xb_span b, unsigned prefix)
+static inline void put(xb_vector *v, const xb_shape *shape, xb_family_id family, uint64_t hash, xb_span a, xb_span b, unsigned prefix)
 {
-    uint32_t bucket = (uint32_t)(xb_mix(hash ^ ((uint64_t)(family + 1) * XB_GOLDEN)) >> (64 - k));
+    uint32_t bucket = (uint32_t)(xb_mix(hash ^ ((uint64_t)(family + 1) * XB_GOLDEN)) >> (64 - shape->k));
     uint64_t bit = UINT64_C(1) << (bucket & 63);
+    if (!(shape->families >> family & 1))
+        return;
     if (v->taken[bucket >> 6] & bit)
         return;
     if (v->n_tokens == XB_MAX_TOKENS) {
@@ -140,13 +142,13 @@ static inline void put(xb_vector *v, unsigned k, xb_family_id family, uint64_t h
 
 static const xb_span NO_SPAN = {NULL, 0};
 
-static void words(xb_vector *v, unsigned k, xb_family_id family, const xb_word *word, uint32_t n)
+static void words(xb_vector *v, const xb_shape *shape, xb_family_id family, const xb_word *word, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        put(v, k, family, word[i].hash, word[i].text, NO_SPAN, 0);
+        put(v, shape, family, word[i].hash, word[i].text, NO_SPAN, 0);
 }
 
-static void networks(xb_vector *v, unsigned k, const xb_facts *f)
+static void networks(xb_vector *v, const xb_shape *shape, const xb_facts *f)
 {
     static const uint8_t prefixes[2][3] = {{32, 24, 16}, {128, 64, 48}};
     const uint8_t *prefix = prefixes[f->ip.version == 6];
@@ -156,34 +158,36 @@ static void networks(xb_vector *v, unsigned k, const xb_facts *f)
         uint64_t h = prefix[i];
         for (size_t byte = 0; byte < network.size; byte++)
             h = (h << 8 | f->ip.bytes[byte]) ^ (h >> 56) * XB_GOLDEN;
-        put(v, k, XB_T_ip_net, xb_mix(h), network, NO_SPAN, prefix[i]);
+        put(v, shape, XB_T_ip_net, xb_mix(h), network, NO_SPAN, prefix[i]);
     }
 }
 
 static const xb_span START = {"^", 1};
 
-static void headers(xb_vector *v, unsigned k, const xb_request *r)
+static void headers(xb_vector *v, const xb_shape *shape, const xb_request *r)
 {
     uint64_t before = 0;
     xb_span before_name = START;
-    for (uint32_t i = 0; i < r->n_headers; i++) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->n_headers && n < XB_MAX_NAMED; i++) {
         const xb_header *h = &r->headers[i];
         if (!h->visitor)
             continue;
+        n++;
         bool all = r->present & XB_HAS_ORDER;
         if (all || h->id != XB_H_OTHER)
-            put(v, k, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
+            put(v, shape, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
         if (all) {
-            put(v, k, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
+            put(v, shape, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
             before = h->hash;
             before_name = h->name;
         }
         if (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING)
-            put(v, k, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
+            put(v, shape, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
     }
 }
 
-void xb_featurize(const xb_request *r, const xb_hosts *hosts, unsigned k, xb_vector *v)
+void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
 {
     for (uint32_t i = 0; i < v->n_tokens; i++)
         v->taken[v->tokens[i].bucket >> 6] = 0;
@@ -191,17 +195,17 @@ void xb_featurize(const xb_request *r, const xb_hosts *hosts, unsigned k, xb_vec
     v->truncated = false;
     xb_facts *f = &v->facts;
     xb_facts_of(r, f);
-    dense(r, hosts, f, v->dense);
+    dense(r, &shape->hosts, f, v->dense);
     if (f->present & XB_HAS_IP)
-        networks(v, k, f);
+        networks(v, shape, f);
     if (f->present & XB_HAS_UA)
-        words(v, k, XB_T_ua_word, f->agent.word, f->agent.n_words);
+        words(v, shape, XB_T_ua_word, f->agent.word, f->agent.n_words);
     if (f->present & XB_HAS_REFERRER && f->referrer.host.size)
-        put(v, k, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
+        put(v, shape, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
     if (f->present & XB_HAS_URL)
-        words(v, k, XB_T_url_word, f->path.word, f->path.n_words);
+        words(v, shape, XB_T_url_word, f->path.word, f->path.n_words);
     if (f->present & XB_HAS_HEADERS)
-        headers(v, k, r);
+        headers(v, shape, r);
 }
 
 /* ---- text ---- */

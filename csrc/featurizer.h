@@ -54,7 +54,20 @@ typedef struct {
 bool xb_hosts_know(const xb_hosts *hosts, xb_span host);
 uint32_t xb_host_hash(xb_span host);
 
+/* What a model asks of the featurizer. */
+typedef struct {
+    unsigned k;        /* 2^k buckets */
+    uint32_t families; /* bit i: words of family i count. A family that training did not see must not fall into buckets
+                          that others learned. */
+    xb_hosts hosts;
+} xb_shape;
+
+enum { XB_ALL_FAMILIES = (1 << XB_N_FAMILIES) - 1 };
+
 enum { XB_MIN_K = 8, XB_MAX_K = 20, XB_MAX_TOKENS = 512 };
+
+/* Headers whose names are words: no browser sends more, and made-up ones must not outweigh the rest. */
+enum { XB_MAX_NAMED = 32 };
 
 /* One hashed word of a request. A bucket appears once: the first word that falls into it names it. */
 typedef struct {
@@ -76,8 +89,8 @@ typedef struct {
 /* Call once before anything else; calling again does nothing. */
 void xb_init(void);
 
-/* Fills the vector. `k`: 2^k buckets. `v` must be all zero before its first use. */
-void xb_featurize(const xb_request *r, const xb_hosts *hosts, unsigned k, xb_vector *v);
+/* Fills the vector. `v` must be all zero before its first use. */
+void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v);
 
 /* Writes a token as text ("curl", "accept>user-agent", "192.0.2.0/24"), at most size - 1 bytes and a zero; only
  * printable ASCII that is safe in a header comes out, anything else is written as '?'. Returns the length. */

@@ -51,6 +51,8 @@ static const char *check_header(const xb_model_header *h, size_t size)
         return "wrong schema: fitted on another feature table; train again";
     if (h->k < XB_MIN_K || h->k > XB_MAX_K)
         return "k out of range";
+    if (h->families & ~(uint32_t)XB_ALL_FAMILIES)
+        return "families of words that this xbot does not know";
     if (h->dtype != XB_DTYPE_F64)
         return "unknown dtype";
     const double numbers[] = {h->bias, h->threshold, h->a, h->b};
@@ -80,8 +82,8 @@ static const char *check_arrays(xb_model *m)
         if (!all_small(&m->folded[i], 1))
             return "a weight over its scale beyond 1e60";
     }
-    for (uint32_t i = 1; i < m->hosts.count; i++)
-        if (m->hosts.hash[i - 1] >= m->hosts.hash[i])
+    for (uint32_t i = 1; i < m->shape.hosts.count; i++)
+        if (m->shape.hosts.hash[i - 1] >= m->shape.hosts.hash[i])
             return "known hosts out of order";
     return NULL;
 }
@@ -125,12 +127,14 @@ const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_worksp
     m->mean = take(&c, 8 * (uint64_t)h->n_dense);
     m->scale = take(&c, 8 * (uint64_t)h->n_dense);
     m->weight = take(&c, 8 * ((uint64_t)h->n_dense + (UINT64_C(1) << h->k)));
-    m->hosts.hash = take(&c, round_up(4 * (uint64_t)h->n_hosts));
-    m->hosts.count = h->n_hosts;
+    m->shape.hosts.hash = take(&c, round_up(4 * (uint64_t)h->n_hosts));
+    m->shape.hosts.count = h->n_hosts;
     m->tests = take(&c, h->tests_size);
     m->provenance = (xb_span){take(&c, h->provenance_size), h->provenance_size};
-    if (!m->mean || !m->scale || !m->weight || !m->hosts.hash || !m->tests || !m->provenance.at || c.at != c.end)
+    if (!m->mean || !m->scale || !m->weight || !m->shape.hosts.hash || !m->tests || !m->provenance.at || c.at != c.end)
         return "wrong size: the parts do not add up to the file";
+    m->shape.k = h->k;
+    m->shape.families = h->families;
     m->bucket = m->weight + h->n_dense;
     memset(m->centre, 0, sizeof m->centre);
     memset(m->folded, 0, sizeof m->folded);

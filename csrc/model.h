@@ -39,7 +39,8 @@ typedef struct {
     double bias;
     double threshold;  /* of the score: at or above is a bot */
     double a, b;       /* score = 1 / (1 + exp(a * margin + b)) */
-    uint8_t reserved[24];
+    uint32_t families; /* bit i: family i was in training */
+    uint8_t reserved[20];
 } xb_model_header;
 
 _Static_assert(sizeof(xb_model_header) == XB_MODEL_HEADER, "the header has no padding");
@@ -48,7 +49,7 @@ typedef struct {
     xb_model_header header;
     const double *mean, *scale, *weight; /* into the image */
     const double *bucket;                /* weight + n_dense: one weight a bucket */
-    xb_hosts hosts;
+    xb_shape shape;
     const char *tests;
     xb_span provenance;
     double centre[XB_PADDED_DENSE];      /* mean; 0 in the padding */

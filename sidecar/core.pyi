@@ -52,8 +52,10 @@ class Request:
     def load_head(self, head: bytes, dialect: str = "nginx") -> None: ...
     def load_record(
         self,
-        headers: list[tuple[bytes, bytes]],
+        headers: list[tuple[bytes, bytes]] | None,
         ordered: bool,
+        agent: bytes | None = None,
+        referrer: bytes | None = None,
         ip: bytes | None = None,
         method: bytes | None = None,
         uri: bytes | None = None,
@@ -79,7 +81,7 @@ class Request:
     @property
     def headers(self) -> list[tuple[bytes, bytes]]: ...
     def features(
-        self, k: int, hosts: array[int] | None = None
+        self, k: int, hosts: array[int] | None = None, families: int = ...
     ) -> tuple[list[float], list[tuple[int, str, str]]]: ...
 
 class Matrix:
@@ -92,6 +94,7 @@ class Matrix:
     client: array[int]
     k: int
     present: int
+    families: int
     errors: list[tuple[int, str, str]]
     def __init__(self, k: int, hosts: array[int] | None = None, without: frozenset[str] = ...) -> None: ...
     def __len__(self) -> int: ...

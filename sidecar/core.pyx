@@ -14,14 +14,14 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcpy, strlen
 
 from sidecar.csrc cimport (
-    XB_DIALECT_COUNT, XB_DTYPE_F64, XB_FEATURIZER_VERSION, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
+    XB_ALL_FAMILIES, XB_DIALECT_COUNT, XB_DTYPE_F64, XB_FEATURIZER_VERSION, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
     XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES,
     xb_address, xb_address_parse, xb_answer, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
     xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_head_end,
-    xb_host_hash, xb_hosts, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_reason_text, xb_request_add,
-    xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_score_text, xb_span, xb_stats, xb_token, xb_token_contribution,
+    xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_reason_text, xb_request_add,
+    xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_score_text, xb_shape, xb_span, xb_stats, xb_token, xb_token_contribution,
     xb_token_text, xb_value, xb_vector, xb_verdict, xb_workspace,
 )
 
@@ -152,22 +152,32 @@ cdef class Request:
             raise LineError("head", "not one whole HTTP/1.0 or HTTP/1.1 request head")
         xb_dialect_apply(<xb_dialect>DIALECTS.index(dialect), &self.work.request, <char *>self.work.scratch)
 
-    def load_record(self, list headers, bint ordered, bytes ip=None, bytes method=None, bytes uri=None,
+    def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
                     bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1):
-        """Reads a record: `headers` is a list of (name, value) pairs of bytes. What is None is absent."""
+        """Reads a record: `headers` is a list of (name, value) pairs of bytes; if it is None, `agent` and `referrer` are
+        what is known of them. What is None is absent."""
         cdef bytes name, value
-        self.kept = (headers, ip, method, uri, protocol, scheme, host)
+        self.kept = (headers, agent, referrer, ip, method, uri, protocol, scheme, host)
         self.line.label, self.line.status, self.line.time = label, status, time
         r = &self.work.request
         xb_request_clear(r)
-        for name, value in headers:
-            xb_request_add(r, _span(name), _span(value))
-        r.present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_HEADERS
-        if ordered:
-            r.present |= XB_HAS_ORDER
-        r.agent = xb_value(r, XB_H_USER_AGENT)
-        r.referrer = xb_value(r, XB_H_REFERER)
-        r.host = _span(host) if host is not None else xb_value(r, XB_H_HOST)
+        if headers is not None:
+            for name, value in headers:
+                xb_request_add(r, _span(name), _span(value))
+            r.present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_HEADERS
+            if ordered:
+                r.present |= XB_HAS_ORDER
+            r.agent = xb_value(r, XB_H_USER_AGENT)
+            r.referrer = xb_value(r, XB_H_REFERER)
+            r.host = xb_value(r, XB_H_HOST)
+        if agent is not None:
+            r.agent = _span(agent)
+            r.present |= XB_HAS_UA
+        if referrer is not None:
+            r.referrer = _span(referrer)
+            r.present |= XB_HAS_REFERRER
+        if host is not None:
+            r.host = _span(host)
         if ip is not None:
             r.ip = _span(ip)
             r.present |= XB_HAS_IP
@@ -219,16 +229,16 @@ cdef class Request:
         r = &self.work.request
         return [(_bytes(r.headers[i].name), _bytes(r.headers[i].value)) for i in range(r.n_headers)]
 
-    def features(self, unsigned k, hosts=None):
+    def features(self, unsigned k, hosts=None, uint32_t families=XB_ALL_FAMILIES):
         """(dense, tokens): a list of floats in the order of FEATURES, NaN for absent; a list of (bucket, family, text).
 
-        `hosts`: the set of known hosts, an array("I") of ascending host_hash values.
+        `hosts`: the set of known hosts, an array("I") of ascending host_hash values; `families`: bit i for FAMILIES[i].
         """
-        cdef xb_hosts known = _hosts(hosts)
+        cdef xb_shape shape = _shape(k, hosts, families)
         cdef char text[256]
         if not XB_MIN_K <= k <= XB_MAX_K:
             raise ValueError(f"k must be {XB_MIN_K} to {XB_MAX_K}")
-        xb_featurize(&self.work.request, &known, k, &self.work.vector)
+        xb_featurize(&self.work.request, &shape, &self.work.vector)
         v = &self.work.vector
         dense = [v.dense[i] for i in range(XB_N_DENSE)]
         tokens = []
@@ -238,15 +248,15 @@ cdef class Request:
         return dense, tokens
 
 
-cdef xb_hosts _hosts(hosts):
-    cdef xb_hosts known
+cdef xb_shape _shape(unsigned k, hosts, uint32_t families):
+    cdef xb_shape shape
     cdef array held
-    known.hash, known.count = NULL, 0
+    shape.k, shape.families, shape.hosts.hash, shape.hosts.count = k, families, NULL, 0
     if hosts is not None and len(hosts):
         held = hosts
-        known.hash = <const uint32_t *>held.data.as_uints
-        known.count = len(held)
-    return known
+        shape.hosts.hash = <const uint32_t *>held.data.as_uints
+        shape.hosts.count = len(held)
+    return shape
 
 
 cdef uint64_t _client(xb_span ip) noexcept:
@@ -273,7 +283,7 @@ cdef class Matrix:
     cdef object hosts
     cdef Request request
     cdef uint8_t masked[XB_N_DENSE]
-    cdef uint8_t masked_family[XB_N_FAMILIES]
+    cdef readonly uint32_t families
 
     def __init__(self, unsigned k, hosts=None, without=()):
         """`without`: names of features and families that are left out as if no source held them."""
@@ -285,8 +295,7 @@ cdef class Matrix:
         self.errors = []  # (line, field, why)
         for i in range(XB_N_DENSE):
             self.masked[i] = FEATURES[i].name in without
-        for i in range(XB_N_FAMILIES):
-            self.masked_family[i] = FAMILIES[i].name in without
+        self.families = sum(1 << i for i in range(XB_N_FAMILIES) if FAMILIES[i].name not in without)
         self.dense, self.indices = _array.array("d"), _array.array("i")
         self.indptr, self.label = _array.array("q", [0]), _array.array("b")
         self.time, self.line, self.client = _array.array("q"), _array.array("q"), _array.array("Q")
@@ -295,10 +304,10 @@ cdef class Matrix:
         return len(self.label)
 
     cdef void _append(self, Request request, long line):
-        cdef xb_hosts known = _hosts(self.hosts)
+        cdef xb_shape shape = _shape(self.k, self.hosts, self.families)
         cdef uint32_t i
         v = &request.work.vector
-        xb_featurize(&request.work.request, &known, self.k, v)
+        xb_featurize(&request.work.request, &shape, v)
         self.present |= request.work.request.present
         for i in range(XB_N_DENSE):
             if self.masked[i]:
@@ -307,11 +316,8 @@ cdef class Matrix:
         cdef Py_ssize_t used = len(self.indices)
         resize_smart(self.indices, used + v.n_tokens)
         for i in range(v.n_tokens):
-            if not self.masked_family[v.tokens[i].family]:
-                self.indices.data.as_ints[used] = v.tokens[i].bucket
-                used += 1
-        resize_smart(self.indices, used)
-        self.indptr.append(used)
+            self.indices.data.as_ints[used + i] = v.tokens[i].bucket
+        self.indptr.append(used + v.n_tokens)
         self.label.append(request.line.label)
         self.time.append(request.line.time)
         self.line.append(line)
@@ -378,7 +384,7 @@ cdef class Model:
         """The numbers of the header, by name."""
         h = &self.model.header
         return {
-            "version": h.version, "schema": h.schema, "n_dense": h.n_dense, "k": h.k, "groups": h.groups,
+            "version": h.version, "schema": h.schema, "n_dense": h.n_dense, "k": h.k, "groups": h.groups, "families": h.families,
             "n_hosts": h.n_hosts, "n_tests": h.n_tests, "bias": h.bias, "threshold": h.threshold, "a": h.a, "b": h.b,
         }
 

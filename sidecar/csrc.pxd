@@ -77,6 +77,12 @@ cdef extern from "featurizer.h" nogil:
     ctypedef struct xb_hosts:
         const uint32_t *hash
         uint32_t count
+    ctypedef struct xb_shape:
+        unsigned k
+        uint32_t families
+        xb_hosts hosts
+    enum:
+        XB_ALL_FAMILIES
     uint32_t xb_host_hash(xb_span host)
     ctypedef struct xb_token:
         uint32_t bucket
@@ -86,7 +92,7 @@ cdef extern from "featurizer.h" nogil:
         uint32_t n_tokens
         xb_token *tokens
     void xb_init()
-    void xb_featurize(const xb_request *r, const xb_hosts *hosts, unsigned k, xb_vector *v)
+    void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     size_t xb_token_text(const xb_token *t, char *out, size_t size)
 
 cdef extern from "model.h" nogil:
@@ -102,6 +108,7 @@ cdef extern from "model.h" nogil:
         uint32_t n_dense
         uint32_t k
         uint32_t groups
+        uint32_t families
         uint32_t n_hosts
         uint32_t n_tests
         double bias
@@ -113,7 +120,6 @@ cdef extern from "model.h" nogil:
         const double *mean
         const double *scale
         const double *weight
-        xb_hosts hosts
         xb_span provenance
     const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work)
 

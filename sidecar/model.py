@@ -20,7 +20,7 @@ from sidecar import core
 from sidecar.errors import XbotError
 
 # struct xb_model_header of csrc/model.h, without the reserved bytes at its end.
-HEADER = struct.Struct("<8sIIQIIIIIIQQQdddd")
+HEADER = struct.Struct("<8sIIQIIIIIIQQQddddI")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Parts:
     b: float
     k: int
     groups: int
+    families: int
     mean: memoryview
     scale: memoryview
     weight: memoryview
@@ -99,7 +100,7 @@ def _image(parts: Parts, tests: Sequence[tuple[bytes, float]]) -> bytes:
     header = HEADER.pack(
         core.MODEL_MAGIC, core.MODEL_VERSION, core.MODEL_HEADER, core.SCHEMA_ID, len(core.FEATURES), parts.k,
         core.MODEL_F64, parts.groups, len(parts.hosts), len(tests), len(self_tests), len(provenance), size,
-        parts.bias, parts.threshold, parts.a, parts.b,
+        parts.bias, parts.threshold, parts.a, parts.b, parts.families,
     )  # fmt: skip
     body = header.ljust(core.MODEL_HEADER, b"\0") + arrays + hosts + self_tests + provenance
     return body + hashlib.sha256(body).digest()

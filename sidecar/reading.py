@@ -11,9 +11,9 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -23,19 +23,26 @@ from sidecar.errors import XbotError
 BLOCK = 1 << 20  # bytes; enough to make the cost of a block vanish, small beside a worker's memory
 
 
+Seconds = Annotated[float, msgspec.Meta(ge=0, lt=2**53)]  # since 1970 UTC
+Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+
+
 class Record(msgspec.Struct):
     """One line of the format `jsonl`. `headers` is a list of pairs in the order of the request, or an object, where the
-    order is unknown and an empty value means that the header was not there (nginx cannot log the difference)."""
+    order is unknown and an empty value means that the header was not there (nginx cannot log the difference). Without
+    `headers`, `agent` and `referrer` are what is known of them."""
 
-    headers: list[tuple[str, str]] | dict[str, str]
+    headers: list[tuple[str, str]] | dict[str, str] | None = None
+    agent: str | None = None
+    referrer: str | None = None
     ip: str | None = None
-    time: float | datetime.datetime | None = None
+    time: Seconds | Moment | None = None
     method: str | None = None
     uri: str | None = None
     protocol: str | None = None
     scheme: str | None = None
     host: str | None = None
-    status: int | None = None
+    status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     label: Literal["bot", "human"] | None = None
 
 
@@ -59,6 +66,18 @@ def _decode(line: bytes) -> Record:
         return msgspec.convert(text, Record)
 
 
+def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
+    if record.headers is None:
+        if record.agent is None:
+            raise core.LineError("headers", "missing, and so is agent")
+        return None
+    if record.agent is not None or record.referrer is not None:
+        raise core.LineError("headers", "they hold agent and referrer; both cannot be given")
+    if isinstance(record.headers, list):
+        return record.headers
+    return [pair for pair in record.headers.items() if pair[1]]
+
+
 def load_record(line: bytes, request: core.Request) -> None:
     """Reads a line of the format `jsonl` into `request`; core.LineError with field and reason if it cannot."""
     if len(line) > core.MAX_LINE * 4:
@@ -68,16 +87,17 @@ def load_record(line: bytes, request: core.Request) -> None:
     except msgspec.ValidationError as error:
         why, _, where = str(error).partition(" - at `$.")
         raise core.LineError(where.rstrip("`") or "line", why[:1].lower() + why[1:]) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise core.LineError("line", f"not JSON: {error}") from None
-    ordered = isinstance(record.headers, list)
-    pairs = record.headers if isinstance(record.headers, list) else [p for p in record.headers.items() if p[1]]
+    pairs = _pairs(record)
     if record.ip is not None and core.parse_address(_raw(record.ip)) is None:
         raise core.LineError("ip", "not an IPv4 or IPv6 address")
     time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
     request.load_record(
-        [(_raw(name), _raw(value)) for name, value in pairs],
-        ordered,
+        None if pairs is None else [(_raw(name), _raw(value)) for name, value in pairs],
+        isinstance(record.headers, list),
+        agent=_bytes(record.agent),
+        referrer=_bytes(record.referrer),
         ip=_bytes(record.ip),
         method=_bytes(record.method),
         uri=_bytes(record.uri),
@@ -94,10 +114,10 @@ def blocks(source: str) -> Iterator[bytes]:
     """Yields a log's bytes in blocks of whole lines. `-` is standard input; gzip is read as it is."""
     try:
         with open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb") as file:
-            plain: BinaryIO = file
-            if file.peek(2)[:2] == b"\x1f\x8b":
-                plain = cast(BinaryIO, gzip.GzipFile(fileobj=file))
-            yield from _whole_lines(iter(lambda: plain.read(BLOCK), b""))
+            zipped = file.peek(2)[:2] == b"\x1f\x8b"
+            plain = gzip.GzipFile(fileobj=file) if zipped else file
+            # read1: what has come is handed on, when more is slow to come, and when more turns out to be broken.
+            yield from _whole_lines(iter(lambda: plain.read1(BLOCK), b""))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise XbotError(f"{source}: broken gzip data: {error}") from None
     except OSError as error:

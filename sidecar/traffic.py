@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sidecar import core, reading
 from sidecar.errors import XbotError
@@ -80,6 +81,9 @@ class Traffic:
     ) -> None:
         if "-" in logs and len(logs) > 1:
             raise XbotError("standard input (-) cannot be one of several logs")
+        for log in logs:
+            if log != "-" and not Path(log).exists():  # before hours are spent on the others
+                raise XbotError(f"{log}: No such file or directory")
         self.lines = self.unreadable = 0
         self.logs, self._load, self._advance = logs, loader(log_format), advance
         self._first = reading.blocks(logs[0])

@@ -207,9 +207,9 @@ def train(out: Path, pipeline: Path | None, **options: Any) -> None:
     with progress.working("fitting", quiet=options["quiet"]):
         fitted = fit.fit(data, settings)
     rereadable = [log for log in options["logs"] if log != "-"]
-    words = dataset.words_of(rereadable, how.log_format, how.k, export.strongest_words(fitted.pipeline))
+    words = dataset.words_of(rereadable, how, export.strongest_words(fitted.pipeline))
     about = export.provenance(data, fitted, words, settings, how, _created(options["logs"]))
-    export.write(out, data, fitted, how.hosts or (), about)
+    export.write(out, data, fitted, how, about)
     if pipeline is not None:
         import joblib
 

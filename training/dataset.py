@@ -99,6 +99,11 @@ class How:
     jobs: int = 0  # 0: one a core, or this process alone for a small log
     scheduler: str | None = None  # of a Dask cluster
 
+    @property
+    def families(self) -> int:
+        """The families of words that are not left out, as bits."""
+        return sum(1 << i for i, family in enumerate(core.FAMILIES) if family.name not in self.without)
+
 
 def known_hosts(path: Path) -> array.array[int]:
     """The set of hosts in a file, one a line, as a model carries it. In a ranked list the rank and comma are let be."""
@@ -309,9 +314,7 @@ def _dataset(
     return Dataset(X, y, line, client, time, k, present, sources, int((~known).sum()), first_error)
 
 
-def words_of(
-    logs: Sequence[str], log_format: str, k: int, buckets: set[int], most_lines: int = 50_000
-) -> dict[int, str]:
+def words_of(logs: Sequence[str], how: How, buckets: set[int], most_lines: int = 50_000) -> dict[int, str]:
     """Texts of the wanted buckets, `family=word`, from the first lines of the logs."""
     found: dict[int, str] = {}
     request = core.Request()
@@ -319,13 +322,13 @@ def words_of(
         if len(found) == len(buckets):
             break
         try:
-            if log_format == "jsonl":
+            if how.log_format == "jsonl":
                 reading.load_record(text, request)
             else:
-                request.load_line(log_format, text.removesuffix(b"\r"))
+                request.load_line(how.log_format, text.removesuffix(b"\r"))
         except core.LineError:
             continue
-        for bucket, family, word in request.features(k)[1]:
+        for bucket, family, word in request.features(how.k, families=how.families)[1]:
             if bucket in buckets:
                 found.setdefault(bucket, f"{family}={word}")
     return found

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import array
 import platform
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -111,7 +110,13 @@ def provenance(
     }
 
 
-def write(path: Path, data: Dataset, fitted: Fitted, hosts: Sequence[int], about: dict[str, Any]) -> None:
+def families_of(data: Dataset, how: How) -> int:
+    """The families whose words were in training, as bits: of a group that was seen, and not left out."""
+    seen = sum(1 << i for i, family in enumerate(core.FAMILIES) if core.GROUPS[family.group] & data.present)
+    return seen & how.families
+
+
+def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, Any]) -> None:
     """Writes the model file. The groups that no row held are not in `groups`; their weights are 0."""
     bias, mean, scale, weight = unfold(fitted.pipeline)
     parts = model.Parts(
@@ -121,10 +126,11 @@ def write(path: Path, data: Dataset, fitted: Fitted, hosts: Sequence[int], about
         b=fitted.b,
         k=data.k,
         groups=data.present,
+        families=families_of(data, how),
         mean=mean.data,
         scale=scale.data,
         weight=weight.data,
-        hosts=array.array("I", hosts),
+        hosts=how.hosts or array.array("I"),
         provenance=about,
     )
     model.write(path, model.pack(parts, TEST_HEADS))

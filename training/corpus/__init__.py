@@ -8,6 +8,7 @@ its headers (browsers.py), and tests hold that no single trait of the sources se
     browsers.py (heads.tsv, accept.tsv) the headers of a browser, in order, by engine and version
     people.py (referrers.tsv)           visits by people
     robots.py (robots.tsv, tools.tsv, crawlers.tsv, probes.tsv)    visits by programs
+    views.py                            the same as poorer sources would have kept them: logs without headers
     published.py                        the packages: crawlers' agents, people's agents, header sets of real browsers
 """
 

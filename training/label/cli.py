@@ -1,0 +1,98 @@
+"""The command `xbot label`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import click
+import msgspec
+from rich.console import Console
+
+from sidecar import progress
+from sidecar.core import FORMATS
+from sidecar.errors import XbotError
+from sidecar.traffic import Traffic
+from training.label import rules, summary
+from training.label.engine import Labeller
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(epilog="Example: xbot label --format combined --out access.labels access.log")
+@click.option("--format", "log_format", type=click.Choice(FORMATS), help="The logs' format (docs/formats.md).")
+@click.option("--out", type=_PATH, help="Write the labels here.  [default: standard output]")
+@click.option("--rules", "files", multiple=True, type=_PATH, metavar="FILE", help="Change and add rules (TOML).")
+@click.option("--off", multiple=True, metavar="NAME", help="Switch off a rule or a set; may be repeated.")
+@click.option(
+    "--trap", "traps", multiple=True, metavar="PATH", help="A path that nobody links: who asks for it is a bot."
+)
+@click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
+@click.option("--json", "report", type=_PATH, metavar="FILE", help="Write coverage and conflicts here, for the report.")
+@click.option("--list", "listing", is_flag=True, help="Show the rules, as the other options leave them, and end.")
+@click.option("--quiet", is_flag=True, help="No summary and no progress.")
+@click.argument("logs", nargs=-1)
+def label(
+    log_format: str | None, out: Path | None, files: tuple[Path, ...], off: tuple[str, ...], traps: tuple[str, ...],
+    hosts: tuple[str, ...], report: Path | None, listing: bool, quiet: bool, logs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Label the lines of LOGS bot, human or unknown by rules, so that `xbot train --labels` can learn from them.
+
+    LOGS are files, gzip too, or - for standard input. A client's lines are judged by all that it did, in all of LOGS.
+    The lines of several logs are numbered through, in the order given.
+    """
+    book = rules.read(files, off, traps)
+    if listing:
+        wide = None if sys.stdout.isatty() else 160
+        summary.show_list(summary.listing(book), Console(width=wide, markup=False, emoji=False, highlight=False))
+        return
+    if not logs:
+        raise click.UsageError("Missing argument 'LOGS...'.")
+    if log_format is None:
+        raise click.UsageError("Missing option '--format'.")
+    for path in (out, report):
+        if path is not None and not path.parent.is_dir():
+            raise XbotError(f"{path}: no such directory: {path.parent}")
+    with progress.over_logs("reading", logs, quiet=quiet) as advance:
+        traffic = Traffic(logs, log_format, hosts, advance)
+        labeller = Labeller(book, traffic.own)
+        labeller.read(traffic)
+    with _writing(out) as file, progress.working("labelling", quiet=quiet):
+        file.write("line\tlabel\trules\n")
+        file.writelines(f"{n}\t{word}\t{fired}\n" for n, (word, fired) in enumerate(labeller.labels(), 1))
+    own = sorted(host.decode("utf-8", "backslashreplace") for host in traffic.own.hosts)
+    done = summary.coverage(book, labeller, own, traffic.own.said)
+    if report is not None:
+        report.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
+    if not quiet:
+        console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+        if not console.is_terminal:
+            console.width = 120
+        summary.show(done, console)
+
+
+@contextlib.contextmanager
+def _writing(out: Path | None) -> Iterator[TextIO]:
+    """Standard output; or a file that is there whole or not at all; or what is no file, such as /dev/stdout, as it is."""
+    if out is None:
+        yield sys.stdout
+        return
+    out = out.resolve()  # behind a link, and behind /dev/stdout, lies what is meant
+    if out.exists() and not out.is_file():
+        with out.open("w", encoding="utf-8") as file:
+            yield file
+        return
+    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(out)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

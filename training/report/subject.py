@@ -1,0 +1,103 @@
+"""subject.py - what a report is about: labelled rows, a margin for each, and the model whose threshold applies.
+
+Two ways lead here. Fitted: margins are out of fold, as training.fit makes them; the model is the one that is exported.
+Judged: margins are those of a model that is there already, and nothing is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from sidecar import core
+from sidecar.errors import XbotError
+from training import fit
+from training.dataset import Dataset, How
+from training.report.rereading import labelled_rows
+
+# From here on a score is 1 (or 0) to the last digit of a double, so that no threshold can tell rows apart.
+MOST_LOG_ODDS = 36.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Rows, margins and model. `name`: the model file, as a person would type it; `fitted` is None where an existing
+    model judges. `reasons`: why a line has its label, by the third column of the labels."""
+
+    data: Dataset
+    how: How
+    logs: tuple[str, ...]
+    labels: dict[int, int] | None
+    model: core.Model
+    name: str
+    margins: np.ndarray
+    settings: fit.Settings
+    fitted: fit.Fitted | None = None
+    reasons: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """Each row's score, 0 to 1."""
+        return fit.sigmoid(self.margins, self.model.header["a"], self.model.header["b"])
+
+    @cached_property
+    def log_odds(self) -> np.ndarray:
+        """log(score / (1 - score)), within MOST_LOG_ODDS: rows whose scores are one number have one here."""
+        odds: np.ndarray = -(self.model.header["a"] * self.margins + self.model.header["b"])
+        return np.clip(odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
+
+    @property
+    def called(self) -> np.ndarray:
+        """Which rows are called bots: at or above the threshold, as the sidecar does it."""
+        called: np.ndarray = self.scores >= self.model.threshold
+        return called
+
+    @property
+    def bot(self) -> np.ndarray:
+        """Which rows are bots by their labels."""
+        bot: np.ndarray = self.data.y == 1
+        return bot
+
+
+def read_reasons(path: Path) -> dict[int, tuple[str, ...]]:
+    """The third column of a labels file, by line: one reason or, with commas, the rules that fired. `-` is none."""
+    reasons: dict[int, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, ...]] = {}
+    try:
+        text = path.read_text("utf-8", "backslashreplace")
+    except OSError as error:
+        raise XbotError(f"{path}: {error.strerror or error}") from None
+    for line in text.splitlines():
+        parts = line.split("\t")
+        if len(parts) > 2 and parts[0].isdigit() and parts[2] not in ("", "-"):
+            if parts[2] not in known:
+                known[parts[2]] = tuple(word for word in parts[2].split(",") if word)
+            reasons[int(parts[0])] = known[parts[2]]
+    return reasons
+
+
+def check_both_classes(data: Dataset) -> None:
+    """XbotError where a class has no row: then there is nothing to tell apart."""
+    bots, humans = int((data.y == 1).sum()), int((data.y == 0).sum())
+    if not bots or not humans:
+        missing = "no labelled rows" if not bots + humans else "no bots" if not bots else "only bots, no humans"
+        raise XbotError(f"a report needs both classes: {missing} in the log")
+
+
+def margins_by(
+    model: core.Model,
+    data: Dataset,
+    how: How,
+    logs: tuple[str, ...],
+    labels: dict[int, int] | None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> np.ndarray:
+    """Each row's margin by an existing model, from the log itself: what the model reads need not be in `data`."""
+    margins = np.empty(len(data.y))
+    for row in labelled_rows(data, how, logs, labels, advance):
+        margins[row.number] = model.judge(row.request).margin
+    return margins
