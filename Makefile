@@ -14,7 +14,7 @@ C_STRICT  := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wc
 # $(call need,command,package)
 need = @command -v $(1) >/dev/null 2>&1 || { echo "make: $(1) is missing; install it: apt-get install $(2)" >&2; exit 1; }
 
-.PHONY: help build test lint format demo bench fuzz asan docs clean nginx
+.PHONY: help build test lint format demo bench fuzz asan docs model clean nginx
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run every test (XBOT_DATA=DIR adds those on real data)"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench   what the hop costs, beside what it could cost"
 	@echo "make fuzz    libFuzzer on csrc/, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make model   make the default model, sidecar/default.xbot, again"
 	@echo "make docs    write the pages that are made from the code"
 	@echo "make clean   remove what was built"
 
@@ -92,6 +93,14 @@ asan: build
 
 docs: build
 	@$(BIN)/python docs/make_features.py > docs/features.md
+
+# The default model, from packages alone. The same packages give the same file: its date is that of the corpus' code.
+MODEL_ROWS := 120000
+MODEL_DATE := 1795392000
+model: build
+	@mkdir -p build
+	@$(BIN)/python -m training.corpus --views --seed 1 --rows $(MODEL_ROWS) --out build/corpus.jsonl
+	@SOURCE_DATE_EPOCH=$(MODEL_DATE) $(BIN)/xbot train --format jsonl --out sidecar/default.xbot build/corpus.jsonl
 
 clean:
 	rm -rf build dist .demo .fuzz bench/results *.egg-info sidecar/*.so sidecar/core.c sidecar/protocol.c $(VENV)/built

@@ -80,7 +80,12 @@ def xbot(ctx: click.Context) -> None:
 
 
 @xbot.command()
-@click.option("--model", required=True, type=_PATH, help="The model file; SIGHUP loads it again.")
+@click.option(
+    "--model",
+    type=_PATH,
+    default=Path(sidecar.__file__).with_name("default.xbot"),
+    help="The model file; SIGHUP loads it again.  [default: the one that comes with xbot]",
+)
 @click.option(
     "--listen",
     multiple=True,

@@ -15,7 +15,7 @@ from sidecar.errors import XbotError
 
 if TYPE_CHECKING:
     from training.dataset import Dataset, How
-    from training.fit import Settings
+    from training.fit import Fitted, Settings
 
 Command = Callable[..., None]
 
@@ -182,6 +182,19 @@ def _created(logs: tuple[str, ...]) -> int:
     return max((int(Path(log).stat().st_mtime) for log in logs if Path(log).is_file()), default=0)
 
 
+def write_model(
+    out: Path, data: Dataset, fitted: Fitted, settings: Settings, how: How, logs: tuple[str, ...]
+) -> dict[int, str]:
+    """Writes the model file; returns the texts of its strongest words, by bucket."""
+    from training import dataset, export
+
+    rereadable = [log for log in logs if log != "-"]
+    words = dataset.words_of(rereadable, how, export.strongest_words(fitted.pipeline))
+    about = export.provenance(data, fitted, words, settings, how, _created(logs))
+    export.write(out, data, fitted, how, about)
+    return words
+
+
 @click.command(epilog="Example: xbot train --format challenge --out site.xbot train_data.tsv")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The model file to write.")
 @click.option(
@@ -189,30 +202,46 @@ def _created(logs: tuple[str, ...]) -> int:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also keep the fitted scikit-learn pipeline here (joblib).",
 )
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Also write DIR/report.html on the rows held out (xbot report).",
+)
 @fitting_options
 @reading_options
-def train(out: Path, pipeline: Path | None, **options: Any) -> None:
+def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any) -> None:
     """Fit a linear machine on LOGS and write it as a model file that `xbot serve` and `xbot score` load.
 
     LOGS are files, gzip too, or - for standard input. Lines that cannot be read are counted, the first is shown.
     """
     needs_training("train")
     from sidecar import progress
-    from training import dataset, export, fit, summary
+    from training import fit, summary
 
     if not out.parent.is_dir():
         raise XbotError(f"{out}: no such directory: {out.parent}")
+    if report is not None:
+        from training.report import cli as report_cli
+
+        report_cli.needs_report("train --report")
+        report_cli.check_rereadable("train --report", options["logs"])
+        report.mkdir(parents=True, exist_ok=True)
     settings = fitting_settings(options)
     data, how = read_logs(**options)
     with progress.working("fitting", quiet=options["quiet"]):
         fitted = fit.fit(data, settings)
-    rereadable = [log for log in options["logs"] if log != "-"]
-    words = dataset.words_of(rereadable, how, export.strongest_words(fitted.pipeline))
-    about = export.provenance(data, fitted, words, settings, how, _created(options["logs"]))
-    export.write(out, data, fitted, how, about)
+    words = write_model(out, data, fitted, settings, how, options["logs"])
     if pipeline is not None:
         import joblib
 
         joblib.dump(fitted.pipeline, pipeline)
+    if report is not None:
+        from sidecar import model
+        from training.report import subject
+
+        logs, labels = options["logs"], options["labels"]
+        about = subject.judge(model.load(out), str(out), data, how, logs, labels, settings, fitted)
+        report_cli.write_page(report / "report.html", about, options["quiet"])
     if not options["quiet"]:
         summary.show(data, fitted, words, out, wide=not sys.stdout.isatty())

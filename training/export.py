@@ -110,6 +110,13 @@ def provenance(
     }
 
 
+def groups_of(data: Dataset, how: How) -> int:
+    """The groups that were in training, as bits: seen, and not left out whole."""
+    rows = [*core.FEATURES, *core.FAMILIES]
+    kept = {row.group for row in rows if row.name not in how.without}
+    return data.present & sum(bits for name, bits in core.GROUPS.items() if name in kept)
+
+
 def families_of(data: Dataset, how: How) -> int:
     """The families whose words were in training, as bits: of a group that was seen, and not left out."""
     seen = sum(1 << i for i, family in enumerate(core.FAMILIES) if core.GROUPS[family.group] & data.present)
@@ -125,7 +132,7 @@ def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, 
         a=fitted.a,
         b=fitted.b,
         k=data.k,
-        groups=data.present,
+        groups=groups_of(data, how),
         families=families_of(data, how),
         mean=mean.data,
         scale=scale.data,

@@ -76,7 +76,8 @@ def referrer(visit: Visit, want: Want, rng: random.Random) -> str:
     chance, opens = rng.random(), want.kind in NAVIGATIONS
     if want.page is None and opens:
         return "" if chance < 0.5 else outside(visit, rng) if chance < 0.9 else visit.origin + "/"
-    if chance < 0.05:
+    # Browsers long asked for a site's icon by themselves, and did not say from which page.
+    if chance < (0.05 if want.kind != "favicon" else 0.8 if visit.year < 2019 else 0.3):
         return ""
     if chance < (0.12 if opens else 0.06):  # a second search; a picture that another site shows
         return outside(visit, rng)
