@@ -109,6 +109,8 @@ def _image(parts: Parts, tests: Sequence[tuple[bytes, float]]) -> bytes:
 def write(path: Path, image: bytes) -> None:
     """Puts the file in place in one step: written beside, synced, renamed. XbotError if that cannot be done."""
     temporary = None
+    if path.exists() and not path.is_file():
+        raise XbotError(f"{path}: not a regular file")
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)

@@ -138,12 +138,14 @@ def _as_object(line: int, verdict: core.Verdict, bias: float, parts: list[core.C
 
 
 def _console() -> Console:
-    # What a visitor sent is shown as it came: no markup of its own, no emoji.
+    # A visitor's text is text: no markup of its own, no emoji.
     return Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False, highlight=False)
 
 
 def _text(value: bytes | None) -> str:
-    return "" if value is None else value.decode("utf-8", "backslashreplace")
+    """What a visitor sent, without the control characters that a terminal would obey."""
+    text = "" if value is None else value.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _as_table(

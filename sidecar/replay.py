@@ -23,6 +23,7 @@ from sidecar.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, T
 from sidecar.traffic import Traffic
 
 MOST_JSON = 100  # of a list, in the JSON
+WIDEST = 200  # characters of a cell of a table
 MOST_DAYS = 31  # shown; the JSON has them all
 
 
@@ -354,6 +355,10 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f}%" if whole else "-"
 
 
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= WIDEST else f"{cell[:WIDEST]}…"
+
+
 def _print(console: Console, title: str, rows: Iterable[list[Any]], *heads: str) -> None:
     """A table; a head that starts with `>` has numbers under it."""
     console.print(f"\n{title}" if title else "", highlight=False)
@@ -361,5 +366,5 @@ def _print(console: Console, title: str, rows: Iterable[list[Any]], *heads: str)
     for head in heads:
         table.add_column(head.lstrip(">"), justify="right" if head.startswith(">") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell}" for cell in row))
+        table.add_row(*(_cut(f"{cell}") for cell in row))
     console.print(table)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sidecar import core
-from sidecar.traffic import ASSET, OwnHosts
+from sidecar.traffic import ASSET, LONGEST, OwnHosts
 
 KEPT = 10_000  # keys that a Top keeps, at least
 CLIENTS = 500_000  # clients that are remembered; the requests of further ones are counted, but not by client
@@ -55,12 +55,12 @@ _GIT_PATHS = (b"/info/refs", b"/git-upload-pack", b"/git-receive-pack")
 
 @lru_cache(maxsize=KEPT)
 def _kinds_of_agent(agent: bytes) -> tuple[str, ...]:
-    return tuple(name for name, search in _AGENTS.items() if search(agent.lower()))
+    return tuple(name for name, search in _AGENTS.items() if search(agent))
 
 
 def kinds_of(request: core.Request, fields: dict[str, bytes | None]) -> set[str]:
     """The names in WHY that one request shows by itself."""
-    kinds = set(_kinds_of_agent(fields["agent"] or b""))
+    kinds = set(_kinds_of_agent((fields["agent"] or b"")[:LONGEST].lower()))
     if request.label is False:
         kinds.add("labelled-human")
     if (fields["uri"] or b"").partition(b"?")[0].endswith(_GIT_PATHS):
@@ -87,7 +87,8 @@ class Top:
         self._counts: dict[str | bytes, int] = {}
 
     def add(self, key: str | bytes) -> None:
-        """Counts one."""
+        """Counts one, by its first LONGEST characters."""
+        key = key[:LONGEST]
         self._counts[key] = self._counts.get(key, 0) + 1
         if len(self._counts) >= 2 * self._kept:
             largest = self.most(self._kept + 1)
@@ -195,7 +196,7 @@ class Tally:
         if said is not None:
             self.labelled["bot" if said else "human", now.refused] += 1
         self._count_day(request.time, now.refused, was.refused)
-        client = self._client_of((fields["ip"] or b"", fields["agent"] or b""))
+        client = self._client_of((fields["ip"] or b"", (fields["agent"] or b"")[:LONGEST]))
         if client is not None:
             client.requests += 1
             client.refused += now.refused
@@ -244,14 +245,14 @@ class Tally:
             return  # refused, and rightly, says the log
         if client is not None and client.first_refused is None:
             client.first_refused = place
-        for name in kinds_of(request, fields):
-            found = self.suspects[name]
+        for kind in kinds_of(request, fields):
+            found = self.suspects[kind]
             found.requests += 1
-            if client is not None and not client.kinds & _BIT[name]:
-                client.kinds |= _BIT[name]
+            if client is not None and not client.kinds & _BIT[kind]:
+                client.kinds |= _BIT[kind]
                 found.clients += 1
                 if len(found.examples) < EXAMPLES:
-                    ip, agent, uri = (text(fields[field]) for field in ("ip", "agent", "uri"))
+                    ip, agent, uri = (text((fields[name] or b"")[:LONGEST]) for name in ("ip", "agent", "uri"))
                     found.examples.append(Sample(ip, agent, uri, place))
 
     def _count_flipped(self, refused: bool, client: Client | None, place: Place) -> None:
@@ -283,9 +284,9 @@ class Tally:
                 yield key, client
 
 
-def text(value: str | bytes | None) -> str:
+def text(value: str | bytes) -> str:
     """What a visitor sent, for people to read: without control bytes that a terminal would obey."""
-    shown = value if isinstance(value, str) else (value or b"").decode("utf-8", "backslashreplace")
+    shown = value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
     if shown.isprintable():
         return shown
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

@@ -33,7 +33,7 @@ def reading_options(command: Command) -> Command:
         click.option(
             "--labels",
             type=click.Path(path_type=Path),
-            help="Labels for one log that holds none: line TAB bot|human (xbot label writes them).",
+            help="Labels for logs that hold none: line TAB bot|human (xbot label writes them).",
         ),
         click.option("--known-hosts", type=click.Path(path_type=Path), help="Hosts, one a line, for ref_host_known."),
         click.option(
@@ -156,8 +156,6 @@ def read_logs(
     from sidecar import progress
     from training import dataset
 
-    if labels is not None and len(logs) != 1:
-        raise XbotError("--labels goes with one log: its line numbers are that log's")
     if "-" in logs and len(logs) > 1:
         raise XbotError("standard input (-) cannot be one of several logs")
     if (backend == "dask") != (scheduler is not None):

@@ -8,6 +8,7 @@ not by the log. X holds NaN where a row cannot tell a feature that its format ca
 from __future__ import annotations
 
 import array
+import contextlib
 import hashlib
 import itertools
 import os
@@ -69,8 +70,8 @@ class Source:
 
 @dataclass
 class Dataset:
-    """X: CSR float32, rows x (len(core.FEATURES) + 2^k), labelled rows only; y: int8; per row its line, its client (0
-    unknown) and its time (-1 unknown). `present`: the groups that were seen."""
+    """X: CSR float32, rows x (len(core.FEATURES) + 2^k), labelled rows only; y: int8; per row its line (numbered
+    through the logs), its client (0 unknown) and its time (-1 unknown). `present`: the groups that were seen."""
 
     X: scipy.sparse.csr_matrix
     y: np.ndarray
@@ -214,25 +215,29 @@ def _chunks(log: str, digest: Any) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _workers(how: How, logs: Sequence[str]) -> joblib.Parallel:
+@contextlib.contextmanager
+def _workers(how: How, logs: Sequence[str]) -> Iterator[joblib.Parallel]:
+    """Who featurizes: this process, processes on this machine, or a Dask cluster."""
     if how.scheduler is not None:
-        return _dask(how.scheduler)
+        with _cluster(how.scheduler) as client, joblib.parallel_config(backend="dask", client=client):
+            yield joblib.Parallel(n_jobs=max(1, len(client.scheduler_info()["workers"])))
+        return
     size = sum(Path(log).stat().st_size for log in logs if Path(log).is_file())
     jobs = how.jobs or (1 if size <= SMALL else len(os.sched_getaffinity(0)))
-    return joblib.Parallel(n_jobs=jobs, backend="loky")
+    with joblib.Parallel(n_jobs=jobs, backend="loky") as parallel:
+        yield parallel
 
 
-def _dask(scheduler: str) -> joblib.Parallel:
+def _cluster(scheduler: str) -> Any:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise XbotError("a Dask cluster needs the package distributed: pip install distributed") from None
+        raise XbotError("a Dask cluster needs the package distributed: pip install 'xbot[dask]'") from None
     try:
-        client = Client(scheduler, timeout="10s")
+        connect: Any = Client  # it has no types
+        return connect(scheduler, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise XbotError(f"--scheduler {scheduler}: no Dask scheduler answers: {error}") from None
-    joblib.parallel_config(backend="dask", client=client)
-    return joblib.Parallel(n_jobs=max(1, len(client.scheduler_info()["workers"])))
 
 
 def _parallel(parallel: joblib.Parallel, blocks: Iterator[bytes], how: How) -> Iterator[tuple[int, Chunk]]:
@@ -268,8 +273,9 @@ class _Rows:
 def read(
     logs: Sequence[str], how: How, *, labels: Labels | None = None, advance: Callable[[int], None] = lambda _: None
 ) -> Dataset:
-    """Featurizes every line of the logs. `labels` replaces the labels of the (single) log itself."""
-    rows, present, first_error = _Rows(), 0, ""
+    """Featurizes every line of the logs. `labels` replaces the labels of the logs; lines are numbered through
+    all of them, as `xbot label` numbers them."""
+    rows, present, first_error, before = _Rows(), 0, "", 0
     sources: list[Source] = []
     with _workers(how, logs) as parallel:
         for log in logs:
@@ -278,7 +284,7 @@ def read(
                 if chunk.errors and not first_error:
                     line, name, why = chunk.errors[0]
                     first_error = f"{log}:{lines + line}: {name}: {why}"
-                rows.add(chunk._replace(line=chunk.line + lines))
+                rows.add(chunk._replace(line=chunk.line + before + lines))
                 lines, unreadable, present = (
                     lines + chunk.lines,
                     unreadable + len(chunk.errors),
@@ -288,6 +294,7 @@ def read(
             if not lines:
                 raise XbotError(f"{log}: empty, no line to read")
             sources.append(Source(Path(log).name, digest.hexdigest(), lines, unreadable))
+            before += lines
     return _dataset(rows, how.k, present, sources, first_error, labels)
 
 

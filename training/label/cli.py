@@ -78,15 +78,15 @@ def label(
 
 @contextlib.contextmanager
 def _writing(out: Path | None) -> Iterator[TextIO]:
-    """Standard output; or a file that is there whole or not at all; or what is no file, such as /dev/stdout, as it is."""
+    """Standard output; or a file that is there whole or not at all. What is no file, such as a pipe, is written to."""
     if out is None:
         yield sys.stdout
         return
-    out = out.resolve()  # behind a link, and behind /dev/stdout, lies what is meant
     if out.exists() and not out.is_file():
         with out.open("w", encoding="utf-8") as file:
             yield file
         return
+    out = out.resolve()  # what a link stands for, such as /dev/stdout, not the link
     handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from sidecar import core
-from sidecar.traffic import OwnHosts, host_of
+from sidecar.traffic import LONGEST, OwnHosts, host_of
 from training.label.rules import Match, Networks, RuleBook
 from training.label.sets import AgentSet, NetworkSet, Patterns
 
@@ -96,7 +96,7 @@ class Conditions:
             if found is None:
                 text = "" if agent == b"-" else _text(agent)
                 found = self._known["ua"] | self._ask("agent", text) | self._ask("agent_in", text)
-                _keep(self._agents, agent, found)
+                _keep(self._agents, agent, found, len(agent))
             bits |= found
         return bits
 
@@ -107,18 +107,18 @@ class Conditions:
         bits = self._referrers.get((referrer, host))
         if bits is None:
             bits = self._of_referrer(b"" if referrer == b"-" else referrer, host)
-            _keep(self._referrers, (referrer, host), bits)
+            _keep(self._referrers, (referrer, host), bits, len(referrer) + len(host or b""))
         if uri is not None:
             found = self._uris.get(uri)
             if found is None:
                 found = self._of_uri(uri)
-                _keep(self._uris, uri, found)
+                _keep(self._uris, uri, found, len(uri))
             bits |= found
         answer = (fields["method"], fields["protocol"], status)
         found = self._answers.get(answer)
         if found is None:
             found = self._of_answer(*answer)
-            _keep(self._answers, answer, found)
+            _keep(self._answers, answer, found, len(answer[0] or b"") + len(answer[1] or b""))
         bits |= found
         if request.present & core.GROUPS["headers"]:
             bits |= self._known["headers"] | self._of_headers(request)
@@ -198,7 +198,9 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
-def _keep(cache: dict[Any, int], key: Any, bits: int) -> None:
+def _keep(cache: dict[Any, int], key: Any, bits: int, size: int) -> None:
+    if size > LONGEST:
+        return
     if len(cache) >= CACHED:
         cache.clear()
     cache[key] = bits

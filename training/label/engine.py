@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from sidecar import core
-from sidecar.traffic import OwnHosts, host_of
+from sidecar.traffic import LONGEST, OwnHosts, host_of
 from training.label.conditions import CACHED, Conditions, Test, groups_needed, groups_of
 from training.label.rules import Match, Rule, RuleBook
 
@@ -104,7 +104,7 @@ class Labeller:
             if ip is None:
                 client, bits = NOBODY, self._conditions.of_client(None, agent)
             else:
-                found = clients.get((ip, agent))
+                found = clients.get((ip, agent and agent[:LONGEST]))
                 client = self._new_client(ip, agent) if found is None else found
                 bits = shared[client]
             bits |= self._conditions.of_request(fields, request)
@@ -126,11 +126,11 @@ class Labeller:
         notes.tofile(self._notes)
 
     def _new_client(self, ip: bytes, agent: bytes | None) -> int:
-        if agent is not None:
-            agent = self._agents.setdefault(agent, agent)
         number = len(self._shared)
-        self._clients[ip, agent] = number
         self._shared.append(self._conditions.of_client(ip, agent))
+        if agent is not None:
+            agent = self._agents.setdefault(agent[:LONGEST], agent[:LONGEST])
+        self._clients[ip, agent] = number
         self._tally.frombytes(bytes(4 * self._width))
         self._marks.frombytes(bytes(8 * len(self._mark_of)))
         self._passed.append(0)
@@ -161,7 +161,7 @@ class Labeller:
     def _take(self, client: int, i: int, take: str, fields: dict[str, bytes | None]) -> None:
         uri = fields["uri"] or b""
         if take == "same-path":
-            self._count_same(client, i, uri.partition(b"?")[0])
+            self._count_same(client, i, uri.partition(b"?")[0][:LONGEST])
         else:
             value = uri if take == "different-uri" else host_of(fields["referrer"])
             self._marks[client * len(self._mark_of) + self._mark_of[i]] |= 1 << zlib.crc32(value) % DIFFERENT
