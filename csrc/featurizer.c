@@ -84,7 +84,7 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 static bool xb_contains(xb_span s, xb_span lower)
 {
     for (size_t i = 0; i + lower.size <= s.size; i++)
-        if (xb_span_is((xb_span){s.at + i, lower.size}, lower))
+        if (xb_lower(s.at[i]) == lower.at[0] && xb_span_is((xb_span){s.at + i, lower.size}, lower))
             return true;
     return false;
 }

@@ -9,11 +9,16 @@ from pathlib import Path
 
 import models
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sidecar import core, model
 
 ROOT = Path(__file__).resolve().parent.parent
 XBOT = str(Path(sys.executable).parent / "xbot")
+
+# A loaded machine is no failure: no example has a time to keep.
+settings.register_profile("xbot", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.load_profile("xbot")
 
 
 def run_xbot(*args: object, stdin: bytes | None = None, code: int = 0) -> subprocess.CompletedProcess[bytes]:
@@ -72,7 +77,7 @@ def other_model_path(corpus_path: Path) -> Path:
 def made_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model made without fitting, every weight another: for tests of what any model does."""
     path = tmp_path_factory.mktemp("made") / "made.xbot"
-    path.write_bytes(models.image())
+    path.write_bytes(models.balanced_image())
     return path
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 
 
-def reading_options(command: Command) -> Command:
-    """How logs become rows: what every command over labelled logs takes."""
+def row_options(command: Command) -> Command:
+    """What a row is: what every command that featurizes takes."""
     options = (
         click.option(
             "--format",
@@ -53,6 +53,16 @@ def reading_options(command: Command) -> Command:
             metavar="K",
             help="2^K buckets for words.",
         ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def reading_options(command: Command) -> Command:
+    """How logs become rows, and who does it: what every command over labelled logs takes."""
+    options = (
+        row_options,
         click.option(
             "--jobs", type=click.IntRange(0), default=0, help="Processes that read.  [default: by the log's size]"
         ),
@@ -148,23 +158,35 @@ def needs_training(command: str) -> None:
     del joblib
 
 
-def read_logs(
+def row_settings(
     logs: tuple[str, ...], log_format: str, labels: Path | None, known_hosts: Path | None, without: tuple[str, ...],
-    addresses: bool | None, k: int, jobs: int, backend: str, scheduler: str | None, quiet: bool,
-) -> tuple[Dataset, How]:  # fmt: skip
-    """The labelled rows of the logs, with a progress bar; tells of the first line that cannot be read."""
-    from sidecar import progress
+    addresses: bool | None, k: int,
+) -> tuple[How, dict[int, int] | None]:  # fmt: skip
+    """How these logs become rows, by `row_options`, and the labels of a file, if one is given."""
     from training import dataset
 
     if "-" in logs and len(logs) > 1:
         raise XbotError("standard input (-) cannot be one of several logs")
-    if (backend == "dask") != (scheduler is not None):
-        raise XbotError("--backend dask and --scheduler ADDR go together")
     if not (log_format == "challenge" if addresses is None else addresses):
         without = (*without, "ip")  # a client that was held out, or comes tomorrow, has an address that nobody knows
     hosts = dataset.known_hosts(known_hosts) if known_hosts else None
     marks = dataset.read_labels(labels) if labels else None
-    how = dataset.How(log_format, k, hosts, dataset.masked_names(without), jobs, scheduler)
+    return dataset.How(log_format, k, hosts, dataset.masked_names(without)), marks
+
+
+def read_logs(
+    logs: tuple[str, ...], jobs: int, backend: str, scheduler: str | None, quiet: bool, **rows: Any
+) -> tuple[Dataset, How]:
+    """The labelled rows of the logs, with a progress bar; tells of the first line that cannot be read."""
+    from dataclasses import replace
+
+    from sidecar import progress
+    from training import dataset
+
+    if (backend == "dask") != (scheduler is not None):
+        raise XbotError("--backend dask and --scheduler ADDR go together")
+    how, marks = row_settings(logs, **rows)
+    how = replace(how, jobs=jobs, scheduler=scheduler)
     with progress.over_logs("reading", logs, quiet=quiet) as advance:
         data = dataset.read(logs, how, labels=marks, advance=advance)
     if data.first_error:
@@ -175,7 +197,7 @@ def read_logs(
 
 def _created(logs: tuple[str, ...]) -> int:
     """The time in the provenance: SOURCE_DATE_EPOCH or that of the newest log: the same logs give the same file."""
-    if os.environ.get("SOURCE_DATE_EPOCH", "").isdigit():
+    if os.environ.get("SOURCE_DATE_EPOCH", "").isdecimal():
         return int(os.environ["SOURCE_DATE_EPOCH"])
     return max((int(Path(log).stat().st_mtime) for log in logs if Path(log).is_file()), default=0)
 

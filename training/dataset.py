@@ -129,7 +129,7 @@ def read_labels(path: Path) -> Labels:
         parts = line.split("\t")
         if number == 1 and parts[0] == "line":
             continue
-        if len(parts) < 2 or not parts[0].isdigit():
+        if len(parts) < 2 or not parts[0].isdecimal():
             raise XbotError(f"{path}:{number}: line: expected a line number, a tab and bot or human")
         if parts[1] in _WORDS:
             labels[int(parts[0])] = _WORDS[parts[1]]

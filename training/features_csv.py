@@ -1,6 +1,6 @@
-"""The command `xbot features --csv`: the matrix with names, a line each, for pandas, R or a spreadsheet.
+"""The command `xbot features --csv`: the matrix with names, a row for each line, for pandas, R or Tableau.
 
-Law: the values are those that training reads, from the same C code; a line at a time, so memory does not grow with the
+Law: the values are those that training reads, from the same C code, one line at a time: memory does not grow with the
 log. What a line does not hold, or --without leaves out, is empty; a line that cannot be read is counted and left out.
 """
 
@@ -8,57 +8,96 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from sidecar import core, progress, reading
 from sidecar.errors import XbotError
-from training.cli import needs_training, row_options
+from sidecar.offline import Unreadable
+from sidecar.traffic import lines_of, loader
+from training.cli import needs_training, row_options, row_settings
 
 if TYPE_CHECKING:
     from training.dataset import How
 
-_LABELS = {1: "bot", 0: "human", -1: ""}
+_LABELS = {1: "bot", 0: "human", None: ""}
 
 
 @click.command(epilog="Example: xbot features --csv --format combined --out access.csv access.log")
-@click.option("--csv", "as_csv", is_flag=True, required=True, help="Comma-separated values, the one format so far.")
+@click.option("--csv", "as_csv", is_flag=True, required=True, help="Comma-separated values: the one format there is.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here.  [default: standard output]")
 @click.option("--words", is_flag=True, help="A last column with the hashed words: family=word, spaces between.")
 @row_options
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.argument("logs", nargs=-1, required=True)
 def features(as_csv: bool, out: Path | None, words: bool, quiet: bool, logs: tuple[str, ...], **options: Any) -> None:
-    """Write each line of LOGS as a row: its number, label and time where known, and its features by name.
+    """Write each line of LOGS as a row: line number, label, time (seconds since 1970) and each feature by its name.
 
-    LOGS are files, gzip too, or - for standard input. Of several logs, the first column says which. Memory does not
-    grow with the log.
+    LOGS are files, gzip too, or - for standard input; of several, a first column says which. What a line does not hold
+    is empty. The lines are not kept in memory.
     """
-    del as_csv
+    if not as_csv:
+        raise click.UsageError("say --csv")
     needs_training("features")
-    from training import cli
+    how, marks = row_settings(logs, **options)
+    shown = not quiet and out is not None
+    with _writing(out) as file, progress.over_logs("writing", logs, quiet=not shown) as advance:
+        table = csv.writer(file, lineterminator="\n")
+        names = [row.name for row in core.FEATURES]
+        table.writerow([*(["log"] * (len(logs) > 1)), "line", "label", "time", *names, *(["words"] * words)])
+        table.writerows(_rows(logs, how, marks, words, advance))
 
-    how, labels = cli.row_settings(logs, **options)
-    with _writing(out) as file, progress.over_logs("writing", logs, quiet=quiet or out is None) as advance:
-        for log, size, rows in _rows(logs, how, labels, words):
-            file.write(rows)
-            advance(size)
-            del log
+
+class _Texts(dict[float, str]):
+    """Numbers as text, each made once: most values are 0 or 1, and none is above 1024. Absent ones are empty."""
+
+    def __missing__(self, value: float) -> str:
+        if value != value:
+            return ""
+        text = self[value] = f"{value:.17g}"
+        return text
+
+
+def _rows(
+    logs: tuple[str, ...], how: How, marks: dict[int, int] | None, words: bool, advance: Callable[[int], None]
+) -> Iterator[list[str]]:
+    """The cells of each line that can be read."""
+    load, request, number, through = loader(how.log_format), core.Request(), _Texts(), 0
+    masked = [i for i, row in enumerate(core.FEATURES) if row.name in how.without]
+    families = how.families if words else 0
+    for log in logs:
+        unreadable, line, first = Unreadable(log), 0, [log] * (len(logs) > 1)
+        for block in reading.blocks(log):
+            for text in lines_of(block):
+                line, through = line + 1, through + 1
+                try:
+                    load(text, request)
+                except core.LineError as error:
+                    unreadable.add(line, *error.args)
+                    continue
+                dense, tokens = request.features(how.k, how.hosts, families)
+                cells = [number[value] for value in dense]
+                for i in masked:
+                    cells[i] = ""
+                label = request.label if marks is None else marks.get(through)
+                time = "" if request.time is None else str(request.time)
+                said = [" ".join(f"{family}={word}" for _, family, word in tokens)] * words
+                yield [*first, str(line), _LABELS[label], time, *cells, *said]
+            advance(len(block))
+        unreadable.tell(line)
 
 
 @contextlib.contextmanager
-def _writing(out: Path | None) -> Iterator[BinaryIO]:
+def _writing(out: Path | None) -> Iterator[TextIO]:
     if out is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield sys.stdout
         return
     try:
-        with out.open("wb") as file:
+        with out.open("w", encoding="utf-8", newline="") as file:
             yield file
     except OSError as error:
         raise XbotError(f"{out}: {error.strerror or error}") from None

@@ -264,7 +264,10 @@ def choose_threshold(margins: np.ndarray, y: np.ndarray, max_fpr: float) -> floa
         return float(np.nextafter(humans[0], np.inf))
     lowest = caught.min()
     below = margins[margins < lowest]
-    return float((lowest + below.max()) / 2 if len(below) else lowest)
+    if not len(below):
+        return float(lowest)
+    # Between neighbours there is no middle: it would round to the one below.
+    return float(max((lowest + below.max()) / 2, np.nextafter(below.max(), lowest)))
 
 
 def figures(margins: np.ndarray, y: np.ndarray, threshold: float) -> Figures:

@@ -32,12 +32,12 @@ class Caution(NamedTuple):
 class Clients(NamedTuple):
     """The clients of a class: how many, and the share of the class's rows that the loudest has."""
 
-    count: int
+    number: int
     loudest: float
 
 
 def clients(subject: Subject, label: int) -> Clients:
-    """Clients with a known address only; count 0 where there are none."""
+    """Clients with a known address only; number 0 where there are none."""
     client = subject.data.client[subject.data.y == label]
     _, counts = np.unique(client[client != 0], return_counts=True)
     return Clients(len(counts), float(counts.max() / len(client)) if len(counts) else 0.0)
@@ -75,13 +75,13 @@ def _of_the_rows(subject: Subject, figures: Figures) -> Iterator[Caution]:
         found = clients(subject, label)
         if found.loudest > LOUD:
             yield Caution(
-                f"One client sent {share_text(found.loudest)} of the {name}' requests.",
-                f"Figures by request are mostly about it: all of it is called one thing or the other. There are {found.count:,} "
-                f"clients among the {name}.",
+                f"One client sent {share_text(found.loudest)} of the {name}’ requests.",
+                "Figures by request are mostly about it, as its requests resemble each other. "
+                f"There are {found.number:,} clients among the {name}.",
             )
-        elif 0 < found.count < FEW_CLIENTS:
+        elif 0 < found.number < FEW_CLIENTS:
             yield Caution(
-                f"The {name}' requests come from {found.count:,} clients.",
+                f"The {name}’ requests come from {found.number:,} clients.",
                 "Requests of one client resemble each other: the figures rest on fewer cases than the counts suggest.",
             )
     humans = figures.true_humans + figures.false_bots
@@ -89,7 +89,8 @@ def _of_the_rows(subject: Subject, figures: Figures) -> Iterator[Caution]:
     if subject.settings.max_fpr and most > subject.settings.max_fpr:
         yield Caution(
             f"{humans:,} human requests are too few to show a rate of {share_text(subject.settings.max_fpr)}.",
-            f"Even none refused of them only says: at most {share_text(most)} (95% confidence). Add a longer log, or labels.",
+            f"Even none refused of them only says: at most {share_text(most)} (95% confidence). "
+            "Add a longer log, or more labels.",
         )
     if int((subject.scores == subject.model.threshold).sum()) > 1 and subject.model.threshold in (0.0, 1.0):
         yield Caution(
@@ -102,11 +103,10 @@ def _of_the_rules(subject: Subject, coverage: Coverage) -> Iterator[Caution]:
     names = {row.group for row in (*core.FEATURES, *core.FAMILIES) if row.name not in subject.how.without}
     held = {name for name in names if subject.data.present & core.GROUPS[name]}
     for group in sorted(held):
-        rules = [rule for rule in coverage.rules if rule.decided and group in rule.reads]
-        lines = sum(rule.decided for rule in rules if rule.reads == [group])
+        lines = max((rule.decided for rule in coverage.rules if rule.reads == [group]), default=0)
         if lines:
             share = share_text(min(1.0, lines / max(1, coverage.labels["bot"] + coverage.labels["human"])))
             yield Caution(
-                f"Rules that read nothing but `{group}` gave {share} of the labels, and the model reads `{group}` too.",
-                "It may learn the rules instead of the visitors. “Parts of the request” below says what is left without.",
+                f"At least {share} of the labels are by a rule that reads only “{group}”, and so does the model.",
+                "It may learn the rule instead of the visitors. “Parts of the request” says what is left without it.",
             )

@@ -12,10 +12,8 @@ from sidecar.errors import XbotError
 from training.cli import fitting_options, fitting_settings, needs_training, read_logs, reading_options, write_model
 
 if TYPE_CHECKING:
-    from sidecar import core
-    from training.dataset import Dataset, How
-    from training.fit import Fitted, Settings
     from training.label.summary import Coverage
+    from training.report.subject import Subject
 
 _PATH = click.Path(path_type=Path, dir_okay=False)
 
@@ -40,31 +38,33 @@ def report(
     LOGS are files, gzip too; they are read twice. The page loads nothing and opens from a file; it holds agents and
     paths of visitors, no addresses. docs/reading-a-report.md explains it.
     """
-    needs_report("report")
-    from training.report import page, subject
-
     if not out.parent.is_dir():
         raise XbotError(f"{out}: no such directory: {out.parent}")
     check_rereadable("report", options["logs"])
-    coverage = read_coverage(rules_json) if rules_json else None
-    quiet, labels = options["quiet"], options["labels"]
+    coverage = _read_coverage(rules_json) if rules_json else None
+    needs_report("report")
+    from sidecar import model, progress
+    from training import fit
+    from training.report import subject
+
+    quiet, logs, labels = options["quiet"], options["logs"], options["labels"]
     settings = fitting_settings(options)
     if judge is not None:
-        from sidecar import model
-
         loaded = model.load(judge)
         data, how = read_logs(**{**options, "k": loaded.k})
-        subject.check_both_classes(data)
-        about = _judged(loaded, judge, data, how, options["logs"], labels, settings, quiet)
+        with progress.over_logs("judging", logs, quiet=quiet) as advance:
+            about = subject.judge(loaded, str(judge), data, how, logs, labels, settings, advance=advance)
     else:
-        from sidecar import progress
-        from training import fit
-
         data, how = read_logs(**options)
         with progress.working("fitting", quiet=quiet):
             fitted = fit.fit(data, settings)
-        about = _fitted(data, how, options["logs"], labels, settings, fitted)
-    _write(out, about, coverage, requests_per_day, quiet)
+        # By way of a file, as xbot train does it: what the page shows is what would be served.
+        with tempfile.TemporaryDirectory(prefix="xbot-report-") as place:
+            path = Path(place) / "site.xbot"
+            write_model(path, data, fitted, settings, how, logs)
+            loaded = model.load(path)
+        about = subject.judge(loaded, path.name, data, how, logs, labels, settings, fitted)
+    write_page(out, about, quiet, coverage=coverage, requests_per_day=requests_per_day)
     if not quiet:
         click.echo(f"wrote {out}")
 
@@ -86,8 +86,7 @@ def check_rereadable(command: str, logs: tuple[str, ...]) -> None:
         raise XbotError(f"{command}: the log is read twice, so it must be a file, not standard input (-)")
 
 
-def read_coverage(path: Path) -> Coverage:
-    """What `xbot label --json` wrote. XbotError names file and field."""
+def _read_coverage(path: Path) -> Coverage:
     import msgspec
 
     from training.label.summary import Coverage
@@ -100,66 +99,10 @@ def read_coverage(path: Path) -> Coverage:
         raise XbotError(f"{path}: not what xbot label --json writes: {error}") from None
 
 
-def write_report(
-    out: Path, model_path: Path, data: Dataset, how: How, logs: tuple[str, ...], labels: Path | None,
-    settings: Settings, fitted: Fitted, quiet: bool,
-) -> None:  # fmt: skip
-    """The page on a model that was just fitted and written."""
-    from sidecar import model
-
-    about = _subject(model.load(model_path), str(model_path), data, how, logs, labels, settings, fitted.margins, fitted)
-    _write(out, about, None, None, quiet)
-
-
-def _fitted(
-    data: Dataset, how: How, logs: tuple[str, ...], labels: Path | None, settings: Settings, fitted: Fitted
-) -> Any:
-    from sidecar import model
-
-    # By way of a file, as xbot train does it: what the page shows is what would be served.
-    with tempfile.TemporaryDirectory(prefix="xbot-report-") as place:
-        path = Path(place) / "report.xbot"
-        write_model(path, data, fitted, settings, how, logs)
-        loaded = model.load(path)
-    return _subject(loaded, "site.xbot", data, how, logs, labels, settings, fitted.margins, fitted)
-
-
-def _judged(
-    loaded: core.Model, path: Path, data: Dataset, how: How, logs: tuple[str, ...], labels: Path | None,
-    settings: Settings, quiet: bool,
-) -> Any:  # fmt: skip
-    from sidecar import progress
-    from training import dataset
-    from training.report import subject
-
-    marks = dataset.read_labels(labels) if labels else None
-    with progress.over_logs("judging", logs, quiet=quiet) as advance:
-        margins = subject.margins_by(loaded, data, how, logs, marks, advance)
-    return _subject(loaded, str(path), data, how, logs, labels, settings, margins, None)
-
-
-def _subject(
-    loaded: core.Model, name: str, data: Dataset, how: How, logs: tuple[str, ...], labels: Path | None,
-    settings: Settings, margins: Any, fitted: Fitted | None,
-) -> Any:  # fmt: skip
-    from training import dataset
-    from training.report import subject
-
-    return subject.Subject(
-        data=data,
-        how=how,
-        logs=logs,
-        labels=dataset.read_labels(labels) if labels else None,
-        model=loaded,
-        name=name,
-        margins=margins,
-        settings=settings,
-        fitted=fitted,
-        reasons=subject.read_reasons(labels) if labels else {},
-    )
-
-
-def _write(out: Path, about: Any, coverage: Coverage | None, requests_per_day: float | None, quiet: bool) -> None:
+def write_page(
+    out: Path, about: Subject, quiet: bool, *, coverage: Coverage | None = None, requests_per_day: float | None = None
+) -> None:
+    """Renders the page on a subject and puts it in place in one step."""
     from sidecar import model, progress
     from training.report import page
 

@@ -51,29 +51,38 @@ def splits(subject: Subject) -> list[fit.Split]:
         return fit.compare_splits(subject.data, subject.fitted, subject.settings)
 
 
-def sample(subject: Subject) -> np.ndarray:
-    """The rows that machines are compared on; empty where a fold would lack a class."""
+@dataclass(frozen=True)
+class Sample:
+    """Rows to compare machines on, in order, and the fold of each."""
+
+    rows: np.ndarray
+    fold: np.ndarray
+
+
+def sample(subject: Subject) -> Sample | None:
+    """At most MOST_ROWS rows of a subject that was fitted; None where the rest of a fold would lack a class."""
+    if subject.fitted is None:
+        return None
     rows = sample_rows(len(subject.data.y), MOST_ROWS, subject.settings.seed)
-    fold, _ = fit.folds_of(subject.data, subject.settings)
-    for number in range(fit.FOLDS):
-        if len(np.unique(subject.data.y[rows[fold[rows] != number]])) < 2:
-            return rows[:0]
-    return rows
+    fold = fit.folds_of(subject.data, subject.settings)[0][rows]
+    y = subject.data.y[rows]
+    enough = len(np.unique(y)) == 2 and all(len(np.unique(y[fold != number])) == 2 for number in np.unique(fold))
+    return Sample(rows, fold) if enough else None
 
 
-def machines(subject: Subject, rows: np.ndarray) -> list[Outcome]:
+def machines(subject: Subject, chosen: Sample) -> list[Outcome]:
     """Linear SVM, logistic regression, naive Bayes, and an SVM with a radial kernel on the same columns."""
     makers: list[tuple[str, str, Callable[[], Pipeline]]] = [
-        ("linear SVM", "what xbot train fits", lambda: _linear(subject, "svm")),
+        ("linear SVM", "--model svm", lambda: _linear(subject, "svm")),
         ("logistic regression", "--model logistic", lambda: _linear(subject, "logistic")),
         ("naive Bayes", "--model nb", lambda: _linear(subject, "nb")),
         ("SVM, RBF kernel", "not linear: no flat array, so xbot cannot serve it", lambda: _radial(subject)),
     ]
     with quietly():
-        return [_judge(subject, name, doc, subject.data.X[rows], rows, make) for name, doc, make in makers]
+        return [_judge(subject, name, doc, subject.data.X[chosen.rows], chosen, make) for name, doc, make in makers]
 
 
-def groups(subject: Subject, rows: np.ndarray, lines: list[bytes]) -> list[Outcome]:
+def groups(subject: Subject, chosen: Sample, lines: list[bytes]) -> list[Outcome]:
     """The machine of the settings without each part of the request, and with each part alone. `lines`: the rows' lines
     in the log."""
     held = [name for name in core.GROUPS if _held(subject, name)]
@@ -90,7 +99,7 @@ def groups(subject: Subject, rows: np.ndarray, lines: list[bytes]) -> list[Outco
             indptr = np.concatenate([[0], np.cumsum(chunk.counts)])
             shape = (len(chunk.counts), subject.data.X.shape[1])
             X = scipy.sparse.csr_matrix((chunk.data, chunk.columns, indptr), shape=shape)
-            found.append(_judge(subject, name, doc, X, rows, lambda: fit.make_machine(subject.settings)))
+            found.append(_judge(subject, name, doc, X, chosen, lambda: fit.make_machine(subject.settings)))
     return found
 
 
@@ -105,15 +114,14 @@ def _linear(subject: Subject, kind: fit.Kind) -> Pipeline:
 
 def _radial(subject: Subject) -> Pipeline:
     columns = fit.make_machine(replace(subject.settings, kind="svm")).named_steps["columns"]
-    return Pipeline([("columns", columns), ("machine", SVC(C=subject.settings.C, gamma="scale", cache_size=500))])
+    return Pipeline([("columns", columns), ("machine", SVC(gamma="scale", cache_size=500))])
 
 
 def _judge(
-    subject: Subject, name: str, doc: str, X: scipy.sparse.csr_matrix, rows: np.ndarray, make: Callable[[], Pipeline]
+    subject: Subject, name: str, doc: str, X: scipy.sparse.csr_matrix, chosen: Sample, make: Callable[[], Pipeline]
 ) -> Outcome:
-    y, client = subject.data.y[rows], subject.data.client[rows]
-    fold = fit.folds_of(subject.data, subject.settings)[0][rows]
-    margins = np.empty(len(rows))
+    y, client, fold = subject.data.y[chosen.rows], subject.data.client[chosen.rows], chosen.fold
+    margins = np.empty(len(y))
     for number in np.unique(fold):
         rest, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         weight = fit.row_weights(y[rest], client[rest])

@@ -33,11 +33,14 @@ class AgentList:
 def agent_lists() -> list[AgentList]:
     """The patterns of the package crawler-user-agents, as it means them (letters with regard to case), and one line."""
     one_line = re.compile(ONE_LINE, re.IGNORECASE).search
-    expression = AgentList("one line", f"the regular expression {ONE_LINE}", lambda agent: one_line(agent) is not None)
+    expression = AgentList("one line", f"/{ONE_LINE}/i", lambda agent: one_line(agent) is not None)
     what = f"the patterns of {PACKAGE}"
     if find_spec("crawleruseragents") is None:
         return [AgentList(PACKAGE, what, None, f"not measured: pip install {PACKAGE}"), expression]
-    return [AgentList(PACKAGE, what, AgentSet(Agents(doc=what, package="crawler-user-agents"), PACKAGE, None)), expression]
+    return [
+        AgentList(PACKAGE, what, AgentSet(Agents(doc=what, package="crawler-user-agents"), PACKAGE, None)),
+        expression,
+    ]
 
 
 @dataclass

@@ -12,11 +12,11 @@ from scipy.stats import beta
 from sklearn.metrics import brier_score_loss
 
 from training import fit
-from training.report.subject import MOST_LOG_ODDS, Subject
+from training.report.subject import LEAST_LOG_ODDS, MOST_LOG_ODDS, Subject
 
 BINS = 10  # of the calibration
 # Shares of humans refused that the table of thresholds shows.
-BUDGETS = (0.0, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.02, 0.05)
+BUDGETS = (0.0, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Cuts:
         share: np.ndarray = np.where(called > 0, self.caught / np.maximum(called, 1), 1.0)
         return share
 
-    def nearest(self, log_odds: float) -> int:
-        """The place of the cut that does what a threshold at `log_odds` does."""
-        return int(np.argmin(np.abs(self.log_odds - log_odds)))
+    def doing(self, caught: int, refused: int) -> int:
+        """The place of the cut that does just this."""
+        return int(np.flatnonzero((self.caught == caught) & (self.refused == refused))[0])
 
     def within(self, budget: float) -> int:
         """The place of the cut that catches the most bots and refuses at most this share of the humans."""
@@ -89,11 +89,11 @@ def figures(subject: Subject) -> fit.Figures:
 
 
 def threshold_log_odds(subject: Subject) -> float:
-    """The model's threshold as log-odds, within what can be told apart."""
+    """The model's threshold as log-odds."""
     threshold = subject.model.threshold
     if not 0.0 < threshold < 1.0:
-        return MOST_LOG_ODDS if threshold >= 1.0 else -MOST_LOG_ODDS
-    return float(np.clip(np.log(threshold / (1.0 - threshold)), -MOST_LOG_ODDS, MOST_LOG_ODDS))
+        return MOST_LOG_ODDS if threshold >= 1.0 else LEAST_LOG_ODDS
+    return float(np.log(threshold / (1.0 - threshold)))
 
 
 def interval(part: int, whole: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -102,6 +102,23 @@ def interval(part: int, whole: int, confidence: float = 0.95) -> tuple[float, fl
     low = 0.0 if part == 0 else float(beta.ppf(tail, part, whole - part + 1))
     high = 1.0 if part == whole else float(beta.ppf(1 - tail, part + 1, whole - part))
     return low, high
+
+
+@dataclass(frozen=True)
+class RefusedClients:
+    """Clients of a class: all, and those of whose requests of this class some, or every one, is called a bot's."""
+
+    all: int
+    some: int
+    every: int
+
+
+def refused_clients(subject: Subject, label: int) -> RefusedClients:
+    """Counts clients with a known address."""
+    rows = np.flatnonzero((subject.data.y == label) & (subject.data.client != 0))
+    _, place, requests = np.unique(subject.data.client[rows], return_inverse=True, return_counts=True)
+    called = np.bincount(place, weights=subject.called[rows], minlength=len(requests))
+    return RefusedClients(len(requests), int((called > 0).sum()), int((called == requests).sum()))
 
 
 @dataclass(frozen=True)

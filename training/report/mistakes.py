@@ -1,6 +1,6 @@
 """mistakes.py - the rows that the model is most wrong about, with what spoke for and against.
 
-Law: one row a client, the worst; otherwise one loud client would fill the page. Texts are the log's, made printable.
+Law: one row a client, the worst; otherwise one loud client would fill the page. Texts are the log's, printable and cut.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from training.report.subject import Subject
 
 SHOWN = 15  # of each kind
 PARTS = 4  # of a row's contributions
+LONGEST = 200  # characters of what a visitor sent
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,22 @@ def describe(subject: Subject, row: Row) -> Mistake:
     return Mistake(
         log=row.log,
         line=row.line,
-        agent=text(fields["agent"]),
-        method=text(fields["method"]),
-        uri=text(fields["uri"]),
-        referrer=text(fields["referrer"]),
+        agent=_cut(fields["agent"]),
+        method=_cut(fields["method"]),
+        uri=_cut(fields["uri"]),
+        referrer=_cut(fields["referrer"]),
         score=float(subject.scores[number]),
         wrong=bool(wrong[number]),
         same=int(same.sum()) if same is not None else int(wrong[number]),
-        reasons=subject.reasons.get(row.line, ()),
+        reasons=subject.reasons.get(row.through, ()),
         parts=[(_named(part), part.contribution) for part in strongest if part.contribution],
         command=explain_command(subject, row.log, row.line),
     )
+
+
+def _cut(sent: bytes | None) -> str:
+    shown = text(sent or b"")
+    return shown if len(shown) <= LONGEST else shown[:LONGEST] + "…"
 
 
 def _named(part: core.Contribution) -> str:

@@ -84,12 +84,13 @@ def _contents(
         "subject": subject,
         "figures": figures,
         "most_false": measures.interval(figures.false_bots, figures.false_bots + figures.true_humans)[1],
+        "by_client": {"bots": measures.refused_clients(subject, 1), "humans": measures.refused_clients(subject, 0)},
         "threshold": subject.model.threshold,
         "cautions": cautions(subject, figures, coverage),
         "rows": _rows(subject, again.seen),
         "rate": rate,
-        **_curves(subject, again.reasons, rate),
-        **_choice(subject, rate),
+        **_curves(subject, figures, again.reasons, rate),
+        **_choice(subject, figures, rate),
         "reasons": again.reasons,
         "coverage": _rules(coverage),
         "mistakes": [
@@ -111,19 +112,19 @@ class _Again:
     reasons: ByReason
     worst: dict[bool, np.ndarray]
     mistakes: dict[int, mistakes.Mistake]
-    sample: np.ndarray
+    sample: comparison.Sample | None
     lines: list[bytes]
 
 
 def _read_again(subject: Subject, advance: Advance) -> _Again:
     worst = {bot: mistakes.worst(subject, bot) for bot in (True, False)}
-    sample = comparison.sample(subject) if subject.fitted is not None else np.empty(0, dtype=int)
+    sample = comparison.sample(subject)
     again = _Again(Seen(), ByReason(agent_lists()), worst, {}, sample, [])
     wanted = {int(number) for numbers in worst.values() for number in numbers}
-    sampled = set(sample.tolist())
+    sampled = set(sample.rows.tolist()) if sample else set()
     bot, called = subject.bot.tolist(), subject.called.tolist()
     for row in labelled_rows(subject.data, subject.how, subject.logs, subject.labels, advance, again.seen):
-        again.reasons.add(row, bot[row.number], called[row.number], subject.reasons.get(row.line, ()))
+        again.reasons.add(row, bot[row.number], called[row.number], subject.reasons.get(row.through, ()))
         if row.number in sampled:
             again.lines.append(row.text)
         if row.number in wanted:
@@ -152,19 +153,21 @@ def _rate(subject: Subject, seen: Seen, given: float | None) -> measures.Rate | 
         return None
     hours = seen.days * 24
     length = f"{hours:.1f} hours" if hours < 48 else f"{seen.days:.1f} days"
-    return measures.Rate(seen.lines / seen.days, humans, f"by the log's times: {seen.lines:,} requests in {length}")
+    return measures.Rate(seen.lines / seen.days, humans, f"by the log’s times: {seen.lines:,} requests in {length}")
 
 
-def _curves(subject: Subject, reasons: ByReason, rate: measures.Rate | None) -> dict[str, Any]:
+def _curves(subject: Subject, figures: fit.Figures, reasons: ByReason, rate: measures.Rate | None) -> dict[str, Any]:
     cuts = measures.cuts(subject.log_odds, subject.bot)
-    at = measures.threshold_log_odds(subject)
-    thin = measures.thinned(cuts, (cuts.nearest(at),))
+    mine = cuts.doing(figures.true_bots, figures.false_bots)
+    thin = measures.thinned(cuts, (mine,))
     few = measures.Cuts(cuts.log_odds[thin], cuts.caught[thin], cuts.refused[thin], cuts.bots, cuts.humans)
     judges = reasons.judges("this model")
     measured = [judge for judge in judges if not judge.missing]
     roc, on_roc = plots.roc(few, measured, subject.settings.max_fpr)
     precision, on_precision = plots.precision_recall(few, measured)
-    histogram, on_histogram = plots.histogram(subject.log_odds, subject.bot, at, few)
+    histogram, on_histogram, height = plots.histogram(
+        subject.log_odds, subject.bot, measures.threshold_log_odds(subject), few
+    )
     points = [
         [score_text(float(score)), int(caught), int(refused), *places]
         for score, caught, refused, *places in zip(
@@ -175,8 +178,9 @@ def _curves(subject: Subject, reasons: ByReason, rate: measures.Rate | None) -> 
         "bots": cuts.bots,
         "humans": cuts.humans,
         "rate": rate.requests if rate else None,
+        "height": height,
         "points": points,
-        "at": int(np.searchsorted(thin, cuts.nearest(at))),
+        "at": int(np.searchsorted(thin, mine)),
     }
     bins, brier = measures.calibration(subject)
     return {
@@ -194,9 +198,9 @@ def _curves(subject: Subject, reasons: ByReason, rate: measures.Rate | None) -> 
     }
 
 
-def _choice(subject: Subject, rate: measures.Rate | None) -> dict[str, Any]:
+def _choice(subject: Subject, figures: fit.Figures, rate: measures.Rate | None) -> dict[str, Any]:
     cuts = measures.cuts(subject.log_odds, subject.bot)
-    mine = cuts.nearest(measures.threshold_log_odds(subject))
+    mine = cuts.doing(figures.true_bots, figures.false_bots)
     places = sorted({place for _, place in measures.choose(cuts)} | {mine})
     return {
         "choices": [
@@ -236,7 +240,7 @@ def _separation(subject: Subject) -> dict[str, Any]:
     buckets = separation.separating_buckets(subject.data, WORDS)
     names = {int(n): text for n, text in subject.model.provenance.get("words", {}).items()}
     if buckets:
-        found = dataset.words_of(subject.logs, subject.how.log_format, subject.data.k, set(buckets) - set(names))
+        found = dataset.words_of(subject.logs, subject.how, set(buckets) - set(names))
         names |= {n: "ip_net" if text.startswith("ip_net=") else text for n, text in found.items()}
     return {
         "features": features,
@@ -248,12 +252,12 @@ def _separation(subject: Subject) -> dict[str, Any]:
 
 
 def _comparisons(subject: Subject, again: _Again) -> dict[str, Any]:
-    compared = len(again.sample) > 0
+    chosen = again.sample
     return {
         "splits": comparison.splits(subject),
-        "machines": comparison.machines(subject, again.sample) if compared else [],
-        "groups": comparison.groups(subject, again.sample, again.lines) if compared else [],
-        "sample": len(again.sample),
+        "machines": comparison.machines(subject, chosen) if chosen else [],
+        "groups": comparison.groups(subject, chosen, again.lines) if chosen else [],
+        "sample": len(again.lines),
     }
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from training.report.lists import Judge
 from training.report.measures import Bin, Cuts
@@ -25,15 +26,16 @@ SIZE, SMALL = 11.0, 9.0  # px of text
 # Scores that an axis of log-odds names.
 _TICKS = (1e-12, 1e-9, 1e-6, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1 - 1e-6, 1 - 1e-9, 1 - 1e-12)
 Point = tuple[float, float]
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def share_text(share: float) -> str:
-    """A share in percent, with as many digits as it needs."""
+    """A share in percent, with as many digits as it needs: 0.33%, 12%, 99.94%."""
     percent = 100 * share
     if percent in (0, 100):
         return f"{percent:.0f}%"
-    edge = min(percent, 100 - percent)
-    digits = 0 if edge >= 10 else 1 if edge >= 0.95 else min(6, 1 - math.floor(math.log10(max(edge, 1e-6))))
+    edge = max(min(percent, 100 - percent), 1e-6)
+    digits = 0 if edge >= 10 else (1 if percent < 50 else 0) - math.floor(math.log10(edge))
     text = f"{percent:.{digits}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%"
 
@@ -56,9 +58,18 @@ def _plain(axes: Axes) -> None:
     axes.spines["bottom"].set(color=MUTED, linewidth=0.8)
 
 
+def _beside(axes: Axes, x: float, y: float, text: str, colour: str, right: bool) -> None:
+    """A word beside an upright line at x: to its left where it stands on the right."""
+    side, shift, upper = ("right", -6, y > 1) if right else ("left", 6, y > 1)
+    axes.annotate(
+        text, (x, y), xytext=(shift, -2 if upper else 2), textcoords="offset points", color=colour, size=SMALL, ha=side,
+        va="top" if upper else "bottom",
+    )  # fmt: skip
+
+
 def _percent(axes: Axes, *names: str) -> None:
     for name in names:
-        getattr(axes, f"{name}axis").set_major_formatter(FuncFormatter(lambda value, _: share_text(value)))
+        getattr(axes, f"{name}axis").set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
 
 
 def roc(cuts: Cuts, judges: Sequence[Judge], budget: float) -> tuple[Markup, list[Point]]:
@@ -71,13 +82,12 @@ def roc(cuts: Cuts, judges: Sequence[Judge], budget: float) -> tuple[Markup, lis
     axes.set_ylim(-0.02, 1.04)
     if budget > 0:
         axes.axvline(max(budget, floor), color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        side = "left" if budget < 0.02 else "right"
-        said = f"  --max-fpr {budget:g}" if side == "left" else f"--max-fpr {budget:g}  "
-        axes.text(max(budget, floor), 0.0, said, color=MUTED, size=SMALL, ha=side, va="bottom")
-    axes.plot(*_corners(share, cuts.recall), color=INK, linewidth=2)
+        right = budget > 0.02
+        _beside(axes, max(budget, floor), 0.0, f"--max-fpr {budget:g}", MUTED, right)
+    axes.plot(*_corners(share, cuts.recall), color=INK, linewidth=2, drawstyle="steps-post")
     _mark_judges(axes, [(judge, max(judge.false_positive_rate, floor), judge.recall) for judge in judges])
     axes.xaxis.set_minor_locator(NullLocator())
-    decades = [10.0**-n for n in range(8) if 10.0**-n > floor]
+    decades = [10.0**-n for n in range(8) if 10.0**-n > 2.5 * floor]
     axes.set_xticks([floor, *decades], ["none", *map(share_text, decades)])
     _percent(axes, "y")
     axes.set_xlabel("humans refused")
@@ -112,52 +122,46 @@ def _corners(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mark_judges(axes: Axes, marks: Sequence[tuple[Judge, float, float]]) -> None:
-    shapes = {False: [("o", INK)], True: [("s", THIRD), ("D", FOURTH)]}
-    count = {False: 0, True: 0}
-    low, high = axes.get_ylim()
-    near = (high - low) * 0.06
-    taken: list[tuple[float, float]] = []
+    """A point each, named above the drawing; those that lie on one another differ in size and stay visible."""
+    looks = [("D", THIRD, 11.0), ("s", FOURTH, 7.0)]
     for judge, x, y in marks:
-        shape, colour = shapes[judge.a_list][count[judge.a_list] % len(shapes[judge.a_list])]
-        count[judge.a_list] += 1
-        axes.plot([x], [y], marker=shape, color=colour, markersize=8, linestyle="none", clip_on=False)
-        fraction = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
-        at = y
-        while any(abs(at - other) < near and abs(fraction - place_) < 0.5 for place_, other in taken):
-            at -= near
-        taken.append((fraction, at))
-        right = fraction > 0.6
-        axes.annotate(
-            judge.name, (x, at), xytext=(-9 if right else 9, -4), textcoords="offset points", color=colour, size=SMALL,
-            ha="right" if right else "left", va="center",
+        shape, colour, size = looks.pop(0) if judge.a_list and looks else ("o", INK, 7.0)
+        hollow: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 2} if judge.a_list else {}
+        axes.plot(
+            [x], [y], marker=shape, color=colour, markersize=size, linestyle="none", clip_on=False, label=judge.name,
+            **hollow,
         )  # fmt: skip
+    axes.legend(
+        frameon=False, fontsize=SIZE, labelcolor=INK, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3,
+        handletextpad=0.4, columnspacing=1.4, borderaxespad=0.2,
+    )  # fmt: skip
 
 
-def histogram(log_odds: np.ndarray, bot: np.ndarray, threshold: float, cuts: Cuts) -> tuple[Markup, list[Point]]:
-    """(drawing, where each cut lies in it): how many rows have each score, by class; counts on a logarithmic axis."""
+def histogram(log_odds: np.ndarray, bot: np.ndarray, threshold: float, cuts: Cuts) -> tuple[Markup, list[Point], float]:
+    """(drawing, where each cut lies in it, its height): rows by score and class, counts as logarithms."""
     figure, axes = _figure(960, 300)
+    log_odds, threshold = log_odds.clip(-40, 40), max(threshold, -40.0)
     low, high = min(log_odds.min(), threshold) - 0.2, max(log_odds.max(), threshold) + 0.2
     edges = np.linspace(low, high, 81)
-    for rows, colour, name in ((~bot, HUMAN, "humans"), (bot, BOT, "bots")):
+    for rows, colour in ((~bot, HUMAN), (bot, BOT)):
         counts, _ = np.histogram(log_odds[rows], edges)
         axes.stairs(counts, edges, fill=True, color=colour, alpha=0.3, baseline=0.5)
-        axes.stairs(counts, edges, color=colour, linewidth=1.6, baseline=0.5, label=name)
+        axes.stairs(counts, edges, color=colour, linewidth=1.6, baseline=0.5)
     axes.set_yscale("log")
     top = float(axes.get_ylim()[1])
     axes.set_ylim(0.5, top)
     axes.set_xlim(low, high)
     axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
     right = threshold > (low + high) / 2
-    said = "threshold  " if right else "  threshold"
-    axes.text(threshold, top, said, color=INK, size=SMALL, ha="right" if right else "left", va="top")
+    _beside(axes, threshold, top, "threshold", INK, right)
     axes.set_xticks(*_score_ticks(low, high))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("score (how surely a bot)")
     axes.set_ylabel("requests")
-    _legend(axes)
     drawing = inline(figure, "histogram", "how many requests have each score, by class")
-    return drawing, [place(figure, x, 0.5) for x in np.clip(cuts.log_odds, low, high)]
+    height = place(figure, low, 0.5)[1] - place(figure, low, top)[1]
+    return drawing, [place(figure, x, 0.5) for x in np.clip(cuts.log_odds, low, high)], round(height, 1)
 
 
 def _score_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
@@ -173,15 +177,12 @@ def score_text(score: float) -> str:
     """A score with the digits that tell it from 0 and from 1."""
     if score in (0, 1):
         return f"{score:.0f}"
-    if score < 0.001:
-        return f"{score:.0e}".replace("e-0", "e-")
-    if score > 0.999:
-        return f"1 − {1 - score:.0e}".replace("e-0", "e-")
-    return f"{score:.4f}".rstrip("0")
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(frameon=False, fontsize=SIZE, labelcolor=INK, loc="upper center", ncols=2, handlelength=1.2)
+    edge = min(score, 1 - score)
+    if edge >= 1e-6:
+        return f"{score:.{max(4, -math.floor(math.log10(edge)) + 1)}f}".rstrip("0")
+    mantissa, _, exponent = f"{edge:.0e}".partition("e")
+    power = f"{mantissa}×10{str(int(exponent)).translate(_RAISED)}"
+    return power if score < 0.5 else f"1 − {power}"
 
 
 def calibration(bins: Sequence[Bin]) -> Markup:
@@ -207,10 +208,10 @@ def timeline(time: np.ndarray, bot: np.ndarray) -> Markup | None:
         return None
     figure, axes = _figure(960, 170)
     edges = np.linspace(time.min(), time.max(), 121)
-    for rows, colour, name in ((bot, BOT, "bots"), (~bot, HUMAN, "humans")):
+    for rows, colour in ((bot, BOT), (~bot, HUMAN)):
         counts, _ = np.histogram(time[rows], edges)
         axes.stairs(counts, edges, fill=True, color=colour, alpha=0.25)
-        axes.stairs(counts, edges, color=colour, linewidth=1.4, label=name)
+        axes.stairs(counts, edges, color=colour, linewidth=1.4)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
@@ -218,10 +219,9 @@ def timeline(time: np.ndarray, bot: np.ndarray) -> Markup | None:
     clock = "%d %b %Y" if edges[-1] - edges[0] > 10 * 86_400 else "%d %b %H:%M"
     said = [datetime.datetime.fromtimestamp(tick, datetime.timezone.utc).strftime(clock) for tick in ticks]
     axes.set_xticks(ticks, said)
-    for label, side in ((axes.get_xticklabels()[0], "left"), (axes.get_xticklabels()[-1], "right")):
-        label.set_horizontalalignment(side)
+    axes.get_xticklabels()[0].set_horizontalalignment("left")
+    axes.get_xticklabels()[-1].set_horizontalalignment("right")
     axes.set_ylabel("requests")
-    _legend(axes)
     return inline(figure, "timeline", "requests over time, by class, UTC")
 
 
@@ -234,7 +234,7 @@ def feature(found: Feature, number: int) -> Markup:
         for rows, colour, shift in ((found.bots, BOT, -0.2), (found.humans, HUMAN, 0.2)):
             axes.bar(at + shift, [(rows == value).mean() for value in values], 0.36, color=colour)
         yes_no = set(values) <= {0.0, 1.0}
-        axes.set_xticks(at, ["no" if v == 0 else "yes" if yes_no else f"{v:g}" for v in values])
+        axes.set_xticks(at, [("yes" if v else "no") if yes_no else f"{v:g}" for v in values])
         axes.grid(visible=False, axis="x")
     else:
         low, high = np.quantile(np.concatenate([found.bots, found.humans]), [0.001, 0.999])

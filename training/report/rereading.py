@@ -16,11 +16,13 @@ from training.dataset import Dataset, How
 
 
 class Row(NamedTuple):
-    """A labelled row: its place in the matrix, where it stands, its line, and the request (the same object each time)."""
+    """A labelled row: its place in the matrix, its line in its log and numbered through all logs (as labels are), its
+    bytes, and the request (the same object each time)."""
 
     number: int
     log: str
     line: int
+    through: int
     text: bytes
     request: core.Request
 
@@ -57,23 +59,23 @@ def labelled_rows(
     seen: Seen | None = None,
 ) -> Iterator[Row]:
     """Yields the rows of `data` in their order. XbotError if the logs are no longer what they were."""
-    load, request, number = loader(how.log_format), core.Request(), 0
+    load, request, number, through = loader(how.log_format), core.Request(), 0, 0
     for log in logs:
         line = 0
         for block in reading.blocks(log):
             for text in lines_of(block):
-                line += 1
+                line, through = line + 1, through + 1
                 try:
                     load(text, request)
                 except core.LineError:
                     continue
                 if seen is not None:
                     seen.add(request.time)
-                if (request.label is None) if labels is None else (line not in labels):
+                if (request.label is None) if labels is None else (through not in labels):
                     continue
-                if number >= len(data.line) or data.line[number] != line:
+                if number >= len(data.line) or data.line[number] != through:
                     raise XbotError(f"{log}:{line}: the log changed while it was read")
-                yield Row(number, log, line, text, request)
+                yield Row(number, log, line, through, text, request)
                 number += 1
             advance(len(block))
     if number != len(data.line):

@@ -15,12 +15,12 @@ import numpy as np
 
 from sidecar import core
 from sidecar.errors import XbotError
-from training import fit
+from training import dataset, fit
 from training.dataset import Dataset, How
 from training.report.rereading import labelled_rows
 
-# From here on a score is 1 (or 0) to the last digit of a double, so that no threshold can tell rows apart.
-MOST_LOG_ODDS = 36.0
+# Beyond these a score is 1, or nearly the smallest number there is: no threshold can tell rows apart.
+MOST_LOG_ODDS, LEAST_LOG_ODDS = 37.5, -700.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Subject:
 
     @cached_property
     def log_odds(self) -> np.ndarray:
-        """log(score / (1 - score)), within MOST_LOG_ODDS: rows whose scores are one number have one here."""
+        """log(score / (1 - score)), within what scores can tell apart."""
         odds: np.ndarray = -(self.model.header["a"] * self.margins + self.model.header["b"])
-        return np.clip(odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
+        return odds.clip(LEAST_LOG_ODDS, MOST_LOG_ODDS)
 
     @property
     def called(self) -> np.ndarray:
@@ -80,24 +80,24 @@ def read_reasons(path: Path) -> dict[int, tuple[str, ...]]:
     return reasons
 
 
-def check_both_classes(data: Dataset) -> None:
-    """XbotError where a class has no row: then there is nothing to tell apart."""
+def judge(
+    model: core.Model, name: str, data: Dataset, how: How, logs: tuple[str, ...], labels: Path | None,
+    settings: fit.Settings, fitted: fit.Fitted | None = None, advance: Callable[[int], None] = lambda _: None,
+) -> Subject:  # fmt: skip
+    """The rows with their margins: out of fold if the model was `fitted` on them, its own if it is from elsewhere.
+
+    XbotError where a class has no row: then there is nothing to tell apart.
+    """
     bots, humans = int((data.y == 1).sum()), int((data.y == 0).sum())
     if not bots or not humans:
         missing = "no labelled rows" if not bots + humans else "no bots" if not bots else "only bots, no humans"
         raise XbotError(f"a report needs both classes: {missing} in the log")
-
-
-def margins_by(
-    model: core.Model,
-    data: Dataset,
-    how: How,
-    logs: tuple[str, ...],
-    labels: dict[int, int] | None,
-    advance: Callable[[int], None] = lambda _: None,
-) -> np.ndarray:
-    """Each row's margin by an existing model, from the log itself: what the model reads need not be in `data`."""
-    margins = np.empty(len(data.y))
-    for row in labelled_rows(data, how, logs, labels, advance):
-        margins[row.number] = model.judge(row.request).margin
-    return margins
+    marks = dataset.read_labels(labels) if labels is not None else None
+    if fitted is not None:
+        margins = fitted.margins
+    else:
+        margins = np.empty(len(data.y))
+        for row in labelled_rows(data, how, logs, marks, advance):
+            margins[row.number] = model.judge(row.request).margin
+    reasons = read_reasons(labels) if labels is not None else {}
+    return Subject(data, how, logs, marks, model, name, margins, settings, fitted, reasons)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -23,7 +24,7 @@ INK, MUTED, GRID, BOT, HUMAN, THIRD, FOURTH, PAPER = COLOURS.values()
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _OF_HEX = {value: f"var(--{name})" for name, value in COLOURS.items()}
-_DRAWING = {
+_DRAWING: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it is read aloud, found, and set in the page's font
     "svg.hashsalt": "xbot",  # the same figures make the same page
     "text.parse_math": False,

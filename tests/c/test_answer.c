@@ -1,0 +1,238 @@
+/* Replies: from the bytes of a head to the bytes that go back, in each dialect and mode, and what is counted. */
+#include "harness.h"
+#include "invariants.h"
+#include "model_image.h"
+
+#include "hash.h"
+
+static model_image image;
+static xb_model model;
+static xb_workspace work;
+static xb_reply reply;
+
+/* The margin is `bias`, and 3 more for an empty agent, and `curl` more for that word of an agent. */
+static void use_model(double bias, double curl)
+{
+    image_init(&image);
+    image.header.bias = bias;
+    image.weight[XB_F_ua_empty] = 3.0;
+    const uint64_t family = (XB_T_ua_word + 1) * XB_GOLDEN;
+    image.bucket[xb_mix(xb_hash(XB_SPAN("curl")) ^ family) >> (64 - IMAGE_K)] = curl;
+    const char *why = xb_model_open(&model, &image, sizeof image, &work);
+    if (why) {
+        fprintf(stderr, "%s\n", why);
+        exit(2);
+    }
+}
+
+/* Asks with the head at the edge; the reply must be `want` to the byte, and follow from the verdict. */
+static long ask(const xb_service *s, const char *head, const char *want, bool close)
+{
+    size_t size = strlen(head);
+    long used = xb_answer(s, &work, at_end(head, size), size, 0, false, &reply);
+    CHECK(reply.size <= XB_MAX_REPLY);
+    check_text((xb_span){reply.bytes, reply.size}, (xb_span){want, strlen(want)}, __FILE__, __LINE__, head);
+    CHECK_EQUAL(reply.close, close);
+    char wrong[128];
+    if (used > 0 && !judged_well(&model, &work, wrong, sizeof wrong))
+        check(false, __FILE__, __LINE__, wrong);
+    return used;
+}
+
+#define BROWSER "GET /xbot HTTP/1.1\r\nUser-Agent: Firefox\r\n\r\n"
+#define NOBODY "GET /xbot HTTP/1.1\r\nHost: a\r\n\r\n"
+#define CURL "GET /xbot HTTP/1.1\r\nUser-Agent: curl/8\r\n\r\n"
+#define CLOSE "Connection: close\r\n"
+#define HUMAN_200 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: human\r\nX-Bot-Score: 0.2689\r\nX-Bot-Reason: none\r\n"
+#define BOT_200 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: bot\r\nX-Bot-Score: 0.8808\r\nX-Bot-Reason: ua_empty\r\n"
+#define BOT_403 "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nX-Bot: bot\r\nX-Bot-Score: 0.8808\r\nX-Bot-Reason: ua_empty\r\n"
+#define BAD_400 "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+static void replies(void)
+{
+    use_model(-1.0, 2.0);
+    xb_service observe = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    xb_service enforce = {.model = &model, .dialect = XB_DIALECT_NGINX, .enforce = true};
+    ask(&observe, BROWSER, HUMAN_200 "\r\n", false);
+    ask(&observe, NOBODY, BOT_200 "\r\n", false);
+    ask(&enforce, BROWSER, HUMAN_200 "\r\n", false);
+    ask(&enforce, NOBODY, BOT_403 "\r\n", false);
+    ask(&enforce, CURL, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nX-Bot: bot\r\nX-Bot-Score: 0.7311\r\nX-Bot-Reason: ua_word=curl\r\n\r\n", false);
+    CHECK_EQUAL(ask(&enforce, "nonsense\r\n\r\n", BAD_400, true), XB_BAD);
+    CHECK_EQUAL(ask(&enforce, "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", BAD_400, true), XB_BAD);
+}
+
+static void closing(void)
+{
+    use_model(-1.0, 2.0);
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    ask(&s, "GET / HTTP/1.1\r\nConnection: close\r\nUser-Agent: a\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
+    ask(&s, "GET / HTTP/1.0\r\nUser-Agent: a\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
+    ask(&s, "GET / HTTP/1.0\r\nConnection: keep-alive\r\nUser-Agent: a\r\n\r\n", HUMAN_200 "\r\n", false);
+    ask(&s, "POST / HTTP/1.1\r\nContent-Length: 5\r\nUser-Agent: a\r\n\r\nhello", HUMAN_200 CLOSE "\r\n", true);
+    ask(&s, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nUser-Agent: a\r\n\r\n0\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
+    ask(&s, "GET / HTTP/1.1\r\nContent-Length: 0\r\nUser-Agent: a\r\n\r\n", HUMAN_200 "\r\n", false);
+    s.closing = true;
+    ask(&s, BROWSER, HUMAN_200 CLOSE "\r\n", true);
+    s.enforce = true;
+    ask(&s, NOBODY, BOT_403 CLOSE "\r\n", true);
+}
+
+static void challenge(void)
+{
+    use_model(-1.0, 2.0);
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_CHALLENGE};
+    ask(&s, "GET /?ip=192.0.2.1&user_agent=a&referer=b HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content\r\nX-Bot: human\r\nX-Bot-Score: 0.2689\r\nX-Bot-Reason: none\r\n\r\n", false);
+    ask(&s, "GET /?ip=192.0.2.1&user_agent=&referer=b HTTP/1.1\r\n\r\n", BOT_403 "\r\n", false);
+    ask(&s, "GET / HTTP/1.1\r\nUser-Agent: its own says nothing\r\n\r\n", BOT_403 "\r\n", false);
+    ask(&s, "GET /x?referer=%41%4&USER_AGENT=a%20b+c%2Fd&ip=2001%3Adb8%3A%3A1 HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content\r\nX-Bot: human\r\nX-Bot-Score: 0.2689\r\nX-Bot-Reason: none\r\n\r\n", false);
+    CHECK_TEXT(work.request.agent, "a b c/d");
+    CHECK_TEXT(work.request.referrer, "A%4");
+    CHECK_TEXT(work.request.ip, "2001:db8::1");
+    CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER);
+    CHECK(isnan(work.vector.dense[XB_F_url_length]) && isnan(work.vector.dense[XB_F_hdr_count]));
+    ask(&s, "GET /?user_agent=%22%00+%FF HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content\r\nX-Bot: human\r\nX-Bot-Score: 0.2689\r\nX-Bot-Reason: none\r\n\r\n", false);
+    CHECK_EQUAL(work.request.agent.size, 4);
+    CHECK(!(work.request.present & XB_HAS_IP));
+}
+
+/* What the proxy asks with is not what the visitor asked; what it does not say is absent. */
+static void nginx(void)
+{
+    use_model(-1.0, 2.0);
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    const double *dense = work.vector.dense;
+    ask(&s, "GET /xbot HTTP/1.0\r\nHost: proxy\r\nUser-Agent: a\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
+    CHECK(isnan(dense[XB_F_url_length]) && isnan(dense[XB_F_url_get]) && isnan(dense[XB_F_url_http_10]) && isnan(dense[XB_F_ip_1]));
+    CHECK(isnan(dense[XB_F_ref_own]) && isnan(dense[XB_F_url_https]));
+    CHECK(dense[XB_F_hdr_count] == 1.0);
+    ask(&s,
+        "GET /xbot HTTP/1.1\r\nX-Real-IP: 192.0.2.9\r\nX-Original-URI: /a/b?c=d\r\nX-Original-Method: POST\r\nX-Original-Protocol: HTTP/1.0\r\n"
+        "X-Original-Scheme: https\r\nX-Original-Host: www.example.com:8443\r\nHost: proxy\r\nX-Forwarded-For: 198.51.100.1\r\n"
+        "Referer: https://example.com/\r\nUser-Agent: a\r\nX-Real-IP: 198.51.100.7\r\nX-Original-URI: /forged\r\nX-Bot: human\r\nX-Own: 1\r\n\r\n",
+        HUMAN_200 "\r\n", false);
+    CHECK(dense[XB_F_ip_1] == 192.0 && dense[XB_F_ip_4] == 9.0);
+    CHECK(dense[XB_F_url_length] == 8.0 && dense[XB_F_url_post] == 1.0 && dense[XB_F_url_http_10] == 1.0 && dense[XB_F_url_https] == 1.0);
+    CHECK(dense[XB_F_ref_own] == 1.0 && dense[XB_F_ref_external] == 0.0);
+    CHECK(dense[XB_F_hdr_count] == 3.0); /* Referer, User-Agent, X-Own */
+    ask(&s, "GET /xbot HTTP/1.1\r\nX-Real-IP: unix:\r\nX-Original-URI:\r\nUser-Agent: a\r\n\r\n", HUMAN_200 "\r\n", false);
+    CHECK(isnan(dense[XB_F_ip_1]) && dense[XB_F_url_length] == 0.0);
+}
+
+static void score_text(void)
+{
+    char head[] = BROWSER;
+    double before = -1.0;
+    for (double bias = -12.0; bias <= 12.0; bias += 0.01) {
+        use_model(bias, 0.0);
+        xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+        xb_answer(&s, &work, head, sizeof head - 1, 0, false, &reply);
+        reply.bytes[reply.size] = 0;
+        const char *text = strstr(reply.bytes, "X-Bot-Score: ");
+        if (!CHECK(text != NULL))
+            return;
+        text += 13;
+        CHECK((text[0] == '0' || text[0] == '1') && text[1] == '.' && strcspn(text, "\r") == 6 && strspn(text, "0123456789.") == 6);
+        double shown = strtod(text, NULL), exact = 1.0 / (1.0 + exp(-bias));
+        CHECK(fabs(shown - exact) <= 0.00005 + 1e-12);
+        CHECK(shown >= before && shown <= 1.0);
+        CHECK_EQUAL(strstr(reply.bytes, "X-Bot: bot") != NULL, exact >= 0.5);
+        before = shown;
+    }
+    CHECK(before == 1.0);
+    use_model(-1e6, 0.0); /* exp overflows: the score is 0, not NaN */
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    ask(&s, BROWSER, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: human\r\nX-Bot-Score: 0.0000\r\nX-Bot-Reason: none\r\n\r\n", false);
+    use_model(1e6, 0.0);
+    ask(&s, BROWSER, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: bot\r\nX-Bot-Score: 1.0000\r\nX-Bot-Reason: none\r\n\r\n", false);
+}
+
+/* A reason is a visitor's own text: cut, lower case, and no byte of it can end the header. */
+static void hostile_reason(void)
+{
+    use_model(-1.0, 0.0);
+    for (size_t i = 0; i < 1 << IMAGE_K; i++)
+        image.bucket[i] = 5.0;
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .enforce = true, .closing = true};
+    size_t size;
+    char *head = repeated("GET / HTTP/1.1\r\nUser-Agent: ", "\x80W\xfford", 2000, "\r\n\r\n", &size);
+    CHECK_EQUAL(xb_answer(&s, &work, at_end(head, size), size, 0, false, &reply), size);
+    CHECK(reply.size <= XB_MAX_REPLY);
+    reply.bytes[reply.size] = 0;
+    const char *reason = strstr(reply.bytes, "X-Bot-Reason: ua_word=?w?ord?w?ord");
+    CHECK(reason && strcspn(reason, "\r") == 14 + XB_MAX_REASON - 1);
+    CHECK(strcmp(reply.bytes + reply.size - 23, "\r\nConnection: close\r\n\r\n") == 0);
+    free(head);
+}
+
+static void counts(void)
+{
+    use_model(-1.0, 2.0);
+    xb_stats stats = {0};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .enforce = true, .stats = &stats};
+    for (int i = 0; i < 5; i++)
+        ask(&s, BROWSER, HUMAN_200 "\r\n", false);
+    for (int i = 0; i < 3; i++)
+        ask(&s, NOBODY, BOT_403 "\r\n", false);
+    s.enforce = false;
+    ask(&s, NOBODY, BOT_200 "\r\n", false);
+    ask(&s, "x\n\n", BAD_400, true);
+    CHECK_EQUAL(xb_answer(&s, &work, "GET", 3, 0, false, &reply), XB_PARTIAL);
+    size_t size;
+    char *head = repeated("GET / HTTP/1.1\r\n", "X-A: b\r\n", 300, "User-Agent: a\r\n\r\n", &size);
+    CHECK_EQUAL(xb_answer(&s, &work, head, size, 0, false, &reply), size);
+    free(head);
+    head = repeated("GET / HTTP/1.1\r\nUser-Agent: a\r\nX-Long: ", "x", XB_MAX_HEAD, "", &size);
+    CHECK_EQUAL(xb_answer(&s, &work, head, XB_MAX_HEAD, 0, true, &reply), XB_MAX_HEAD);
+    CHECK(reply.close);
+    free(head);
+    CHECK_EQUAL(stats.requests, 11);
+    CHECK_EQUAL(stats.human, 6);
+    CHECK_EQUAL(stats.bot, 5);
+    CHECK_EQUAL(stats.refused, 3);
+    CHECK_EQUAL(stats.bad_request, 1);
+    CHECK_EQUAL(stats.truncated, 2);
+    CHECK_EQUAL(stats.connections_total, 0);
+    uint64_t answers = 0, least = 0, most = 0;
+    for (int i = 0; i < XB_HISTOGRAM - 1; i++) {
+        answers += stats.histogram[i];
+        least += stats.histogram[i] << i;
+        most += stats.histogram[i] << (i + 1);
+    }
+    CHECK_EQUAL(answers, stats.requests);
+    CHECK(least <= stats.sum_ns + stats.requests && stats.sum_ns < most);
+}
+
+/* Heads one behind another are answered one by one; each reply is what its head alone gets. */
+static void pipelined(void)
+{
+    use_model(-1.0, 2.0);
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    const char all[] = BROWSER NOBODY "\r\n" CURL "GET / HT";
+    const char *const want[] = {HUMAN_200 "\r\n", BOT_200 "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: bot\r\nX-Bot-Score: 0.7311\r\nX-Bot-Reason: ua_word=curl\r\n\r\n"};
+    const char *buf = at_end(all, sizeof all - 1);
+    size_t at = 0;
+    for (int i = 0; i < 3; i++) {
+        long used = xb_answer(&s, &work, buf + at, sizeof all - 1 - at, 0, false, &reply);
+        if (!CHECK(used > 0))
+            return;
+        check_text((xb_span){reply.bytes, reply.size}, (xb_span){want[i], strlen(want[i])}, __FILE__, __LINE__, "reply");
+        at += (size_t)used;
+    }
+    CHECK_EQUAL(at, sizeof all - 1 - 8);
+    CHECK_EQUAL(xb_answer(&s, &work, buf + at, 8, 0, false, &reply), XB_PARTIAL);
+}
+
+int main(void)
+{
+    xb_init();
+    replies();
+    closing();
+    challenge();
+    nginx();
+    score_text();
+    hostile_reason();
+    counts();
+    pipelined();
+    return done("answer");
+}

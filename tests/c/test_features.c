@@ -1,0 +1,213 @@
+/* Features of texts at both edges of readable memory, in every prefix: the same as of the same text elsewhere. */
+#include "harness.h"
+#include "invariants.h"
+#include "model_image.h"
+
+static const char *const texts[] = {
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html) mail@example.com \x01\x7f\x80\xff",
+    "bot", "spider", "crawler", "cubot", "Chrome/", "Chrome/1234567890", "Version/99 Safari", "-", "a", "\xff", "1", "12345678",
+    "http://user:pass@www.example.com:8080/a/b.html?c=d&e=%20#f", "https://[2001:db8::1]:443/", "http://[", "http://[]", "http://:80",
+    "http://192.0.2.1/", "://", "http:/", "http://", "x://y?z", "http://a@b@c@d/", "HTTP://EXAMPLE.COM",
+    "/../.git/.env/./a.b.c/index.php.woff2?x=1&&y=%%%&z", "/.", "/..", "/.a", "//", "?", "?a&b", "*", ".", "/x.js", "/robots.txt",
+    "gzip, deflate;q=0.5 ,br ;q=1,\tzstd,identity;q=0", ",,,,", " ", "gzip", "br", ";q", "*/*", "text/html",
+    "192.0.2.255", "255.255.255.2555", "1.2.3.4.", "1.2.3", "....", "::", "::1", "::ffff:192.0.2.1", "2001:db8:0:0:0:0:0:17", "1:2:3:4:5:6:7:8:9",
+    "HTTP/1.1", "HTTP/2.0", "HTTP/3", "HTTP/", "http", "https", "\"Not/A)Brand\";v=\"8\", \"HeadlessChrome\";v=\"126\"", "navigate", "none",
+};
+
+static xb_span *field(xb_request *r, int which)
+{
+    xb_span *const fields[] = {&r->ip, &r->method, &r->uri, &r->protocol, &r->scheme, &r->host, &r->agent, &r->referrer};
+    return which < 8 ? fields[which] : NULL;
+}
+
+/* A request that is all there, with `text` in one place: a field, or the value or name of a header. */
+enum { PLACES = 16 };
+static void request_with(xb_request *r, int place, xb_span text)
+{
+    static const char *const headers[] = {"accept", "accept-encoding", "sec-ch-ua", "sec-fetch-mode", "accept-language", "x-own", "connection"};
+    xb_request_clear(r);
+    r->present = 0x7f;
+    r->ip = XB_SPAN("192.0.2.1");
+    r->method = XB_SPAN("GET");
+    r->uri = XB_SPAN("/a/b.html?c=d");
+    r->protocol = XB_SPAN("HTTP/2.0");
+    r->scheme = XB_SPAN("https");
+    r->host = XB_SPAN("www.example.com");
+    r->agent = XB_SPAN("Mozilla/5.0 Chrome/126.0.0.0 Safari/537.36");
+    r->referrer = XB_SPAN("https://example.com/");
+    if (field(r, place))
+        *field(r, place) = text;
+    for (int i = 0; i < 7; i++)
+        if (place == 8 + i)
+            xb_request_add(r, (xb_span){headers[i], strlen(headers[i])}, text);
+    if (place == 15)
+        xb_request_add(r, text, XB_SPAN("value"));
+    xb_request_add(r, XB_SPAN("user-agent"), r->agent);
+}
+
+static const xb_model *the_model(void)
+{
+    static model_image image;
+    static xb_model model;
+    static xb_workspace work;
+    if (!model.mean) {
+        image_init(&image);
+        image_fill(&image);
+        const char *why = xb_model_open(&model, &image, sizeof image, &work);
+        if (why) {
+            fprintf(stderr, "%s\n", why);
+            exit(2);
+        }
+    }
+    return &model;
+}
+
+static bool same_vector(const xb_vector *a, const xb_vector *b)
+{
+    if (a->n_tokens != b->n_tokens || a->truncated != b->truncated)
+        return false;
+    for (size_t i = 0; i < XB_N_DENSE; i++)
+        if (a->dense[i] != b->dense[i] && !(isnan(a->dense[i]) && isnan(b->dense[i])))
+            return false;
+    for (uint32_t t = 0; t < a->n_tokens; t++)
+        if (a->tokens[t].bucket != b->tokens[t].bucket || a->tokens[t].family != b->tokens[t].family)
+            return false;
+    return true;
+}
+
+static void check_judged(const xb_workspace *w)
+{
+    char wrong[128];
+    if (!judged_well(the_model(), w, wrong, sizeof wrong))
+        check(false, __FILE__, __LINE__, wrong);
+    else
+        checks++;
+}
+
+static void texts_at_edges(void)
+{
+    static xb_workspace here, edge;
+    for (int place = 0; place < PLACES; place++)
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+            for (size_t size = 0; size <= strlen(texts[i]); size++) {
+                case_name = texts[i];
+                request_with(&here.request, place, (xb_span){texts[i], size});
+                xb_judge(the_model(), &here);
+                check_judged(&here);
+                for (int at = 0; at < 2; at++) {
+                    request_with(&edge.request, place, (xb_span){placements[at](texts[i], size), size});
+                    xb_judge(the_model(), &edge);
+                    CHECK(same_vector(&here.vector, &edge.vector));
+                    CHECK(here.verdict.margin == edge.verdict.margin);
+                }
+                check_judged(&edge);
+            }
+    case_name = "";
+}
+
+/* What a source does not hold is NAN in all rows of its group, and says nothing to the margin. */
+static void absent_groups(void)
+{
+    static xb_workspace w;
+    for (uint32_t present = 0; present < 0x80; present++) {
+        request_with(&w.request, 99, XB_SPAN(""));
+        w.request.present = present;
+        xb_judge(the_model(), &w);
+        check_judged(&w);
+        for (size_t i = 0; i < XB_N_DENSE; i++)
+            if (!(present & xb_feature_rows[i].group))
+                CHECK(isnan(w.vector.dense[i]));
+        for (uint32_t t = 0; t < w.vector.n_tokens; t++)
+            CHECK(present & xb_family_rows[w.vector.tokens[t].family].group);
+    }
+    request_with(&w.request, 99, XB_SPAN(""));
+    w.request.present = 0;
+    xb_judge(the_model(), &w);
+    CHECK_EQUAL(w.vector.n_tokens, 0);
+    CHECK(w.verdict.margin == the_model()->header.bias && w.verdict.reason == -1);
+    /* Spans that are absent all through, in groups that are there. */
+    xb_request_clear(&w.request);
+    w.request.present = 0x7f;
+    xb_judge(the_model(), &w);
+    check_judged(&w);
+    CHECK(w.vector.dense[XB_F_ua_empty] == 1.0 && w.vector.dense[XB_F_ref_empty] == 1.0);
+}
+
+/* A family that a model did not learn falls into no bucket, and takes none from another. */
+static void families(void)
+{
+    static xb_workspace w;
+    request_with(&w.request, 99, XB_SPAN(""));
+    xb_request_add(&w.request, XB_SPAN("Accept"), XB_SPAN("*/*"));
+    for (uint32_t learnt = 0; learnt <= XB_ALL_FAMILIES; learnt++) {
+        xb_shape shape = {.k = IMAGE_K, .families = learnt};
+        uint32_t found = 0;
+        xb_featurize(&w.request, &shape, &w.vector);
+        for (uint32_t t = 0; t < w.vector.n_tokens; t++)
+            found |= 1u << w.vector.tokens[t].family;
+        CHECK_EQUAL(found, learnt);
+    }
+}
+
+/* More words than the bounds: counted, cut, and said so; nothing is left for the next request. */
+static void too_many_words(void)
+{
+    static xb_workspace w;
+    static char text[XB_MAX_HEAD];
+    size_t size = 0;
+    for (int i = 0; size + 8 < sizeof text; i++)
+        size += (size_t)snprintf(text + size, 8, "w%x/", i);
+    for (int place = 0; place < PLACES; place++) {
+        request_with(&w.request, place, (xb_span){at_end(text, size), size});
+        if (place == 5)
+            for (int i = 0; i < XB_MAX_HEADERS; i++)
+                xb_request_add(&w.request, (xb_span){text + 5 * i, 5}, XB_SPAN("v"));
+        xb_judge(the_model(), &w);
+        check_judged(&w);
+    }
+    request_with(&w.request, 99, XB_SPAN(""));
+    xb_judge(the_model(), &w);
+    check_judged(&w);
+}
+
+/* Text of tokens: within its room, zero-ended, whatever the room. */
+static void token_text(void)
+{
+    static xb_workspace w;
+    request_with(&w.request, 0, XB_SPAN("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"));
+    xb_request_add(&w.request, XB_SPAN("Accept"), XB_SPAN("a\r\nb\"c\\d \x80"));
+    xb_judge(the_model(), &w);
+    for (uint32_t t = 0; t < w.vector.n_tokens; t++)
+        for (size_t size = 1; size < 80; size++) {
+            char *out = room(size);
+            size_t n = xb_token_text(&w.vector.tokens[t], out, size);
+            CHECK(n < size && strlen(out) == n && safe_text(out, n));
+        }
+    int networks = 0;
+    bool value = false;
+    for (uint32_t t = 0; t < w.vector.n_tokens; t++) {
+        char text[80];
+        size_t n = xb_token_text(&w.vector.tokens[t], text, sizeof text);
+        networks += w.vector.tokens[t].family == XB_T_ip_net;
+        if (w.vector.tokens[t].prefix == 48)
+            CHECK_TEXT(((xb_span){text, n}), "2001:db8:ffff::/48");
+        if (w.vector.tokens[t].family == XB_T_hdr_value) {
+            value = true;
+            CHECK_TEXT(((xb_span){text, n}), "accept:a??b?c?d??");
+        }
+    }
+    CHECK_EQUAL(networks, 3);
+    CHECK(value);
+}
+
+int main(void)
+{
+    xb_init();
+    texts_at_edges();
+    absent_groups();
+    families();
+    too_many_words();
+    token_text();
+    return done("features");
+}

@@ -1,0 +1,215 @@
+/* Model images at the edge of readable memory: cut at every size, every header field changed, numbers that are none. */
+#include "harness.h"
+#include "invariants.h"
+#include "model_image.h"
+
+static model_image image;
+static xb_model model;
+static xb_workspace work;
+
+/* The image's end lies at the guard; it must be aligned to 8, as its size is. */
+static const char *open_size(size_t size) { return xb_model_open(&model, at_end(&image, size), size, &work); }
+static const char *open_image(void) { return open_size(sizeof image); }
+
+static void fresh(void)
+{
+    image_init(&image);
+    image_fill(&image);
+}
+
+/* Refused, with a reason that holds `part`. */
+static void refused(const char *part)
+{
+    const char *why = open_image();
+    if (check(why && strstr(why, part), __FILE__, __LINE__, part))
+        return;
+    fprintf(stderr, "    %s\n", why ? why : "was opened");
+}
+
+static void sizes(void)
+{
+    fresh();
+    CHECK(open_image() == NULL);
+    for (size_t size = 0; size < sizeof image; size += 8) {
+        const char *why = open_size(size);
+        if (size < 8)
+            CHECK(why && strstr(why, "magic"));
+        else
+            CHECK(why && strstr(why, "size"));
+    }
+    /* The same when the header agrees with the size: the parts do not. */
+    for (size_t size = 0; size < sizeof image; size += 8) {
+        image.header.file_size = size;
+        CHECK(open_size(size) != NULL);
+    }
+    fresh();
+    CHECK(xb_model_open(&model, (const char *)at_start(&image, sizeof image) + 4, sizeof image - 8, &work) != NULL);
+    static const uint64_t large[] = {8, 1 << 20, UINT32_MAX, UINT64_MAX, UINT64_MAX - 15, UINT64_MAX / 2 + 7};
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        fresh();
+        image.header.tests_size = large[i];
+        refused("size");
+        fresh();
+        image.header.provenance_size = large[i] + 8;
+        refused("size");
+        fresh();
+        image.header.n_hosts = (uint32_t)large[i];
+        refused("size");
+    }
+}
+
+static void header(void)
+{
+    for (size_t byte = 0; byte < 8; byte++) {
+        fresh();
+        image.header.magic[byte] ^= 1;
+        refused("magic");
+    }
+    fresh(), image.header.version = XB_MODEL_VERSION + 1, refused("future");
+    fresh(), image.header.version = 0, refused("version");
+    fresh(), image.header.header_size = 120, refused("version");
+    fresh(), image.header.schema ^= 1, refused("schema");
+    fresh(), image.header.n_dense--, refused("schema");
+    fresh(), image.header.k = XB_MIN_K - 1, refused("k out of range");
+    fresh(), image.header.k = XB_MAX_K + 1, refused("k out of range");
+    fresh(), image.header.k = UINT32_MAX, refused("k out of range");
+    fresh(), image.header.families |= 1u << XB_N_FAMILIES, refused("families");
+    fresh(), image.header.dtype = 2, refused("dtype");
+    fresh(), image.header.threshold = 1.5, refused("threshold");
+    fresh(), image.header.threshold = -0.1, refused("threshold");
+    const double bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        fresh(), image.header.bias = bad[i], refused("NaN or infinity in the header");
+        fresh(), image.header.threshold = bad[i], refused("NaN or infinity in the header");
+        fresh(), image.header.a = bad[i], refused("NaN or infinity in the header");
+        fresh(), image.header.b = bad[i], refused("NaN or infinity in the header");
+        fresh(), image.mean[i] = bad[i], refused("NaN or infinity in the arrays");
+        fresh(), image.scale[XB_N_DENSE - 1] = bad[i], refused("NaN or infinity in the arrays");
+        fresh(), image.weight[7] = bad[i], refused("NaN or infinity in the arrays");
+        fresh(), image.bucket[(1 << IMAGE_K) - 1] = bad[i], refused("NaN or infinity in the arrays");
+    }
+    fresh(), image.scale[3] = 0.0, refused("scale of 0");
+    fresh(), image.scale[3] = -0.0, refused("scale of 0");
+    fresh(), image.scale[3] = 5e-324, image.weight[3] = 1.0, refused("over its scale");
+    fresh(), image.mean[3] = 1e61, refused("beyond 1e60");
+}
+
+/* "A model that loads can be used without a further check": numbers so large that a margin overflows do not load. */
+static void huge_numbers(void)
+{
+    static const char head[] = "GET / HTTP/1.1\r\nX-Real-IP: 192.0.2.1\r\nUser-Agent: a\r\nReferer: http://b/\r\nX-Original-URI: /\r\n\r\n";
+    for (double huge = 1e10; huge < 1e308; huge *= 1e6)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            fresh();
+            for (size_t i = 0; i < XB_N_DENSE; i++) {
+                image.mean[i] = i % 2 ? huge : -huge;
+                image.weight[i] = i % 3 ? huge * sign : -huge * sign;
+            }
+            for (size_t i = 0; i < 1 << IMAGE_K; i++)
+                image.bucket[i] = i % 2 ? huge : -huge;
+            image.header.bias = huge;
+            image.header.a = -huge;
+            image.header.b = huge * sign;
+            if (open_image())
+                continue;
+            CHECK(xb_request_parse(&work.request, head, sizeof head - 1, 0) > 0);
+            xb_dialect_apply(XB_DIALECT_NGINX, &work.request, work.scratch);
+            xb_judge(&model, &work);
+            CHECK(isfinite(work.verdict.margin));
+            CHECK(work.verdict.score >= 0.0 && work.verdict.score <= 1.0);
+        }
+}
+
+/* An image with what the small one lacks: known hosts and self-tests. */
+static struct {
+    xb_model_header header;
+    double numbers[3 * XB_N_DENSE + (1 << IMAGE_K)];
+    uint32_t hosts[4];
+    double margin;
+    uint32_t size, zero;
+    char head[40];
+    char provenance[8];
+    char digest[32];
+} full;
+static const char test_head[] = "GET / HTTP/1.1\r\nUser-Agent: a/1\r\n\r\n";
+
+static const char *open_full(void) { return xb_model_open(&model, at_end(&full, sizeof full), sizeof full, &work); }
+
+static void make_full(void)
+{
+    fresh();
+    memset(&full, 0, sizeof full);
+    full.header = image.header;
+    memcpy(full.numbers, image.mean, sizeof full.numbers);
+    full.header.n_hosts = 3;
+    full.hosts[0] = 5, full.hosts[1] = 6, full.hosts[2] = UINT32_MAX;
+    full.header.n_tests = 1;
+    full.header.tests_size = 16 + sizeof full.head;
+    full.header.file_size = sizeof full;
+    full.size = sizeof test_head - 1;
+    memcpy(full.head, test_head, full.size);
+    CHECK(open_image() == NULL);
+    model.shape.hosts.hash = full.hosts, model.shape.hosts.count = 3;
+    CHECK_EQUAL(xb_request_parse(&work.request, full.head, full.size, 0), full.size);
+    xb_dialect_apply(XB_DIALECT_NGINX, &work.request, work.scratch);
+    xb_judge(&model, &work);
+    full.margin = work.verdict.margin;
+}
+
+static void refused_full(const char *part)
+{
+    const char *why = open_full();
+    if (!check(why && strstr(why, part), __FILE__, __LINE__, part))
+        fprintf(stderr, "    %s\n", why ? why : "was opened");
+}
+
+static void hosts_and_self_tests(void)
+{
+    make_full();
+    CHECK(open_full() == NULL);
+    CHECK_EQUAL(model.shape.hosts.count, 3);
+    CHECK(model.shape.hosts.hash[2] == UINT32_MAX && model.provenance.size == 8);
+    full.margin += 1e-6, refused_full("failed self-test");
+    make_full(), full.margin = NAN, refused_full("self-test unreadable");
+    make_full(), full.size--, refused_full("self-test");
+    make_full(), full.size = 0, refused_full("self-test");
+    make_full(), full.size = UINT32_MAX, refused_full("self-test");
+    make_full(), full.head[0] = ' ', refused_full("self-test unreadable");
+    make_full(), full.header.n_tests = 2, refused_full("self-test cut short");
+    make_full(), full.header.n_tests = UINT32_MAX, refused_full("self-test cut short");
+    make_full(), full.header.n_tests = 0, refused_full("self-test too long");
+    make_full(), full.hosts[1] = 5, refused_full("hosts out of order");
+    make_full(), full.hosts[2] = 1, refused_full("hosts out of order");
+    make_full(), full.numbers[2 * XB_N_DENSE + XB_F_ua_length] += 0.5, refused_full("failed self-test");
+}
+
+static void known_hosts(void)
+{
+    uint32_t hashes[3] = {xb_host_hash(XB_SPAN("a.example")), xb_host_hash(XB_SPAN("b.example")), xb_host_hash(XB_SPAN("c.example"))};
+    for (int i = 0; i < 3; i++)
+        for (int j = i + 1; j < 3; j++)
+            if (hashes[j] < hashes[i]) {
+                uint32_t swap = hashes[i];
+                hashes[i] = hashes[j], hashes[j] = swap;
+            }
+    for (uint32_t n = 0; n <= 3; n++) {
+        xb_hosts set = {(const uint32_t *)at_end(hashes, 4 * n), n};
+        int known = 0;
+        known += xb_hosts_know(&set, XB_SPAN("a.example"));
+        known += xb_hosts_know(&set, XB_SPAN("WWW.B.EXAMPLE"));
+        known += xb_hosts_know(&set, XB_SPAN("c.Example"));
+        CHECK_EQUAL(known, n);
+        CHECK(!xb_hosts_know(&set, XB_SPAN("d.example")) && !xb_hosts_know(&set, XB_SPAN("")) && !xb_hosts_know(&set, (xb_span){NULL, 0}));
+    }
+}
+
+int main(void)
+{
+    xb_init();
+    sizes();
+    header();
+    huge_numbers();
+    hosts_and_self_tests();
+    known_hosts();
+    return done("model");
+}

@@ -1,0 +1,105 @@
+"""Builds and runs the fuzz targets beside this file with libFuzzer: `python tests/fuzz/run.py [TARGET...]`.
+
+FUZZ_SECONDS is the time for each target (60). Inputs that reach new code are kept in .fuzz/TARGET and start the next run;
+the first come from tests/data. An input that breaks something is written to .fuzz/ and named. Needs clang.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
+import tables  # noqa: E402
+
+TARGETS = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.c")))
+CFLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+def missing() -> str:
+    """Why there can be no fuzzing here, or an empty text."""
+    if shutil.which("clang") is None:
+        return "clang is not installed: apt-get install clang"
+    probe = ["clang", "-fsanitize=fuzzer,address", "-x", "c", "-", "-o", os.devnull]
+    source = b"int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return p == 0 && n; }"
+    if subprocess.run(probe, input=source, capture_output=True, check=False).returncode:
+        return "clang has no libFuzzer here: apt-get install libclang-rt-dev (or libclang-common-14-dev)"
+    return ""
+
+
+def build(targets: Sequence[str], place: Path) -> None:
+    """Compiles csrc/ once, and each target to place/TARGET."""
+    include = ["-I", str(ROOT / "csrc"), "-I", str(HERE.parent / "c")]
+    objects = []
+    for source in sorted((ROOT / "csrc").glob("*.c")):
+        objects.append(str(place / f"{source.stem}.o"))
+        compiled = ["-fsanitize=fuzzer-no-link", *SANITIZE, *include, "-c", str(source), "-o", objects[-1]]
+        subprocess.run(["clang", *CFLAGS, *compiled], check=True)
+    for target in targets:
+        linked = ["-fsanitize=fuzzer", *SANITIZE, *include, str(HERE / f"{target}.c"), *objects, "-lm"]
+        subprocess.run(["clang", *CFLAGS, *linked, "-o", str(place / target)], check=True)
+
+
+def seeds(target: str) -> Iterator[bytes]:
+    """First inputs: the cases of tests/data, with the bytes before them that each target takes as its settings."""
+    if target == "fuzz_head":
+        heads = [row["head"] for row in tables.heads()]
+        for number, head in enumerate(heads):
+            yield bytes([number % 256, number * 7 % 256]) + head
+        yield b"\x00\x03" + b"".join(heads[:12])
+    elif target == "fuzz_line":
+        for row in tables.lines():
+            yield (b"\x01" if row["format"] == "challenge" else b"\x00") + row["line"]
+    else:
+        yield b"\x00\x89XBOT\r\n\x1a" + bytes(512)
+        yield from (b"\x01" + bytes([place % 256, place // 256, 0x7F]) for place in range(0, 6000, 89))
+
+
+def run(target: str, place: Path, seconds: float, most_runs: int = -1) -> subprocess.CompletedProcess[bytes]:
+    """Runs a target that was built there for some seconds; what broke is in its standard error."""
+    corpus = place / f"{target}.corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds(target)):
+        (corpus / f"seed-{number:03}").write_bytes(seed)
+    options = [f"-max_total_time={seconds:g}", f"-runs={most_runs}", "-max_len=4096", "-timeout=10", "-print_final_stats=1"]
+    command = [str(place / target), *options, f"-artifact_prefix={place}/{target}-", str(corpus)]
+    return subprocess.run(command, stderr=subprocess.PIPE, check=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], help="all, if none is named")
+    parser.add_argument("--seconds", type=float, default=float(os.environ.get("FUZZ_SECONDS", "60")))
+    parser.add_argument("--place", type=Path, default=ROOT / ".fuzz")
+    options = parser.parse_args()
+    why = missing()
+    if why:
+        print(f"fuzz: {why}", file=sys.stderr)
+        return 2
+    options.place.mkdir(parents=True, exist_ok=True)
+    place = options.place.resolve()
+    targets, failed = options.targets or TARGETS, 0
+    build(targets, place)
+    for target in targets:
+        print(f"{target}: {options.seconds:g} seconds", flush=True)
+        done = run(target, place, options.seconds)
+        text = done.stderr.decode("utf-8", "replace")
+        if done.returncode:
+            failed += 1
+            print(text[-6000:])
+        else:
+            print("  " + "  ".join(line for line in text.splitlines() if line.startswith(("stat::number", "stat::new"))))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The tables of tests/data: one case a line, columns by tabs, `#` comments. Bytes are written with \\r \\n \\t \\\\ \\xHH.
+
+Law: read by the Python tests, the C tests (tests/c/harness.h) and the fuzzers (tests/fuzz/run.py) alike.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).resolve().parent / "data"
+_ESCAPE = re.compile(rb"\\(r|n|t|\\|x[0-9a-fA-F]{2})")
+_PLAIN = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}
+
+
+def unescape(cell: str) -> bytes:
+    """The bytes that a cell stands for."""
+    return _ESCAPE.sub(lambda m: _PLAIN.get(m[1]) or bytes([int(m[1][1:], 16)]), cell.encode())
+
+
+def rows(name: str, columns: int) -> list[list[str]]:
+    """All rows of a table; each has this many columns."""
+    text = (DATA / name).read_text("utf-8")
+    found = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(len(row) == columns for row in found), [row for row in found if len(row) != columns]
+    return found
+
+
+def heads() -> list[dict[str, Any]]:
+    """tests/data/heads.tsv."""
+    return [
+        {"name": name, "outcome": outcome, "keep": connection == "keep", "n_headers": int(n), "malformed": int(m), "head": unescape(head)}
+        for name, outcome, connection, n, m, head in rows("heads.tsv", 6)
+    ]
+
+
+def lines() -> list[dict[str, Any]]:
+    """tests/data/lines.tsv."""
+    return [
+        {"name": name, "format": log_format, "field": field, "why": why, "line": unescape(line)}
+        for name, log_format, field, why, line in rows("lines.tsv", 5)
+    ]
