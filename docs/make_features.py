@@ -26,7 +26,12 @@ a request's margin; `xbot train --without NAME` leaves out a group, a feature or
 
 def table(title: str, rows: list[core.Row]) -> list[str]:
     """A Markdown table."""
-    return ["", f"| {title} | what it is |", "|---|---|", *(f"| `{row.name}` | {row.doc.replace('|', '&#124;')} |" for row in rows)]
+    return [
+        "",
+        f"| {title} | what it is |",
+        "|---|---|",
+        *(f"| `{row.name}` | {row.doc.replace('|', '&#124;')} |" for row in rows),
+    ]
 
 
 def page() -> str:

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 XBOT = str(Path(sys.executable).parent / "xbot")
 
 # A loaded machine is no failure: no example has a time to keep.
-settings.register_profile("xbot", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.register_profile(
+    "xbot", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 settings.load_profile("xbot")
 
 

@@ -30,7 +30,14 @@ def rows(name: str, columns: int) -> list[list[str]]:
 def heads() -> list[dict[str, Any]]:
     """tests/data/heads.tsv."""
     return [
-        {"name": name, "outcome": outcome, "keep": connection == "keep", "n_headers": int(n), "malformed": int(m), "head": unescape(head)}
+        {
+            "name": name,
+            "outcome": outcome,
+            "keep": connection == "keep",
+            "n_headers": int(n),
+            "malformed": int(m),
+            "head": unescape(head),
+        }
         for name, outcome, connection, n, m, head in rows("heads.tsv", 6)
     ]
 

@@ -48,7 +48,9 @@ def of_agent(agent: str) -> dict[str, float]:
 def same(one: dict[str, float], other: dict[str, float], *, groups: set[str] | None = None) -> bool:
     """Equal values, absent ones too, in the rows of these groups."""
     rows = [name for name in NAMES if groups is None or GROUP[name] in groups]
-    different = [(n, one[n], other[n]) for n in rows if one[n] != other[n] and not (math.isnan(one[n]) and math.isnan(other[n]))]
+    different = [
+        (n, one[n], other[n]) for n in rows if one[n] != other[n] and not (math.isnan(one[n]) and math.isnan(other[n]))
+    ]
     assert not different
     return True
 
@@ -59,7 +61,9 @@ def same(one: dict[str, float], other: dict[str, float], *, groups: set[str] | N
 def test_agents_cover_every_name() -> None:
     """The table has an agent for each browser, system and kind of device that is a feature."""
     for column, prefix in enumerate(("ua_browser_", "ua_os_", "ua_category_")):
-        assert {row[column] for row in AGENTS} == {name.removeprefix(prefix) for name in NAMES if name.startswith(prefix)}
+        assert {row[column] for row in AGENTS} == {
+            name.removeprefix(prefix) for name in NAMES if name.startswith(prefix)
+        }
 
 
 @pytest.mark.parametrize("row", AGENTS, ids=lambda row: row[4][:60])
@@ -101,10 +105,22 @@ def test_exactly_one_of_each_kind(agent: str) -> None:
     ("log_format", "line", "groups"),
     [
         ("challenge", b"192.0.2.1\tcurl\t", {"ip", "ua", "referrer"}),
-        ("combined", b'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1 "-" "-"', {"ip", "ua", "referrer", "url"}),
-        ("combined", b'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "\\x16\\x03" 400 1 "-" "-"', {"ip", "ua", "referrer"}),
+        (
+            "combined",
+            b'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1 "-" "-"',
+            {"ip", "ua", "referrer", "url"},
+        ),
+        (
+            "combined",
+            b'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "\\x16\\x03" 400 1 "-" "-"',
+            {"ip", "ua", "referrer"},
+        ),
         ("jsonl", b'{"headers": []}', {"ua", "referrer", "headers"}),
-        ("jsonl", b'{"headers": {}, "ip": "::1", "uri": "/", "method": "GET"}', {"ip", "ua", "referrer", "url", "headers"}),
+        (
+            "jsonl",
+            b'{"headers": {}, "ip": "::1", "uri": "/", "method": "GET"}',
+            {"ip", "ua", "referrer", "url", "headers"},
+        ),
     ],
 )
 def test_an_absent_group_is_nan_in_all_its_rows(log_format: str, line: bytes, groups: set[str]) -> None:
@@ -138,17 +154,36 @@ def test_chosen_headers_know_no_order() -> None:
 
 _ADDRESS = st.ip_addresses().map(str)
 # What can be in a header's value: no line break, and no blank at its ends.
-_TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=0x2FF, exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=60).map(str.strip)
-_AGENT = st.sampled_from([row[4] for row in AGENTS]) | _TEXT.map(lambda text: text.strip(" \t\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"))
-_REFERRER = st.sampled_from(["", "-", "https://example.com/", "http://www.example.com:8080/a?b", "https://[2001:db8::1]/x", "android-app://a.b/"]) | _AGENT
-_PATH = st.text(string.ascii_letters + string.digits + "/.?&=%-_~\x80\xff\"\\", max_size=40).map(lambda text: "/" + text)
+_TEXT = st.text(
+    st.characters(min_codepoint=1, max_codepoint=0x2FF, exclude_characters="\r\n", exclude_categories=["Cs"]),
+    max_size=60,
+).map(str.strip)
+_AGENT = st.sampled_from([row[4] for row in AGENTS]) | _TEXT.map(
+    lambda text: text.strip(" \t\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0")
+)
+_REFERRER = (
+    st.sampled_from(
+        [
+            "",
+            "-",
+            "https://example.com/",
+            "http://www.example.com:8080/a?b",
+            "https://[2001:db8::1]/x",
+            "android-app://a.b/",
+        ]
+    )
+    | _AGENT
+)
+_PATH = st.text(string.ascii_letters + string.digits + '/.?&=%-_~\x80\xff"\\', max_size=40).map(lambda text: "/" + text)
 _METHOD = st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "PROPFIND"])
 _PROTOCOL = st.sampled_from(["HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"])
 
 
 def nginx_escaped(text: bytes) -> bytes:
     """As nginx writes a variable into a log of the default escape."""
-    return b"".join(b"\\x%02X" % byte if byte in b'"\\' or byte < 0x20 or byte > 0x7E else bytes([byte]) for byte in text)
+    return b"".join(
+        b"\\x%02X" % byte if byte in b'"\\' or byte < 0x20 or byte > 0x7E else bytes([byte]) for byte in text
+    )
 
 
 def apache_escaped(text: bytes) -> bytes:
@@ -197,15 +232,44 @@ def test_a_challenge_line_and_the_challenge_dialect_agree(ip, referrer, agent, l
     assert features(logged)[1] == features(asked)[1]
 
 
-_HEADER = st.sampled_from(["Accept", "accept-encoding", "Accept-Language", "Cookie", "Sec-Fetch-Mode", "X-Own", "Host", "sec-ch-ua", "X-Real-IP"])
+_HEADER = st.sampled_from(
+    [
+        "Accept",
+        "accept-encoding",
+        "Accept-Language",
+        "Cookie",
+        "Sec-Fetch-Mode",
+        "X-Own",
+        "Host",
+        "sec-ch-ua",
+        "X-Real-IP",
+    ]
+)
 _HEADERS = st.lists(st.tuples(_HEADER, _AGENT), max_size=12)
 
 
-@given(_ADDRESS, _METHOD, _PATH.map(lambda path: path.encode("latin-1").decode("latin-1")), _PROTOCOL, _HEADERS, _REFERRER, _AGENT, st.sampled_from(["http", "https"]))
+@given(
+    _ADDRESS,
+    _METHOD,
+    _PATH.map(lambda path: path.encode("latin-1").decode("latin-1")),
+    _PROTOCOL,
+    _HEADERS,
+    _REFERRER,
+    _AGENT,
+    st.sampled_from(["http", "https"]),
+)
 def test_a_record_and_the_head_agree(ip, method, path, protocol, headers, referrer, agent, scheme) -> None:
     """An ordered record holds all that a head does."""
     headers = [*headers, ("Referer", referrer), ("User-Agent", agent)]
-    record = {"ip": ip, "method": method, "uri": path, "protocol": protocol, "scheme": scheme, "host": "www.example.com", "headers": headers}
+    record = {
+        "ip": ip,
+        "method": method,
+        "uri": path,
+        "protocol": protocol,
+        "scheme": scheme,
+        "host": "www.example.com",
+        "headers": headers,
+    }
     logged, asked = core.Request(), core.Request()
     reading.load_record(msgspec.json.encode(record), logged)
     raw = [(name.encode(), value.encode()) for name, value in headers]
@@ -285,7 +349,10 @@ def test_networks_of_an_address(address) -> None:
     assert found == wanted
 
 
-@given(st.text(string.hexdigits + ".:/% -", max_size=45).map(str.encode) | st.ip_addresses().map(lambda ip: str(ip).encode()))
+@given(
+    st.text(string.hexdigits + ".:/% -", max_size=45).map(str.encode)
+    | st.ip_addresses().map(lambda ip: str(ip).encode())
+)
 @example(b"1.2.3")
 @example(b"01.02.03.04")
 @example(b"1.2.3.256")
@@ -332,7 +399,12 @@ def test_known_hosts() -> None:
 
     hosts = array.array("I", sorted(core.host_hash(host) for host in (b"example.com", b"other.example")))
     request = core.Request()
-    for referrer, known in (("http://www.EXAMPLE.com/", 1), ("http://other.example:81", 1), ("http://third.example/", 0), ("", 0)):
+    for referrer, known in (
+        ("http://www.EXAMPLE.com/", 1),
+        ("http://other.example:81", 1),
+        ("http://third.example/", 0),
+        ("", 0),
+    ):
         request.load_record([(b"Referer", referrer.encode())], True)
         assert features(request, hosts=hosts)[0]["ref_host_known"] == known
         assert math.isnan(features(request)[0]["ref_host_known"])  # no set: nothing can be said
@@ -344,7 +416,9 @@ def test_times_of_a_combined_line(moment: datetime.datetime, minutes: int) -> No
     moment = moment.replace(microsecond=0, tzinfo=zone)
     request = core.Request()
     # The zone as nginx writes it: a sign, hours and minutes.
-    text = moment.strftime("%d/%b/%Y:%H:%M:%S ") + "{}{:02}{:02}".format("-" if minutes < 0 else "+", *divmod(abs(minutes), 60))
+    text = moment.strftime("%d/%b/%Y:%H:%M:%S ") + "{}{:02}{:02}".format(
+        "-" if minutes < 0 else "+", *divmod(abs(minutes), 60)
+    )
     request.load_line("combined", f'192.0.2.1 - - [{text}] "GET / HTTP/1.1" 200 1 "-" "-"'.encode())
     assert request.time == int(moment.timestamp())
     assert request.status == 200

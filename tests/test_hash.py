@@ -65,7 +65,9 @@ def test_no_word_of_this_project_collides() -> None:
     assert len({core.hash_text(word) for word in words}) == len(words)
 
 
-@given(st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters=".-"), max_size=40).map(str.encode))
+@given(
+    st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters=".-"), max_size=40).map(str.encode)
+)
 def test_host_hash_is_the_upper_half_without_www(host: bytes) -> None:
     bare = host[4:] if host[:4].lower() == b"www." else host
     assert core.host_hash(host) == hash_text(bare) >> 32
@@ -90,7 +92,8 @@ def tokens(request: core.Request, family: str, k: int) -> list[int]:
 
 
 _BYTES = st.binary(max_size=300) | st.lists(
-    st.sampled_from([b"Chrome", b"chrome", b"1", b"12a", b"/", b" ", b"; ", b"\xc3\xa9", b"bot", b"-", b"_", b"\x7f"]), max_size=200
+    st.sampled_from([b"Chrome", b"chrome", b"1", b"12a", b"/", b" ", b"; ", b"\xc3\xa9", b"bot", b"-", b"_", b"\x7f"]),
+    max_size=200,
 ).map(b"".join)
 
 

@@ -24,9 +24,32 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SIDECAR = sorted((ROOT / "sidecar").glob("*.py"))
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 # What serving and scoring must never need.
-HEAVY = {"training", "sklearn", "numpy", "scipy", "joblib", "pandas", "matplotlib", "threadpoolctl", "distributed", "dask"}
+HEAVY = {
+    "training",
+    "sklearn",
+    "numpy",
+    "scipy",
+    "joblib",
+    "pandas",
+    "matplotlib",
+    "threadpoolctl",
+    "distributed",
+    "dask",
+}
 # What training may know of the sidecar: the featurizer, the model file, the readers, errors, progress; not what serves.
-SERVING = {"master", "worker", "protocol", "listeners", "admin", "metrics", "control", "served", "spawn", "systemd", "stats"}
+SERVING = {
+    "master",
+    "worker",
+    "protocol",
+    "listeners",
+    "admin",
+    "metrics",
+    "control",
+    "served",
+    "spawn",
+    "systemd",
+    "stats",
+}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -56,7 +79,10 @@ def test_the_binding_imports_little(path: Path) -> None:
 
 def test_what_serves_loads_nothing_heavy() -> None:
     """In an interpreter of its own: every module of the sidecar is imported, and none of the others came with it."""
-    modules = [f"sidecar.{path.stem}" for path in SIDECAR if path.stem != "__main__"] + ["sidecar.core", "sidecar.protocol"]
+    modules = [f"sidecar.{path.stem}" for path in SIDECAR if path.stem != "__main__"] + [
+        "sidecar.core",
+        "sidecar.protocol",
+    ]
     program = f"import sys\nfor name in {modules}: __import__(name)\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT)
     assert not set(done.stdout.decode().split()) & HEAVY
@@ -76,7 +102,9 @@ def test_training_knows_nothing_of_serving(path: Path) -> None:
     assert not found & SERVING
 
 
-@pytest.mark.parametrize("path", [path for path in TRAINING if path.parent.name == "training"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [path for path in TRAINING if path.parent.name == "training"], ids=lambda path: path.name
+)
 def test_training_reads_logs_by_the_sidecar(path: Path) -> None:
     """One featurizer: no module that fits takes a user agent, a URL or a log line apart by itself."""
     assert not {name.partition(".")[0] for name in imports(path)} & {"urllib", "woothee", "ua_parser", "user_agents"}
@@ -100,7 +128,11 @@ def test_csrc_knows_no_python(path: Path) -> None:
 
 
 def test_headers_of_csrc_form_no_cycle() -> None:
-    graph = {path.name: [name for name in includes(path) if name.endswith(".h") and (ROOT / "csrc" / name).exists()] for path in C_FILES if path.suffix == ".h"}
+    graph = {
+        path.name: [name for name in includes(path) if name.endswith(".h") and (ROOT / "csrc" / name).exists()]
+        for path in C_FILES
+        if path.suffix == ".h"
+    }
     done: set[str] = set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:
@@ -119,14 +151,27 @@ def test_each_header_stands_alone(tmp_path: Path) -> None:
     """Compiled by itself, it needs no other before it."""
     for path in C_FILES:
         if path.suffix == ".h":
-            command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{ROOT / 'csrc'}", "-x", "c", str(path)]
+            command = [
+                "gcc",
+                "-std=c11",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-fsyntax-only",
+                f"-I{ROOT / 'csrc'}",
+                "-x",
+                "c",
+                str(path),
+            ]
             done = subprocess.run(command, capture_output=True, check=False)
             assert b"error" not in done.stderr.replace(b"-Werror", b""), done.stderr.decode()
 
 
 def test_packages_are_those_that_exist() -> None:
     """Each folder with modules is in pyproject's list, and the other way round; entry points lead somewhere."""
-    folders = {path.parent.relative_to(ROOT) for top in ("sidecar", "training") for path in (ROOT / top).rglob("__init__.py")}
+    folders = {
+        path.parent.relative_to(ROOT) for top in ("sidecar", "training") for path in (ROOT / top).rglob("__init__.py")
+    }
     assert {str(folder).replace("/", ".") for folder in folders} == set(PROJECT["tool"]["setuptools"]["packages"])
     entries = {**PROJECT["project"]["scripts"], **PROJECT["project"]["entry-points"]["xbot.commands"]}
     for target in entries.values():
@@ -138,6 +183,7 @@ def test_packages_are_those_that_exist() -> None:
 
 def test_what_is_imported_is_declared() -> None:
     """Each package that a module imports is in the list of dependencies that its users install."""
+
     def names(requirements: list[str]) -> set[str]:
         return {re.split(r"[^A-Za-z0-9_-]", one)[0].lower().replace("-", "_") for one in requirements}
 
@@ -150,7 +196,9 @@ def test_what_is_imported_is_declared() -> None:
         for path in paths:
             for name in {name.partition(".")[0] for name in imports(path)} - known:
                 optional = name in ("distributed",)  # a cluster is the user's own
-                assert optional or module_of.get(name, name).lower() in allowed, f"{path.relative_to(ROOT)} imports {name}"
+                assert optional or module_of.get(name, name).lower() in allowed, (
+                    f"{path.relative_to(ROOT)} imports {name}"
+                )
 
 
 def test_pages_that_documents_name_exist() -> None:

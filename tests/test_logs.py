@@ -92,8 +92,10 @@ def test_text_output_reports_a_broken_line_in_its_place(xbot, made_model_path) -
 
 
 _ENCODED = st.lists(
-    st.sampled_from("abz019 -._~/") .map(lambda c: c.replace(" ", "+"))
-    | st.characters(min_codepoint=1, max_codepoint=0xFFFF, exclude_categories=["Cs"]).map(lambda c: "".join(f"%{b:02x}" for b in c.encode()))
+    st.sampled_from("abz019 -._~/").map(lambda c: c.replace(" ", "+"))
+    | st.characters(min_codepoint=1, max_codepoint=0xFFFF, exclude_categories=["Cs"]).map(
+        lambda c: "".join(f"%{b:02x}" for b in c.encode())
+    )
     | st.characters(min_codepoint=0x80, max_codepoint=0x10FFFF, exclude_categories=["Cs"]),
     max_size=30,
 ).map("".join)
@@ -206,7 +208,20 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
     max_leaves=8,
 )
-_FIELDS = ["headers", "ip", "time", "method", "uri", "protocol", "scheme", "host", "status", "label", "agent", "referrer"]
+_FIELDS = [
+    "headers",
+    "ip",
+    "time",
+    "method",
+    "uri",
+    "protocol",
+    "scheme",
+    "host",
+    "status",
+    "label",
+    "agent",
+    "referrer",
+]
 
 
 @given(st.dictionaries(st.sampled_from(_FIELDS), _json | st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)))))
@@ -255,7 +270,13 @@ def test_standard_input(xbot, made_model_path, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "log_format"),
-    [("score", "challenge"), ("score", "jsonl"), ("score --json", "combined"), ("explain", "jsonl"), ("explain --json", "combined")],
+    [
+        ("score", "challenge"),
+        ("score", "jsonl"),
+        ("score --json", "combined"),
+        ("explain", "jsonl"),
+        ("explain --json", "combined"),
+    ],
 )
 def test_files_that_are_none(xbot, made_model_path, tmp_path, command: str, log_format: str) -> None:
     """Missing, a directory, empty, empty gzip: one line with the file's name, and status 2."""
@@ -301,7 +322,12 @@ def test_nul_bytes_and_long_lines_in_a_file(score: Score) -> None:
         assert "3 of 7 lines could not be read" in errors
 
 
-@given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=30), st.booleans(), st.integers(1, 20), st.booleans())
+@given(
+    st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=30),
+    st.booleans(),
+    st.integers(1, 20),
+    st.booleans(),
+)
 def test_blocks_are_the_file_in_whole_lines(tmp_path_factory, lines, ended, block, zipped) -> None:
     data = b"\n".join(lines) + b"\n" * ended
     assume(not data.startswith(b"\x1f\x8b"))  # that is gzip, or broken

@@ -42,7 +42,10 @@ def signed(body: bytes) -> bytes:
 def changed(**fields: Any) -> bytes:
     """A good file with other values in its header, and the digest put right."""
     values = dict(zip(FIELDS, model.HEADER.unpack_from(GOOD), strict=True)) | fields
-    body = model.HEADER.pack(*values.values()).ljust(core.MODEL_HEADER, b"\0") + GOOD[core.MODEL_HEADER : -core.MODEL_DIGEST]
+    body = (
+        model.HEADER.pack(*values.values()).ljust(core.MODEL_HEADER, b"\0")
+        + GOOD[core.MODEL_HEADER : -core.MODEL_DIGEST]
+    )
     return signed(body)
 
 
@@ -132,7 +135,11 @@ def test_truncated_anywhere(tmp_path: Path) -> None:
 def test_every_flipped_bit_is_refused() -> None:
     """A sample of bytes over the whole file, the header's and the last ones all."""
     body = range(core.MODEL_HEADER, len(GOOD) - core.MODEL_DIGEST)
-    places = [*range(core.MODEL_HEADER), *random.Random(7).sample(body, 300), *range(len(GOOD) - core.MODEL_DIGEST, len(GOOD))]
+    places = [
+        *range(core.MODEL_HEADER),
+        *random.Random(7).sample(body, 300),
+        *range(len(GOOD) - core.MODEL_DIGEST, len(GOOD)),
+    ]
     for place in places:
         damaged = bytearray(GOOD)
         damaged[place] ^= 1 << place % 8
@@ -175,7 +182,9 @@ def test_packing_is_deterministic_and_exact() -> None:
         assert model.open_image(made).header["n_hosts"] == hosts
 
 
-@pytest.mark.parametrize("change", [{"bias": NAN}, {"threshold": 2.0}, {"hosts": [2, 1]}, {"k": 7}, {"scale": models.doubles([0.0] * N)}])
+@pytest.mark.parametrize(
+    "change", [{"bias": NAN}, {"threshold": 2.0}, {"hosts": [2, 1]}, {"k": 7}, {"scale": models.doubles([0.0] * N)}]
+)
 def test_what_would_be_refused_is_not_packed(change: dict[str, Any]) -> None:
     with pytest.raises(core.ModelError):
         models.image(**change)
@@ -198,14 +207,19 @@ def test_the_header_is_that_of_the_c_struct(tmp_path: Path) -> None:
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     prints = "".join(
-        f'printf("{name} %zu %zu\\n", offsetof(xb_model_header, {name}), sizeof((xb_model_header){{0}}.{name}));\n' for name in FIELDS
+        f'printf("{name} %zu %zu\\n", offsetof(xb_model_header, {name}), sizeof((xb_model_header){{0}}.{name}));\n'
+        for name in FIELDS
     )
-    source = f'#include <stdio.h>\n#include "model.h"\nint main(void) {{ {prints} printf("%zu", sizeof(xb_model_header)); }}'
+    source = (
+        f'#include <stdio.h>\n#include "model.h"\nint main(void) {{ {prints} printf("%zu", sizeof(xb_model_header)); }}'
+    )
     program = tmp_path / "offsets"
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     command = ["gcc", "-std=c11", f"-I{ROOT / 'csrc'}", "-x", "c", "-", "-o", str(program)]
     subprocess.run(command, input=source.encode(), check=True, env=environment)
-    *rows, size = subprocess.run([program], capture_output=True, check=True, env=environment).stdout.decode().split("\n")
+    *rows, size = (
+        subprocess.run([program], capture_output=True, check=True, env=environment).stdout.decode().split("\n")
+    )
     offset, codes = 0, re.findall(r"\d*[a-zA-Z]", model.HEADER.format.lstrip("<"))
     for row, name, code in zip(rows, FIELDS, codes, strict=True):
         assert row == f"{name} {offset} {struct.calcsize('<' + code)}"
@@ -216,7 +230,17 @@ def test_the_header_is_that_of_the_c_struct(tmp_path: Path) -> None:
 def test_the_page_of_the_format_is_true() -> None:
     """docs/model-file.md names every reason that the C code gives for the file's parts, and its numbers."""
     page = (ROOT / "docs" / "model-file.md").read_text()
-    for word in ("magic", "version", "schema", "threshold", "SHA-256", "self-test", "provenance", "families", str(core.MODEL_HEADER)):
+    for word in (
+        "magic",
+        "version",
+        "schema",
+        "threshold",
+        "SHA-256",
+        "self-test",
+        "provenance",
+        "families",
+        str(core.MODEL_HEADER),
+    ):
         assert word in page
 
 
@@ -247,7 +271,9 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch, failin
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace"), "chmod": (Path, "chmod")}[failing], fail)
+    monkeypatch.setattr(
+        *{"fsync": (os, "fsync"), "replace": (Path, "replace"), "chmod": (Path, "chmod")}[failing], fail
+    )
     with pytest.raises(XbotError, match=r"site\.xbot: No space left on device"):
         model.write(path, models.image(seed=2))
     assert path.read_bytes() == GOOD
@@ -274,7 +300,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """A limit on the file's size stands for it: the command says so, the old file stays, nothing is left."""
     path, log = tmp_path / "site.xbot", tmp_path / "log"
     path.write_bytes(GOOD)
-    rows = [f"192.0.2.{n % 250}\t{'Bot' if n % 2 else f'Mozilla+{n}'}\thttp%3A%2F%2Fa.example%2F\t{'false' if n % 2 else 'true'}" for n in range(80)]
+    rows = [
+        f"192.0.2.{n % 250}\t{'Bot' if n % 2 else f'Mozilla+{n}'}\thttp%3A%2F%2Fa.example%2F\t{'false' if n % 2 else 'true'}"
+        for n in range(80)
+    ]
     log.write_text("\n".join(rows))
     command = f"trap '' XFSZ; ulimit -f 128; exec {shutil.which('xbot', path=str(Path(os.sys.executable).parent))} train --quiet --format challenge --out {path} {log}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)

@@ -30,7 +30,20 @@ def run(*command: object, **more: object) -> subprocess.CompletedProcess[bytes]:
 def reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips where the package index does not answer."""
     place = tmp_path_factory.mktemp("probe")
-    probe = [*PIP, "download", "--quiet", "--no-deps", "--no-cache-dir", "--retries", "1", "--timeout", "10", "--dest", str(place), "click"]
+    probe = [
+        *PIP,
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-cache-dir",
+        "--retries",
+        "1",
+        "--timeout",
+        "10",
+        "--dest",
+        str(place),
+        "click",
+    ]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("the package index cannot be reached: pip download failed")
 
@@ -79,7 +92,9 @@ def test_the_sdist_holds_what_a_build_needs(sdist: Path) -> None:
     for source in [*(ROOT / "csrc").iterdir(), *(ROOT / "sidecar").glob("*.p[yx]*"), *(ROOT / "nginx").glob("*.conf")]:
         assert any(name.endswith("/".join(source.relative_to(ROOT).parts)) for name in names), source
     assert {"LICENSE", "README.md", "pyproject.toml", "setup.py"} <= names
-    assert not {name for name in names if name.endswith((".so", ".o")) or name in ("sidecar/core.c", "sidecar/protocol.c")}
+    assert not {
+        name for name in names if name.endswith((".so", ".o")) or name in ("sidecar/core.c", "sidecar/protocol.c")
+    }
     assert not {name for name in names if name.startswith("tests")}
 
 
@@ -99,11 +114,16 @@ def test_the_wheel_holds_what_runs_and_no_more(wheel: Path) -> None:
 
 
 def test_the_base_install_is_small(installed: Path) -> None:
-    found = json.loads(run(installed / "python", "-m", "pip", "--disable-pip-version-check", "list", "--format", "json").stdout)
+    found = json.loads(
+        run(installed / "python", "-m", "pip", "--disable-pip-version-check", "list", "--format", "json").stdout
+    )
     names = {package["name"].lower().replace("_", "-") for package in found}
     assert {"xbot", "uvloop", "msgspec", "click"} <= names
     assert not names & {"scikit-learn", "numpy", "scipy", "joblib", "pandas", "matplotlib", "cython"}
-    assert b"no broken requirements" in run(installed / "python", "-m", "pip", "--disable-pip-version-check", "check").stdout.lower()
+    assert (
+        b"no broken requirements"
+        in run(installed / "python", "-m", "pip", "--disable-pip-version-check", "check").stdout.lower()
+    )
 
 
 def test_commands_answer(installed: Path, tmp_path: Path) -> None:
@@ -125,7 +145,12 @@ def test_scoring_needs_no_more(installed: Path, made_model_path: Path, tmp_path:
     line = b"192.0.2.1\tcurl%2F8.5.0\thttp%3A%2F%2Fexample.com%2F\n"
     command = ["score", "--json", "--model", made_model_path, "--format", "challenge", "-"]
     assert run(installed / "xbot", *command, input=line, cwd=tmp_path).stdout == xbot(*command, stdin=line).stdout
-    modules = run(installed / "python", "-c", "import sys, sidecar.cli, sidecar.offline, sidecar.worker; print(*sys.modules)", cwd=tmp_path)
+    modules = run(
+        installed / "python",
+        "-c",
+        "import sys, sidecar.cli, sidecar.offline, sidecar.worker; print(*sys.modules)",
+        cwd=tmp_path,
+    )
     assert not {"numpy", "sklearn", "training"} & set(modules.stdout.decode().split())
 
 
@@ -137,5 +162,7 @@ def test_training_says_what_is_missing(installed: Path, tmp_path: Path) -> None:
     assert b"pip install 'xbot[train]'" in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert b"Traceback" not in done.stderr
-    helped = subprocess.run([str(installed / "xbot"), "train", "--help"], capture_output=True, check=False, cwd=tmp_path)
+    helped = subprocess.run(
+        [str(installed / "xbot"), "train", "--help"], capture_output=True, check=False, cwd=tmp_path
+    )
     assert b"Traceback" not in helped.stderr

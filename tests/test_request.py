@@ -212,7 +212,11 @@ def test_each_head_of_the_table(run, made_model, row) -> None:
 
 
 @relaxed
-@given(first=st.lists(st.sampled_from(KEEPING), max_size=3), last=st.sampled_from(CLOSING + BROKEN), places=st.lists(st.integers(0, 999), max_size=5))
+@given(
+    first=st.lists(st.sampled_from(KEEPING), max_size=3),
+    last=st.sampled_from(CLOSING + BROKEN),
+    places=st.lists(st.integers(0, 999), max_size=5),
+)
 def test_nothing_is_answered_behind_the_last(run, made_model, first, last, places) -> None:
     """A head with a body, one that closes, one that is broken: what comes behind is no request."""
     final = BAD if last in BROKEN else expected(made_model, [last], close=True)
@@ -246,11 +250,18 @@ def what_fits(head: bytes) -> bytes:
     return b"\r\n".join([*lines, b"", b""])
 
 
-LONG = [core.MAX_HEAD + more for more in (-1, 0, 1, 2, 3, 4, 5)] + [100_000, 2 * core.MAX_HEAD - 1, 2 * core.MAX_HEAD, 300_000]
+LONG = [core.MAX_HEAD + more for more in (-1, 0, 1, 2, 3, 4, 5)] + [
+    100_000,
+    2 * core.MAX_HEAD - 1,
+    2 * core.MAX_HEAD,
+    300_000,
+]
 
 
 @pytest.mark.parametrize("size", LONG)
-@pytest.mark.parametrize("line", [b"X-Padding: {}\r\n", b"X-Padding: " + b"y" * 1000 + b"\r\n", b"A: b\r\n"], ids=["value", "lines", "many"])
+@pytest.mark.parametrize(
+    "line", [b"X-Padding: {}\r\n", b"X-Padding: " + b"y" * 1000 + b"\r\n", b"A: b\r\n"], ids=["value", "lines", "many"]
+)
 def test_a_head_that_is_too_long_is_judged_on_what_fits(run, made_model, size, line) -> None:
     """Answered once; then the connection ends, as the rest may announce a body. At the bound it is a head like any other."""
     head = long_head(size, line)
@@ -302,7 +313,15 @@ def test_clients_that_vanish(run, made_model) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         stats = bytearray(core.STATS_SIZE)
         server = Server(made_model, stats=stats)
-        beginnings = (b"", b"GET", KEEPING[0], KEEPING[0] * 500, b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"x\n", b"y" * 70_000)
+        beginnings = (
+            b"",
+            b"GET",
+            KEEPING[0],
+            KEEPING[0] * 500,
+            b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
+            b"x\n",
+            b"y" * 70_000,
+        )
         for beginning in beginnings:
             for reset in (False, True):
                 peer = await Peer(server).connect()

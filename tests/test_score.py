@@ -24,7 +24,12 @@ from sidecar import core, reading
 CHALLENGE = [row["line"] for row in tables.lines() if row["format"] == "challenge" and row["field"] == "ok"]
 COMBINED = [row["line"] for row in tables.lines() if row["format"] == "combined" and row["field"] == "ok"]
 JSONL = [
-    json.dumps({**({"ip": "192.0.2.7", "uri": f"/{n}/x.php", "method": "GET"} if n % 2 else {}), "headers": [["User-Agent", row[4]]]}).encode()
+    json.dumps(
+        {
+            **({"ip": "192.0.2.7", "uri": f"/{n}/x.php", "method": "GET"} if n % 2 else {}),
+            "headers": [["User-Agent", row[4]]],
+        }
+    ).encode()
     for n, row in enumerate(tables.rows("agents.tsv", 5))
 ]
 LOGS = {"challenge": CHALLENGE, "combined": COMBINED, "jsonl": JSONL}
@@ -88,7 +93,11 @@ def check_explained(objects: Iterable[bytes], names: set[str]) -> int:
         assert all(part["contribution"] == 0 for part in said["contributions"] if part["value"] is None)
         above = max((part["contribution"] for part in said["contributions"]), default=0.0)
         strongest = {part["name"] for part in said["contributions"] if part["contribution"] == above}
-        assert said["reason"] == "none" if above <= 0 else any(name.startswith(said["reason"]) or said["reason"].startswith(name) for name in strongest)
+        assert (
+            said["reason"] == "none"
+            if above <= 0
+            else any(name.startswith(said["reason"]) or said["reason"].startswith(name) for name in strongest)
+        )
         count += 1
     return count
 
@@ -107,10 +116,16 @@ def test_contributions_add_up_to_the_margin(xbot, made_model, made_model_path, t
         assert (said["margin"], said["score"], said["reason"]) == (verdict.margin, verdict.score, verdict.reason)
 
 
-@given(st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.binary(max_size=40)), max_size=20), st.ip_addresses(), st.binary(max_size=60))
+@given(
+    st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.binary(max_size=40)), max_size=20),
+    st.ip_addresses(),
+    st.binary(max_size=60),
+)
 def test_contributions_add_up_for_any_request(made_model, headers, ip, uri) -> None:
     request = core.Request()
-    request.load_record(headers, True, ip=str(ip).encode(), uri=b"/" + uri, method=b"GET", protocol=b"HTTP/1.1", scheme=b"https")
+    request.load_record(
+        headers, True, ip=str(ip).encode(), uri=b"/" + uri, method=b"GET", protocol=b"HTTP/1.1", scheme=b"https"
+    )
     verdict, bias, parts = made_model.explain(request)
     numbers = [bias, *(part.contribution for part in parts)]
     assert abs(math.fsum(numbers) - verdict.margin) <= 1e-9 * max(1.0, math.fsum(map(abs, numbers)))
@@ -219,7 +234,10 @@ def test_a_reader_who_leaves(made_model_path, tmp_path) -> None:
 
 def peak(command: list[object], source: Path) -> int:
     """Peak resident memory of a command that reads this on standard input, in KiB."""
-    with source.open("rb") as stdin, subprocess.Popen(list(map(str, command)), stdin=stdin, stdout=subprocess.DEVNULL) as running:
+    with (
+        source.open("rb") as stdin,
+        subprocess.Popen(list(map(str, command)), stdin=stdin, stdout=subprocess.DEVNULL) as running,
+    ):
         _, status, usage = os.wait4(running.pid, 0)
         running.returncode = os.waitstatus_to_exitcode(status)
     assert running.returncode == 0
@@ -233,9 +251,7 @@ def zipped(path: Path, unit: bytes, times: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("log_format", "megabytes"), [("combined", 200), ("challenge", 100), ("jsonl", 30)]
-)
+@pytest.mark.parametrize(("log_format", "megabytes"), [("combined", 200), ("challenge", 100), ("jsonl", 30)])
 def test_memory_does_not_grow_with_the_log(made_model_path, tmp_path, log_format, megabytes) -> None:
     unit = b"".join(line + b"\n" for line in LOGS[log_format])
     small, large = (zipped(tmp_path / f"{n}.gz", unit, (n << 20) // len(unit)) for n in (2, megabytes))

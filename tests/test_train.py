@@ -144,7 +144,11 @@ def check_held_out(log: Path, place: Path, seeds: Sequence[int]) -> None:
         command = [XBOT, "train", "--quiet", "--format", "challenge", "--out", str(parts[2]), str(parts[0])]
         subprocess.run(command, check=True)
         said = scored(parts[2], parts[1])
-        return [i for i, one in zip(held_out, said, strict=True) if (one["verdict"] == "bot") != lines[i].rstrip().endswith(b"false")]
+        return [
+            i
+            for i, one in zip(held_out, said, strict=True)
+            if (one["verdict"] == "bot") != lines[i].rstrip().endswith(b"false")
+        ]
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         assert list(pool.map(wrong, seeds)) == [[] for _ in seeds]
@@ -168,7 +172,19 @@ def test_the_same_seed_gives_the_same_file(log: Path, tmp_path: Path) -> None:
         ("two", "7", ["--jobs", "2"], {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "4"}),
         ("other", "8", [], {}),
     ):
-        command = [XBOT, "train", "--quiet", "--format", "challenge", "--seed", seed, "--out", str(tmp_path / name), *more, str(log)]
+        command = [
+            XBOT,
+            "train",
+            "--quiet",
+            "--format",
+            "challenge",
+            "--seed",
+            seed,
+            "--out",
+            str(tmp_path / name),
+            *more,
+            str(log),
+        ]
         subprocess.run(command, check=True, env={**os.environ, **environment})
     one, two, other = ((tmp_path / name).read_bytes() for name in ("one", "two", "other"))
     assert one == two
@@ -190,7 +206,9 @@ def test_the_same_rows_give_the_same_matrix(tmp_path: Path, monkeypatch) -> None
     for data in (whole, pieces):
         assert data.unlabelled == 1
         assert data.unreadable == 2
-        assert data.first_error.endswith("log:101: line: fewer than 3 fields: expected ip, user_agent, referrer and perhaps true or false")
+        assert data.first_error.endswith(
+            "log:101: line: fewer than 3 fields: expected ip, user_agent, referrer and perhaps true or false"
+        )
         assert list(data.line) == [n for n in range(1, 304) if n not in (101, 102, 103)]
         assert len(data.y) == 300
         assert data.X.shape == (300, DENSE + 2**15)
@@ -215,12 +233,24 @@ ROW = "192.0.2.{0}\tagent+{0}\thttp%3A%2F%2Fa.example%2F\t{1}\n"
     [
         ("".join(ROW.format(n % 250, "true") for n in range(100)), "no bots in the log"),
         ("".join(ROW.format(n % 250, "false") for n in range(100)), "only bots, no humans in the log"),
-        ("".join(ROW.format(n % 250, "false" if n < 9 else "true") for n in range(100)), "at least 10 rows of each class: 9 bots, 91 humans"),
-        ("".join(ROW.format(n % 250, "false" if n > 8 else "true") for n in range(100)), "at least 10 rows of each class: 91 bots, 9 humans"),
+        (
+            "".join(ROW.format(n % 250, "false" if n < 9 else "true") for n in range(100)),
+            "at least 10 rows of each class: 9 bots, 91 humans",
+        ),
+        (
+            "".join(ROW.format(n % 250, "false" if n > 8 else "true") for n in range(100)),
+            "at least 10 rows of each class: 91 bots, 9 humans",
+        ),
         ("".join(ROW.format(n % 250, "").rsplit("\t", 1)[0] + "\n" for n in range(100)), "no labelled rows in the log"),
         ("", "empty, no line to read"),
         ("nonsense\n" * 30, "no labelled rows in the log"),
-        ("".join(ROW.format(7, "true" if n % 2 else "false").replace("192.0.2.7", f"192.0.2.{n // 2 % 250}") for n in range(200)), "do not tell the labels"),
+        (
+            "".join(
+                ROW.format(7, "true" if n % 2 else "false").replace("192.0.2.7", f"192.0.2.{n // 2 % 250}")
+                for n in range(200)
+            ),
+            "do not tell the labels",
+        ),
     ],
     ids=["no bots", "only bots", "few bots", "few humans", "unlabelled", "empty", "unreadable", "no difference"],
 )
@@ -284,10 +314,26 @@ def weights(path: Path) -> tuple[dict[str, float], list[float], dict[str, Any]]:
 def test_what_is_left_out_has_no_weight(here, log: Path, tmp_path: Path) -> None:
     """A feature, a family and a group; and the groups that the log does not hold."""
     out = tmp_path / "m.xbot"
-    here("train", "--quiet", "--format", "challenge", "--without", "ua_empty", "--without", "ua_word", "--without", "ip", "--out", out, log)
+    here(
+        "train",
+        "--quiet",
+        "--format",
+        "challenge",
+        "--without",
+        "ua_empty",
+        "--without",
+        "ua_word",
+        "--without",
+        "ip",
+        "--out",
+        out,
+        log,
+    )
     dense, words, header = weights(out)
     group = {row.name: row.group for row in core.FEATURES}
-    assert {name for name, weight in dense.items() if weight and group[name] in ("ip", "url", "headers", "client")} == set()
+    assert {
+        name for name, weight in dense.items() if weight and group[name] in ("ip", "url", "headers", "client")
+    } == set()
     assert dense["ua_empty"] == 0
     assert dense["ua_length"] != 0
     assert dense["ref_empty"] != 0
@@ -303,13 +349,19 @@ def test_absent_groups_have_no_weight(here, log: Path, tmp_path: Path) -> None:
     group = {row.name: row.group for row in core.FEATURES}
     assert {group[name] for name, weight in dense.items() if weight} == {"ip", "ua", "referrer"}
     assert header["groups"] == core.GROUPS["ip"] | core.GROUPS["ua"] | core.GROUPS["referrer"]
-    assert {row.name for i, row in enumerate(core.FAMILIES) if header["families"] >> i & 1} == {"ip_net", "ua_word", "ref_host"}
+    assert {row.name for i, row in enumerate(core.FAMILIES) if header["families"] >> i & 1} == {
+        "ip_net",
+        "ua_word",
+        "ref_host",
+    }
     # So what such a log cannot hold does not move a verdict.
     loaded, request = model.load(out), core.Request()
     headers = [(b"User-Agent", b"curl/8"), (b"Referer", b"http://a.example/")]
     request.load_record(headers, True, ip=b"192.0.2.1")
     bare = loaded.judge(request)
-    request.load_record([*headers, (b"Accept", b"*/*"), (b"X-Own", b"1")], True, ip=b"192.0.2.1", uri=b"/.git", method=b"POST")
+    request.load_record(
+        [*headers, (b"Accept", b"*/*"), (b"X-Own", b"1")], True, ip=b"192.0.2.1", uri=b"/.git", method=b"POST"
+    )
     assert loaded.judge(request).margin == bare.margin
 
 
@@ -320,7 +372,9 @@ def test_labels_from_a_file(here, tmp_path: Path) -> None:
     for number in range(1, 301):
         bot = draw.random() < 0.4
         agent = draw.choice(TOOLS if bot else BROWSERS)
-        lines.append(f'192.0.2.{draw.randrange(250)} - - [17/May/2015:10:05:03 +0000] "GET /{number} HTTP/1.1" 200 1 "-" "{agent}"')
+        lines.append(
+            f'192.0.2.{draw.randrange(250)} - - [17/May/2015:10:05:03 +0000] "GET /{number} HTTP/1.1" 200 1 "-" "{agent}"'
+        )
         marks.append(f"{number}\t{'unsure' if number % 50 == 0 else 'bot' if bot else 'human'}\tbecause")
     log.write_text("\n".join(lines))
     labels.write_text("\n".join(marks))
@@ -329,7 +383,11 @@ def test_labels_from_a_file(here, tmp_path: Path) -> None:
     about = model.load(out).provenance
     assert about["rows"] == 294
     said = scored(out, log, "combined")
-    right = sum((one["verdict"] == "bot") == ("\tbot\t" in mark) for one, mark in zip(said, marks[1:], strict=True) if "unsure" not in mark)
+    right = sum(
+        (one["verdict"] == "bot") == ("\tbot\t" in mark)
+        for one, mark in zip(said, marks[1:], strict=True)
+        if "unsure" not in mark
+    )
     assert right == 294
 
 
@@ -346,7 +404,9 @@ def test_labels_from_a_file(here, tmp_path: Path) -> None:
 def test_labels_that_are_none(here, log: Path, tmp_path: Path, text: str, why: str) -> None:
     labels = tmp_path / "labels.tsv"
     labels.write_text(text)
-    done = here("train", "--quiet", "--format", "challenge", "--labels", labels, "--out", tmp_path / "m.xbot", log, code=2)
+    done = here(
+        "train", "--quiet", "--format", "challenge", "--labels", labels, "--out", tmp_path / "m.xbot", log, code=2
+    )
     assert why in done.stderr
 
 
@@ -360,7 +420,9 @@ def test_known_hosts(here, tmp_path: Path) -> None:
         host = f"known{draw.randrange(1, 500)}.example" if not bot else f"x{draw.randrange(10**6)}.example"
         lines.append(f"192.0.2.{n % 250}\tMozilla\thttp%3A%2F%2Fwww.{host}%2F\t{'false' if bot else 'true'}")
     log.write_text("\n".join(lines))
-    here("train", "--quiet", "--format", "challenge", "--known-hosts", hosts, "--without", "ref_host", "--out", out, log)
+    here(
+        "train", "--quiet", "--format", "challenge", "--known-hosts", hosts, "--without", "ref_host", "--out", out, log
+    )
     loaded, request = model.load(out), core.Request()
     assert loaded.header["n_hosts"] == 500
     margins = {}
@@ -384,7 +446,15 @@ def test_the_summary_tells_what_was_fitted(xbot, log: Path, tmp_path: Path) -> N
     rows = log.read_text().splitlines()
     bots = sum(row.endswith("false") for row in rows)
     assert f"{len(rows)} rows: {bots} bots, {len(rows) - bots} humans" in text
-    for word in ("precision", "recall", "false-positive rate", "confusion matrix", "strongest features", "threshold", "m.xbot"):
+    for word in (
+        "precision",
+        "recall",
+        "false-positive rate",
+        "confusion matrix",
+        "strongest features",
+        "threshold",
+        "m.xbot",
+    ):
         assert word in text
     assert done.stderr == b""  # no progress in a pipe, and no warnings of a library
 
@@ -402,7 +472,18 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """A log of which a tenth is labelled wrongly, another of the same kind, and a model of the first."""
     place = tmp_path_factory.mktemp("noisy")
     fitted, fresh = (challenge_log(place / f"{seed}.tsv", 2000, seed=seed, wrong=0.1) for seed in (11, 12))
-    command = [XBOT, "train", "--quiet", "--format", "challenge", "--max-fpr", "0.2", "--out", str(place / "m.xbot"), str(fitted)]
+    command = [
+        XBOT,
+        "train",
+        "--quiet",
+        "--format",
+        "challenge",
+        "--max-fpr",
+        "0.2",
+        "--out",
+        str(place / "m.xbot"),
+        str(fitted),
+    ]
     subprocess.run(command, check=True)
     return fitted, fresh, place / "m.xbot"
 
@@ -439,7 +520,9 @@ def test_provenance_holds_the_figures(noisy: tuple[Path, Path, Path]) -> None:
 
 
 _MARGINS = st.lists(
-    st.tuples(st.sampled_from([0.0, 1.0, -1.0, 5e-324, 1.0000000000000002, 2.5]) | st.floats(-1e9, 1e9), st.booleans()), min_size=2, max_size=40
+    st.tuples(st.sampled_from([0.0, 1.0, -1.0, 5e-324, 1.0000000000000002, 2.5]) | st.floats(-1e9, 1e9), st.booleans()),
+    min_size=2,
+    max_size=40,
 ).filter(lambda rows: len({bot for _, bot in rows}) == 2)
 
 
@@ -481,7 +564,11 @@ def test_classes_that_do_not_overlap_give_a_finite_slope() -> None:
     assert scores[500:].min() > 0.95
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=60).filter(lambda rows: len({bot for bot, _ in rows}) == 2))
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=60).filter(
+        lambda rows: len({bot for bot, _ in rows}) == 2
+    )
+)
 def test_rows_weigh_by_client_and_class(rows: list[tuple[bool, int]]) -> None:
     """Each class counts half; a client's rows together as the root of their number; those of nobody as one client each."""
     y, client = np.array([int(bot) for bot, _ in rows]), np.array([c for _, c in rows], dtype=np.uint64)

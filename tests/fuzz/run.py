@@ -70,7 +70,13 @@ def run(target: str, place: Path, seconds: float, most_runs: int = -1) -> subpro
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(target)):
         (corpus / f"seed-{number:03}").write_bytes(seed)
-    options = [f"-max_total_time={seconds:g}", f"-runs={most_runs}", "-max_len=4096", "-timeout=10", "-print_final_stats=1"]
+    options = [
+        f"-max_total_time={seconds:g}",
+        f"-runs={most_runs}",
+        "-max_len=4096",
+        "-timeout=10",
+        "-print_final_stats=1",
+    ]
     command = [str(place / target), *options, f"-artifact_prefix={place}/{target}-", str(corpus)]
     return subprocess.run(command, stderr=subprocess.PIPE, check=False)
 
@@ -97,7 +103,9 @@ def main() -> int:
             failed += 1
             print(text[-6000:])
         else:
-            print("  " + "  ".join(line for line in text.splitlines() if line.startswith(("stat::number", "stat::new"))))
+            print(
+                "  " + "  ".join(line for line in text.splitlines() if line.startswith(("stat::number", "stat::new")))
+            )
     return 1 if failed else 0
 
 
