@@ -316,6 +316,7 @@ def _judge_split(name: str, data: Dataset, fitted: np.ndarray, held_out: np.ndar
     """The split's figures, or none where either side lacks a class."""
     if min(len(np.unique(data.y[rows])) for rows in (fitted, held_out)) < 2:
         return []
-    margins = margins_of(_fit_rows(data, fitted, settings), data.X, held_out)
+    with threadpool_limits(1):
+        margins = margins_of(_fit_rows(data, fitted, settings), data.X, held_out)
     y = data.y[held_out]
     return [Split(name, len(held_out), figures(margins, y, choose_threshold(margins, y, settings.max_fpr)))]
