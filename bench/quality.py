@@ -1,10 +1,9 @@
-"""What a model refuses of traffic that it was not made from, beside two lists of words.
+"""What a model refuses of traffic that it was not made from, beside two lists of agents.
 
-    XBOT_DATA=DIR .venv/bin/python bench/quality.py [--model MODEL] [--json] [--markdown FILE]
+    XBOT_DATA=DIR .venv/bin/python bench/quality.py [--model MODEL] [--json] [--markdown docs/default-model.md]
 
-Sets (docs/default-model.md says where they come from): labelled user agents, header sets of browsers, requests of plain
-clients, requests that reached a honeypot, two access logs with weak labels. A share is of requests; where a set says how
-common an agent is, of that. Whatever a set does not hold is absent, as for any log.
+Law: whatever a set does not hold is absent, as in any log; a share is of requests, or, where a set says how common an
+agent is, of that. docs/default-model.md says where the sets come from, and shows what this prints.
 """
 
 from __future__ import annotations
@@ -13,158 +12,230 @@ import csv
 import gzip
 import json
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
-import crawleruseragents
 from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model, reading
+from sidecar.errors import XbotError
+from training.corpus import published
+from training.report.lists import agent_lists
 
-ROOT = Path(__file__).resolve().parent.parent
-WORDS = re.compile(r"bot|crawl|spider|slurp|curl|wget|python|java|perl|go-http|http", re.I)
-_CRAWLERS = re.compile("|".join(entry["pattern"] for entry in crawleruseragents.CRAWLER_USER_AGENTS_DATA))
-_listed: dict[str, tuple[bool, bool]] = {}
+DEFAULT = Path(__file__).resolve().parent.parent / "sidecar" / "default.xbot"
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
+LOGS = {"semicomplete.com": "semicomplete_apache_10k", "almhuette-raith.at": "almhuette_10k"}
+COLUMNS = ("this model", "crawler-user-agents", "one line")
+
+Row = tuple[str, str, core.Verdict, str, float]  # set, bot or human, verdict, agent, weight
+Judge = Callable[[core.Request], core.Verdict]
+Rows = Iterator[Row]
+Read = Callable[[Path, core.Request, Judge], Rows]
 
 
-def lists_say(agent: str) -> tuple[bool, bool]:
-    """(crawler-user-agents calls it a bot, the regular expression does). An empty agent is a bot to neither."""
-    if agent not in _listed:
-        _listed[agent] = (bool(_CRAWLERS.search(agent)), bool(WORDS.search(agent)))
-    return _listed[agent]
+LISTS = agent_lists()
+
+
+@cache
+def listed(agent: str) -> tuple[bool, ...]:
+    """Whether each list calls an agent a bot. A missing agent is none to either."""
+    return tuple(bool(agent and one.is_bot and one.is_bot(agent)) for one in LISTS)
 
 
 @dataclass
 class Tally:
-    """What was called a bot, in weight of requests, by the model and by the two lists."""
+    """Requests by weight: all, and those called bots by the model and by each list."""
 
+    rows: int = 0
     total: float = 0.0
-    model: float = 0.0
-    crawlers: float = 0.0
-    words: float = 0.0
+    called: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, verdict: core.Verdict, agent: str, weight: float = 1.0) -> None:
-        listed = lists_say(agent)
+    def add(self, verdict: core.Verdict, weight: float, lists: tuple[bool, ...]) -> None:
+        self.rows += 1
         self.total += weight
-        self.model += weight * verdict.bot
-        self.crawlers += weight * listed[0]
-        self.words += weight * listed[1]
+        for i, bot in enumerate((verdict.bot, *lists)):
+            self.called[i] += weight * bot
         if verdict.bot:
             self.reasons[verdict.reason] += 1
 
-
-Row = tuple[str, str, core.Verdict, str, float]  # group, wanted, verdict, agent, weight
-Judge = Callable[[core.Request], core.Verdict]
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "replace")
+    @property
+    def shares(self) -> list[float]:
+        return [called / self.total for called in self.called]
 
 
-def _record(request: core.Request, **record: Any) -> None:
+def _record(request: core.Request, **record: Any) -> str:
+    """Reads a capture; returns its agent."""
     reading.load_record(json.dumps(record).encode(), request)
+    return next((value for name, value in record["headers"] if name.lower() == "user-agent"), "")
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+        yield from map(json.loads, file)
+
+
+def combined_line(agent: str, uri: str = "/", referrer: str = "-") -> bytes:
+    """A line of an access log that tells nothing but these."""
+    escaped = "".join(
+        c if " " <= c <= "~" and c not in '"\\' else "".join(f"\\x{b:02x}" for b in c.encode()) for c in agent
+    )
+    return f'192.0.2.1 - - [01/Jan/2024:00:00:00 +0000] "GET {uri} HTTP/1.1" 200 1 "{referrer}" "{escaped}"'.encode()
 
 
 def user_agents(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
-    """An agent alone: all else is absent."""
+    """An agent and nothing else, as in a log: / is asked for by hand. Those that training saw are counted apart."""
+    known = set(published.crawler_agents())
     with gzip.open(data / "user_agents" / "user_agents.tsv.gz", "rt", errors="replace") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            if row["label"] == "unknown":
+            agent, label, weight = row["user_agent"], row["label"], float(row["weight"] or 0)
+            if label == "unknown":
                 continue
-            request.load_record([(b"User-Agent", row["user_agent"].encode())], False)
-            weight = float(row["weight"] or 0)
-            name = f"agents: {row['label']}, {'curated' if row['quality'] == 'A' else 'crowd list'}"
-            wanted = "human" if row["label"] in ("human", "app") else "bot"
-            verdict = judge(_agent_only(request, row["user_agent"]))
-            yield name, wanted, verdict, row["user_agent"], 1.0
-            if row["label"] == "human" and weight > 0:
-                yield "agents: human, by share of traffic", "human", verdict, row["user_agent"], weight
-
-
-def _agent_only(request: core.Request, agent: str) -> core.Request:
-    """A combined line of which only the agent tells anything: a page asked for by hand."""
-    escaped = "".join(c if 31 < ord(c) < 127 and c not in '"\\' else "".join(f"\\x{b:02x}" for b in c.encode()) for c in agent)
-    request.load_line("combined", f'192.0.2.1 - - [01/Jan/2024:00:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "{escaped}"'.encode())
-    return request
+            request.load_line("combined", combined_line(agent))
+            verdict = judge(request)
+            seen = ", known to training" if agent in known else ""
+            name = f"agents alone: {label}, {'curated' if row['quality'] == 'A' else 'crowd list'}{seen}"
+            yield name, "human" if label in ("human", "app") else "bot", verdict, agent, 1.0
+            if label == "human" and weight > 0:
+                yield "agents alone: human, by share of traffic", "human", verdict, agent, weight
 
 
 def browsers(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
-    """Header sets of browsers, over https as they were taken, and without a word on the scheme."""
-    with gzip.open(data / "headers" / "browsers.jsonl.gz", "rt") as file:
-        for line in file:
-            row = json.loads(line)
-            agent = dict((name.lower(), value) for name, value in row["headers"]).get("user-agent", "")
-            for name, scheme in (("headers: browsers", None), ("headers: browsers, https", "https")):
-                _record(request, headers=row["headers"], uri="/", method="GET", protocol=f"HTTP/{row['http']}", scheme=scheme)
-                yield name, "human", judge(request), agent, 1.0
+    """Header sets of browsers: over https, and without a word on the scheme."""
+    for row in _lines(data / "headers" / "browsers.jsonl.gz"):
+        about = {"headers": row["headers"], "uri": "/", "method": "GET", "protocol": f"HTTP/{row['http']}"}
+        yield "header sets: browsers", "human", judge(request), _record(request, **about), 1.0
+        agent = _record(request, **about, scheme="https")
+        yield "header sets: browsers, https", "human", judge(request), agent, 1.0
 
 
-def automation(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
-    """Plain clients of the usual languages, as they came over a socket."""
-    for line in (data / "headers" / "automation_clients.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        agent = dict((name.lower(), value) for name, value in row["headers"]).get("user-agent", "")
-        _record(request, headers=row["headers"], uri=row["path"], method=row["method"], protocol=row["proto"], scheme="http")
-        yield "headers: plain clients", "bot", judge(request), agent, 1.0
+def plain_clients(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
+    """curl, wget and the clients of the usual languages, as they came over a socket."""
+    for row in _lines(data / "headers" / "automation_clients.jsonl"):
+        about = {"uri": row["path"], "method": row["method"], "protocol": row["proto"], "scheme": "http"}
+        agent = _record(request, headers=row["headers"], **about)
+        yield "header sets: plain clients", "bot", judge(request), agent, 1.0
 
 
 def honeypot(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
     """Requests to a bare address that no page names."""
-    with gzip.open(data / "honeypot" / "requests.jsonl.gz", "rt") as file:
-        for line in file:
-            row = json.loads(line)
-            agent = dict((name.lower(), value) for name, value in row["headers"]).get("user-agent", "")
-            uri = row["path"] + ("?" + row["query"] if row["query"] else "")
-            _record(request, headers=row["headers"], uri=uri, method=row["method"], ip=row["ip"], protocol="HTTP/1.1", scheme="http")
-            yield f"honeypot: agent is {row['ua_kind']}", "bot", judge(request), agent, 1.0
+    for row in _lines(data / "honeypot" / "requests.jsonl.gz"):
+        uri = row["path"] + ("?" + row["query"] if row["query"] else "")
+        about = {"uri": uri, "method": row["method"], "ip": row["ip"], "protocol": "HTTP/1.1", "scheme": "http"}
+        agent = _record(request, headers=row["headers"], **about)
+        yield f"honeypot: agent is {row['ua_kind']}", "bot", judge(request), agent, 1.0
+
+
+def weak_labels(data: Path, site: str) -> list[tuple[int, str, str]]:
+    """(line, bot or human, reason) of the labelled lines of a site's log."""
+    path = data / "logs" / f"{LOGS[site].partition('_')[0]}.weak_labels.tsv"
+    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    return [(int(line), label, reason) for line, label, reason in rows if label in ("bot", "human")]
+
+
+def one_log(data: Path, site: str, request: core.Request, judge: Judge) -> Iterator[Row]:
+    """The labelled lines of a site's log."""
+    lines = (data / "logs" / f"{LOGS[site]}.log").read_bytes().split(b"\n")
+    for number, label, reason in weak_labels(data, site):
+        request.load_line("combined", lines[number - 1])
+        agent = (request.fields["agent"] or b"").decode("utf-8", "replace")
+        yield f"{site}: {reason}", label, judge(request), "" if agent == "-" else agent, 1.0
 
 
 def logs(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
     """Access logs with weak labels, by reason."""
-    for name, labels in (("semicomplete_apache_10k", "semicomplete"), ("almhuette_10k", "almhuette")):
-        reasons = [line.split("\t") for line in (data / "logs" / f"{labels}.weak_labels.tsv").read_text().splitlines()[1:]]
-        lines = (data / "logs" / f"{name}.log").read_bytes().split(b"\n")
-        for number, label, reason in reasons:
-            if label not in ("bot", "human"):
-                continue
-            request.load_line("combined", lines[int(number) - 1])
-            agent = _text(request.fields["agent"])
-            yield f"log {labels}: {reason}", label, judge(request), "" if agent == "-" else agent, 1.0
+    for site in LOGS:
+        yield from one_log(data, site, request, judge)
 
 
-SETS = (user_agents, browsers, automation, honeypot, logs)
+def challenge(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
+    """The hackathon's log. Most of its rules are words and addresses that nobody but its maker knows."""
+    for line in (data / "challenge" / "train_data.tsv").read_bytes().splitlines():
+        request.load_line("challenge", line)
+        agent = (request.fields["agent"] or b"").decode("utf-8", "replace")
+        yield "the hackathon's challenge", "bot" if request.label else "human", judge(request), agent, 1.0
 
 
-@click.command()
-@click.option("--model", "path", type=click.Path(path_type=Path), default=ROOT / "sidecar" / "default.xbot", show_default=True)
-@click.option("--json", "as_json", is_flag=True)
-@click.option("--reasons", is_flag=True, help="Also the commonest reasons of a refusal.")
-def main(path: Path, as_json: bool, reasons: bool) -> None:
-    """Judge every set and print what was called a bot."""
-    data, loaded, request = Path(os.environ["XBOT_DATA"]), model.load(path), core.Request()
+SETS: tuple[Read, ...] = (user_agents, browsers, plain_clients, honeypot, logs, challenge)
+
+
+def judge_sets(data: Path, loaded: model.Model, sets: tuple[Read, ...] = SETS, lists: bool = True) -> dict[Any, Tally]:
+    """Tallies by (set, bot or human), bots first; `lists`: the lists' verdicts too, which take most of the time."""
     tallies: dict[tuple[str, str], Tally] = {}
-    for read in SETS:
-        for group, wanted, verdict, agent, weight in read(data, request, loaded.judge):
-            tallies.setdefault((group, wanted), Tally()).add(verdict, agent, weight)
+    request = core.Request()
+    for read in sets:
+        for name, wanted, verdict, agent, weight in read(data, request, loaded.judge):
+            tallies.setdefault((name, wanted), Tally()).add(verdict, weight, listed(agent) if lists else ())
+    return dict(sorted(tallies.items(), key=lambda item: (item[0][1], item[0][0])))
+
+
+def markdown(columns: tuple[str, ...], rows: list[list[str]]) -> str:
+    """A table whose figures stand to the right."""
+    aligned = ["---:" if (row and row[0].isdigit()) or row.endswith("%") else "---" for row in rows[0]]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, aligned, *rows))
+
+
+def put(document: Path, name: str, text: str) -> None:
+    """Puts text between the two marks `name` of a document. XbotError where it has none."""
+    page, begin, end = document.read_text(encoding="utf-8"), BEGIN.format(name), END.format(name)
+    if begin not in page or end not in page:
+        raise XbotError(f"{document}: no place for the table ({begin} and {end})")
+    before, after = page.split(begin)[0], page.split(end)[1]
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def data_place() -> Path:
+    """The directory of the sets."""
+    if not os.environ.get("XBOT_DATA"):
+        raise XbotError("XBOT_DATA is not set: it names the directory of the sets to judge")
+    return Path(os.environ["XBOT_DATA"])
+
+
+def run(command: Callable[[], None]) -> None:
+    """Runs a command; what the user did or gave is wrong ends in one line."""
+    try:
+        command()
+    except XbotError as error:
+        click.echo(f"xbot: {error}", err=True)
+        sys.exit(2)
+
+
+@click.command(help=__doc__)
+@click.option("--model", "path", type=click.Path(path_type=Path), default=DEFAULT, help="[default: the one shipped]")
+@click.option("--json", "as_json", is_flag=True, help="Shares instead of a table.")
+@click.option("--reasons", is_flag=True, help="Also the commonest reasons of a refusal.")
+@click.option(
+    "--markdown", "document", type=click.Path(path_type=Path, exists=True), help="Put the table in here, too."
+)
+def main(path: Path, as_json: bool, reasons: bool, document: Path | None) -> None:
+    tallies = judge_sets(data_place(), model.load(path))
     if as_json:
-        rows = [{"set": g, "wanted": w, "rows": t.total, "model": t.model / t.total, "crawler-user-agents": t.crawlers / t.total, "words": t.words / t.total} for (g, w), t in tallies.items()]
-        json.dump(rows, sys.stdout, indent=1)
+        shares = [
+            {"set": name, "is": wanted, "rows": tally.rows, **dict(zip(COLUMNS, tally.shares, strict=True))}
+            for (name, wanted), tally in tallies.items()
+        ]
+        json.dump(shares, sys.stdout, indent=1)
         return
-    table = Table("set", "is", "requests", "this model", "crawler-user-agents", "words")
-    for (group, wanted), t in sorted(tallies.items(), key=lambda item: (item[0][1], item[0][0])):
-        table.add_row(group, wanted, f"{t.total:.0f}", *(f"{100 * part / t.total:.2f}%" for part in (t.model, t.crawlers, t.words)))
-        if reasons:
-            table.add_row("", "", "", " ".join(f"{n}×{r}" for r, n in t.reasons.most_common(4)), "", "")
-    Console(width=150).print(table)
+    columns = ("set", "is", "requests", *COLUMNS)
+    rows = [
+        [name, wanted, str(t.rows), *(f"{100 * s:.2f}%" for s in t.shares)] for (name, wanted), t in tallies.items()
+    ]
+    table = Table(*columns)
+    for row, tally in zip(rows, tallies.values(), strict=True):
+        table.add_row(*row)
+        if reasons and tally.reasons:
+            table.add_row("  " + " ".join(f"{n}×{reason}" for reason, n in tally.reasons.most_common(4)))
+    Console(width=160).print(table)
+    if document:
+        put(document, "quality", markdown(columns, rows))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -181,7 +181,7 @@ def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
 KEEPING = [row["head"] for row in HEADS if row["outcome"] == "ok" and row["keep"]]
 CLOSING = [row["head"] for row in HEADS if row["outcome"] == "ok" and not row["keep"]]
 BROKEN = [row["head"] for row in HEADS if row["outcome"] == "bad"]
-relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @relaxed

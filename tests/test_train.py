@@ -311,12 +311,15 @@ def weights(path: Path) -> tuple[dict[str, float], list[float], dict[str, Any]]:
     return dense, list(loaded.weight[DENSE:]), loaded.header
 
 
-def test_what_is_left_out_has_no_weight(here, log: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", fit.KINDS)
+def test_what_is_left_out_has_no_weight(here, log: Path, tmp_path: Path, kind: str) -> None:
     """A feature, a family and a group; and the groups that the log does not hold."""
     out = tmp_path / "m.xbot"
     here(
         "train",
         "--quiet",
+        "--model",
+        kind,
         "--format",
         "challenge",
         "--without",
@@ -339,12 +342,14 @@ def test_what_is_left_out_has_no_weight(here, log: Path, tmp_path: Path) -> None
     assert dense["ref_empty"] != 0
     families = {row.name for i, row in enumerate(core.FAMILIES) if header["families"] >> i & 1}
     assert families == {"ref_host"}
-    assert 0 < sum(weight != 0 for weight in words) <= 30  # the hosts of the log
+    if kind != "nb":  # it weighs words that nobody said, too
+        assert 0 < sum(weight != 0 for weight in words) <= 30  # the hosts of the log
 
 
-def test_absent_groups_have_no_weight(here, log: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", fit.KINDS)
+def test_absent_groups_have_no_weight(here, log: Path, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "m.xbot"
-    here("train", "--quiet", "--format", "challenge", "--out", out, log)
+    here("train", "--quiet", "--format", "challenge", "--model", kind, "--out", out, log)
     dense, _, header = weights(out)
     group = {row.name: row.group for row in core.FEATURES}
     assert {group[name] for name, weight in dense.items() if weight} == {"ip", "ua", "referrer"}
@@ -542,7 +547,7 @@ def test_the_threshold_keeps_its_promise(rows: list[tuple[float, bool]], max_fpr
     assert caught == max([true for false, true in candidates if false <= int(max_fpr * humans)], default=0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(_MARGINS)
 def test_calibration_ascends_or_is_refused(rows: list[tuple[float, bool]]) -> None:
     margins, y = np.array([margin for margin, _ in rows]), np.array([int(bot) for _, bot in rows])

@@ -156,7 +156,7 @@ def featurize(block: bytes, how: How) -> Chunk:
     lines = _append(matrix, how.log_format, block)
     rows, dense = len(matrix), len(core.FEATURES)
     left = np.frombuffer(matrix.dense, dtype=np.float64).reshape(rows, dense).astype(np.float32)
-    left[:, _never(how)] = 0.0  # a column that is absent in every row is not worth its bytes
+    left[:, never_held(how)] = 0.0  # a column that is absent in every row is not worth its bytes
     right = scipy.sparse.csr_matrix(
         (
             np.ones(len(matrix.indices), dtype=np.float32),
@@ -181,7 +181,7 @@ def featurize(block: bytes, how: How) -> Chunk:
     )
 
 
-def _never(how: How) -> list[int]:
+def never_held(how: How) -> list[int]:
     """Columns that no line of this format holds, or that are left out."""
     held = _HELD[how.log_format]
     return [i for i, row in enumerate(core.FEATURES) if row.group not in held or row.name in how.without]

@@ -18,7 +18,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 import sidecar
 from sidecar import core, model
-from training.dataset import Dataset, How
+from training.dataset import Dataset, How, never_held
 from training.fit import FOLDS, Fitted, Settings
 
 # Stored in each model with their margins: a build that gives other margins refuses the file. Made up, no one's traffic.
@@ -126,6 +126,7 @@ def families_of(data: Dataset, how: How) -> int:
 def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, Any]) -> None:
     """Writes the model file. The groups that no row held are not in `groups`; their weights are 0."""
     bias, mean, scale, weight = unfold(fitted.pipeline)
+    weight[never_held(how)] = 0.0  # naive Bayes weighs columns that were never there, too
     parts = model.Parts(
         bias=bias,
         threshold=fitted.threshold,

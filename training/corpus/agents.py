@@ -54,7 +54,8 @@ def draw_language(rng: random.Random) -> str:
 
 
 def draw_agent(year: int, rng: random.Random, language: str = "en-US", group: str = "graphical") -> str:
-    """An agent that people used in `year`; `group`: `graphical`, or `plain` (text browsers, simple telephones)."""
+    """An agent that people used in `year`; `group`: `graphical`, `plain` (text browsers, simple
+    telephones), or `app` (what applications send by themselves)."""
     return draw("agents.tsv", rng, group, year)[0].format_map(_Blanks(year, rng, language)).strip()
 
 
@@ -161,6 +162,45 @@ def _mobile(b: _Blanks) -> str:
     return "15E148" if b.year >= 2018 else f"{b.year - 2002}{b.rng.choice('ABCEFG')}{b.rng.randint(10, 400)}"
 
 
+def _code(b: _Blanks) -> str:
+    """The kind of name that makers give to a device, as in GT-I9300: nobody can list them all, so none may tell."""
+    letters = "".join(b.rng.choices("ABCDEFGHIKLMNPRSTUVWXZ", k=b.rng.randint(1, 3)))
+    digits = str(b.rng.randint(1, 10 ** b.rng.randint(1, 4)))
+    return letters + b.rng.choice(["", "", "-", "_"]) + digits + b.rng.choice(["", "", "", "A", "B", "E", "L", "X"])
+
+
+def _model(b: _Blanks) -> str:
+    if b.rng.random() < 0.5:
+        return draw("agents.tsv", b.rng, "model", b.year)[0].format_map(b)
+    maker = b.rng.choice(["", "", f"{b['maker']} "])
+    return maker + _code(b) + b.rng.choice(["", "", "", " Pro", " Plus", " Max", " 4G", " 5G", " Lite", "_EEA"])
+
+
+def _app_name(b: _Blanks) -> str:
+    """An invented application's: words that no list holds are no sign of a bot."""
+    invented = "".join(b.rng.choice("bdfgklmnprstvz") + b.rng.choice("aeiou") for _ in range(b.rng.randint(1, 3)))
+    word = draw("agents.tsv", b.rng, "appword", b.year)[0]
+    name = b.rng.choice([invented.title(), invented.title() + word, word, invented])
+    return b.rng.choice([name, name, name, f"{name}%20{word}", f"com.{invented}.{word.lower()}", f"{name}-App"])
+
+
+def _app(b: _Blanks) -> str:
+    """What an application adds to its browser's agent: its name and version, and perhaps a few words on itself."""
+    rng = b.rng
+    version = ".".join(str(rng.randint(0, 60)) for _ in range(rng.randint(1, 4)))
+    words = [
+        f"{_app_name(b)}/{version}",
+        f"NetType/{rng.choice(['WIFI', '4G', '5G', 'LTE'])}",
+        f"Language/{b['lang']}",
+        f"({_code(b)}; {b['locale']}; build:{rng.randint(1, 99999)})",
+        f"{_app_name(b)}/{rng.randint(1, 400)}",
+        f"app_version/{version}",
+        f"DeviceId/{rng.getrandbits(64):x}",
+        "InApp",
+    ]
+    return " ".join([words[0], *rng.sample(words[1:], rng.choices(range(5), [8, 4, 3, 2, 1])[0])])
+
+
 # Blanks that need more than a draw from agents.tsv. {n0} to {n3} are small numbers of one to three digits.
 FILL: dict[str, Callable[[_Blanks], str]] = {
     "n0": lambda b: str(b.rng.randint(2, 8)),
@@ -185,6 +225,12 @@ FILL: dict[str, Callable[[_Blanks], str]] = {
     "webkit": lambda b: "537.36" if b.year >= 2013 else f"53{b.rng.randint(3, 7)}.{b.rng.randint(1, 19)}",
     "iossafari": lambda b: "604.1" if b.year >= 2017 else f"{b.rng.randint(531, 602)}.{b.rng.randint(1, 9)}",
     "ucpu": lambda b: "U; " if b.year <= 2011 else "",
+    "code": _code,
+    "model": _model,
+    "app": _app,
+    "appname": _app_name,
+    "letter": lambda b: b.rng.choice("ABCDEGHKMNRST"),
+    "darwin": lambda b: f"{min(max(b.year - 2000, 10), 25)}.{b.rng.randint(0, 6)}.0",
     "ulang": lambda b: f"; {b['langlow']}" if b.year <= 2011 else "",
 }
 

@@ -21,17 +21,20 @@ from training.corpus.tables import rows
 # The first pattern that is found names the engine; its group, if any, is the version.
 ENGINES = [
     ("plain", r"Lynx|w3m|ELinks|^Links|Dillo|NetSurf|URL/Emacs|Opera Mini|^BlackBerry|DoCoMo|^SAMSUNG-|^SonyEricsson"
-              r"|^LG-|^Nokia|Series40|^UCWEB"),
+              r"|^LG-|^Nokia|Series40|^UCWEB|UP\.Browser|^(?!Mozilla).*(?:MIDP|Obigo|Browser/AppleWebKit)"
+              r"|Darwin/|^(?:.*\s)?Dalvik/|AppleCoreMedia|stagefright|ExoPlayer|watchOS|[Oo]ffice|^VLC|^Roku"),
     ("trident", r"MSIE (\d+)|Trident/.*rv:(\d+)"),
     ("edgehtml", r"Edge/(\d+)"),
     ("presto", r"^Opera/"),
     ("webkit", r"(?:iPhone|CPU|iPad; CPU) OS (\d+)_"),
     ("chromium", r"Chrom(?:e|ium)/(\d+)"),
-    ("gecko", r"(?:Firefox|Goanna)/(\d+)"),
+    ("gecko", r"(?:Firefox|Goanna|Thunderbird)/(\d+)|rv:1\."),
     ("android", r"Android (\d+)|Kindle|Tizen"),
     ("webkit", r"Version/(\d+)|KHTML|AppleWebKit"),
 ]
-PLAIN_HEADS = ["Lynx", "w3m", "ELinks", "Links", "Dillo", "NetSurf", "Emacs", "Opera Mini", "BlackBerry", "DoCoMo"]
+PLAIN_HEADS = ["Lynx", "w3m", "ELinks", "Links", "Dillo", "NetSurf", "Emacs", "Opera Mini", "BlackBerry", "DoCoMo",
+               "Darwin/2", "Darwin", "AppleCoreMedia", "Dalvik", "stagefright", "ExoPlayer", "watchOS", "ffice", "VLC",
+               "Roku"]
 # The first version of each engine that has a thing.
 SINCE: dict[str, dict[str, int]] = {
     "h2": {"chromium": 41, "gecko": 36, "webkit": 9, "edgehtml": 12},
@@ -174,7 +177,7 @@ def languages(browser: Browser, language: str) -> str:
     if engine == "edgehtml" and not english:
         return f"{language},{short};q=0.8,en-US;q=0.5,en;q=0.3"
     if engine == "plain":
-        return short
+        return f"{language},{short};q=0.9" if re.search("Darwin/2|CoreMedia", browser.agent) else short
     return language.lower() if engine == "webkit" or (engine == "trident" and version < 9) else language
 
 
@@ -220,6 +223,8 @@ def headers(
     if browser.engine != "plain":
         values["Accept"] = accept(browser, want.kind)
         values["Accept-Encoding"] = encodings(browser, trusted=visit.trusted)
+    elif re.search("Darwin/2|watchOS", browser.agent):
+        values["Accept-Encoding"] = "gzip, deflate, br" if visit.trusted else "gzip, deflate"
     if referrer:
         cut = browser.has("origin only") and not referrer.startswith(visit.origin)
         values["Referer"] = "/".join(referrer.split("/")[:3]) + "/" if cut else referrer

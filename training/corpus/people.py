@@ -1,8 +1,10 @@
 """people.py - visits by people: their browsers, their habits, where they come from.
 
-Law: everything here is something a browser does in somebody's hands, the rare included: old telephones, text browsers,
-privacy settings, proxies that take headers away. Programs that people run without looking (feed readers, git, clients
-of an API with a token, link previews) are left out: each site decides on these.
+Law: everything here is something a browser does in somebody's hands, the rare included: old telephones, text
+browsers, privacy settings, proxies that take headers away; also what runs on a person's own device and fetches for
+them while they look or listen: applications (CFNetwork, Dalvik), a browser's helpers for icons and films, a mail
+program that shows pictures. Programs that work by themselves (feed readers, git, clients of an API with a token, link
+previews) are left out: each site decides on these.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from training.corpus.tables import draw
 
 PUBLISHED_SINCE = 2023  # the year of the oldest browsers in the published lists
 PLAIN = {"HTTP/1.0": 0.5, "HTTP/1.1": 0.05}  # share of text browsers and simple telephones
+APPS = 0.03  # share of visits by an application of the person's, or by a browser's helper, under its own name
 NAVIGATIONS = ("page", "post", "download")
 COOKIES = ["_ga", "PHPSESSID", "sid", "lang", "csrftoken", "cookieconsent", "wp-settings-time-1", "session", "theme"]
 
@@ -45,6 +48,8 @@ def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tu
     name, recorded = agent(visit, rng)
     if rng.random() < PLAIN.get(visit.protocol, 0):
         name, recorded = agents.draw_agent(visit.year, rng, visit.language, "plain"), {}
+    elif rng.random() < APPS and (visit.protocol < "HTTP/2" or visit.year >= 2016):
+        name, recorded = app_agent(visit, rng), {}
     browser = parse(name)
     habits = Habits(
         dnt=rng.random() < 0.06,
@@ -62,6 +67,14 @@ def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tu
         asked = _possible(browser, want)
         source = referrer(visit, asked, rng)
         yield asked, headers(browser, habits, visit, asked, rng, source, cookie if known or want.page else "")
+
+
+def app_agent(visit: Visit, rng: random.Random) -> str:
+    """An application's agent; those that fetch with Apple's library can speak any protocol."""
+    while True:
+        name = agents.draw_agent(visit.year, rng, visit.language, "app")
+        if visit.protocol < "HTTP/2" or "Darwin/" in name or "AppleCoreMedia" in name:
+            return name
 
 
 def _possible(browser: Browser, want: Want) -> Want:

@@ -146,7 +146,7 @@ def odd(visit: Visit, rng: random.Random) -> Send:
 
 def disguised(visit: Visit, rng: random.Random) -> Send:
     """A tool that claims to be a browser and copies more or less of what one sends; what it forgets shows."""
-    name = people.agent(visit, rng)[0]
+    name = people.app_agent(visit, rng) if rng.random() < people.APPS else people.agent(visit, rng)[0]
     browser, other = parse(name), parse(people.agent(visit, rng)[0])
     how, _, head_set = _tool(rng)
     level = rng.choices(["agent", "accept", "language", "more", "copied", "mixed"], [28, 18, 20, 14, 12, 8])[0]

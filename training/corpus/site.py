@@ -39,7 +39,7 @@ project radio readme recipe region release report review river sale school scien
 setup shop shows site small software space sport stories story student summer support tags team terms text ticket topic
 tours town training travel tutorial update user users video view village water weather wiki winter words work world
 writing
-""".split()  # noqa: SIM905
+""".split()
 EXTENSIONS = ["", "", "", "/", "/", ".html", ".html", ".php", ".php", ".htm", ".aspx", ".jsp"]
 # Kind: folders, extensions
 ASSETS = {

@@ -15,10 +15,12 @@ Record = dict[str, Any]
 
 # What nginx/log_format.conf keeps is csrc/headers.def's VISITOR rows; these are the commonest.
 _LOGGED = frozenset(
-    "user-agent referer accept accept-encoding accept-language accept-charset cookie cache-control pragma range "
-    "if-modified-since if-none-match origin authorization content-type from dnt sec-gpc sec-fetch-site sec-fetch-mode "
-    "sec-fetch-dest sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests "
-    "x-requested-with priority purpose sec-purpose".split()
+    """
+user-agent referer accept accept-encoding accept-language accept-charset cookie cache-control pragma range
+if-modified-since if-none-match origin authorization content-type from dnt sec-gpc sec-fetch-site sec-fetch-mode
+sec-fetch-dest sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests
+x-requested-with priority purpose sec-purpose
+""".split()
 )
 
 

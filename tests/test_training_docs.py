@@ -1,0 +1,96 @@
+"""The commands of docs/training.md run as they stand, in their order: on a small log made on the fly, and on real ones.
+
+Not run here: pip, xbot serve (tests/test_sidecar.py does), and --backend dask (tests/test_logs.py, on a real cluster).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+
+from quality import LOGS
+
+from sidecar import model
+from training.corpus import generate, published
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "training.md"
+XBOT = str(Path(sys.executable).parent / "xbot")
+ELSEWHERE = ("pip ", "xbot serve", "--backend dask")
+
+needs_corpus = pytest.mark.skipif(
+    not all(map(find_spec, published.PACKAGES)), reason="needs the packages of the extra `corpus`"
+)
+
+
+def commands() -> list[str]:
+    """Each line of the page that is indented as a command."""
+    lines = re.findall(r"^ {4,}((?:xbot|pip) .*)$", PAGE.read_text(), re.MULTILINE)
+    assert len(lines) >= 14, "the page lost its commands, or this test lost their form"
+    return lines
+
+
+def run_all(place: Path) -> None:
+    """Runs the commands in `place`, where access.log is, and checks what they were said to write."""
+    (place / "hosts.txt").write_text("example.org\nexample.com\nwww.google.com\n")
+    for line in commands():
+        if any(word in line for word in ELSEWHERE):
+            continue
+        words = shlex.split(line)
+        done = subprocess.run([XBOT, *words[1:]], cwd=place, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
+        assert "Traceback" not in done.stderr
+        if "--out" in words:
+            out = place / words[words.index("--out") + 1]
+            assert out.stat().st_size > 0
+            if out.suffix == ".xbot":
+                assert model.load(out).provenance["rows"] > 0
+
+
+def as_combined(record: dict) -> str:
+    """A line of the combined format, as nginx would write it."""
+    value = {name.lower(): text for name, text in record["headers"]}
+
+    def quoted(text: str) -> str:
+        return "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\x{ord(c):02X}" for c in text) or "-"
+
+    request = f"{record['method']} {record['uri']} {record['protocol']}"
+    status = 404 if record["label"] == "bot" and "." in record["uri"][:3] else 200
+    told = f'"{quoted(value.get("referer", ""))}" "{quoted(value.get("user-agent", ""))}"'
+    return f'{record["ip"]} - - [01/Jan/2026:00:00:00 +0000] "{quoted(request)}" {status} 512 {told}'
+
+
+@pytest.fixture
+def small_log(tmp_path: Path) -> Path:
+    """3,000 requests as one site's log: the visits of the corpus, all of one host."""
+    with (tmp_path / "access.log").open("w") as file:
+        for record in generate(3, 3000):
+            host = record["host"]
+            one = [[name, text.replace(host, "www.example.org")] for name, text in record["headers"]]
+            file.write(as_combined(record | {"headers": one}) + "\n")
+    return tmp_path
+
+
+@needs_corpus
+def test_the_commands_run_on_a_small_log(small_log: Path) -> None:
+    run_all(small_log)
+
+
+@needs_corpus
+@pytest.mark.parametrize("site", LOGS)
+def test_the_commands_run_on_a_real_log(site: str, data_dir: Path, tmp_path: Path) -> None:
+    shutil.copy(data_dir / "logs" / f"{LOGS[site]}.log", tmp_path / "access.log")
+    run_all(tmp_path)
+
+
+def test_what_is_left_to_other_tests_is_on_the_page() -> None:
+    text = "\n".join(commands())
+    assert all(word in text for word in ELSEWHERE)
