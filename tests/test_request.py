@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import itertools
 import random
 import socket
 import struct
@@ -175,7 +176,7 @@ def expected(model: core.Model, heads: Sequence[bytes], **how: Any) -> bytes:
 
 def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
     edges = [0, *sorted({place % (len(stream) + 1) for place in places}), len(stream)]
-    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [stream[a:b] for a, b in itertools.pairwise(edges) if a < b]
 
 
 KEEPING = [row["head"] for row in HEADS if row["outcome"] == "ok" and row["keep"]]
