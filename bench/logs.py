@@ -1,0 +1,211 @@
+"""Logs: lines scored per second beside goaccess, and what training costs as the log grows.
+
+    .venv/bin/python bench/logs.py [--lines 500000] [--train 100000 --train 1000000] [--markdown FILE]
+
+The log is made of the corpus (training/corpus) as nginx would have written it, repeated from other addresses. `xbot
+score` and goaccess (which parses and aggregates) read the same file, in turns, on one core. Training is the real
+`xbot train` in a process of its own: wall time, and the peak memory of it and of its workers together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from processes import program
+from rich.console import Console
+from rich.table import Table
+
+from training.corpus import generate
+
+ROOT = Path(__file__).resolve().parent.parent
+XBOT = [sys.executable, "-m", "sidecar"]
+
+
+def escaped(text: str) -> str:
+    return "".join(
+        c if 31 < ord(c) < 127 and c not in '"\\' else "".join(f"\\x{b:02X}" for b in c.encode()) for c in text
+    )
+
+
+def pages(seed: int, rows: int) -> list[tuple[str, str]]:
+    """(the line behind the address and time, label) of each request of the corpus."""
+    out = []
+    for row in generate(seed, rows):
+        said = {name.lower(): value for name, value in row["headers"]}
+        request = f"{row['method']} {row['uri']} {row['protocol']}"
+        tail = f'"{escaped(request)}" 200 1234 "{escaped(said.get("referer", "-"))}" "{escaped(said.get("user-agent", "-"))}"'
+        out.append((tail, row["label"]))
+    return out
+
+
+def write(log: Path, labels: Path, lines: int, made: list[tuple[str, str]]) -> None:
+    """`lines` lines of a combined log over 30 days, about 20 by each address, and their labels."""
+    rng = random.Random(lines)
+    with log.open("w") as file, labels.open("w") as marks:
+        for number, (tail, label) in enumerate(itertools.islice(itertools.cycle(made), lines), 1):
+            client = rng.randrange(lines // 20 + 1)
+            when = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(1_700_000_000 + number * 2_592_000 // lines))
+            file.write(
+                f"{10 + client // 2**24}.{client >> 16 & 255}.{client >> 8 & 255}.{client & 255} - - [{when}] {tail}\n"
+            )
+            marks.write(f"{number}\t{label}\n")
+
+
+def seconds(command: list[str], core: int) -> float:
+    """CPU seconds of a command on one core."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        ["taskset", "-c", str(core), *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def tree(pid: int) -> Iterator[int]:
+    yield pid
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    for child in children.read_text().split() if children.exists() else ():
+        yield from tree(int(child))
+
+
+def peak_of(command: list[str]) -> tuple[float, float]:
+    """(wall seconds, peak MiB of anonymous memory over the whole tree of processes)."""
+    started, peak = time.monotonic(), 0
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.1):
+            now = 0
+            for pid in tree(process.pid):
+                try:
+                    status = Path(f"/proc/{pid}/status").read_text()
+                except OSError:
+                    continue
+                now += int(status.partition("RssAnon:")[2].split()[0]) if "RssAnon:" in status else 0
+            peak = max(peak, now)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    code = process.wait()
+    done.set()
+    watcher.join()
+    if code:
+        sys.exit(f"{' '.join(command)}: exit {code}")
+    return time.monotonic() - started, peak / 1024
+
+
+def score_table(log: Path, lines: int, rounds: int) -> Table:
+    model = ROOT / "sidecar" / "default.xbot"
+    goaccess = program("goaccess")
+    commands = {"xbot score": [*XBOT, "score", "--model", str(model), "--format", "combined", str(log)]}
+    if goaccess:
+        report = str(log.with_suffix(".json"))
+        commands["goaccess"] = [
+            goaccess,
+            str(log),
+            "--log-format=COMBINED",
+            "--no-global-config",
+            "--no-progress",
+            "-o",
+            report,
+        ]
+    core = max(os.sched_getaffinity(0))
+    figures: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            figures[name].append(lines / seconds(command, core))
+    table = Table("lines scored", "lines a CPU second, one core", "over goaccess", title_justify="left")
+    for name, rates in figures.items():
+        against = [a / b for a, b in zip(rates, figures.get("goaccess", []), strict=False)]
+        ratio = (
+            f"{statistics.median(against):.1f} ({min(against):.1f}–{max(against):.1f})"
+            if against
+            else "goaccess is missing: apt-get install goaccess"
+        )
+        table.add_row(name, f"{statistics.median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})", ratio)
+    return table
+
+
+@click.command(help=__doc__)
+@click.option("--lines", default=500_000, show_default=True, help="Lines to score.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option(
+    "--train",
+    "sizes",
+    type=int,
+    multiple=True,
+    default=(100_000, 1_000_000),
+    show_default=True,
+    help="Lines to train on.",
+)
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write the tables between the marks of this page.")
+def main(lines: int, rounds: int, sizes: tuple[int, ...], markdown: Path | None) -> None:
+    made, tables = pages(1, 20_000), []
+    with tempfile.TemporaryDirectory(prefix="xbot-logs-") as name:
+        place = Path(name)
+        log, labels = place / "access.log", place / "labels.tsv"
+        write(log, labels, lines, made)
+        tables.append(score_table(log, lines, rounds))
+        training = Table("training on", "seconds", "microseconds a line", "peak memory, MiB")
+        for size in sizes:
+            write(log, labels, size, made)
+            wall, peak = peak_of(
+                [
+                    *XBOT,
+                    "train",
+                    "--quiet",
+                    "--format",
+                    "combined",
+                    "--labels",
+                    str(labels),
+                    "--out",
+                    str(place / "m.xbot"),
+                    str(log),
+                ]
+            )
+            training.add_row(f"{size:,} lines", f"{wall:.1f}", f"{1e6 * wall / size:.1f}", f"{peak:.0f}")
+        tables.append(training)
+    console = Console(width=min(110, shutil.get_terminal_size((110, 40)).columns))
+    for table in tables:
+        console.print(table)
+    if markdown:
+        replace_between(markdown, "\n\n".join(as_markdown(table) for table in tables))
+
+
+def as_markdown(table: Table) -> str:
+    heads = [str(column.header) for column in table.columns]
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    lines = [
+        "| " + " | ".join(heads) + " |",
+        "|" + "---|" * len(heads),
+        *("| " + " | ".join(map(str, row)) + " |" for row in rows),
+    ]
+    return "\n".join(lines)
+
+
+def replace_between(page: Path, text: str) -> None:
+    """Puts `text` between the marks <!-- logs --> and <!-- /logs --> of a page."""
+    before, mark, rest = page.read_text().partition("<!-- logs -->\n")
+    _, end, after = rest.partition("<!-- /logs -->")
+    if not mark or not end:
+        sys.exit(f"{page}: the marks <!-- logs --> and <!-- /logs --> are not there")
+    page.write_text(f"{before}{mark}{text}\n{end}{after}")
+
+
+if __name__ == "__main__":
+    main()
