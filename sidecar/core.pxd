@@ -27,5 +27,4 @@ cdef class Answerer:
     cdef object stats
 
     cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept
-    cdef size_t head_end(self, const char *buf, size_t size) noexcept
     cdef void connected(self) noexcept

@@ -19,7 +19,7 @@ from sidecar.csrc cimport (
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES,
     xb_address, xb_address_parse, xb_answer, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
-    xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_head_end,
+    xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash,
     xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_reason_text, xb_request_add,
     xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_score_text, xb_shape, xb_span, xb_stats, xb_token, xb_token_contribution,
     xb_token_text, xb_value, xb_vector, xb_verdict, xb_workspace,
@@ -581,9 +581,6 @@ cdef class Answerer:
 
     cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept:
         return xb_answer(&self.service, self.work, buf, size, seen_size, truncated, &self.reply)
-
-    cdef size_t head_end(self, const char *buf, size_t size) noexcept:
-        return xb_head_end(buf, size, 0)
 
     cdef void connected(self) noexcept:
         if self.service.stats is not NULL:

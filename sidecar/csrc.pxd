@@ -42,7 +42,6 @@ cdef extern from "request.h" nogil:
         bint truncated
         xb_header headers[256]
     long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size)
-    size_t xb_head_end(const char *buf, size_t size, size_t start)
     void xb_request_add(xb_request *r, xb_span name, xb_span value)
     void xb_request_clear(xb_request *r)
     xb_span xb_value(const xb_request *r, int header)

@@ -88,10 +88,12 @@ cdef class Connection:
         self.transport = None
 
     def pause_writing(self):
-        pass
+        # A peer that asks and does not read its answers: no more of its questions until it does.
+        self.transport.pause_reading()
 
     def resume_writing(self):
-        pass
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def eof_received(self):
         return False

@@ -91,7 +91,7 @@ def fuzzers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("target", fuzzing.TARGETS)
 def test_fuzz(target: str, fuzzers: Path) -> None:
     """A few seconds from the seeds of tests/data; `make fuzz` goes on for as long as you like."""
-    done = fuzzing.run(target, fuzzers, seconds=5, most_runs=100_000)
+    done = fuzzing.run(target, fuzzers, seconds=4, most_runs=100_000)
     text = done.stderr.decode("utf-8", "replace")
     assert done.returncode == 0, text[-6000:]
     units = [line.split()[-1] for line in text.splitlines() if line.startswith("stat::number_of_executed_units:")]

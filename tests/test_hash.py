@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -124,18 +125,34 @@ def test_families_are_told_apart() -> None:
         assert found[family, "word"] == bucket(family, b"word", 20)
 
 
-@given(st.lists(st.binary(min_size=1, max_size=12), max_size=40))
-def test_names_of_headers_and_their_order(names: list[bytes]) -> None:
-    """Each name of the first 32, and each with the one before it; a bucket that is there already is not taken again."""
+_HEADERS = (Path(__file__).resolve().parent.parent / "csrc" / "headers.def").read_bytes()
+ROLES = dict(re.findall(rb'^XB_HEADER\(\w+, "([^"]+)", (\w+)\)', _HEADERS, re.MULTILINE))
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(min_size=1, max_size=12) | st.sampled_from(sorted(ROLES)), st.binary(max_size=9)),
+        max_size=40,
+    )
+)
+def test_names_of_headers_and_their_order(headers: list[tuple[bytes, bytes]]) -> None:
+    """Each of the visitor's first 32 names, and each with the one before it; the values of two of them. A bucket that is
+    there already is not taken again."""
     families = [row.name for row in core.FAMILIES]
+    visitors = [(name, value) for name, value in headers if ROLES.get(name.lower(), b"VISITOR") == b"VISITOR"]
     wanted, before = {}, 0
-    for name in names[:32]:
+    for name, value in visitors[:32]:
         h = hash_text(name)
-        pair = before * MIX_1 + h & MASK
-        for family, word in (("hdr_name", h), ("hdr_order", pair)):
+        words = [("hdr_name", h), ("hdr_order", before * MIX_1 + h & MASK)]
+        if name.lower() in (b"accept", b"accept-encoding"):
+            words.append(("hdr_value", h * MIX_1 + hash_text(value) & MASK))
+        for family, word in words:
             number = families.index(family) + 1
             wanted.setdefault(mix(word ^ number * GOLDEN & MASK) >> 64 - 20, family)
         before = h
     request = core.Request()
-    request.load_record([(name, b"") for name in names], True)
-    assert [(at, family) for at, family, _ in request.features(20)[1]] == list(wanted.items())
+    request.load_record(headers, True)
+    found = [(at, family) for at, family, _ in request.features(20)[1] if family.startswith("hdr_")]
+    # Words of the agent and the referrer come first, and take their buckets.
+    taken = {at for at, family, _ in request.features(20)[1] if not family.startswith("hdr_")}
+    assert found == [(at, family) for at, family in wanted.items() if at not in taken]

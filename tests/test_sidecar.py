@@ -56,6 +56,26 @@ def replace(path: Path, data: bytes) -> None:
 # Answers
 
 
+def send_until_it_blocks(sock: socket.socket, question: bytes, most: int = 16 << 20) -> int:
+    """Bytes sent before nobody took more for a second."""
+    sock.settimeout(1)
+    sent = 0
+    while sent < most:
+        try:
+            sent += sock.send((question * 50)[sent % len(question) :])
+        except TimeoutError:
+            return sent
+    pytest.fail(f"{most} bytes of questions were taken, and no answer was read")
+
+
+def test_who_asks_and_does_not_read_is_not_read_either(model_path):
+    """Replies that nobody takes would otherwise pile up in the worker; and once they are taken, none is missing."""
+    question = head()
+    with Sidecar(model_path) as running, connect(running.address) as sock:
+        replies = send_until_it_blocks(sock, question) // len(question)
+        assert len(read_replies(sock, replies)) == replies
+
+
 def test_it_answers_and_keeps_the_connection(sidecar):
     with connect(sidecar.address) as sock:
         for headers, verdict in ((CURL, "bot"), (BROWSER, "human")):
