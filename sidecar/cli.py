@@ -6,6 +6,7 @@ group `xbot.commands`, so that nothing here imports them, and serving needs noth
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import os
@@ -199,8 +200,17 @@ def _write_new(path: Path, text: str) -> None:
     click.echo(path)
 
 
+def _let_go_of_stderr() -> None:
+    """Who read our log may be gone; what it left unread must not become the interpreter's exit status, 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def main() -> None:
     """Run the command line; what the user did wrong is one line on standard error and status 2."""
+    atexit.register(_let_go_of_stderr)
     try:
         status = xbot.main(prog_name="xbot", standalone_mode=False)
         sys.stdout.flush()
