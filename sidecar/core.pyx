@@ -350,7 +350,7 @@ cdef inline const char *_next_line(const char *at, const char *end, xb_span *tex
     cdef const char *stop = newline if newline is not NULL else end
     text.at = at
     text.size = stop - at
-    if text.size and stop[-1] == c'\r':
+    if text.size and (stop - 1)[0] == c'\r':
         text.size -= 1
     return newline + 1 if newline is not NULL else end
 
