@@ -526,6 +526,32 @@ def test_the_decision_log_scores_as_the_visitors_did(
     assert verdicts == {"human", "bot"}
 
 
+def test_the_combined_log_scores_as_the_visitors_did(
+    site: EchoSite, corpus_path: Path, tmp_path: Path, xbot: Xbot
+) -> None:
+    """A model of what a combined log holds: for every line, the very score that the visitor got.
+
+    The log holds no header but two, neither scheme nor host: the model does without the features of those.
+    """
+    model = tmp_path / "combined.xbot"
+    left_out = [f"--without={name}" for name in ("headers", "url_https", "ref_own", "ref_external")]
+    xbot("train", "--quiet", "--format", "jsonl", "--addresses", *left_out, "--out", model, corpus_path)
+    server = "access_log {prefix}/log xbot; " + guarded(site)
+    with Sidecar(model, workers=1) as sidecar, running_nginx(server, socket=sidecar.address) as nginx:
+        for method, target, headers, body in some_visitors(280):
+            nginx.ask(target, headers, method, body)
+        lines = nginx.log_lines("log", at_least=280)
+        scored = xbot("score", "--model", model, "--format", "combined", "--json", nginx.prefix / "log").stdout
+    verdicts = set()
+    for line, offline in zip(lines, scored.splitlines(), strict=True):
+        found = json.loads(offline)
+        told = line.rsplit(b'"', 6)[1::2]
+        wanted = (found["verdict"], f"{found['score']:.4f}", found["reason"])
+        assert tuple(part.decode() for part in told) == wanted, line
+        verdicts.add(found["verdict"])
+    assert verdicts == {"human", "bot"}
+
+
 def test_challenge_rows_through_nginx(
     site: EchoSite, challenge_path: Path, challenge_model_path: Path, xbot: Xbot
 ) -> None:
