@@ -31,6 +31,7 @@ static void nginx(xb_request *r)
     r->protocol = xb_value(r, XB_H_X_ORIGINAL_PROTOCOL);
     r->scheme = xb_value(r, XB_H_X_ORIGINAL_SCHEME);
     r->host = xb_value(r, XB_H_X_ORIGINAL_HOST);
+    r->policy = xb_value(r, XB_H_X_BOT_POLICY);
 }
 
 /* The hackathon's endpoint knows three fields and nothing of the visitor's other headers. */

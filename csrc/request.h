@@ -53,6 +53,7 @@ typedef struct {
     xb_span host;     /* the host that the visitor asked for */
     xb_span agent;
     xb_span referrer;
+    xb_span policy;   /* the policy that the proxy asks for, by name; never the visitor's choice */
     uint64_t seen;                /* bit i: a header with id i is there */
     uint16_t first[XB_H_COUNT];   /* headers[first[id]], valid where bit id of `seen` is set */
     uint32_t n_headers;
