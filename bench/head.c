@@ -87,7 +87,7 @@ int main(int argc, char **argv)
     const char *refused = xb_model_open(&model, image, size, &work);
     if (refused)
         fail(argv[1], refused);
-    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .stats = &stats};
+    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats};
 
     static xb_span heads[MAX_HEADS];
     size_t n = 0;

@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_RULES == XB_BY_VERIFIED + 1, "stats.h counts all of policy.h");
+
 static uint64_t now_ns(void)
 {
     struct timespec t;
@@ -14,6 +16,14 @@ void xb_judge(const xb_model *m, xb_workspace *w)
 {
     xb_featurize(&w->request, &m->shape, &w->vector);
     w->verdict = xb_score(m, &w->vector);
+}
+
+bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
+{
+    xb_span wanted = w->request.policy;
+    const xb_policy *found = wanted.size && policies ? xb_policy_named(policies, wanted) : NULL;
+    w->decision = xb_decide(policies, found ? found : policy, m, &w->vector.facts, &w->verdict, w->path);
+    return found || !wanted.size;
 }
 
 static char *copy(char *to, xb_span s)
@@ -32,33 +42,40 @@ char *xb_score_text(char *to, double score)
     return to + 6;
 }
 
+static char *copy_text(char *to, const char *text) { return copy(to, (xb_span){text, strlen(text)}); }
+
 static void write_reply(const xb_service *s, const xb_workspace *w, bool refuse, xb_reply *reply)
 {
     char *p = reply->bytes;
-    const xb_verdict *v = &w->verdict;
+    const xb_decision *d = &w->decision;
     if (refuse)
         p = copy(p, XB_SPAN("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nX-Bot: "));
     else if (s->dialect == XB_DIALECT_CHALLENGE)
         p = copy(p, XB_SPAN("HTTP/1.1 204 No Content\r\nX-Bot: ")); /* RFC 9110, 8.6: no length with 204 */
     else
         p = copy(p, XB_SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: "));
-    p = v->bot ? copy(p, XB_SPAN("bot\r\nX-Bot-Score: ")) : copy(p, XB_SPAN("human\r\nX-Bot-Score: "));
-    p = xb_score_text(p, v->score);
+    p = copy_text(p, xb_outcome_names[d->outcome]);
+    p = copy(p, XB_SPAN("\r\nX-Bot-Score: "));
+    p = xb_score_text(p, w->verdict.score);
     p = copy(p, XB_SPAN("\r\nX-Bot-Reason: "));
-    p += xb_reason_text(v, &w->vector, p, XB_MAX_REASON);
+    p += xb_decision_text(d, &w->verdict, &w->vector, p, XB_MAX_REASON);
+    if (d->policy->name[0])
+        p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Policy: ")), d->policy->name);
     if (reply->close)
         p = copy(p, XB_SPAN("\r\nConnection: close"));
     p = copy(p, XB_SPAN("\r\n\r\n"));
     reply->size = (size_t)(p - reply->bytes);
 }
 
-static void count(xb_stats *stats, const xb_workspace *w, bool refuse, uint64_t started)
+static void count(xb_stats *stats, const xb_workspace *w, bool refuse, bool policy_known, uint64_t started)
 {
     uint64_t ns = now_ns() - started;
+    const xb_decision *d = &w->decision;
     stats->requests++;
-    stats->bot += w->verdict.bot;
-    stats->human += !w->verdict.bot;
+    stats->outcome[d->outcome]++;
+    stats->rule[d->rule]++;
     stats->refused += refuse;
+    stats->unknown_policy += !policy_known;
     stats->truncated += w->request.truncated || w->vector.truncated;
     stats->sum_ns += ns;
     stats->histogram[63 - __builtin_clzll(ns | 1)]++;
@@ -83,9 +100,11 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     reply->close = s->closing || !w->request.keepalive || w->request.body;
     xb_dialect_apply(s->dialect, &w->request, w->scratch);
     xb_judge(s->model, w);
-    bool refuse = w->verdict.bot && (s->enforce || s->dialect == XB_DIALECT_CHALLENGE);
+    bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
+    /* The hackathon's endpoint has no other way to tell. */
+    bool refuse = w->decision.refuse || (s->dialect == XB_DIALECT_CHALLENGE && w->decision.outcome == XB_BOT);
     write_reply(s, w, refuse, reply);
     if (s->stats)
-        count(s->stats, w, refuse, started);
+        count(s->stats, w, refuse, policy_known, started);
     return used;
 }

@@ -6,26 +6,30 @@
 #define XB_ANSWER_H
 
 #include "dialect.h"
+#include "policy.h"
 #include "scorer.h"
 #include "stats.h"
 
-/* All that judging one request needs; about 170 KiB, one for each thread, all zero before its first use. */
+/* All that judging one request needs; about 240 KiB, one for each thread, all zero before its first use. */
 struct xb_workspace {
     xb_request request;
     xb_vector vector;
     xb_verdict verdict;
-    char scratch[XB_MAX_HEAD];
+    xb_decision decision;
+    char scratch[XB_MAX_HEAD]; /* what the dialect decodes */
+    char path[XB_MAX_HEAD];    /* the path, resolved for the policy's lists */
 };
 
 typedef struct {
     const xb_model *model;
+    const xb_policies *policies; /* or NULL: then no request can ask for one by name */
+    const xb_policy *policy;     /* for requests that ask for none; &xb_observing or one of `policies` */
     xb_dialect dialect;
-    bool enforce;   /* refuse bots; otherwise every verdict is an allowing answer */
     bool closing;   /* say so in every answer, and close */
     xb_stats *stats; /* or NULL */
 } xb_service;
 
-enum { XB_MAX_REPLY = 256, XB_MAX_REASON = 96 };
+enum { XB_MAX_REPLY = 320, XB_MAX_REASON = 96 };
 
 typedef struct {
     size_t size; /* bytes of `bytes` */
@@ -41,6 +45,10 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
 
 /* Featurizes and scores w->request into w->vector and w->verdict. */
 void xb_judge(const xb_model *m, xb_workspace *w);
+
+/* Decides on what was judged, by the policy that w->request asks for, else by `policy`, into w->decision. False if there
+ * is none of the name it asks for; then `policy` decided. */
+bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w);
 
 /* Writes a score, "0.0000" to "1.0000", and returns the place behind it. */
 char *xb_score_text(char *to, double score);

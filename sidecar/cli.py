@@ -13,6 +13,7 @@ import os
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -81,91 +82,73 @@ def xbot(ctx: click.Context) -> None:
 
 
 @xbot.command()
+@click.option("--config", "path", type=_PATH, envvar="XBOT_CONFIG", help="xbot.toml (docs/configuration.md).")
 @click.option(
-    "--model",
-    type=_PATH,
-    default=Path(sidecar.__file__).with_name("default.xbot"),
-    help="The model file; SIGHUP loads it again.  [default: the one that comes with xbot]",
+    "--model", type=_PATH, envvar="XBOT_MODEL", help="The model file.  [default: the one that comes with xbot]"
 )
 @click.option(
     "--listen",
     multiple=True,
+    envvar="XBOT_LISTEN",
     metavar="unix:PATH|HOST:PORT",
     help="Where to answer; may be repeated. Not needed when systemd hands over the sockets.",
 )
-@click.option("--dialect", default="nginx", show_default=True, help="How the proxy asks: nginx or challenge.")
+@click.option("--dialect", envvar="XBOT_DIALECT", help="How the proxy asks (docs/proxies.md).  [default: nginx]")
 @click.option(
     "--mode",
     type=click.Choice(["observe", "enforce"]),
-    default="observe",
-    show_default=True,
-    help="observe answers 200 to everybody, enforce 403 to bots.",
+    envvar="XBOT_MODE",
+    help="observe answers 200 to everybody, enforce 403 to bots; stands above every policy.  [default: observe]",
 )
-@click.option("--workers", type=click.IntRange(1, 1024), help="Processes.  [default: one per usable core]")
-@click.option("--admin", metavar="unix:PATH|HOST:PORT", help="Serve /metrics (Prometheus) and /healthz here.")
-@click.option("--socket-group", metavar="GROUP", help="Group of the Unix sockets (mode 0660): nginx's.")
+@click.option(
+    "--workers", type=click.IntRange(1, 1024), envvar="XBOT_WORKERS", help="Processes.  [default: one per usable core]"
+)
+@click.option(
+    "--admin",
+    envvar="XBOT_ADMIN",
+    metavar="unix:PATH|HOST:PORT",
+    help="Serve /metrics (Prometheus) and /healthz here.",
+)
+@click.option(
+    "--socket-group",
+    envvar="XBOT_SOCKET_GROUP",
+    metavar="GROUP",
+    help="Group of the Unix sockets (mode 0660): nginx's.",
+)
 @click.option(
     "--drain-timeout",
     type=click.FloatRange(0.0, 3600.0),
-    default=10.0,
-    show_default=True,
+    envvar="XBOT_DRAIN_TIMEOUT",
     metavar="SECONDS",
-    help="How long SIGTERM lets requests finish.",
+    help="How long SIGTERM lets requests finish.  [default: 10]",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="debug also logs each request: for debugging, not for load.",
+    envvar="XBOT_LOG_LEVEL",
+    help="debug also logs each request: for debugging, not for load.  [default: info]",
 )
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def serve(
-    model: Path,
-    listen: tuple[str, ...],
-    dialect: str,
-    mode: str,
-    workers: int | None,
-    admin: str | None,
-    socket_group: str | None,
-    drain_timeout: float,
-    log_level: str,
-    log_format: str,
-) -> None:
+@click.option("--log-format", type=click.Choice(["text", "json"]), envvar="XBOT_LOG_FORMAT", help="[default: text]")
+def serve(path: Path | None, **options: Any) -> None:
     """Answer a proxy's question "bot or human?" until SIGTERM.
 
-    SIGHUP loads the model again, and keeps the old one if the new one is not sound. The log goes to standard
+    What is given here stands above the environment (XBOT_MODEL, XBOT_WORKERS, ...), and that above the file. SIGHUP
+    loads configuration, lists and model again, and keeps the old if anything is not sound. The log goes to standard
     error.
 
     \b
     xbot serve --model site.xbot --listen unix:/run/xbot/xbot.sock --socket-group www-data
-    xbot serve --model site.xbot --listen 127.0.0.1:8011 --mode enforce --admin 127.0.0.1:9011
+    xbot serve --config /etc/xbot/xbot.toml
     """
-    from sidecar import listeners, logs, master, systemd  # here: other commands need none of this
-    from sidecar.core import DIALECTS
+    from sidecar import config, listeners, logs, master, systemd  # here: other commands need none of this
 
-    logs.configure(log_level, log_format)
-    if dialect not in DIALECTS:
-        raise XbotError(f"serve: --dialect {dialect!r} is not one of {', '.join(DIALECTS)}")
+    source = master.Source(path, config.Overrides(**options))
+    plan = source.plan()
+    logs.configure(plan.fixed.log.level, plan.fixed.log.format)
     inherited = [listeners.adopt(sock) for sock in systemd.listening_sockets()]
-    addresses = [listeners.parse(text) for text in listen]
-    if not inherited and not addresses:
-        raise XbotError("serve: no --listen, and no socket inherited from systemd")
-    taken = {bound.address for bound in inherited}
-    master.run(
-        master.Settings(
-            model=model,
-            listeners=tuple(listeners.Listener(one, dialect) for one in addresses if one not in taken),
-            inherited=tuple((bound, dialect) for bound in inherited),
-            enforce=mode == "enforce",
-            workers=workers or len(os.sched_getaffinity(0)),
-            admin=listeners.parse(admin) if admin else None,
-            socket_group=socket_group,
-            drain_timeout=drain_timeout,
-            log_level=log_level,
-            log_format=log_format,
-        )
-    )
+    if not inherited and not plan.fixed.listen:
+        raise XbotError("serve: no --listen, no [[listen]] in a --config, and no socket inherited from systemd")
+    master.run(source, plan, inherited)
 
 
 @xbot.command()

@@ -1,8 +1,8 @@
 """What master and worker say to each other: one JSON object a message, with descriptors beside it.
 
 The pair is SOCK_SEQPACKET: messages keep their bounds, and the end of one side is the other's end of file,
-also when it was killed. Master to worker: `start`, `model`, `ping`, `drain`. Worker to master: `ready`,
-`model`, `pong`, `log`.
+also when it was killed. Master to worker: `start`, `serve`, `ping`, `drain`. Worker to master: `ready`,
+`serve`, `pong`, `log`.
 """
 
 from __future__ import annotations

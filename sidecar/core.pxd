@@ -1,4 +1,4 @@
-from sidecar.csrc cimport xb_line, xb_model, xb_reply, xb_service, xb_span, xb_workspace
+from sidecar.csrc cimport xb_line, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_span, xb_workspace
 
 
 cdef class Request:
@@ -19,11 +19,20 @@ cdef class Model:
     cdef bytes _report(self, Request request, long line, bint as_json)
 
 
+cdef class Policies:
+    cdef xb_policies policies
+    cdef readonly object data
+    cdef Py_buffer view
+
+    cdef const xb_policy *named(self, str name) except NULL
+
+
 cdef class Answerer:
     cdef xb_service service
     cdef xb_workspace *work
     cdef xb_reply reply
     cdef Model held
+    cdef Policies rules
     cdef object stats
 
     cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept

@@ -12,6 +12,13 @@ class Verdict(NamedTuple):
     margin: float
     reason: str
 
+class Decision(NamedTuple):
+    outcome: str
+    refuse: bool
+    reason: str
+    policy: str
+    list: str | None
+
 class Contribution(NamedTuple):
     name: str
     value: float | None
@@ -30,6 +37,11 @@ MAX_K: Final[int]
 MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
+OUTCOMES: Final[tuple[str, ...]]
+RULES: Final[tuple[str, ...]]
+POLICIES_MAGIC: Final[bytes]
+POLICIES_VERSION: Final[int]
+MAX_NAME: Final[int]
 MODEL_MAGIC: Final[bytes]
 MODEL_VERSION: Final[int]
 MODEL_HEADER: Final[int]
@@ -37,6 +49,7 @@ MODEL_DIGEST: Final[int]
 MODEL_F64: Final[int]
 
 class ModelError(ValueError): ...
+class PoliciesError(ValueError): ...
 
 class LineError(ValueError):
     args: tuple[str, str]
@@ -44,6 +57,7 @@ class LineError(ValueError):
 def hash_text(text: bytes) -> int: ...
 def host_hash(host: bytes) -> int: ...
 def parse_address(text: bytes) -> bytes | None: ...
+def resolve_path(path: bytes) -> bytes: ...
 def report_error(line: int, field: str, why: str, as_json: bool) -> bytes: ...
 def read_stats(buffer: Any) -> dict[str, Any]: ...
 
@@ -124,3 +138,10 @@ class Model:
     def report_lines(
         self, request: Request, log_format: str, block: bytes, first_line: int, as_json: bool
     ) -> tuple[bytes, int, list[tuple[int, str, str]]]: ...
+
+class Policies:
+    data: Any  # a buffer
+    def __init__(self, data: Any) -> None: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def decide(self, model: Model, request: Request, policy: str) -> Decision: ...

@@ -17,10 +17,12 @@ from sidecar.csrc cimport (
     XB_ALL_FAMILIES, XB_DIALECT_COUNT, XB_DTYPE_F64, XB_FEATURIZER_VERSION, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
     XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
-    XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES,
-    xb_address, xb_address_parse, xb_answer, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
+    XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
+    XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
+    xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
     xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash,
-    xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_reason_text, xb_request_add,
+    xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_observing, xb_outcome_names, xb_path_resolve,
+    xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
     xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_score_text, xb_shape, xb_span, xb_stats, xb_token, xb_token_contribution,
     xb_token_text, xb_value, xb_vector, xb_verdict, xb_workspace,
 )
@@ -38,6 +40,7 @@ xb_init()
 Row = namedtuple("Row", "name group doc")
 Verdict = namedtuple("Verdict", "bot score margin reason")
 Contribution = namedtuple("Contribution", "name value contribution doc")
+Decision = namedtuple("Decision", "outcome refuse reason policy list")
 
 _GROUPS = {
     XB_HAS_IP: "ip", XB_HAS_UA: "ua", XB_HAS_REFERRER: "referrer", XB_HAS_URL: "url", XB_HAS_HEADERS: "headers",
@@ -64,6 +67,10 @@ FEATURIZER_VERSION = XB_FEATURIZER_VERSION
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE
 STATS_SIZE = sizeof(xb_stats)
+OUTCOMES = tuple(xb_outcome_names[i].decode() for i in range(XB_N_OUTCOMES))
+RULES = ("score", "allow", "deny", "verified")
+POLICIES_MAGIC, POLICIES_VERSION = XB_POLICIES_MAGIC[:8], XB_POLICIES_VERSION
+MAX_NAME = XB_MAX_NAME - 1  # bytes of the name of a policy or list
 MODEL_MAGIC = XB_MODEL_MAGIC[:8]
 MODEL_VERSION, MODEL_HEADER, MODEL_DIGEST, MODEL_F64 = XB_MODEL_VERSION, XB_MODEL_HEADER, XB_MODEL_DIGEST, XB_DTYPE_F64
 
@@ -75,6 +82,10 @@ cdef enum:
 
 class ModelError(ValueError):
     """The bytes are no usable model; the text says why."""
+
+
+class PoliciesError(ValueError):
+    """The bytes are no usable image of policies; the text says why."""
 
 
 class LineError(ValueError):
@@ -539,15 +550,64 @@ cdef char *_put_shortest(char *to, double x) except NULL:
     return to
 
 
-cdef class Answerer:
-    """Bytes in, reply out: what a connection calls. One for each worker."""
+def resolve_path(bytes path):
+    """The path as the lists of a policy see it (csrc/policy.h)."""
+    cdef bytearray scratch = bytearray(len(path) + 1)
+    return _bytes(xb_path_resolve(_span(path), scratch))
 
-    def __cinit__(self, Model model, *, str dialect="nginx", bint enforce=False, stats=None):
+
+cdef class Policies:
+    """Policies and lists, opened from an image that sidecar/policies.py made. `data` is a buffer and is not copied."""
+
+    def __cinit__(self, data):
+        cdef const char *why
+        self.data = data
+        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
+        why = xb_policies_open(&self.policies, self.view.buf, self.view.len)
+        if why is not NULL:
+            raise PoliciesError(why.decode())
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    @property
+    def names(self):
+        """The policies' names, in the order of the image."""
+        return tuple(self.policies.policy[i].name.decode("ascii") for i in range(self.policies.n_policies))
+
+    cdef const xb_policy *named(self, str name) except NULL:
+        cdef bytes text = name.encode()
+        cdef const xb_policy *policy = xb_policy_named(&self.policies, _span(text))
+        if policy is NULL:
+            raise KeyError(name)
+        return policy
+
+    def decide(self, Model model, Request request, str policy):
+        """The Decision on what `request` holds now: by the policy that it asks for, or by `policy`."""
+        cdef char reason[XB_MAX_REASON]
+        xb_judge(&model.model, request.work)
+        xb_apply_policy(&self.policies, self.named(policy), &model.model, request.work)
+        d = &request.work.decision
+        size = xb_decision_text(d, &request.work.verdict, &request.work.vector, reason, sizeof(reason))
+        listed = None if d.list is NULL else d.list.name.decode("ascii")
+        return Decision(OUTCOMES[d.outcome], bool(d.refuse), reason[:size].decode("ascii"), d.policy.name.decode("ascii"), listed)
+
+
+cdef class Answerer:
+    """Bytes in, reply out: what a connection calls. One for each listener of a worker.
+
+    Without `policies` it observes, or enforces by the model's own threshold.
+    """
+
+    def __cinit__(self, Model model, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
+                  stats=None):
         cdef Py_buffer view
         self.work = _new_workspace()
         self.service.dialect = <xb_dialect>DIALECTS.index(dialect)
-        self.service.enforce = enforce
+        self.service.policy = &xb_enforcing if enforce else &xb_observing
         self.model = model
+        if policies is not None:
+            self.serve(model, policies, policy)
         if stats is not None:
             self.stats = memoryview(stats)
             PyObject_GetBuffer(self.stats, &view, PyBUF_WRITABLE)
@@ -559,6 +619,14 @@ cdef class Answerer:
 
     def __dealloc__(self):
         free(self.work)
+
+    def serve(self, Model model not None, Policies policies not None, str policy):
+        """From the next answer on: this model, these policies, and `policy` for requests that ask for none."""
+        cdef const xb_policy *chosen = policies.named(policy)
+        self.held, self.rules = model, policies
+        self.service.model = &model.model
+        self.service.policies = &policies.policies
+        self.service.policy = chosen
 
     @property
     def model(self):
@@ -590,21 +658,24 @@ cdef class Answerer:
         cdef char reason[XB_MAX_REASON]
         r = &self.work.request
         v = &self.work.verdict
-        size = xb_reason_text(v, &self.work.vector, reason, sizeof(reason))
+        d = &self.work.decision
+        size = xb_decision_text(d, v, &self.work.vector, reason, sizeof(reason))
         out = {"ip": _text(r.ip), "method": _text(r.method), "uri": _text(r.uri), "agent": _text(r.agent),
                "referrer": _text(r.referrer)}
-        out.update(verdict="bot" if v.bot else "human", score=round(v.score, 4), margin=v.margin,
-                   reason=reason[:size].decode("ascii"))
+        out.update(verdict=OUTCOMES[d.outcome], score=round(v.score, 4), margin=v.margin,
+                   reason=reason[:size].decode("ascii"), policy=d.policy.name.decode("ascii"))
         return out
 
 
 def read_stats(buffer):
-    """A worker's counters as a dict; `histogram` is a list of 64 counts, bucket i for [2^i, 2^(i+1)) nanoseconds."""
+    """A worker's counters as a dict; `outcome` goes by OUTCOMES, `rule` by RULES; `histogram` is a list of 64 counts, bucket i for [2^i, 2^(i+1)) nanoseconds."""
     cdef xb_stats stats
     copy = bytes(memoryview(buffer)[:sizeof(xb_stats)])
     stats = (<const xb_stats *>PyBytes_AS_STRING(copy))[0]
     return {
-        "requests": stats.requests, "bot": stats.bot, "human": stats.human, "refused": stats.refused,
+        "requests": stats.requests, "outcome": [stats.outcome[i] for i in range(XB_COUNTED_OUTCOMES)],
+        "rule": [stats.rule[i] for i in range(XB_COUNTED_RULES)], "unknown_policy": stats.unknown_policy,
+        "refused": stats.refused,
         "bad_request": stats.bad_request, "truncated": stats.truncated, "connections_total": stats.connections_total,
         "sum_ns": stats.sum_ns, "histogram": [stats.histogram[i] for i in range(XB_HISTOGRAM)],
     }

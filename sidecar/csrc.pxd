@@ -38,6 +38,7 @@ cdef extern from "request.h" nogil:
         xb_span host
         xb_span agent
         xb_span referrer
+        xb_span policy
         uint32_t n_headers
         bint truncated
         xb_header headers[256]
@@ -132,13 +133,52 @@ cdef extern from "scorer.h" nogil:
     double xb_token_contribution(const xb_model *m, const xb_token *t)
     size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
+cdef extern from "policy.h" nogil:
+    const char *XB_POLICIES_MAGIC
+    enum:
+        XB_POLICIES_VERSION
+        XB_MAX_NAME
+        XB_N_OUTCOMES
+        XB_BY_SCORE
+        XB_BY_ALLOW
+        XB_BY_DENY
+        XB_BY_VERIFIED
+    ctypedef struct xb_policy:
+        const char *name
+        double threshold
+        double challenge_above
+        uint32_t enforce
+    ctypedef struct xb_list:
+        const char *name
+    ctypedef struct xb_policies:
+        const xb_policy *policy
+        const xb_list *list
+        uint32_t n_policies
+        uint32_t n_lists
+    ctypedef struct xb_decision:
+        const xb_policy *policy
+        int outcome
+        int rule
+        const xb_list *list
+        bint refuse
+    const xb_policy xb_observing
+    const xb_policy xb_enforcing
+    const char *xb_outcome_names[]
+    const char *xb_policies_open(xb_policies *p, const void *image, size_t size)
+    const xb_policy *xb_policy_named(const xb_policies *p, xb_span name)
+    xb_span xb_path_resolve(xb_span path, char *scratch)
+    size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
+
 cdef extern from "stats.h" nogil:
     enum:
         XB_HISTOGRAM
+        XB_COUNTED_OUTCOMES
+        XB_COUNTED_RULES
     ctypedef struct xb_stats:
         uint64_t requests
-        uint64_t bot
-        uint64_t human
+        uint64_t outcome[4]
+        uint64_t rule[4]
+        uint64_t unknown_policy
         uint64_t refused
         uint64_t bad_request
         uint64_t truncated
@@ -154,20 +194,24 @@ cdef extern from "answer.h" nogil:
         xb_request request
         xb_vector vector
         xb_verdict verdict
+        xb_decision decision
         char *scratch
+        char *path
     ctypedef struct xb_service:
         const xb_model *model
+        const xb_policies *policies
+        const xb_policy *policy
         xb_dialect dialect
-        bint enforce
         bint closing
         xb_stats *stats
     ctypedef struct xb_reply:
         size_t size
         bint close
-        char bytes[256]
+        char bytes[320]
     long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
                    bint truncated, xb_reply *reply)
     void xb_judge(const xb_model *m, xb_workspace *w)
+    bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
     char *xb_score_text(char *to, double score)
 
 cdef extern from "logline.h" nogil:

@@ -49,14 +49,6 @@ class TcpAddress:
 Address = UnixAddress | TcpAddress
 
 
-@dataclass(frozen=True)
-class Listener:
-    """An address and the dialect (one of sidecar.core.DIALECTS) that is spoken on it."""
-
-    address: Address
-    dialect: str
-
-
 @dataclass
 class Bound:
     """A listening socket. `identity` is (device, inode) of the file that we made for it, None without one."""

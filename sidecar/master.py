@@ -1,8 +1,8 @@
-"""The master: owns the listening sockets, the workers and the model, and serves no request itself.
+"""The master: owns the listening sockets, the workers and what they serve, and serves no request itself.
 
 Whatever happens to a worker, the sockets stay open here, so that a connection waits in the kernel's queue for
-the next worker instead of failing. A new model is loaded and checked here; the workers only take bytes that
-passed. The master reads their counters (stats.py) and says what happens (logs.py).
+the next worker instead of failing. Configuration, lists and model are loaded and checked here, all or nothing; the
+workers only take bytes that passed. The master reads their counters (stats.py) and says what happens (logs.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from typing import Any
 import structlog
 
 import sidecar
-from sidecar import control, listeners, spawn, systemd
+from sidecar import config, control, listeners, spawn, systemd
+from sidecar.config import Fixed, Overrides, Plan
 from sidecar.errors import XbotError
-from sidecar.listeners import Address, Bound, Listener
-from sidecar.served import ServedModel
+from sidecar.listeners import Bound
+from sidecar.served import Served
 from sidecar.stats import Stats
 
 _EARLY_SECONDS = 1.0  # a worker that ends sooner than this has failed to start ...
@@ -38,19 +39,15 @@ _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never ask
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What `xbot serve` was asked for. `drain_timeout` is in seconds."""
+class Source:
+    """Where the configuration comes from, so that a reload can read it again."""
 
-    model: Path
-    listeners: tuple[Listener, ...]
-    inherited: tuple[tuple[Bound, str], ...] = ()
-    enforce: bool = False
-    workers: int = 1
-    admin: Address | None = None
-    socket_group: str | None = None
-    drain_timeout: float = 10.0
-    log_level: str = "info"
-    log_format: str = "text"
+    path: Path | None
+    overrides: Overrides
+
+    def plan(self) -> Plan:
+        """The configuration as it is now; XbotError if it is not sound."""
+        return config.load(self.path, self.overrides)
 
 
 @dataclass
@@ -62,7 +59,7 @@ class Slot:
     control: socket.socket | None = None
     started: float = 0.0  # time.monotonic()
     ready: bool = False
-    generation: int = 0  # of the model that it serves
+    generation: int = 0  # of what it serves
     unanswered: int = 0  # pings
     early_deaths: int = 0  # in a row
 
@@ -71,9 +68,10 @@ class Slot:
 class Master:
     """Runs the sidecar from bound sockets to the end of the last worker."""
 
-    settings: Settings
-    model: ServedModel
-    bound: list[tuple[Bound, str]]  # with the dialect of each
+    source: Source
+    fixed: Fixed
+    served: Served
+    bound: list[tuple[Bound, str]]  # with the dialect of each; first those of `fixed.listen`
     log: Any = field(default_factory=structlog.get_logger)
     restarts: int = 0
     reloads_ok: int = 0
@@ -81,9 +79,9 @@ class Master:
     draining: bool = False
 
     def __post_init__(self) -> None:
-        self.stats = Stats(self.settings.workers)
+        self.stats = Stats(self.fixed.workers)
         self.notifier = systemd.Notifier()
-        self._slots = [Slot(index) for index in range(self.settings.workers)]
+        self._slots = [Slot(index) for index in range(self.fixed.workers)]
         self._serving = False  # all workers have been up once
 
     @property
@@ -94,7 +92,7 @@ class Master:
     @property
     def healthy(self) -> bool:
         """Whether all of them do."""
-        return not self.draining and self.workers_up == self.settings.workers
+        return not self.draining and self.workers_up == self.fixed.workers
 
     @property
     def worker_pids(self) -> dict[int, int]:
@@ -138,19 +136,19 @@ class Master:
             self._failed_early(slot, f"cannot start: {error}")
             return
         slot.control = ours
-        log = {"level": self.settings.log_level, "form": self.settings.log_format}
+        log = {"level": self.fixed.log.level, "form": self.fixed.log.format}
         start = {
             "op": "start",
             "slot": slot.index,
             "dialects": [dialect for _, dialect in self.bound],
-            "enforce": self.settings.enforce,
+            "policies": self._listen_policies(),
             "backlog": listeners.BACKLOG,
-            "generation": self.model.generation,
-            "drain_timeout": self.settings.drain_timeout,
-            "log": log if self.settings.log_level == "debug" else None,
+            "generation": self.served.generation,
+            "drain_timeout": self.fixed.drain_timeout,
+            "log": log if self.fixed.log.level == "debug" else None,
         }
         sockets = [bound.sock.fileno() for bound, _ in self.bound]
-        control.send(ours, start, [self.stats.fd, self.model.fd, *sockets])
+        control.send(ours, start, [self.stats.fd, self.served.fd, self.served.policies_fd, *sockets])
         asyncio.get_running_loop().add_reader(ours, self._hear, slot)
         self.log.debug("worker started", worker=slot.index, pid=slot.process.pid)
 
@@ -170,10 +168,10 @@ class Master:
             case "ready":
                 slot.ready, slot.generation = True, message["generation"]
                 self.log.info("worker ready", worker=slot.index, pid=pid)
-                if not self._serving and self.workers_up == self.settings.workers:
+                if not self._serving and self.workers_up == self.fixed.workers:
                     self._serving = True
                     self._announce()
-            case "model":
+            case "serve":
                 slot.generation = message["generation"]
             case "pong":
                 slot.unanswered = 0
@@ -236,7 +234,12 @@ class Master:
                     slot.unanswered += 1
                     control.send(slot.control, {"op": "ping"})
 
-    # The model
+    # What is served
+
+    def _listen_policies(self) -> list[str]:
+        """The default policy of each socket, in the order of `bound`."""
+        named = list(self.served.listen_policies)
+        return named + [config.DEFAULT_POLICY] * (len(self.bound) - len(named))
 
     async def _reload_on_demand(self) -> None:
         while True:
@@ -245,30 +248,41 @@ class Master:
             self.notifier.reloading()
             try:
                 await self._reload()
-            except Exception as error:  # whatever it is, the old model goes on
+            except Exception as error:  # whatever it is, the old goes on
                 self.reloads_failed += 1
-                reason = str(error) if isinstance(error, XbotError) else f"{self.settings.model}: {error!r}"
-                self.log.error("reload refused", reason=reason, kept_sha256=self.model.sha256)
+                reason = str(error) if isinstance(error, XbotError) else repr(error)
+                self.log.error("reload refused", reason=reason, kept_sha256=self.served.sha256)
             self._announce()
 
     async def _reload(self) -> None:
-        old = self.model
-        self.model = await asyncio.to_thread(ServedModel.load, self.settings.model, old.generation + 1)
-        os.close(old.fd)
-        generation = self.model.generation
+        old = self.served
+        self.served = await asyncio.to_thread(self._load, old.generation + 1)
+        old.close()
+        generation = self.served.generation
+        message = {"op": "serve", "generation": generation, "policies": self._listen_policies()}
         for slot in self._slots:
             if slot.control is not None:
-                control.send(slot.control, {"op": "model", "generation": generation}, [self.model.fd])
+                control.send(slot.control, message, [self.served.fd, self.served.policies_fd])
 
         def behind() -> list[Slot]:
             return [slot for slot in self._slots if slot.ready and slot.generation != generation]
 
         await self._until(lambda: not behind(), _SWAP_SECONDS)
         for slot in behind():
-            self._end_worker(slot, "it does not take the new model")
+            self._end_worker(slot, "it does not take what is new")
         self.reloads_ok += 1
-        same = old.sha256 == self.model.sha256
-        self.log.info("reloaded", workers=self.workers_up, same_model=same, **self.model.labels())
+        same = old.sha256 == self.served.sha256
+        self.log.info("reloaded", workers=self.workers_up, same_model=same, **self.served.labels())
+
+    def _load(self, generation: int) -> Served:
+        """Read everything again; XbotError if it is not sound, or asks for what a running sidecar cannot change."""
+        plan = self.source.plan()
+        changed = [name for name in Fixed._fields if getattr(plan.fixed, name) != getattr(self.fixed, name)]
+        if changed:
+            raise plan.wrong(
+                changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
+            )
+        return Served.load(plan, generation)
 
     # The end
 
@@ -281,7 +295,7 @@ class Master:
     async def _drain(self) -> None:
         """Make the address unreachable, let the workers answer what has come, then end what is left."""
         self.draining = True
-        self.log.info("draining", timeout_seconds=self.settings.drain_timeout)
+        self.log.info("draining", timeout_seconds=self.fixed.drain_timeout)
         self.notifier.stopping()
         # First the address goes, so that no connection comes to a queue that nobody empties. Then our hold on the
         # queue, so that it ends with the last worker that has emptied it, and not with us.
@@ -290,11 +304,11 @@ class Master:
         for slot in self._slots:
             if slot.control is not None:
                 control.send(slot.control, {"op": "drain"})
-        await self._until(lambda: not self.worker_pids or self._stop_at_once.is_set(), self.settings.drain_timeout)
+        await self._until(lambda: not self.worker_pids or self._stop_at_once.is_set(), self.fixed.drain_timeout)
         left = [slot for slot in self._slots if slot.process is not None]
         for slot in left:
             self._end_worker(slot, "it still had connections")
-        await self._until(lambda: not self.worker_pids, self.settings.drain_timeout + 1)
+        await self._until(lambda: not self.worker_pids, self.fixed.drain_timeout + 1)
         self.log.info("stopped", drained=not left)
 
     # Waiting and telling
@@ -323,29 +337,36 @@ class Master:
 
     def _announce(self) -> None:
         if self._serving:
-            self.notifier.ready(f"{self.settings.workers} workers, model {self.model.sha256[:12]}")
+            self.notifier.ready(f"{self.fixed.workers} workers, model {self.served.sha256[:12]}")
 
 
-def run(settings: Settings) -> None:
-    """Serve as `settings` say until told to stop. XbotError when the model or an address cannot be used."""
+def run(source: Source, plan: Plan, inherited: Sequence[Bound] = ()) -> None:
+    """Serve as planned until told to stop; `inherited` are sockets that somebody else opened. XbotError when the
+    model, a list or an address cannot be used."""
     log = structlog.get_logger()
-    served = ServedModel.load(settings.model, 1)
+    fixed = plan.fixed
+    served = Served.load(plan, 1)
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 is kept for an upgrade in place
         signal.signal(number, signal.SIG_IGN)
     _raise_open_files()
     with contextlib.ExitStack() as stack:
-        bound = list(settings.inherited)
-        for listener in settings.listeners:
-            bound.append((listeners.bind(listener.address, settings.socket_group), listener.dialect))
-            stack.callback(bound[-1][0].close)
-        master = Master(settings, served, bound, log)
-        started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": settings.workers}
-        started["mode"] = "enforce" if settings.enforce else "observe"
+        theirs = {one.address: one for one in inherited}
+        bound: list[tuple[Bound, str]] = []
+        for address, dialect in fixed.listen:
+            one = theirs.pop(address, None)
+            if one is None:
+                one = listeners.bind(address, fixed.socket_group)
+                stack.callback(one.close)
+            bound.append((one, dialect))
+        bound += [(one, plan.dialect) for one in theirs.values()]
+        master = Master(source, fixed, served, bound, log)
+        started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
+        started["policies"] = served.modes
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
-        if settings.admin is not None:
+        if fixed.admin is not None:
             from sidecar import admin  # here: an HTTP server and a metrics library, only where wanted
 
-            endpoint = listeners.bind(settings.admin, settings.socket_group)
+            endpoint = listeners.bind(fixed.admin, fixed.socket_group)
             stack.callback(endpoint.close)
             admin.serve(endpoint, master)
             started["admin"] = str(endpoint.address)

@@ -20,6 +20,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from sidecar.core import OUTCOMES, RULES
+
 if TYPE_CHECKING:
     from sidecar.master import Master
 
@@ -47,12 +49,21 @@ class SidecarCollector(Collector):
     def _traffic(self) -> Iterator[Metric]:
         total = self._master.stats.total()
         requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["verdict"])
-        for verdict in ("human", "bot"):
-            requests.add_metric([verdict], total[verdict])
+        for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
+            requests.add_metric([outcome], count)
         yield requests
+        rules = CounterMetricFamily("xbot_decisions", "Requests by what decided: the score, or a list", labels=["rule"])
+        for rule, count in zip(RULES, total["rule"], strict=True):
+            rules.add_metric([rule], count)
+        yield rules
         for name, key, text in (
             ("xbot_refused", "refused", "Requests answered 403 because the verdict is enforced"),
             ("xbot_bad_requests", "bad_request", "Requests with broken framing, answered 400"),
+            (
+                "xbot_unknown_policy",
+                "unknown_policy",
+                "Requests for a policy that is not there: the listener's decided",
+            ),
             ("xbot_truncated", "truncated", "Request heads past a bound, judged by what fits"),
             ("xbot_connections", "connections_total", "Connections accepted"),
         ):
@@ -63,7 +74,7 @@ class SidecarCollector(Collector):
 
     def _processes(self) -> Iterator[Metric]:
         master = self._master
-        yield GaugeMetricFamily("xbot_workers", "Workers that should be up", value=master.settings.workers)
+        yield GaugeMetricFamily("xbot_workers", "Workers that should be up", value=master.fixed.workers)
         yield GaugeMetricFamily("xbot_workers_up", "Workers that are up", value=master.workers_up)
         yield CounterMetricFamily("xbot_worker_restarts", "Workers that died and were replaced", value=master.restarts)
         memory = GaugeMetricFamily("xbot_worker_resident_memory_bytes", "Resident memory", labels=["worker"])
@@ -75,11 +86,11 @@ class SidecarCollector(Collector):
 
     def _model(self) -> Iterator[Metric]:
         master = self._master
-        reloads = CounterMetricFamily("xbot_reloads", "Reloads of the model asked for by SIGHUP", labels=["result"])
+        reloads = CounterMetricFamily("xbot_reloads", "Reloads asked for by SIGHUP", labels=["result"])
         reloads.add_metric(["ok"], master.reloads_ok)
         reloads.add_metric(["failed"], master.reloads_failed)
         yield reloads
-        model = master.model
+        model = master.served
         yield InfoMetricFamily("xbot_model", "The model that is served", value=model.labels())
         yield GaugeMetricFamily("xbot_model_loaded_timestamp_seconds", "When it was loaded", value=model.loaded_at)
 

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from sidecar.core import Model
+from sidecar.core import Model, Policies
 
 LINGER: float
 
@@ -14,10 +14,13 @@ class Server:
         *,
         dialect: str = "nginx",
         enforce: bool = False,
+        policies: Policies | None = None,
+        policy: str | None = None,
         stats: Any = None,
         log: Callable[[dict[str, Any]], object] | None = None,
     ) -> None: ...
     def __call__(self) -> asyncio.BufferedProtocol: ...
+    def serve(self, model: Model, policies: Policies, policy: str) -> None: ...
     @property
     def connections(self) -> int: ...
     def drain(self) -> None: ...

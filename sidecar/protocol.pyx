@@ -7,7 +7,7 @@ share; only a head that came in pieces is copied, to a buffer of its connection.
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memmove
 
-from sidecar.core cimport Answerer, Model
+from sidecar.core cimport Answerer, Model, Policies
 from sidecar.csrc cimport XB_BAD, XB_MAX_HEAD, XB_PARTIAL
 
 from asyncio import get_running_loop
@@ -21,8 +21,8 @@ GRACE = 0.2
 cdef class Server:
     """Makes the protocol of each connection: `await loop.create_server(server, sock=listening)`.
 
-    `server.model = new` swaps the model: the next head is judged by it. `stats` is a writable buffer of core.STATS_SIZE
-    bytes. `log` is called with a dict for each request (debugging only).
+    `server.serve(model, policies, policy)` swaps all three: the next head is judged by them. `stats` is a writable buffer
+    of core.STATS_SIZE bytes. `log` is called with a dict for each request (debugging only).
     """
     cdef Answerer answerer
     cdef object log
@@ -30,8 +30,9 @@ cdef class Server:
     cdef bytearray shared
     cdef object shared_view
 
-    def __init__(self, Model model, *, str dialect="nginx", bint enforce=False, stats=None, log=None):
-        self.answerer = Answerer(model, dialect=dialect, enforce=enforce, stats=stats)
+    def __init__(self, Model model, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
+                 stats=None, log=None):
+        self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats)
         self.log = log
         self.open = set()
         self.shared = bytearray(XB_MAX_HEAD)
@@ -47,6 +48,10 @@ cdef class Server:
     @model.setter
     def model(self, Model model not None):
         self.answerer.model = model
+
+    def serve(self, Model model not None, Policies policies not None, str policy):
+        """The next head is judged by this model and these policies; `policy` is for those that ask for none."""
+        self.answerer.serve(model, policies, policy)
 
     @property
     def connections(self):

@@ -22,7 +22,7 @@ from typing import Any
 import uvloop
 
 from sidecar import control
-from sidecar.core import Model
+from sidecar.core import Model, Policies
 from sidecar.protocol import Server
 from sidecar.stats import map_slot
 
@@ -35,7 +35,7 @@ class Worker:
     """Serves until told to drain. `start` is the master's first message, with its descriptors."""
 
     def __init__(self, sock: socket.socket, start: control.Message, descriptors: list[int]) -> None:
-        stats_fd, model_fd, *listening = descriptors
+        stats_fd, model_fd, policies_fd, *listening = descriptors
         self._control = sock
         self._backlog: int = start["backlog"]
         self._drain_timeout: float = start["drain_timeout"]
@@ -44,11 +44,11 @@ class Worker:
         log = _request_log(**start["log"]) if start["log"] else None
         stats = map_slot(stats_fd, start["slot"])
         os.close(stats_fd)
-        model = _map_model(model_fd)
+        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
         self._listening = [socket.socket(fileno=fd) for fd in listening]
         self._servers = [
-            Server(model, dialect=dialect, enforce=start["enforce"], stats=stats, log=log)
-            for dialect in start["dialects"]
+            Server(model, dialect=dialect, policies=policies, policy=policy, stats=stats, log=log)
+            for dialect, policy in zip(start["dialects"], start["policies"], strict=True)
         ]
 
     async def run(self) -> None:
@@ -110,18 +110,19 @@ class Worker:
                     self._draining.set()
                     return
                 message, descriptors = received
-                if message["op"] == "model":
-                    self._swap(_map_model(descriptors[0]), message["generation"])
+                if message["op"] == "serve":
+                    self._swap(message, *descriptors)
                 elif message["op"] == "ping":
                     control.send(self._control, {"op": "pong"})
                 elif message["op"] == "drain":
                     self._draining.set()
 
-    def _swap(self, model: Model, generation: int) -> None:
-        for server in self._servers:
-            server.model = model
-        self._generation = generation
-        control.send(self._control, {"op": "model", "generation": generation})
+    def _swap(self, message: control.Message, model_fd: int, policies_fd: int) -> None:
+        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
+        for server, policy in zip(self._servers, message["policies"], strict=True):
+            server.serve(model, policies, policy)
+        self._generation = message["generation"]
+        control.send(self._control, {"op": "serve", "generation": self._generation})
 
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error that nobody awaited: the master logs it, and this worker goes on."""
@@ -132,10 +133,10 @@ def _error(problem: object) -> control.Message:
     return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
 
 
-def _map_model(fd: int) -> Model:
-    """The model in the sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
+def _map(fd: int) -> mmap.mmap:
+    """The sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
     try:
-        return Model(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+        return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
     finally:
         os.close(fd)
 

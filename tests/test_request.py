@@ -352,9 +352,11 @@ def test_counts(run, made_model) -> None:
     assert counted["connections_total"] == len(rows)
     assert counted["bad_request"] == replies.count(b" 400 ") == len(BROKEN)
     assert counted["requests"] == len(rows) - len(BROKEN) == sum(counted["histogram"])
-    assert counted["bot"] == counted["refused"] == replies.count(b"X-Bot: bot") == replies.count(b" 403 ")
-    assert counted["human"] == replies.count(b"X-Bot: human")
-    assert 0 < counted["bot"] < counted["requests"]
+    human, suspect, bot, verified = counted["outcome"]
+    assert bot == counted["refused"] == replies.count(b"X-Bot: bot") == replies.count(b" 403 ")
+    assert human == replies.count(b"X-Bot: human")
+    assert 0 < bot < counted["requests"] == bot + human == counted["rule"][0]
+    assert suspect == verified == 0
     assert counted["truncated"] == 0
 
 

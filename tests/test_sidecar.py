@@ -600,7 +600,7 @@ def test_the_log_tells_what_happens(served):
         assert started["pid"] == sidecar.process.pid
         assert started["path"] == str(served)
         assert started["listeners"] == [f"{sidecar.address} (nginx)"]
-        assert (started["workers"], started["mode"]) == (2, "observe")
+        assert (started["workers"], started["policies"]) == (2, {"default": "observe"})
         assert {"version", "schema", "sha256", "timestamp"} <= set(started)
         ask(sidecar.address)
         sidecar.reload()

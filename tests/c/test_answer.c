@@ -51,8 +51,8 @@ static long ask(const xb_service *s, const char *head, const char *want, bool cl
 static void replies(void)
 {
     use_model(-1.0, 2.0);
-    xb_service observe = {.model = &model, .dialect = XB_DIALECT_NGINX};
-    xb_service enforce = {.model = &model, .dialect = XB_DIALECT_NGINX, .enforce = true};
+    xb_service observe = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
+    xb_service enforce = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_enforcing};
     ask(&observe, BROWSER, HUMAN_200 "\r\n", false);
     ask(&observe, NOBODY, BOT_200 "\r\n", false);
     ask(&enforce, BROWSER, HUMAN_200 "\r\n", false);
@@ -65,7 +65,7 @@ static void replies(void)
 static void closing(void)
 {
     use_model(-1.0, 2.0);
-    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
     ask(&s, "GET / HTTP/1.1\r\nConnection: close\r\nUser-Agent: a\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
     ask(&s, "GET / HTTP/1.0\r\nUser-Agent: a\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
     ask(&s, "GET / HTTP/1.0\r\nConnection: keep-alive\r\nUser-Agent: a\r\n\r\n", HUMAN_200 "\r\n", false);
@@ -74,14 +74,14 @@ static void closing(void)
     ask(&s, "GET / HTTP/1.1\r\nContent-Length: 0\r\nUser-Agent: a\r\n\r\n", HUMAN_200 "\r\n", false);
     s.closing = true;
     ask(&s, BROWSER, HUMAN_200 CLOSE "\r\n", true);
-    s.enforce = true;
+    s.policy = &xb_enforcing;
     ask(&s, NOBODY, BOT_403 CLOSE "\r\n", true);
 }
 
 static void challenge(void)
 {
     use_model(-1.0, 2.0);
-    xb_service s = {.model = &model, .dialect = XB_DIALECT_CHALLENGE};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_CHALLENGE, .policy = &xb_observing};
     ask(&s, "GET /?ip=192.0.2.1&user_agent=a&referer=b HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content\r\nX-Bot: human\r\nX-Bot-Score: 0.2689\r\nX-Bot-Reason: none\r\n\r\n", false);
     ask(&s, "GET /?ip=192.0.2.1&user_agent=&referer=b HTTP/1.1\r\n\r\n", BOT_403 "\r\n", false);
     ask(&s, "GET / HTTP/1.1\r\nUser-Agent: its own says nothing\r\n\r\n", BOT_403 "\r\n", false);
@@ -100,7 +100,7 @@ static void challenge(void)
 static void nginx(void)
 {
     use_model(-1.0, 2.0);
-    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
     const double *dense = work.vector.dense;
     ask(&s, "GET /xbot HTTP/1.0\r\nHost: proxy\r\nUser-Agent: a\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
     CHECK(isnan(dense[XB_F_url_length]) && isnan(dense[XB_F_url_get]) && isnan(dense[XB_F_url_http_10]) && isnan(dense[XB_F_ip_1]));
@@ -125,7 +125,7 @@ static void score_text(void)
     double before = -1.0;
     for (double bias = -12.0; bias <= 12.0; bias += 0.01) {
         use_model(bias, 0.0);
-        xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+        xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
         xb_answer(&s, &work, head, sizeof head - 1, 0, false, &reply);
         reply.bytes[reply.size] = 0;
         const char *text = strstr(reply.bytes, "X-Bot-Score: ");
@@ -141,7 +141,7 @@ static void score_text(void)
     }
     CHECK(before == 1.0);
     use_model(-1e6, 0.0); /* exp overflows: the score is 0, not NaN */
-    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
     ask(&s, BROWSER, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: human\r\nX-Bot-Score: 0.0000\r\nX-Bot-Reason: none\r\n\r\n", false);
     use_model(1e6, 0.0);
     ask(&s, BROWSER, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: bot\r\nX-Bot-Score: 1.0000\r\nX-Bot-Reason: none\r\n\r\n", false);
@@ -153,7 +153,7 @@ static void hostile_reason(void)
     use_model(-1.0, 0.0);
     for (size_t i = 0; i < 1 << IMAGE_K; i++)
         image.bucket[i] = 5.0;
-    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .enforce = true, .closing = true};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_enforcing, .closing = true};
     size_t size;
     char *head = repeated("GET / HTTP/1.1\r\nUser-Agent: ", "\x80W\xfford", 2000, "\r\n\r\n", &size);
     CHECK_EQUAL(xb_answer(&s, &work, at_end(head, size), size, 0, false, &reply), size);
@@ -169,12 +169,12 @@ static void counts(void)
 {
     use_model(-1.0, 2.0);
     xb_stats stats = {0};
-    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .enforce = true, .stats = &stats};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_enforcing, .stats = &stats};
     for (int i = 0; i < 5; i++)
         ask(&s, BROWSER, HUMAN_200 "\r\n", false);
     for (int i = 0; i < 3; i++)
         ask(&s, NOBODY, BOT_403 "\r\n", false);
-    s.enforce = false;
+    s.policy = &xb_observing;
     ask(&s, NOBODY, BOT_200 "\r\n", false);
     ask(&s, "x\n\n", BAD_400, true);
     CHECK_EQUAL(xb_answer(&s, &work, "GET", 3, 0, false, &reply), XB_PARTIAL);
@@ -187,8 +187,8 @@ static void counts(void)
     CHECK(reply.close);
     free(head);
     CHECK_EQUAL(stats.requests, 11);
-    CHECK_EQUAL(stats.human, 6);
-    CHECK_EQUAL(stats.bot, 5);
+    CHECK_EQUAL(stats.outcome[XB_HUMAN], 6);
+    CHECK_EQUAL(stats.outcome[XB_BOT], 5);
     CHECK_EQUAL(stats.refused, 3);
     CHECK_EQUAL(stats.bad_request, 1);
     CHECK_EQUAL(stats.truncated, 2);
@@ -207,7 +207,7 @@ static void counts(void)
 static void pipelined(void)
 {
     use_model(-1.0, 2.0);
-    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
     const char all[] = BROWSER NOBODY "\r\n" CURL "GET / HT";
     const char *const want[] = {HUMAN_200 "\r\n", BOT_200 "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: bot\r\nX-Bot-Score: 0.7311\r\nX-Bot-Reason: ua_word=curl\r\n\r\n"};
     const char *buf = at_end(all, sizeof all - 1);

@@ -66,7 +66,7 @@ static const shape shapes[] = {
 static unsigned long cost(const shape *s, size_t size)
 {
     static char scratch[XB_MAX_LINE];
-    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX};
+    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
     xb_line line;
     size_t n;
     char *text = repeated(s->prefix, s->unit, size / strlen(s->unit), s->suffix, &n);

@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     xb_service s = {
         .model = fuzz_model(),
         .dialect = (xb_dialect)(data[0] % XB_DIALECT_COUNT),
-        .enforce = data[0] & 0x40,
+        .policy = data[0] & 0x40 ? &xb_enforcing : &xb_observing,
         .closing = data[0] & 0x80,
         .stats = data[0] & 0x20 ? &stats : NULL,
     };

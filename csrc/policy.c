@@ -1,0 +1,335 @@
+#include "policy.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "hash.h"
+
+const xb_policy xb_observing = {.threshold = NAN, .challenge_above = NAN};
+const xb_policy xb_enforcing = {.threshold = NAN, .challenge_above = NAN, .enforce = 1};
+
+const char *const xb_outcome_names[XB_N_OUTCOMES] = {"human", "suspect", "bot", "verified"};
+static const char *const rule_names[] = {"", "allow", "deny", "verified"};
+
+/* ---- opening ---- */
+
+/* `n` things of `size` bytes at `at`, or NULL if they do not lie in the image. */
+static const void *part(const xb_policies *p, uint64_t total, uint64_t at, uint64_t n, size_t size)
+{
+    return at % 8 == 0 && at <= total && n <= (total - at) / size ? p->image + at : NULL;
+}
+
+static bool text_fits(xb_text t, uint64_t total) { return t.at <= total && t.size <= total - t.at; }
+
+static xb_span text_of(const xb_policies *p, xb_text t) { return (xb_span){p->image + t.at, t.size}; }
+
+static bool named(const char *name) { return name[0] && memchr(name, 0, XB_MAX_NAME); }
+
+static bool share_or_nan(double x) { return isnan(x) || (x >= 0.0 && x <= 1.0); }
+
+static int compare6(const uint64_t *a, const uint64_t *b)
+{
+    int upper = (a[0] > b[0]) - (a[0] < b[0]);
+    return upper ? upper : (a[1] > b[1]) - (a[1] < b[1]);
+}
+
+static int compare(xb_span a, xb_span b)
+{
+    int order = memcmp(a.at, b.at, a.size < b.size ? a.size : b.size);
+    return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static bool starts(xb_span s, xb_span prefix)
+{
+    return s.size >= prefix.size && memcmp(s.at, prefix.at, prefix.size) == 0;
+}
+
+static const char *check_networks(const xb_policies *p, const xb_list *l, uint64_t total)
+{
+    const uint32_t *first = part(p, total, l->v4, l->n_v4, 8), *last = first + l->n_v4;
+    const xb_range6 *range = part(p, total, l->v6, l->n_v6, sizeof *range);
+    if (!first || !range)
+        return "networks outside the image";
+    for (uint32_t i = 0; i < l->n_v4; i++)
+        if (first[i] > last[i] || (i && first[i] <= last[i - 1]))
+            return "IPv4 networks out of order";
+    for (uint32_t i = 0; i < l->n_v6; i++)
+        if (compare6(range[i].first, range[i].last) > 0 || (i && compare6(range[i].first, range[i - 1].last) <= 0))
+            return "IPv6 networks out of order";
+    return NULL;
+}
+
+static const char *check_texts(const xb_policies *p, const xb_list *l, uint64_t total)
+{
+    if (l->agent_bits > 24)
+        return "too many agents";
+    uint32_t n_slots = l->agent_bits ? UINT32_C(1) << l->agent_bits : 0, n_free = 0;
+    const xb_agent_slot *slot = part(p, total, l->agents, n_slots, sizeof *slot);
+    const xb_text *path = part(p, total, l->paths, l->n_paths, sizeof *path);
+    if (!slot || !path)
+        return "agents or paths outside the image";
+    for (uint32_t i = 0; i < n_slots; i++) {
+        n_free += slot[i].text.size == 0;
+        if (!text_fits(slot[i].text, total))
+            return "an agent outside the image";
+    }
+    if (n_slots && !n_free)
+        return "a full table of agents"; /* a search would not end */
+    for (uint32_t i = 0; i < l->n_paths; i++) {
+        if (!text_fits(path[i], total))
+            return "a path outside the image";
+        if (i && (compare(text_of(p, path[i - 1]), text_of(p, path[i])) >= 0 ||
+                  starts(text_of(p, path[i]), text_of(p, path[i - 1]))))
+            return "paths out of order";
+    }
+    return NULL;
+}
+
+static const char *check_policy(const xb_policies *p, const xb_policy *policy, uint32_t n_order)
+{
+    uint64_t end = (uint64_t)policy->first + policy->n_allow + policy->n_deny + policy->n_verified;
+    if (!named(policy->name))
+        return "a policy without a name";
+    if (!share_or_nan(policy->threshold) || !share_or_nan(policy->challenge_above))
+        return "a threshold outside 0 to 1";
+    if (end > n_order)
+        return "lists of a policy outside the image";
+    for (uint64_t i = policy->first; i < end; i++)
+        if (p->order[i] >= p->n_lists)
+            return "a policy with a list that is not there";
+    return NULL;
+}
+
+const char *xb_policies_open(xb_policies *p, const void *image, size_t size)
+{
+    xb_policies_header h;
+    if (size < sizeof h || memcmp(image, XB_POLICIES_MAGIC, sizeof h.magic) != 0)
+        return "wrong magic: no policies";
+    if ((uintptr_t)image % 8)
+        return "image not aligned to 8 bytes";
+    memcpy(&h, image, sizeof h);
+    if (h.version != XB_POLICIES_VERSION)
+        return "unknown version";
+    if (h.size != size || h.n_policies == 0)
+        return "wrong size";
+    p->image = image;
+    p->n_policies = h.n_policies;
+    p->n_lists = h.n_lists;
+    uint64_t at = sizeof h;
+    p->policy = part(p, size, at, h.n_policies, sizeof *p->policy);
+    at += h.n_policies * sizeof *p->policy;
+    p->list = part(p, size, at, h.n_lists, sizeof *p->list);
+    at += h.n_lists * sizeof *p->list;
+    p->order = part(p, size, at, h.n_order, sizeof *p->order);
+    if (!p->policy || !p->list || !p->order)
+        return "wrong size";
+    const char *why = NULL;
+    for (uint32_t i = 0; i < p->n_lists && !why; i++) {
+        why = named(p->list[i].name) ? check_networks(p, &p->list[i], size) : "a list without a name";
+        why = why ? why : check_texts(p, &p->list[i], size);
+    }
+    for (uint32_t i = 0; i < p->n_policies && !why; i++)
+        why = check_policy(p, &p->policy[i], h.n_order);
+    return why;
+}
+
+const xb_policy *xb_policy_named(const xb_policies *p, xb_span name)
+{
+    for (uint32_t i = 0; i < p->n_policies; i++)
+        if (strlen(p->policy[i].name) == name.size && memcmp(p->policy[i].name, name.at, name.size) == 0)
+            return &p->policy[i];
+    return NULL;
+}
+
+/* ---- networks ---- */
+
+static uint64_t big_endian64(const uint8_t *bytes)
+{
+    uint64_t n;
+    memcpy(&n, bytes, 8);
+    return __builtin_bswap64(n);
+}
+
+static bool in_v4(const uint32_t *first, uint32_t n, uint32_t address)
+{
+    const uint32_t *last = first + n, *base = first;
+    if (n == 0)
+        return false;
+    for (uint32_t left = n; left > 1; left -= left / 2)
+        base += base[left / 2] <= address ? left / 2 : 0; /* a conditional move: nothing to mispredict */
+    return *base <= address && address <= last[base - first];
+}
+
+static bool in_v6(const xb_range6 *range, uint32_t n, const uint64_t *address)
+{
+    const xb_range6 *base = range;
+    if (n == 0)
+        return false;
+    for (uint32_t left = n; left > 1; left -= left / 2)
+        base += compare6(base[left / 2].first, address) <= 0 ? left / 2 : 0;
+    return compare6(base->first, address) <= 0 && compare6(address, base->last) <= 0;
+}
+
+bool xb_list_has_address(const xb_policies *p, const xb_list *list, const xb_address *address)
+{
+    if (address->version == 4) {
+        uint32_t number;
+        memcpy(&number, address->bytes, 4);
+        return in_v4((const uint32_t *)(const void *)(p->image + list->v4), list->n_v4, __builtin_bswap32(number));
+    }
+    const uint64_t number[2] = {big_endian64(address->bytes), big_endian64(address->bytes + 8)};
+    return address->version == 6 &&
+           in_v6((const xb_range6 *)(const void *)(p->image + list->v6), list->n_v6, number);
+}
+
+/* ---- agents ---- */
+
+/* Does a listed text stand at `from`, as whole words? Its first word has this hash. */
+static bool listed_at(const xb_policies *p, const xb_list *list, uint64_t hash, const char *from, const char *end)
+{
+    const xb_agent_slot *table = (const xb_agent_slot *)(const void *)(p->image + list->agents);
+    size_t mask = ((size_t)1 << list->agent_bits) - 1;
+    for (size_t i = hash >> (64 - list->agent_bits); table[i].text.size; i = (i + 1) & mask) {
+        xb_span text = text_of(p, table[i].text);
+        const char *behind = from + text.size;
+        if (table[i].hash == hash && (size_t)(end - from) >= text.size && (behind == end || !xb_is_word(*behind)) &&
+            xb_span_is(xb_span_of(from, behind), text))
+            return true;
+    }
+    return false;
+}
+
+bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent, xb_span text)
+{
+    const char *end = text.at + text.size, *at = text.at;
+    if (!list->agent_bits || !text.size)
+        return false;
+    for (uint32_t i = 0; i < agent->n_words; i++) {
+        if (listed_at(p, list, agent->word[i].hash, agent->word[i].text.at, end))
+            return true;
+        at = agent->word[i].text.at + agent->word[i].text.size;
+    }
+    /* A long agent has words that were not kept: nobody hides behind 64 others. */
+    while (agent->n_words == XB_MAX_WORDS && at < end) {
+        const char *from = at;
+        while (at < end && xb_is_word(*at))
+            at++;
+        if (at > from && listed_at(p, list, xb_hash(xb_span_of(from, at)), from, end))
+            return true;
+        at += at == from;
+    }
+    return false;
+}
+
+/* ---- paths ---- */
+
+bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path)
+{
+    const xb_text *base = (const xb_text *)(const void *)(p->image + list->paths);
+    if (list->n_paths == 0)
+        return false;
+    /* None is a prefix of another: the only candidate is the last that sorts at or before the path. */
+    for (uint32_t left = list->n_paths; left > 1; left -= left / 2)
+        if (compare(text_of(p, base[left / 2]), path) <= 0)
+            base += left / 2;
+    return starts(path, text_of(p, *base));
+}
+
+/* Anything in it that another reader of the path would resolve? */
+static bool is_plain(xb_span path)
+{
+    char before = 0;
+    for (size_t i = 0; i < path.size; before = path.at[i++]) {
+        char c = path.at[i];
+        if (c == '%' || c == '#' || c == '?' || (before == '/' && (c == '/' || c == '.')))
+            return false;
+    }
+    return true;
+}
+
+/* Ends the segment that begins behind the last slash of out[0, *used): "." goes, ".." takes the one before with it. */
+static void end_segment(char *out, size_t *used)
+{
+    size_t from = *used;
+    while (from && out[from - 1] != '/')
+        from--;
+    xb_span segment = {out + from, *used - from};
+    if (segment.size == 1 && segment.at[0] == '.') {
+        *used = from;
+    } else if (segment.size == 2 && segment.at[0] == '.' && segment.at[1] == '.') {
+        *used = from ? from - 1 : 0;
+        while (*used && out[*used - 1] != '/')
+            (*used)--;
+        if (!*used)
+            out[(*used)++] = '/'; /* there is nothing above the root */
+    }
+}
+
+xb_span xb_path_resolve(xb_span path, char *scratch)
+{
+    size_t used = 0;
+    if (is_plain(path))
+        return path;
+    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#'; i++) {
+        char c = path.at[i];
+        if (c == '%' && path.size - i > 2 && xb_hex(path.at[i + 1]) >= 0 && xb_hex(path.at[i + 2]) >= 0) {
+            c = (char)(xb_hex(path.at[i + 1]) * 16 + xb_hex(path.at[i + 2]));
+            i += 2;
+        }
+        if (c != '/') {
+            scratch[used++] = c;
+            continue;
+        }
+        end_segment(scratch, &used);
+        if (!used || scratch[used - 1] != '/')
+            scratch[used++] = '/';
+    }
+    end_segment(scratch, &used);
+    return (xb_span){scratch, used};
+}
+
+/* ---- deciding ---- */
+
+static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, const xb_facts *f, xb_span path)
+{
+    for (uint32_t i = from; i < from + n; i++) {
+        const xb_list *list = &p->list[p->order[i]];
+        if (xb_list_has_address(p, list, &f->ip) || xb_list_has_path(p, list, path) ||
+            xb_list_has_agent(p, list, &f->agent, f->request->agent))
+            return list;
+    }
+    return NULL;
+}
+
+static xb_outcome by_score(const xb_policy *policy, const xb_model *m, double score)
+{
+    if (score >= (isnan(policy->threshold) ? m->header.threshold : policy->threshold))
+        return XB_BOT;
+    return score >= policy->challenge_above ? XB_SUSPECT : XB_HUMAN; /* nothing is above NAN */
+}
+
+xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
+                      const xb_verdict *v, char *scratch)
+{
+    static const xb_outcome outcomes[] = {0, XB_HUMAN, XB_BOT, XB_VERIFIED};
+    const uint32_t n[] = {0, policy->n_allow, policy->n_deny, policy->n_verified};
+    xb_decision d = {.policy = policy};
+    uint32_t from = policy->first;
+    if (n[1] | n[2] | n[3]) {
+        xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
+        for (int rule = XB_BY_ALLOW; rule <= XB_BY_VERIFIED && !d.list; from += n[rule++])
+            if ((d.list = naming(p, from, n[rule], f, path)))
+                d.rule = (xb_rule)rule;
+    }
+    d.outcome = d.list ? outcomes[d.rule] : by_score(policy, m, v->score);
+    d.refuse = policy->enforce && d.outcome == XB_BOT;
+    return d;
+}
+
+size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
+{
+    if (!d->list)
+        return xb_reason_text(verdict, v, out, size);
+    int n = snprintf(out, size, "%s=%s", rule_names[d->rule], d->list->name);
+    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}

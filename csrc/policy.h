@@ -1,0 +1,119 @@
+/* policy.h - what an owner decided beside the model: policies, and the lists that they consult.
+ *
+ * Law: a policy sees a request and what the model says of it, and gives the outcome that the proxy is told. Lists come
+ * first: allow, then deny, then verified; the score decides what no list names. No allocation; a lookup costs the
+ * logarithm of a list's networks and path prefixes, and one probe for each word of the agent.
+ *
+ * Policies and lists lie in one image, made by sidecar/policies.py from the configuration and shared by all workers.
+ * Layout, little-endian, all parts at multiples of 8; offsets count from the image's beginning:
+ *   header    struct xb_policies_header
+ *   policies  struct xb_policy[n_policies], the names all different
+ *   lists     struct xb_list[n_lists]
+ *   order     u32[n_order]          lists by number; each policy has a run of it
+ *   and what the lists' offsets name:
+ *   v4        u32 first[n_v4], u32 last[n_v4]        ranges of addresses as numbers, ascending, none touching another
+ *   v6        struct xb_range6[n_v6]                 likewise
+ *   agents    struct xb_agent_slot[2^agent_bits]     open addressing by the top bits of the hash of the first word
+ *   paths     struct xb_text[n_paths]                ascending by bytes, none a prefix of another
+ *   texts     the bytes that agents and paths name
+ */
+#ifndef XB_POLICY_H
+#define XB_POLICY_H
+
+#include "facts.h"
+#include "scorer.h"
+
+#define XB_POLICIES_MAGIC "XBPOLICY"
+enum { XB_POLICIES_VERSION = 1, XB_MAX_NAME = 32 /* bytes of a name, with its closing zero */ };
+
+typedef struct {
+    char name[XB_MAX_NAME];
+    double threshold;       /* of the score: at or above is a bot; NAN: the model's own */
+    double challenge_above; /* of the score: at or above, and no bot, is a suspect; NAN: nobody is */
+    uint32_t enforce;       /* bots are refused */
+    uint32_t first;         /* where its lists begin in `order`: those that allow, then deny, then verify */
+    uint32_t n_allow, n_deny, n_verified;
+    uint32_t reserved;
+} xb_policy;
+
+typedef struct {
+    char name[XB_MAX_NAME];
+    uint32_t n_v4, n_v6, n_paths;
+    uint32_t agent_bits; /* 0: no agents */
+    uint64_t v4, v6, agents, paths; /* offsets */
+} xb_list;
+
+typedef struct {
+    uint64_t first[2], last[2]; /* the address as two numbers, the upper half first */
+} xb_range6;
+
+typedef struct {
+    uint32_t at, size;
+} xb_text;
+
+/* The words of an agent that a list names, such as "curl" or "go-http-client". */
+typedef struct {
+    uint64_t hash; /* of the first word */
+    xb_text text;  /* all of it, lower case; size 0: a free slot */
+} xb_agent_slot;
+
+typedef struct {
+    uint8_t magic[8];
+    uint32_t version;
+    uint32_t n_policies, n_lists, n_order;
+    uint64_t size; /* bytes of the image */
+} xb_policies_header;
+
+_Static_assert(sizeof(xb_policy) == 72 && sizeof(xb_list) == 80 && sizeof(xb_policies_header) == 32, "no padding");
+
+typedef struct {
+    const char *image;
+    const xb_policy *policy; /* n_policies */
+    const xb_list *list;     /* n_lists */
+    const uint32_t *order;
+    uint32_t n_policies, n_lists;
+} xb_policies;
+
+/* What a service does that has no policies: observe, or enforce, by the model's own threshold. Their names are empty. */
+extern const xb_policy xb_observing, xb_enforcing;
+
+/* What the proxy is told in X-Bot. */
+typedef enum { XB_HUMAN, XB_SUSPECT, XB_BOT, XB_VERIFIED, XB_N_OUTCOMES } xb_outcome;
+extern const char *const xb_outcome_names[XB_N_OUTCOMES];
+
+/* Why: a list, or (XB_BY_SCORE) none, and then the score. */
+typedef enum { XB_BY_SCORE, XB_BY_ALLOW, XB_BY_DENY, XB_BY_VERIFIED } xb_rule;
+
+typedef struct {
+    const xb_policy *policy;
+    xb_outcome outcome;
+    xb_rule rule;
+    const xb_list *list; /* NULL by score */
+    bool refuse;         /* the policy enforces, and the outcome is a bot */
+} xb_decision;
+
+/* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused. The image must outlive it.
+ * Everything that a lookup reads is checked to lie inside it. */
+const char *xb_policies_open(xb_policies *p, const void *image, size_t size);
+
+/* The policy of this name, or NULL. */
+const xb_policy *xb_policy_named(const xb_policies *p, xb_span name);
+
+/* Decides. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
+xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
+                      const xb_verdict *v, char *scratch);
+
+/* Does the list name this address, a word of this agent, a prefix of this path? */
+bool xb_list_has_address(const xb_policies *p, const xb_list *list, const xb_address *address);
+bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent, xb_span text);
+bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path);
+
+/* The path as the proxy's locations see it: escapes decoded, "//" as one slash, "." and ".." resolved, up to a '?' or
+ * '#'. Otherwise "/public/..%2flogin" would pass for a path below /public/. Returns a span of `path` itself or of
+ * `scratch`, which has room for path.size bytes. */
+xb_span xb_path_resolve(xb_span path, char *scratch);
+
+/* The decision's reason: "deny=abuse", "verified=crawlers", or by score the verdict's. Returns its length. */
+size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size);
+
+#endif

@@ -1,0 +1,170 @@
+"""What a list holds: networks, agents' words and path prefixes, from the configuration and from files.
+
+Law: text in, checked entries out; a mistake names the file and line, or the option. A file has one entry a line; what
+follows a # is a comment. Crawlers' owners publish their networks as JSON ({"prefixes": [{"ipv4Prefix": ...}]}): such a
+file is read as it is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from sidecar import core
+from sidecar.config import Plan
+from sidecar.errors import XbotError
+
+T = TypeVar("T")
+Range = tuple[int, int]  # first and last address, as numbers
+
+LONGEST = 255  # bytes of an agent's words or a path
+_FIRST_WORD = re.compile(rb"[a-z0-9\x80-\xff]+")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """`v4`, `v6`: ascending, none touching another; `agents`: lower case; `paths`: ascending, none a prefix of another."""
+
+    v4: list[Range]
+    v6: list[Range]
+    agents: list[bytes]
+    paths: list[bytes]
+
+
+class _Prefix(msgspec.Struct, rename="camel"):
+    ipv4_prefix: str | None = None
+    ipv6_prefix: str | None = None
+
+
+class _Published(msgspec.Struct):
+    prefixes: list[_Prefix]
+
+
+def contents(plan: Plan, name: str) -> Contents:
+    """All that the list of this name holds; XbotError for the first entry that is none."""
+    listed = plan.lists[name]
+    networks = _entries(plan, name, "network", listed.networks, listed.network_files, network)
+    ranges: dict[int, list[Range]] = {4: [], 6: []}
+    for each in networks:
+        ranges[each.version].append((int(each.network_address), int(each.broadcast_address)))
+    agents = set(_entries(plan, name, "agent", listed.agents, listed.agent_files, agent))
+    paths = _entries(plan, name, "path", listed.paths, listed.path_files, path)
+    return Contents(_merged(ranges[4]), _merged(ranges[6]), sorted(agents), _shortest(paths))
+
+
+def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network or an address; ValueError says why it is none."""
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError as error:
+        if "host bits" not in str(error):
+            raise ValueError(f"{text!r} is no IPv4 or IPv6 network") from None
+        raise ValueError(
+            f"{text!r} has bits behind its prefix; is {ipaddress.ip_network(text, strict=False)} meant?"
+        ) from None
+    # A visitor from ::ffff:192.0.2.1 is taken for one from 192.0.2.1.
+    mapped = found.version == 6 and found.prefixlen >= 96 and found.network_address.ipv4_mapped
+    return ipaddress.ip_network((mapped, found.prefixlen - 96)) if mapped else found
+
+
+def agent(text: str) -> bytes:
+    """Words of a User-Agent, lower case; ValueError says why these cannot be found in one."""
+    words = text.encode().lower()  # of bytes: ASCII letters only, as csrc/ compares them
+    first = _FIRST_WORD.match(words)
+    if first is None:
+        raise ValueError(f"{text!r} does not begin with a letter or a digit")
+    if first.group().isdigit():
+        raise ValueError(f"{text!r} begins with a bare number; begin with a word that has a letter")
+    if len(words) > LONGEST:
+        raise ValueError(f"longer than {LONGEST} bytes")
+    return words
+
+
+def path(text: str) -> bytes:
+    """The beginning of a path; ValueError says why no path begins so."""
+    prefix = text.encode()
+    if not prefix.startswith(b"/"):
+        raise ValueError(f"{text!r} does not begin with a slash")
+    if len(prefix) > LONGEST:
+        raise ValueError(f"longer than {LONGEST} bytes")
+    resolved = core.resolve_path(prefix)
+    if resolved != prefix:
+        raise ValueError(
+            f"paths are compared decoded and resolved; write {resolved.decode('utf-8', 'replace')!r} for {text!r}"
+        )
+    return prefix
+
+
+def _entries(
+    plan: Plan, name: str, kind: str, inline: Iterable[str], files: Iterable[str], read: Callable[[str], T]
+) -> list[T]:
+    out = []
+    for text in inline:
+        try:
+            out.append(read(text))
+        except ValueError as error:
+            raise plan.wrong(f"lists.{name}.{kind}s", str(error)) from None
+    for file in files:
+        place = plan.named(file)
+        for number, text in _lines(plan, f"lists.{name}.{kind}_files", place):
+            try:
+                out.append(read(text))
+            except ValueError as error:
+                raise XbotError(f"{place}:{number}: {kind}: {error}") from None
+    return out
+
+
+def _lines(plan: Plan, field: str, place: Path) -> Iterator[tuple[int, str]]:
+    """(line, entry) of each line of a file that has one."""
+    try:
+        text = place.read_text("utf-8")
+    except OSError as error:
+        raise plan.wrong(field, f"{place}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise XbotError(f"{place}: not UTF-8: byte {error.start}") from None
+    if text.lstrip().startswith("{"):
+        yield from _published(place, text)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if entry := line.partition("#")[0].strip():
+            yield number, entry
+
+
+def _published(place: Path, text: str) -> Iterator[tuple[int, str]]:
+    try:
+        prefixes = msgspec.json.decode(text, type=_Published).prefixes
+    except msgspec.DecodeError as error:
+        raise XbotError(f"{place}: not JSON with prefixes, as crawlers' owners publish it: {error}") from None
+    for prefix in prefixes:
+        entry = prefix.ipv4_prefix or prefix.ipv6_prefix or ""
+        yield text.count("\n", 0, max(text.find(f'"{entry}"'), 0)) + 1, entry
+
+
+def _merged(ranges: list[Range]) -> list[Range]:
+    out: list[Range] = []
+    for first, last in sorted(ranges):
+        if out and first <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(last, out[-1][1]))
+        else:
+            out.append((first, last))
+    return out
+
+
+def _shortest(prefixes: Iterable[bytes]) -> list[bytes]:
+    out: list[bytes] = []
+    for prefix in sorted(set(prefixes)):
+        if not (out and prefix.startswith(out[-1])):
+            out.append(prefix)
+    return out
+
+
+def first_word(words: bytes) -> bytes:
+    """The word that an agent's entry is looked up by."""
+    found = _FIRST_WORD.match(words)
+    return found.group() if found else b""
