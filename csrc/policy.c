@@ -23,7 +23,14 @@ static bool text_fits(xb_text t, uint64_t total) { return t.at <= total && t.siz
 
 static xb_span text_of(const xb_policies *p, xb_text t) { return (xb_span){p->image + t.at, t.size}; }
 
-static bool named(const char *name) { return name[0] && memchr(name, 0, XB_MAX_NAME); }
+/* A name goes into headers as it is: printable, and ended by a zero. */
+static bool named(const char *name)
+{
+    const char *p = name;
+    while (p < name + XB_MAX_NAME && *p > ' ' && *p < 0x7f)
+        p++;
+    return p > name && p < name + XB_MAX_NAME && *p == 0;
+}
 
 static bool share_or_nan(double x) { return isnan(x) || (x >= 0.0 && x <= 1.0); }
 
@@ -46,13 +53,15 @@ static bool starts(xb_span s, xb_span prefix)
 
 static const char *check_networks(const xb_policies *p, const xb_list *l, uint64_t total)
 {
-    const uint32_t *first = part(p, total, l->v4, l->n_v4, 8), *last = first + l->n_v4;
+    const uint32_t *first = part(p, total, l->v4, l->n_v4, 8);
     const xb_range6 *range = part(p, total, l->v6, l->n_v6, sizeof *range);
     if (!first || !range)
         return "networks outside the image";
-    for (uint32_t i = 0; i < l->n_v4; i++)
-        if (first[i] > last[i] || (i && first[i] <= last[i - 1]))
+    for (uint32_t i = 0; i < l->n_v4; i++) {
+        const uint32_t *last = first + l->n_v4 + i;
+        if (first[i] > *last || (i && first[i] <= last[-1]))
             return "IPv4 networks out of order";
+    }
     for (uint32_t i = 0; i < l->n_v6; i++)
         if (compare6(range[i].first, range[i].last) > 0 || (i && compare6(range[i].first, range[i - 1].last) <= 0))
             return "IPv6 networks out of order";

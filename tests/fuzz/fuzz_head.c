@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         REQUIRE(whole.closed && !pieces.closed, "pieces get fewer replies");
         REQUIRE(memcmp(whole.bytes + pieces.size, bad, sizeof bad - 1) == 0, "pieces lack a verdict");
     }
-    REQUIRE(stats.requests == stats.bot + stats.human && stats.refused <= stats.bot, "counts");
+    REQUIRE(stats.requests == stats.outcome[XB_HUMAN] + stats.outcome[XB_BOT] && stats.refused <= stats.outcome[XB_BOT], "counts");
     if (size - 2 > 0) { /* a head whose end never comes is judged on what fits */
         static xb_workspace work;
         xb_reply reply;

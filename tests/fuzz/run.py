@@ -59,9 +59,19 @@ def seeds(target: str) -> Iterator[bytes]:
     elif target == "fuzz_line":
         for row in tables.lines():
             yield (b"\x01" if row["format"] == "challenge" else b"\x00") + row["line"]
+    elif target == "fuzz_policies":
+        yield from policy_images()
     else:
         yield b"\x00\x89XBOT\r\n\x1a" + bytes(512)
         yield from (b"\x01" + bytes([place % 256, place // 256, 0x7F]) for place in range(0, 6000, 89))
+
+
+def policy_images() -> Iterator[bytes]:
+    """Images of one policy, and of policies with every kind of list."""
+    from sidecar import config, policies
+
+    yield policies.image(config.load(None))
+    yield policies.image(config.load(tables.DATA / "policies.toml"))
 
 
 def run(target: str, place: Path, seconds: float, most_runs: int = -1) -> subprocess.CompletedProcess[bytes]:
