@@ -22,7 +22,7 @@ from sidecar.errors import XbotError
 
 _HERE = {
     "score": "sidecar.offline:score",
-    "explain": "sidecar.offline:explain",
+    "explain": "sidecar.explain:explain",
     "inspect": "sidecar.offline:inspect",
     "replay": "sidecar.replay:replay",
 }

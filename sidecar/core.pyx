@@ -155,12 +155,25 @@ cdef class Request:
             raise LineError(self.line.error_field.decode(), self.line.error.decode())
 
     def load_head(self, bytes head, str dialect="nginx"):
-        """Reads one whole request head as the proxy of this dialect sends it. LineError if it cannot be read."""
+        """Reads one whole request head as the proxy of this dialect sends it; None: as the visitor sent it, and then nothing
+        says from where. LineError if it cannot be read."""
         self.kept = head
         self.line.label, self.line.status, self.line.time = -1, -1, -1
         if xb_request_parse(&self.work.request, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), 0) <= 0:
             raise LineError("head", "not one whole HTTP/1.0 or HTTP/1.1 request head")
-        xb_dialect_apply(<xb_dialect>DIALECTS.index(dialect), &self.work.request, <char *>self.work.scratch)
+        if dialect is not None:
+            xb_dialect_apply(<xb_dialect>DIALECTS.index(dialect), &self.work.request, <char *>self.work.scratch)
+
+    def come_from(self, bytes ip not None):
+        """Says where a request came from whose head does not say it."""
+        self.kept = (self.kept, ip)
+        self.work.request.ip = _span(ip)
+        self.work.request.present |= XB_HAS_IP
+
+    def ask_policy(self, bytes name not None):
+        """Says which policy is asked for."""
+        self.kept = (self.kept, name)
+        self.work.request.policy = _span(name)
 
     def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
                     bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1):
@@ -200,6 +213,11 @@ cdef class Request:
             r.protocol = _span(protocol)
         if scheme is not None:
             r.scheme = _span(scheme)
+
+    @property
+    def text(self):
+        """The log line that was read last, as it came."""
+        return self.kept if isinstance(self.kept, bytes) else b""
 
     @property
     def label(self):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from sidecar import core
-from sidecar.config import Plan
+from sidecar.config import Entries, Plan
 from sidecar.errors import XbotError
 
 T = TypeVar("T")
@@ -56,6 +56,28 @@ def contents(plan: Plan, name: str) -> Contents:
     agents = set(_entries(plan, name, "agent", listed.agents, listed.agent_files, agent))
     paths = _entries(plan, name, "path", listed.paths, listed.path_files, path)
     return Contents(_merged(ranges[4]), _merged(ranges[6]), sorted(agents), _shortest(paths))
+
+
+def naming(plan: Plan, name: str, names: Callable[[Entries], bool]) -> str | None:
+    """The entry of a list for which `names` is true of the list that holds it alone, with its kind and file; None if
+    there is none. Halves the list until one is left, so that whoever decides is asked, and nothing decides again here."""
+    listed = plan.lists[name]
+    for kind in ("network", "agent", "path"):
+        found = [(f"lists.{name}.{kind}s", text) for text in getattr(listed, f"{kind}s")]
+        for file in getattr(listed, f"{kind}_files"):
+            place = plan.named(file)
+            found += [(f"{place}:{n}", text) for n, text in _lines(plan, f"lists.{name}.{kind}_files", place)]
+        if not found or not names(_only(kind, found)):
+            continue
+        while len(found) > 1:
+            half = found[: len(found) // 2]
+            found = half if names(_only(kind, half)) else found[len(half) :]
+        return f"{kind} {found[0][1]} ({found[0][0]})"
+    return None
+
+
+def _only(kind: str, entries: Sequence[tuple[str, str]]) -> Entries:
+    return msgspec.convert({f"{kind}s": [text for _, text in entries]}, Entries)
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

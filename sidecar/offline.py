@@ -1,4 +1,4 @@
-"""The commands that judge without a server: score, explain, inspect.
+"""The commands that look at models and logs without a server: score and inspect.
 
 Law: they load a model and read a log by the same code as the sidecar and training; only the printing is theirs.
 """
@@ -65,7 +65,7 @@ def score(path: Path, log_format: str, as_json: bool, log: str) -> None:
     loaded, out, unreadable = model.load(path), sys.stdout.buffer, Unreadable(log)
     with progress.over_logs("scoring", [log], quiet=sys.stdout.isatty()) as advance:
         if log_format == "jsonl":
-            for line, request, error in _requests(log, log_format, unreadable, advance):
+            for line, request, error in requests(log, log_format, unreadable, advance):
                 out.write(
                     loaded.report(request, line, as_json) if request else core.report_error(line, *error, as_json)
                 )
@@ -81,7 +81,7 @@ def score(path: Path, log_format: str, as_json: bool, log: str) -> None:
     unreadable.tell(line - 1)
 
 
-def _requests(
+def requests(
     log: str, log_format: str, unreadable: Unreadable, advance: Callable[[int], None] = lambda _: None
 ) -> Iterator[tuple[int, core.Request | None, tuple[str, str]]]:
     """Yields (line, request, (field, why)) for each line; the request is the same object each time, or None."""
@@ -103,72 +103,9 @@ def _requests(
     unreadable.tell(line)
 
 
-@click.command(epilog="Example: sed -n 17p access.log | xbot explain --model site.xbot --format combined")
-@_MODEL
-@_FORMAT
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, every feature in it.")
-@_LOG
-def explain(path: Path, log_format: str, as_json: bool, log: str) -> None:
-    """Show what each feature of each line of LOG adds to its margin. The parts and the bias add up to the margin.
-
-    Above 0 speaks for a bot. A hashed word is shown as family=word. Without --json, what adds nothing is left out.
-    """
-    loaded, unreadable, console = model.load(path), Unreadable(log), _console()
-    for line, request, error in _requests(log, log_format, unreadable):
-        if request is None:
-            click.echo(core.report_error(line, *error, as_json), nl=False)
-            continue
-        verdict, bias, parts = loaded.explain(request)
-        if as_json:
-            click.echo(json.dumps(_as_object(line, verdict, bias, parts)))
-        else:
-            console.print(_as_table(line, request, verdict, bias, parts))
-
-
-def _as_object(line: int, verdict: core.Verdict, bias: float, parts: list[core.Contribution]) -> dict[str, Any]:
-    return {
-        "line": line,
-        "verdict": "bot" if verdict.bot else "human",
-        "score": verdict.score,
-        "margin": verdict.margin,
-        "reason": verdict.reason,
-        "bias": bias,
-        "contributions": [{"name": p.name, "value": p.value, "contribution": p.contribution} for p in parts],
-    }
-
-
-def _console() -> Console:
-    # A visitor's text is text: no markup of its own, no emoji.
+def plain_console() -> Console:
+    """Shows text as it is, whoever wrote it: no markup of its own, no emoji."""
     return Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False, highlight=False)
-
-
-def _text(value: bytes | None) -> str:
-    """What a visitor sent, without the control characters that a terminal would obey."""
-    text = "" if value is None else value.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def _as_table(
-    line: int, request: core.Request, verdict: core.Verdict, bias: float, parts: list[core.Contribution]
-) -> Table:
-    fields = request.fields
-    said = " ".join(_text(fields[name]) or "-" for name in ("ip", "method", "uri"))
-    title = (
-        f"line {line}: {'bot' if verdict.bot else 'human'}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}\n"
-        f"{said}\nagent: {_text(fields['agent']) or '-'}"
-    )
-    table = Table(title=title, title_justify="left", title_style="", show_edge=False, pad_edge=False)
-    table.add_column("adds", justify="right")
-    table.add_column("feature")
-    table.add_column("value", justify="right")
-    table.add_column("what it is", overflow="fold")
-    for part in sorted(parts, key=lambda part: -abs(part.contribution)):
-        if part.contribution:
-            value = "" if part.value is None else f"{part.value:g}"
-            table.add_row(f"{part.contribution:+.6f}", part.name, value, part.doc)
-    table.add_row(f"{bias:+.6f}", "bias", "", "what the model adds to every request")
-    table.add_row(f"{verdict.margin:+.6f}", "margin", "", "the sum; above 0 leans to bot")
-    return table
 
 
 @click.command(epilog="Example: xbot inspect site.xbot")
@@ -182,7 +119,7 @@ def inspect(path: Path, as_json: bool, weights: int) -> None:
         header = {**loaded.header, "schema": f"{loaded.header['schema']:016x}"}
         click.echo(json.dumps({"header": header, "provenance": loaded.provenance}, indent=1))
         return
-    console = _console()
+    console = plain_console()
     console.print(_header_table(path, loaded))
     console.print(_weights_table(loaded, weights))
 

@@ -44,6 +44,7 @@ class Record(msgspec.Struct):
     host: str | None = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     label: Literal["bot", "human"] | None = None
+    policy: str | None = None  # that decided; empty where nobody did
 
 
 _decoder = msgspec.json.Decoder(Record)
@@ -108,6 +109,8 @@ def load_record(line: bytes, request: core.Request) -> None:
         status=-1 if record.status is None else record.status,
         time=-1 if time is None else int(time),
     )
+    if record.policy:
+        request.ask_policy(_raw(record.policy))
 
 
 def blocks(source: str) -> Iterator[bytes]:

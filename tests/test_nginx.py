@@ -428,6 +428,7 @@ def test_the_decision_log_holds_each_header_that_a_feature_reads(site: EchoSite,
     assert SCORE.fullmatch(f"{line.pop('score'):.4f}")
     assert line.pop("reason")
     assert line.pop("verdict") in ("human", "bot")
+    assert line.pop("policy") == "default"
     said = {"method": "GET", "uri": "/a?b", "protocol": "HTTP/1.1", "scheme": "http"}
     assert line == {"ip": "127.0.0.1", "status": 200, **said}
 
@@ -441,8 +442,8 @@ def test_the_combined_log_ends_with_the_verdict(
         nginx.ask("/", {**CURL, "Referer": 'a"b'})
         human, bot = nginx.log_lines("log", at_least=2)
         scored = xbot("score", "--model", model_path, "--format", "combined", "--json", nginx.prefix / "log").stdout
-    assert re.search(rb'" 200 \d+ "-" "Mozilla/5\.0 [^"]*" "human" "0\.\d{4}" "[^" ]+"$', human)
-    assert re.search(rb'" 403 \d+ "a\\x22b" "curl/8\.5\.0" "bot" "[01]\.\d{4}" "[^" ]+"$', bot)
+    assert re.search(rb'" 200 \d+ "-" "Mozilla/5\.0 [^"]*" "human" "0\.\d{4}" "[^" ]+" "default"$', human)
+    assert re.search(rb'" 403 \d+ "a\\x22b" "curl/8\.5\.0" "bot" "[01]\.\d{4}" "[^" ]+" "default"$', bot)
     assert [sorted(json.loads(line)) for line in scored.splitlines()] == [sorted(SCORED)] * 2
 
 
@@ -545,7 +546,7 @@ def test_the_combined_log_scores_as_the_visitors_did(
     verdicts = set()
     for line, offline in zip(lines, scored.splitlines(), strict=True):
         found = json.loads(offline)
-        told = line.rsplit(b'"', 6)[1::2]
+        told = line.rsplit(b'"', 8)[1:7:2]
         wanted = (found["verdict"], f"{found['score']:.4f}", found["reason"])
         assert tuple(part.decode() for part in told) == wanted, line
         verdicts.add(found["verdict"])
