@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ from sidecar import core, model
 
 ROOT = Path(__file__).resolve().parent.parent
 XBOT = str(Path(sys.executable).parent / "xbot")
+
+# A shell starts what it sends to the background with Ctrl-C ignored; what is started here must not inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A loaded machine is no failure: no example has a time to keep.
 settings.register_profile(
