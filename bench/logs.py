@@ -9,6 +9,7 @@ score` and goaccess (which parses and aggregates) read the same file, in turns, 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -76,9 +77,10 @@ def seconds(command: list[str], core: int) -> float:
 
 def tree(pid: int) -> Iterator[int]:
     yield pid
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    for child in children.read_text().split() if children.exists() else ():
-        yield from tree(int(child))
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):  # a process belongs to the thread that started it
+        with contextlib.suppress(OSError):
+            for child in children.read_text().split():
+                yield from tree(int(child))
 
 
 def peak_of(command: list[str]) -> tuple[float, float]:

@@ -10,10 +10,11 @@ import atexit
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -32,6 +33,19 @@ _PATH = click.Path(path_type=Path)
 
 class Commands(click.Group):
     """A group whose commands may lie in modules that are imported only when they are needed."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command. A broken pipe is no failure, and must not reach click or rich, who make status 1 of it."""
+        try:
+            status: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _reader_left()
+        except SystemExit as ended:
+            if isinstance(ended.__context__, BrokenPipeError):
+                _reader_left()
+            raise
+        return status
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, from here, from the table and from other packages."""
@@ -196,7 +210,6 @@ def main() -> None:
     atexit.register(_let_go_of_stderr)
     try:
         status = xbot.main(prog_name="xbot", standalone_mode=False)
-        sys.stdout.flush()
     except click.UsageError as error:
         hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         _fail(error.format_message() + hint)
@@ -206,14 +219,16 @@ def main() -> None:
         sys.exit(130)
     except XbotError as error:
         _fail(str(error))
-    except BrokenPipeError:
-        # Whoever read our output has what he wanted; the interpreter must not complain at its end either.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _reader_left() -> NoReturn:
+    """Whoever read our output has what he wanted: the status is that of a program that SIGPIPE ended."""
+    with contextlib.suppress(OSError):  # the interpreter must not complain at its end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def _fail(message: str) -> None:

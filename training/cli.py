@@ -16,6 +16,7 @@ from sidecar.errors import XbotError
 if TYPE_CHECKING:
     from training.dataset import Dataset, How
     from training.fit import Fitted, Settings
+    from training.labels import Labels
 
 Command = Callable[..., None]
 
@@ -113,7 +114,7 @@ def fitting_options(command: Command) -> Command:
         click.option(
             "--fit-rows",
             type=click.IntRange(1000),
-            default=500_000,
+            default=200_000,
             show_default=True,
             help="Fit a sample of at most so many rows; all are judged.",
         ),
@@ -160,24 +161,26 @@ def needs_training(command: str) -> None:
 
 def row_settings(
     logs: tuple[str, ...], log_format: str, labels: Path | None, known_hosts: Path | None, without: tuple[str, ...],
-    addresses: bool | None, k: int,
-) -> tuple[How, dict[int, int] | None]:  # fmt: skip
-    """How these logs become rows, by `row_options`, and the labels of a file, if one is given."""
+    addresses: bool | None, k: int, *, reasons: bool = False,
+) -> tuple[How, Labels | None]:  # fmt: skip
+    """How these logs become rows, by `row_options`, and the labels of a file, if one is given, with their `reasons`."""
     from training import dataset
+    from training.labels import read_labels
 
     if "-" in logs and len(logs) > 1:
         raise XbotError("standard input (-) cannot be one of several logs")
     if not (log_format == "challenge" if addresses is None else addresses):
         without = (*without, "ip")  # a client that was held out, or comes tomorrow, has an address that nobody knows
     hosts = dataset.known_hosts(known_hosts) if known_hosts else None
-    marks = dataset.read_labels(labels) if labels else None
+    marks = read_labels(labels, reasons=reasons) if labels else None
     return dataset.How(log_format, k, hosts, dataset.masked_names(without)), marks
 
 
 def read_logs(
-    logs: tuple[str, ...], jobs: int, backend: str, scheduler: str | None, quiet: bool, **rows: Any
-) -> tuple[Dataset, How]:
-    """The labelled rows of the logs, with a progress bar; tells of the first line that cannot be read."""
+    logs: tuple[str, ...], jobs: int, backend: str, scheduler: str | None, quiet: bool, *, reasons: bool = False, **rows: Any
+) -> tuple[Dataset, How, Labels | None]:  # fmt: skip
+    """The labelled rows of the logs, with a progress bar, and the labels of a file, if one is given, with their
+    `reasons`; tells of the first line that cannot be read, and of labels that are for more lines than there are."""
     from dataclasses import replace
 
     from sidecar import progress
@@ -185,14 +188,18 @@ def read_logs(
 
     if (backend == "dask") != (scheduler is not None):
         raise XbotError("--backend dask and --scheduler ADDR go together")
-    how, marks = row_settings(logs, **rows)
+    how, marks = row_settings(logs, reasons=reasons, **rows)
     how = replace(how, jobs=jobs, scheduler=scheduler)
     with progress.over_logs("reading", logs, quiet=quiet) as advance:
         data = dataset.read(logs, how, labels=marks, advance=advance)
     if data.first_error:
         more = f"; {data.unreadable} lines could not be read" if data.unreadable > 1 else ""
         click.echo(f"xbot: {data.first_error}{more}", err=True)
-    return data, how
+    lines = sum(source.lines for source in data.sources)
+    if marks is not None and marks.last > lines:
+        known = f"a label for line {marks.last}, and the last line is {lines}"
+        click.echo(f"xbot: {rows['labels']}: {known}: were they made for these logs?", err=True)
+    return data, how, marks
 
 
 def _created(logs: tuple[str, ...]) -> int:
@@ -248,7 +255,7 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
         report_cli.check_rereadable("train --report", options["logs"])
         report.mkdir(parents=True, exist_ok=True)
     settings = fitting_settings(options)
-    data, how = read_logs(**options)
+    data, how, labels = read_logs(reasons=report is not None, **options)
     with progress.working("fitting", quiet=options["quiet"]):
         fitted = fit.fit(data, settings)
     words = write_model(out, data, fitted, settings, how, options["logs"])
@@ -260,8 +267,7 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
         from sidecar import model
         from training.report import subject
 
-        logs, labels = options["logs"], options["labels"]
-        about = subject.judge(model.load(out), str(out), data, how, logs, labels, settings, fitted)
+        about = subject.judge(model.load(out), str(out), data, how, options["logs"], labels, settings, fitted)
         report_cli.write_page(report / "report.html", about, options["quiet"])
     if not options["quiet"]:
         summary.show(data, fitted, words, out, wide=not sys.stdout.isatty())

@@ -24,9 +24,7 @@ import scipy.sparse
 
 from sidecar import core, reading
 from sidecar.errors import XbotError
-
-Labels = dict[int, int]
-_WORDS = {"bot": 1, "human": 0}
+from training.labels import Labels
 
 # What each format can hold.
 _HELD = {
@@ -116,26 +114,6 @@ def known_hosts(path: Path) -> array.array[int]:
     if not hosts:
         raise XbotError(f"{path}: empty, no host to know")
     return array.array("I", sorted({core.host_hash(host) for host in hosts}))
-
-
-def read_labels(path: Path) -> Labels:
-    """Reads `line TAB label` (bot or human; other words leave the line unlabelled; further columns are let be)."""
-    labels: Labels = {}
-    try:
-        text = path.read_text("utf-8", "backslashreplace")
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        parts = line.split("\t")
-        if number == 1 and parts[0] == "line":
-            continue
-        if len(parts) < 2 or not parts[0].isdecimal():
-            raise XbotError(f"{path}:{number}: line: expected a line number, a tab and bot or human")
-        if parts[1] in _WORDS:
-            labels[int(parts[0])] = _WORDS[parts[1]]
-    if not labels:
-        raise XbotError(f"{path}: no line says bot or human")
-    return labels
 
 
 def masked_names(without: Iterable[str]) -> frozenset[str]:
@@ -273,9 +251,9 @@ class _Rows:
 def read(
     logs: Sequence[str], how: How, *, labels: Labels | None = None, advance: Callable[[int], None] = lambda _: None
 ) -> Dataset:
-    """Featurizes every line of the logs. `labels` replaces the labels of the logs; lines are numbered through
-    all of them, as `xbot label` numbers them."""
-    rows, present, first_error, before = _Rows(), 0, "", 0
+    """Featurizes every line of the logs and keeps those that have a label. `labels` replaces the labels of the logs;
+    lines are numbered through all of them, as `xbot label` numbers them."""
+    rows, present, first_error, before, unlabelled = _Rows(), 0, "", 0, 0
     sources: list[Source] = []
     with _workers(how, logs) as parallel:
         for log in logs:
@@ -284,26 +262,32 @@ def read(
                 if chunk.errors and not first_error:
                     line, name, why = chunk.errors[0]
                     first_error = f"{log}:{lines + line}: {name}: {why}"
-                rows.add(chunk._replace(line=chunk.line + before + lines))
-                lines, unreadable, present = (
+                labelled = _labelled(chunk._replace(line=chunk.line + before + lines), labels)
+                rows.add(labelled)
+                lines, unreadable, present, unlabelled = (
                     lines + chunk.lines,
                     unreadable + len(chunk.errors),
                     present | chunk.present,
+                    unlabelled + len(chunk.label) - len(labelled.label),
                 )
                 advance(size)
             if not lines:
                 raise XbotError(f"{log}: empty, no line to read")
             sources.append(Source(Path(log).name, digest.hexdigest(), lines, unreadable))
             before += lines
-    return _dataset(rows, how.k, present, sources, first_error, labels)
+    return _dataset(rows, how.k, present, sources, first_error, unlabelled)
 
 
-def _dataset(
-    rows: _Rows, k: int, present: int, sources: list[Source], first_error: str, labels: Labels | None
-) -> Dataset:
-    line, y = rows.mapped("line"), rows.mapped("label")
-    if labels is not None:
-        y = np.array([labels.get(int(number), -1) for number in line], dtype=np.int8)
+def _labelled(chunk: Chunk, labels: Labels | None) -> Chunk:
+    """The rows of a chunk that have a label, with it."""
+    label = chunk.label if labels is None else labels.of(chunk.line)
+    known = label >= 0
+    values = np.repeat(known, chunk.counts)
+    by_row = {name: getattr(chunk, name)[known] for name in ("counts", "time", "client", "line")}
+    return chunk._replace(label=label[known], data=chunk.data[values], columns=chunk.columns[values], **by_row)
+
+
+def _dataset(rows: _Rows, k: int, present: int, sources: list[Source], first_error: str, unlabelled: int) -> Dataset:
     counts = rows.mapped("counts")
     indptr = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
@@ -314,11 +298,8 @@ def _dataset(
         shape=(len(counts), len(core.FEATURES) + (1 << k)),
         copy=False,
     )
-    client, time = rows.mapped("client"), rows.mapped("time")
-    known = y >= 0
-    if not known.all():
-        X, y, line, client, time = X[known], y[known], line[known], client[known], time[known]
-    return Dataset(X, y, line, client, time, k, present, sources, int((~known).sum()), first_error)
+    y, line, client, time = (rows.mapped(name) for name in ("label", "line", "client", "time"))
+    return Dataset(X, y, line, client, time, k, present, sources, unlabelled, first_error)
 
 
 def words_of(logs: Sequence[str], how: How, buckets: set[int], most_lines: int = 50_000) -> dict[int, str]:

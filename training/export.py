@@ -1,6 +1,6 @@
 """From a fitted pipeline to a model file.
 
-Law: nothing is computed here but the unfolding of scikit-learn's arrays; the file's layout is sidecar.model's.
+Law: nothing is computed here; the arrays are those of training.linear, the file's layout is sidecar.model's.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import sklearn
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MinMaxScaler
 
 import sidecar
 from sidecar import core, model
 from training.dataset import Dataset, How, never_held
 from training.fit import FOLDS, Fitted, Settings
+from training.linear import linear_of, unfold
 
 # Stored in each model with their margins: a build that gives other margins refuses the file. Made up, no one's traffic.
 TEST_HEADS = tuple(
@@ -44,34 +44,6 @@ TEST_HEADS = tuple(
         ],
     )
 )  # fmt: skip
-
-
-def unfold(pipeline: Pipeline) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """(bias, mean, scale, weight) of a fitted pipeline, as it was fitted: float64, little-endian.
-
-    A column that no row held has no mean; it gets mean 0, scale 1 and its weight, which is 0. Naive Bayes is linear too:
-    its margin is the difference of the classes' joint log-likelihoods.
-    """
-    scaler = pipeline.named_steps["columns"].named_transformers_["dense"].steps[1][1]
-    machine = pipeline.named_steps["machine"]
-    if isinstance(scaler, MinMaxScaler):
-        middle, width = scaler.data_min_, 1.0 / scaler.scale_
-    else:
-        middle, width = scaler.mean_, scaler.scale_
-    empty = np.isnan(middle)
-    mean, scale = np.where(empty, 0.0, middle).astype("<f8"), np.where(empty, 1.0, width).astype("<f8")
-    bias, weight = linear_of(machine)
-    weight = weight.astype("<f8")
-    weight[: len(mean)][empty] = 0.0
-    return bias, mean, scale, weight
-
-
-def linear_of(machine: Any) -> tuple[float, np.ndarray]:
-    """(bias, weights) of any of scikit-learn's linear two-class machines."""
-    if hasattr(machine, "feature_log_prob_"):
-        prior = machine.class_log_prior_[1] - machine.class_log_prior_[0]
-        return float(prior), machine.feature_log_prob_[1] - machine.feature_log_prob_[0]
-    return float(machine.intercept_[0]), machine.coef_[0]
 
 
 def strongest_words(pipeline: Pipeline, most: int = 200) -> set[int]:

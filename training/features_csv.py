@@ -23,8 +23,9 @@ from training.cli import needs_training, row_options, row_settings
 
 if TYPE_CHECKING:
     from training.dataset import How
+    from training.labels import Labels
 
-_LABELS = {1: "bot", 0: "human", None: ""}
+_LABELS = {1: "bot", 0: "human", -1: "", None: ""}
 
 
 @click.command(epilog="Example: xbot features --csv --format combined --out access.csv access.log")
@@ -63,7 +64,7 @@ class _Texts(dict[float, str]):
 
 
 def _rows(
-    logs: tuple[str, ...], how: How, marks: dict[int, int] | None, words: bool, advance: Callable[[int], None]
+    logs: tuple[str, ...], how: How, marks: Labels | None, words: bool, advance: Callable[[int], None]
 ) -> Iterator[list[str]]:
     """The cells of each line that can be read."""
     load, request, number, through = loader(how.log_format), core.Request(), _Texts(), 0
@@ -83,7 +84,7 @@ def _rows(
                 cells = [number[value] for value in dense]
                 for i in masked:
                     cells[i] = ""
-                label = request.label if marks is None else marks.get(through)
+                label = request.label if marks is None else marks[through]
                 time = "" if request.time is None else str(request.time)
                 said = [" ".join(f"{family}={word}" for _, family, word in tokens)] * words
                 yield [*first, str(line), _LABELS[label], time, *cells, *said]

@@ -29,10 +29,12 @@ from threadpoolctl import threadpool_limits
 from sidecar import core
 from sidecar.errors import XbotError
 from training.dataset import Dataset
+from training.linear import margins_of
 
 FOLDS = 5
 LEAST_ROWS = 10  # of each class: two in every fold
-CHUNK = 100_000  # rows whose margins are computed at a time
+DUAL = 0.1  # the largest C for which the dual problem is the quicker one
+CALIBRATED = 200_000  # rows that two numbers are fitted on
 Kind = Literal["svm", "logistic", "nb"]
 KINDS: tuple[Kind, ...] = ("svm", "logistic", "nb")
 
@@ -46,7 +48,7 @@ class Settings:
     C: float = 0.01
     max_fpr: float = 0.001
     seed: int = 0
-    fit_rows: int = 500_000
+    fit_rows: int = 200_000
     split: Literal["client", "row"] = "client"
 
 
@@ -98,7 +100,7 @@ def sigmoid(margins: np.ndarray, a: float, b: float) -> np.ndarray:
 
 
 def _to_array(X: scipy.sparse.csr_matrix) -> np.ndarray:
-    dense: np.ndarray = X.toarray().astype(np.float64)
+    dense: np.ndarray = X.astype(np.float64).toarray()
     return dense
 
 
@@ -110,19 +112,23 @@ def make_machine(settings: Settings) -> Pipeline:
     """
     dense = len(core.FEATURES)
     scale = make_pipeline(
-        FunctionTransformer(_to_array, accept_sparse=True),
-        MinMaxScaler() if settings.kind == "nb" else StandardScaler(),
-        SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True),
+        FunctionTransformer(_to_array, accept_sparse=True),  # a copy, which the next two may write into
+        MinMaxScaler(copy=False) if settings.kind == "nb" else StandardScaler(copy=False),
+        SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True, copy=False),
     )
     columns = ColumnTransformer(
         [("dense", scale, slice(0, dense)), ("words", "passthrough", slice(dense, None))], sparse_threshold=1.0
     )
     machine: LinearSVC | LogisticRegression | MultinomialNB
     if settings.kind == "svm":
-        # The primal problem: no order of rows decides, and it copes with more columns than rows.
-        machine = LinearSVC(C=settings.C, dual=False, tol=1e-3, max_iter=1000, random_state=settings.seed)
+        # One problem, two ways to its solution. By coordinates of the dual it is found several times as fast, and nearer,
+        # as long as C is small; with a large one that takes ever more rounds. bench/solvers.py measures both.
+        dual = settings.C <= DUAL
+        machine = LinearSVC(
+            C=settings.C, dual=dual, tol=0.1 if dual else 1e-3, max_iter=1000, random_state=settings.seed
+        )
     elif settings.kind == "logistic":
-        machine = LogisticRegression(C=settings.C, tol=1e-6, max_iter=5000)
+        machine = LogisticRegression(C=settings.C, solver="newton-cg", tol=1e-4, max_iter=1000)
     else:
         machine = MultinomialNB(alpha=1.0 / settings.C, fit_prior=False)
     return Pipeline([("columns", columns), ("machine", machine)])
@@ -132,11 +138,31 @@ def row_weights(y: np.ndarray, client: np.ndarray) -> np.ndarray:
     """How much each row counts: a client with n rows as sqrt(n), so that one loud address does not decide; then both
     classes alike. The mean is 1. Rows of unknown clients (0) count as clients of their own."""
     _, inverse, counts = np.unique(client, return_inverse=True, return_counts=True)
-    weight = np.where(client == 0, 1.0, 1.0 / np.sqrt(counts[inverse]))
+    return _balanced(np.where(client == 0, 1.0, 1.0 / np.sqrt(counts)[inverse]), y)
+
+
+def _balanced(weight: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The weights, scaled so that both classes count alike and the mean is 1."""
     for label in (0, 1):
         weight[y == label] /= max(weight[y == label].sum(), 1e-300)
     scaled: np.ndarray = weight * len(y) / 2.0
     return scaled
+
+
+def sample(weight: np.ndarray, client: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(`most` of the rows, in order; the share with which each was drawn): the heavier a row the surer, so that loud
+    clients lose the most. Systematic through the rows sorted by client: each client keeps its share to within a row."""
+    share = np.minimum(1.0, weight * (most / weight.sum()))
+    for _ in range(100):  # what is sure to be drawn leaves room for the others
+        rest = share < 1.0
+        room = (most - np.count_nonzero(~rest)) / max(share[rest].sum(), 1e-300)
+        if room <= 1.0 + 1e-9:
+            break
+        share[rest] = np.minimum(1.0, share[rest] * room)
+    order = np.argsort(client, kind="stable")
+    through = np.floor(np.cumsum(share[order]) + np.random.default_rng(seed).random())
+    rows = np.sort(order[np.diff(through, prepend=0.0) > 0])
+    return rows, share[rows]
 
 
 def check_classes(y: np.ndarray) -> None:
@@ -179,23 +205,12 @@ def folds_of(data: Dataset, settings: Settings) -> tuple[np.ndarray, str]:
 
 def _fit_rows(data: Dataset, rows: np.ndarray, settings: Settings) -> Pipeline:
     """A machine fitted on these rows, or on a sample of them if they are more than settings.fit_rows."""
-    if len(rows) > settings.fit_rows:
-        rows = np.sort(np.random.default_rng(settings.seed).choice(rows, settings.fit_rows, replace=False))
     weight = row_weights(data.y[rows], data.client[rows])
+    if len(rows) > settings.fit_rows:
+        drawn, share = sample(weight, data.client[rows], settings.fit_rows, settings.seed)
+        rows = rows[drawn]
+        weight = _balanced(weight[drawn] / share, data.y[rows])  # as much as those that it stands for
     return make_machine(settings).fit(data.X[rows], data.y[rows], machine__sample_weight=weight)
-
-
-def margins_of(pipeline: Pipeline, X: scipy.sparse.csr_matrix, rows: np.ndarray) -> np.ndarray:
-    """The margins of these rows, computed a chunk at a time. Naive Bayes: the difference of the classes' log-odds."""
-    out = np.empty(len(rows))
-    for start in range(0, len(rows), CHUNK):
-        part = X[rows[start : start + CHUNK]]
-        if hasattr(pipeline, "decision_function"):
-            out[start : start + CHUNK] = pipeline.decision_function(part)
-        else:
-            odds = pipeline[-1].predict_joint_log_proba(pipeline[:-1].transform(part))
-            out[start : start + CHUNK] = odds[:, 1] - odds[:, 0]
-    return out
 
 
 def out_of_fold(data: Dataset, fold: np.ndarray, settings: Settings) -> np.ndarray:
@@ -237,6 +252,9 @@ def calibrate(margins: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     With Platt's smoothed targets ("Probabilistic Outputs for Support Vector Machines", 1999), so that classes that do
     not overlap give no infinite slope: each row is fitted as both outcomes, weighted by its target.
     """
+    if len(y) > CALIBRATED:  # evenly through the sorted margins
+        evenly = np.argsort(margins, kind="stable")[:: -(-len(y) // CALIBRATED)]
+        margins, y = margins[evenly], y[evenly]
     bots, humans = (y == 1).sum(), (y == 0).sum()
     target = np.where(y == 1, (bots + 1.0) / (bots + 2.0), 1.0 / (humans + 2.0))
     unit = float(np.std(margins)) or 1.0  # margins of naive Bayes run to hundreds; the solver wants ones

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from sidecar import core
 from training.dataset import Dataset
-from training.export import linear_of
 from training.fit import FOLDS, Fitted
+from training.linear import linear_of
 
 
 def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wide: bool, most: int = 15) -> None:

@@ -47,15 +47,15 @@ def report(
     from training import fit
     from training.report import subject
 
-    quiet, logs, labels = options["quiet"], options["logs"], options["labels"]
+    quiet, logs = options["quiet"], options["logs"]
     settings = fitting_settings(options)
     if judge is not None:
         loaded = model.load(judge)
-        data, how = read_logs(**{**options, "k": loaded.k})
+        data, how, labels = read_logs(reasons=True, **{**options, "k": loaded.k})
         with progress.over_logs("judging", logs, quiet=quiet) as advance:
             about = subject.judge(loaded, str(judge), data, how, logs, labels, settings, advance=advance)
     else:
-        data, how = read_logs(**options)
+        data, how, labels = read_logs(reasons=True, **options)
         with progress.working("fitting", quiet=quiet):
             fitted = fit.fit(data, settings)
         # By way of a file, as xbot train does it: what the page shows is what would be served.

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from sidecar import core
 from training import fit
 from training.dataset import featurize, masked_names
+from training.linear import margins_of
 from training.report.separation import sample_rows
 from training.report.subject import Subject
 
@@ -126,6 +127,9 @@ def _judge(
         rest, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         weight = fit.row_weights(y[rest], client[rest])
         machine = make().fit(X[rest], y[rest], machine__sample_weight=weight)
-        margins[held_out] = fit.margins_of(machine, X, held_out)
+        if isinstance(machine[-1], SVC):  # it has no flat array
+            margins[held_out] = machine.decision_function(X[held_out])
+        else:
+            margins[held_out] = margins_of(machine, X, held_out)
     figures = fit.figures(margins, y, fit.choose_threshold(margins, y, subject.settings.max_fpr))
     return Outcome(name, doc, figures.roc_auc, figures.recall)

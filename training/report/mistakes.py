@@ -69,7 +69,7 @@ def describe(subject: Subject, row: Row) -> Mistake:
         score=float(subject.scores[number]),
         wrong=bool(wrong[number]),
         same=int(same.sum()) if same is not None else int(wrong[number]),
-        reasons=subject.reasons.get(row.through, ()),
+        reasons=subject.reasons(row.through),
         parts=[(_named(part), part.contribution) for part in strongest if part.contribution],
         command=explain_command(subject, row.log, row.line),
     )

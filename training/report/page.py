@@ -124,7 +124,7 @@ def _read_again(subject: Subject, advance: Advance) -> _Again:
     sampled = set(sample.rows.tolist()) if sample else set()
     bot, called = subject.bot.tolist(), subject.called.tolist()
     for row in labelled_rows(subject.data, subject.how, subject.logs, subject.labels, advance, again.seen):
-        again.reasons.add(row, bot[row.number], called[row.number], subject.reasons.get(row.through, ()))
+        again.reasons.add(row, bot[row.number], called[row.number], subject.reasons(row.through))
         if row.number in sampled:
             again.lines.append(row.text)
         if row.number in wanted:

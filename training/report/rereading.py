@@ -13,6 +13,7 @@ from sidecar import core, reading
 from sidecar.errors import XbotError
 from sidecar.traffic import lines_of, loader
 from training.dataset import Dataset, How
+from training.labels import Labels
 
 
 class Row(NamedTuple):
@@ -54,7 +55,7 @@ def labelled_rows(
     data: Dataset,
     how: How,
     logs: tuple[str, ...],
-    labels: dict[int, int] | None,
+    labels: Labels | None,
     advance: Callable[[int], None] = lambda _: None,
     seen: Seen | None = None,
 ) -> Iterator[Row]:
@@ -71,7 +72,7 @@ def labelled_rows(
                     continue
                 if seen is not None:
                     seen.add(request.time)
-                if (request.label is None) if labels is None else (through not in labels):
+                if (request.label is None) if labels is None else (labels[through] < 0):
                     continue
                 if number >= len(data.line) or data.line[number] != through:
                     raise XbotError(f"{log}:{line}: the log changed while it was read")

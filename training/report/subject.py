@@ -7,16 +7,16 @@ Judged: margins are those of a model that is there already, and nothing is fitte
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from sidecar import core
 from sidecar.errors import XbotError
-from training import dataset, fit
+from training import fit
 from training.dataset import Dataset, How
+from training.labels import Labels
 from training.report.rereading import labelled_rows
 
 # Beyond these a score is 1, or nearly the smallest number there is: no threshold can tell rows apart.
@@ -26,18 +26,17 @@ MOST_LOG_ODDS, LEAST_LOG_ODDS = 37.5, -700.0
 @dataclass(frozen=True)
 class Subject:
     """Rows, margins and model. `name`: the model file, as a person would type it; `fitted` is None where an existing
-    model judges. `reasons`: why a line has its label, by the third column of the labels."""
+    model judges. `labels`: of a file, with the reasons; None where the logs hold them."""
 
     data: Dataset
     how: How
     logs: tuple[str, ...]
-    labels: dict[int, int] | None
+    labels: Labels | None
     model: core.Model
     name: str
     margins: np.ndarray
     settings: fit.Settings
     fitted: fit.Fitted | None = None
-    reasons: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def scores(self) -> np.ndarray:
@@ -56,6 +55,10 @@ class Subject:
         called: np.ndarray = self.scores >= self.model.threshold
         return called
 
+    def reasons(self, line: int) -> tuple[str, ...]:
+        """Why a line, numbered through all logs, has its label."""
+        return self.labels.why(line) if self.labels is not None else ()
+
     @property
     def bot(self) -> np.ndarray:
         """Which rows are bots by their labels."""
@@ -63,25 +66,8 @@ class Subject:
         return bot
 
 
-def read_reasons(path: Path) -> dict[int, tuple[str, ...]]:
-    """The third column of a labels file, by line: one reason or, with commas, the rules that fired. `-` is none."""
-    reasons: dict[int, tuple[str, ...]] = {}
-    known: dict[str, tuple[str, ...]] = {}
-    try:
-        text = path.read_text("utf-8", "backslashreplace")
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
-    for line in text.splitlines():
-        parts = line.split("\t")
-        if len(parts) > 2 and parts[0].isdigit() and parts[2] not in ("", "-"):
-            if parts[2] not in known:
-                known[parts[2]] = tuple(word for word in parts[2].split(",") if word)
-            reasons[int(parts[0])] = known[parts[2]]
-    return reasons
-
-
 def judge(
-    model: core.Model, name: str, data: Dataset, how: How, logs: tuple[str, ...], labels: Path | None,
+    model: core.Model, name: str, data: Dataset, how: How, logs: tuple[str, ...], labels: Labels | None,
     settings: fit.Settings, fitted: fit.Fitted | None = None, advance: Callable[[int], None] = lambda _: None,
 ) -> Subject:  # fmt: skip
     """The rows with their margins: out of fold if the model was `fitted` on them, its own if it is from elsewhere.
@@ -92,12 +78,10 @@ def judge(
     if not bots or not humans:
         missing = "no labelled rows" if not bots + humans else "no bots" if not bots else "only bots, no humans"
         raise XbotError(f"a report needs both classes: {missing} in the log")
-    marks = dataset.read_labels(labels) if labels is not None else None
     if fitted is not None:
         margins = fitted.margins
     else:
         margins = np.empty(len(data.y))
-        for row in labelled_rows(data, how, logs, marks, advance):
+        for row in labelled_rows(data, how, logs, labels, advance):
             margins[row.number] = model.judge(row.request).margin
-    reasons = read_reasons(labels) if labels is not None else {}
-    return Subject(data, how, logs, marks, model, name, margins, settings, fitted, reasons)
+    return Subject(data, how, logs, labels, model, name, margins, settings, fitted)
