@@ -14,13 +14,14 @@ C_STRICT  := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wc
 # $(call need,command,package)
 need = @command -v $(1) >/dev/null 2>&1 || { echo "make: $(1) is missing; install it: apt-get install $(2)" >&2; exit 1; }
 
-.PHONY: help build test lint format demo bench fuzz asan docs model clean nginx
+.PHONY: help build test lint format demo bench bench-check fuzz asan docs model clean nginx
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run every test (XBOT_DATA=DIR adds those on real data)"
 	@echo "make build   .venv with the command xbot in it"
 	@echo "make lint    C warnings as errors, ruff, mypy"
-	@echo "make bench   what the hop costs, beside what it could cost"
+	@echo "make bench   what the hop costs, beside what it could cost, and what others cost"
+	@echo "make bench-check   instructions from head to verdict against the committed figures"
 	@echo "make fuzz    libFuzzer on csrc/, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make model   make the default model, sidecar/default.xbot, again"
@@ -79,6 +80,11 @@ bench: build nginx
 	$(call need,wrk,wrk)
 	@$(BIN)/python -m pip install --quiet --group bench
 	@$(BIN)/python bench/run.py $(BENCH)
+	@echo "logs and training: $(BIN)/python bench/logs.py"
+
+bench-check: build
+	$(call need,gcc,gcc)
+	@$(BIN)/python bench/check.py $(BENCH)
 
 fuzz: build
 	$(call need,clang,clang)

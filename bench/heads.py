@@ -133,7 +133,7 @@ def pool() -> list[Head]:
 
 
 # Address, agent and referrer on whose verdict every judge must agree: by the challenge's rules the first is a
-# bot three times over, and nothing speaks against the second.
+# bot three times over, and nothing speaks against the second. The third is for a judge of attacks.
 WITNESSES = {
     "bot": ("192.10.10.10", "Bot 1.0", ""),
     "browser": (
@@ -141,6 +141,7 @@ WITNESSES = {
         "Mozilla/5.0 (Windows; U; Windows NT 5.1; en-US; rv:1.8.1.24) Gecko/20100228 SeaMonkey/1.1.19",
         "http://www.recipecorner.com/archive/2041?page=3",
     ),
+    "attack": ("66.249.64.94", "Mozilla/5.0 <script>alert(1)</script>", ""),
 }
 
 
@@ -151,12 +152,12 @@ def witness(kind: str) -> Head:
     return head(kind, "/", [*headers, ("X-Forwarded-For", visitor)])
 
 
-def largest(number: int) -> Head:
-    """About the largest head that nginx takes: four lines of nearly 8 kB, all of words and parameters that are looked
-    at: target, agent, referrer, cookie."""
+def of_size(number: int, line: int) -> Head:
+    """Four lines of about `line` bytes, all of words and parameters that are looked at: target, agent, referrer, cookie.
+    The largest that nginx takes has lines of nearly 8 kB."""
     words = [f"{WORDS[i % len(WORDS)]}{i * number}" for i in range(700)]
-    target, agent = "/" + "/".join(words)[:7900], "Mozilla/5.0 " + " ".join(words)[:7900]
-    referrer, cookie = "https://www.example.com/?" + "&".join(words)[:7900], "; ".join(words)[:7900]
+    target, agent = "/" + "/".join(words)[:line], "Mozilla/5.0 " + " ".join(words)[:line]
+    referrer, cookie = "https://www.example.com/?" + "&".join(words)[:line], "; ".join(words)[:line]
     headers = [("Host", "www.example.com"), ("User-Agent", agent), ("Referer", referrer), ("Cookie", cookie)]
     return head("browser", target, [*headers, ("X-Forwarded-For", "203.0.113.9")])
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from processes import program
 
-PACKAGES = ("uvloop", "scikit-learn", "numpy", "tornado", "woothee", "cython")
-PROGRAMS = {"nginx": "-v", "wrk": "-v", "gcc": "--version", "valgrind": "--version"}
+PACKAGES = ("uvloop", "scikit-learn", "numpy", "tornado", "woothee", "fastapi", "uvicorn", "onnxruntime", "cython")
+PROGRAMS = {"nginx": "-v", "wrk": "-v", "h2load": "--version", "gcc": "--version", "valgrind": "--version"}
 
 
 def package(name: str) -> str | None:

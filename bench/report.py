@@ -6,6 +6,8 @@ hand.
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,14 @@ from rich.table import Table as RichTable
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 # Requests/s of the first over the second: at least the third.
-RATIOS = (("xbot", "static", 0.95), ("xbot", "hackathon", 60.0), ("xbot", "unguarded", None))
+RATIOS = (
+    ("xbot", "static", 0.95),
+    ("xbot", "hackathon", 60.0),
+    ("xbot", "modsecurity", 20.0),
+    ("xbot", "fastapi", None),
+    ("xbot", "lua", None),
+    ("xbot", "unguarded", None),
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,13 @@ def summary(rounds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
+def spread_of(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
 def ratios(rows: dict[str, Any]) -> list[dict[str, Any]]:
-    """How many times the one row's rate is the other's in the same round, and how many times less CPU a request takes
-    (nginx and service together): median, min and max over the rounds."""
+    """How many times the one row's rate is the other's in the same round, how many times less CPU a request takes (nginx
+    and service together), and how many times less the service alone takes: median, min and max over the rounds."""
 
     def rate(one: dict[str, float]) -> float:
         return one["requests_per_second"]
@@ -47,14 +60,17 @@ def ratios(rows: dict[str, Any]) -> list[dict[str, Any]]:
     def thrift(one: dict[str, float]) -> float:
         return 1 / (one["nginx_us"] + one["service_us"])
 
+    def service(one: dict[str, float]) -> float:
+        return 1 / one["service_us"] if one["service_us"] else math.nan
+
     found = []
     for upper, lower, wanted in RATIOS:
         if upper in rows and lower in rows:
             pairs = list(zip(rows[upper]["rounds"], rows[lower]["rounds"], strict=True))
             figures = {
-                name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
-                for name, figure in (("rate", rate), ("cpu", thrift))
-                if (values := [figure(a) / figure(b) for a, b in pairs])
+                name: spread_of(values)
+                for name, figure in (("rate", rate), ("cpu", thrift), ("service", service))
+                if not any(map(math.isnan, values := [figure(a) / figure(b) for a, b in pairs]))
             }
             found.append({"row": upper, "over": lower, "wanted": wanted, **figures})
     return found
@@ -62,6 +78,10 @@ def ratios(rows: dict[str, Any]) -> list[dict[str, Any]]:
 
 def spread(median: float, low: float, high: float, digits: int = 0) -> str:
     return f"{median:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"
+
+
+def shown(one: Mapping[str, float], digits: int = 0, scale: float = 1.0) -> str:
+    return spread(scale * one["median"], scale * one["min"], scale * one["max"], digits)
 
 
 def through_nginx(result: dict[str, Any]) -> Table:
@@ -93,13 +113,13 @@ def against_each_other(result: dict[str, Any]) -> Table:
     lines = [
         [
             f"{one['row']} over {one['over']}",
-            *(spread(one[kind]["median"], one[kind]["min"], one[kind]["max"], 2) for kind in ("rate", "cpu")),
+            *(shown(one[kind], 2) if kind in one else "–" for kind in ("rate", "cpu", "service")),
             f"{one['wanted']:g}" if one["wanted"] else "–",
         ]
         for one in result["ratios"]
     ]
     title = "Rows against each other, within each round"
-    columns = ["ratio", "requests/s", "requests per CPU second", "wanted, of requests/s"]
+    columns = ["ratio", "requests/s", "requests per CPU second", "the service alone, CPU", "wanted, of requests/s"]
     return Table(title, columns, lines)
 
 
@@ -107,13 +127,13 @@ def verdicts(result: dict[str, Any]) -> Table:
     lines = [
         [row["title"], ", ".join(f"{n} × {told}" for told, n in row["told"].items())] for row in result["rows"].values()
     ]
-    note = ""
-    if about := result["hackathon"]:
-        note = (
-            f"The re-created model: accuracy {about['accuracy']:.4f} on {about['held_out']:,} held-out rows "
-            f"of {result['run']['log']}; "
-            f"{about['support_vectors']:,} support vectors, {about['columns']} columns."
-        )
+    models = [(row["title"], row["model"]) for row in result["rows"].values() if row["model"]]
+    note = " ".join(
+        f"{title}: accuracy {about['accuracy']:.4f} on {about['held_out']:,} held-out rows of {result['run']['log']}, "
+        f"{about['columns']} columns, {about['known_hosts']:,} known hosts"
+        + (f", {about['support_vectors']:,} support vectors." if "support_vectors" in about else ".")
+        for title, about in models
+    )
     return Table("What the site was told of the heads of the load", ["row", "heads"], lines, note)
 
 
@@ -137,7 +157,7 @@ def head(result: dict[str, Any]) -> Table:
             spread(one["ns"], one["ns_min"], one["ns_max"]),
             f"{one['instructions']:,.0f}" if "instructions" in one else "–",
         ]
-        for one in result["head"]
+        for one in result["parts"].get("head", [])
     ]
     columns = ["head", "stage", "bytes", "ns a head", "instructions a head"]
     note = (
@@ -156,6 +176,86 @@ def sidecar(result: dict[str, Any]) -> Table:
     return Table(title, columns, lines, "p50 and p99 are edges of its histogram, powers of two.")
 
 
+def open_loop(result: dict[str, Any]) -> Table:
+    found = result["open"]
+    lines = []
+    for name, one in found.items():
+        rates = [latency["rate"] for latency in one["rounds"]]
+        limits = [f"{rate:,.0f}" if rate else "none" for rate in one["highest"].values()]
+        percentiles = [shown(values, 2, 1 / 1000) for values in one["spread"].values()]
+        lines.append([result["rows"][name]["title"], f"{statistics.median(rates):,.0f}", *percentiles, *limits])
+    for base in ("unguarded", "static"):
+        if "xbot" in found and base in found:
+            pairs = list(zip(found["xbot"]["rounds"], found[base]["rounds"], strict=True))
+            names = found["xbot"]["spread"]
+            added = [
+                shown(spread_of([a["percentiles"][name] - b["percentiles"][name] for a, b in pairs]), 2, 1 / 1000)
+                for name in names
+            ]
+            lines.append([f"xbot less {base}, within each round", "", *added, "", ""])
+    columns = ["row", "requests/s", *(f"{name}, ms" for name in ("p50", "p90", "p99", "p99.9"))]
+    columns += ["highest rate, p99 < 1 ms", "p99 < 100 ms"]
+    note = (
+        "Constant rate by h2load, one browser's head, corrected for coordinated omission. The highest rates are steps of what "
+        "the row carried at full load, from a quarter up, each sent once."
+    )
+    return Table("Open loop: latency at a constant 1,000 requests a second", columns, lines, note)
+
+
+def socket_alone(result: dict[str, Any]) -> Table:
+    lines = []
+    for generator, found in result["parts"].get("socket", {}).items():
+        for name, one in found["services"].items():
+            figures = [
+                spread(*(one[which][key] for which in ("median", "min", "max")), digits)
+                for key, digits in (("requests_per_second", 0), ("service_us", 2))
+            ]
+            lines.append([f"{name}, {generator}", *figures, f"{one['median']['busy']:.0%}"])
+        ratio = found["ratio"]
+        lines.append([f"xbot over static, {generator}", shown(ratio["rate"], 2), shown(ratio["cpu"], 2), ""])
+    columns = ["service", "requests/s", "CPU µs a request", "core busy"]
+    note = "Wanted of xbot over static: 0.7 of requests/s. In the ratio's line CPU is how many times less xbot takes."
+    return Table("The socket alone, without the nginx that asks", columns, lines, note)
+
+
+def linear(result: dict[str, Any]) -> Table:
+    """Instructions against bytes, of all that a worker does for a head."""
+    counted = [one for one in result["parts"].get("head", []) if one["stage"] == "answer" and "instructions" in one]
+    lines = []
+    for before, one in itertools.pairwise(counted):
+        slope = (one["instructions"] - before["instructions"]) / (one["bytes"] - before["bytes"])
+        lines.append([f"{before['bytes']:,.0f} to {one['bytes']:,.0f}", f"{slope:.1f}"])
+    return Table("Instructions that each further byte costs", ["bytes of the head", "instructions a byte"], lines)
+
+
+def batch(result: dict[str, Any]) -> Table:
+    lines = []
+    for name, one in result["parts"].get("api", {}).items():
+        rate = spread(*(one[which]["lines_per_second"] for which in ("median", "min", "max")))
+        lines.append([name, rate])
+    note = "One core, one thread; lines of the training log. The others' input is the matrix that xbot made of them."
+    return Table("Python API: lines a CPU second", ["way", "lines a second"], lines, note)
+
+
+def life(result: dict[str, Any]) -> Table:
+    lines = []
+    if one := result["parts"].get("life"):
+        lines = [
+            ["start: from the command to the first verdict, ms", shown(one["start_ms"])],
+            ["reload: from SIGHUP to the first verdict by the new model, ms", shown(one["reload_ms"], 1)],
+            *(
+                [f"memory of the {who}, MiB: RSS / PSS", f"{size['rss']:.1f} / {size['pss']:.1f}"]
+                for who, size in zip(("master", "worker"), one["memory"], strict=False)
+            ),
+        ]
+        for scaled in one["scaling"]:
+            rate = spread(*(scaled[which]["requests_per_second"] for which in ("median", "min", "max")))
+            cpu, least = scaled["median"]["service_us"], scaled["median"]["least_share"]
+            told = f"{rate} requests/s, {cpu:.2f} CPU µs a request, least busy worker {least:.0%} of the work"
+            lines.append([f"socket alone, workers = cores = threads of h2load = {scaled['workers']}", told])
+    return Table("The sidecar's life", ["what", "median (lowest–highest)"], lines)
+
+
 def provenance(result: dict[str, Any]) -> str:
     machine, commit = result["machine"], result["commit"] or "no commit"
     dirty = f" with {result['changed_files']} changed files" if result["changed_files"] else ""
@@ -163,13 +263,25 @@ def provenance(result: dict[str, Any]) -> str:
     return (
         f"{result['date']}, commit {commit[:12]}{dirty}; {machine['cores']} × {machine['cpu']}, "
         f"{machine['memory_gib']} GiB, Linux {machine['kernel']}, load average before it "
-        f"{machine['load_before']:.2f}; {versions}."
+        f"{machine['load_before']:.2f}; {versions}. The run took {result['run']['took'] / 60:.1f} minutes."
     )
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """Every table that the result has lines for."""
-    parts = (through_nginx, against_each_other, verdicts, memory, sidecar, head)
+    parts = (
+        through_nginx,
+        against_each_other,
+        open_loop,
+        socket_alone,
+        verdicts,
+        memory,
+        life,
+        sidecar,
+        head,
+        linear,
+        batch,
+    )
     return [table for part in parts if (table := part(result)).rows]
 
 

@@ -1,8 +1,7 @@
-"""The rows of the table: nginx with each of the services that it may ask, before the same site.
+"""A row of the table: nginx before the same site, with one of the services of bench/services.py.
 
-Law: a row differs from the others in the service alone. One class a row: `start` brings its service up and
-says how nginx asks it; everything else (front, site, load, check, figures) is shared. A new row is a new
-class in ROWS.
+Law: a row differs from the others in the service alone. A service says how nginx asks it; everything else (front,
+site, load, check, figures) is shared here.
 """
 
 from __future__ import annotations
@@ -13,30 +12,37 @@ import importlib.util
 import os
 import shutil
 import socket
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypedDict
-from urllib.parse import urlencode
+from typing import Any, ClassVar, TypedDict
 
 import heads
 from heads import Head
 from load import wrk
-from processes import ONE_THREAD, BenchError, Processes, answers, cpu_ns, free_port, memory, pin, program, tree
+from processes import BenchError, Processes, answers, cpu_ns, free_port, memory, program, tree
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent
 SOCKET_OF_UPSTREAM = "/run/xbot/xbot.sock"  # in nginx/upstream.conf
-HACKATHON_PROCESSES = 16
+MODULES = Path("/usr/lib/nginx/modules")  # where Debian and Ubuntu keep what nginx loads
 
 INSTALL = {
     "nginx": "apt-get install nginx",
     "wrk": "apt-get install wrk",
+    "h2load": "apt-get install nghttp2-client",
     "sklearn": "pip install '.[train]'",
+    "pymispwarninglists": "pip install '.[corpus]'",
+    "fastapi": "pip install --group bench",
+    "uvicorn": "pip install --group bench",
     "tornado": "pip install --group bench",
     "woothee": "pip install --group bench",
+    "onnxruntime": "pip install --group bench",
+    "skl2onnx": "pip install --group bench",
     "xbot": "make build",
+    "ngx_http_lua_module.so": "apt-get install libnginx-mod-http-lua",
+    "ngx_http_modsecurity_module.so": "apt-get install libnginx-mod-http-modsecurity",
+    "/usr/share/modsecurity-crs/rules": "apt-get install modsecurity-crs",
 }
 
 
@@ -45,28 +51,45 @@ class NotJudgingError(BenchError):
 
 
 def missing(needs: tuple[str, ...]) -> list[str]:
-    """The names among `needs` that are neither a program (on PATH or beside this Python) nor a package."""
-    return [name for name in needs if not (program(name) or importlib.util.find_spec(name))]
+    """The names among `needs` that are not here: programs (on PATH or beside this Python) and packages by their names, files
+    by their paths, modules of nginx by their files."""
+
+    def is_here(name: str) -> bool:
+        if "/" in name or name.endswith(".so"):
+            return (MODULES / name).exists()
+        return bool(program(name) or importlib.util.find_spec(name))
+
+    return [name for name in needs if not is_here(name)]
 
 
 @dataclass
 class Bench:
-    """What the rows of one run share; both models were fitted on the same log."""
+    """What the rows of one run share. All models are fitted on the same log."""
 
     directory: Path
     processes: Processes
     gate_cores: frozenset[int]  # the nginx that is measured and the service it asks
     outer_cores: frozenset[int]  # wrk and the site
+    log: Path  # in the challenge's format
     xbot_model: Path
-    hackathon_model: Path
     site_port: int = 0
 
-    def nginx(self, name: str, cores: frozenset[int], ready: Path | int, conf: str, **values: str | Path | int) -> int:
+    def nginx(
+        self,
+        name: str,
+        cores: frozenset[int],
+        ready: Path | int,
+        conf: str,
+        modules: tuple[str, ...] = (),
+        **values: str | Path | int,
+    ) -> int:
         """Starts an nginx whose http { } is bench/nginx/CONF with @NAME@ replaced; returns its pid."""
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""  # else root's workers cannot reach the sockets
-        text = fill("base.conf", HTTP=fill(conf, DIR=directory, **values), DIR=directory, USER=user)
+        loaded = "\n".join(f"load_module {MODULES / module};" for module in modules)
+        http = fill(conf, DIR=directory, **values)
+        text = fill("base.conf", HTTP=http, DIR=directory, USER=user, MODULES=loaded)
         config = directory / "nginx.conf"
         config.write_text(text)
         address = ready if isinstance(ready, Path) else ("127.0.0.1", ready)
@@ -100,6 +123,7 @@ class Gate:
     http: str = ""
     server: str = ""
     passing: str = ""
+    modules: tuple[str, ...] = ()  # of nginx
     admin: Path | None = None
 
 
@@ -107,101 +131,32 @@ class Row(ABC):
     name: str
     title: str
     needs: tuple[str, ...] = ("nginx", "wrk")
-    expects: ClassVar[dict[str, str | None]]  # what the site must be told of the witnesses; None: nothing
+    expects: ClassVar[
+        dict[str, str | None]
+    ]  # what the site must be told of the witnesses; None: nothing; "403": refused
+
+    def fit(self, bench: Bench) -> dict[str, Any]:  # noqa: ARG002 - most have no model of their own
+        """Fits what `start` needs on bench.log; returns what is worth knowing of it."""
+        return {}
 
     @abstractmethod
     def start(self, bench: Bench) -> Gate: ...
 
 
-class Unguarded(Row):
-    name, title = "unguarded", "nginx alone"
-    expects: ClassVar = {"browser": None, "bot": None}
-
-    def start(self, bench: Bench) -> Gate:  # noqa: ARG002 - it has nothing to start
-        return Gate()
-
-
-def project_gate(bench: Bench, name: str, service: Path) -> Gate:
-    """The project's own nginx/ files, as a user includes them, with the socket `service` in upstream.conf."""
+def project_gate(bench: Bench, name: str, service: Path, patience: str | None = None) -> Gate:
+    """The project's own nginx/ files, as a user includes them, with the socket `service` in upstream.conf; `patience`
+    replaces the time that nginx waits for an answer, for services that need it under load."""
     files = bench.directory / name / "xbot"
     shutil.copytree(PROJECT / "nginx", files)
-    upstream = (files / "upstream.conf").read_text()
-    if SOCKET_OF_UPSTREAM not in upstream:
-        raise BenchError(f"{PROJECT / 'nginx/upstream.conf'}: {SOCKET_OF_UPSTREAM} is not in it")
-    (files / "upstream.conf").write_text(upstream.replace(SOCKET_OF_UPSTREAM, str(service)))
+    changes = [("upstream.conf", SOCKET_OF_UPSTREAM, str(service))]
+    if patience:
+        changes.append(("locations.conf", "proxy_read_timeout    500ms;", f"proxy_read_timeout {patience};"))
+    for file, before, after in changes:
+        text = (files / file).read_text()
+        if before not in text:
+            raise BenchError(f"{PROJECT / 'nginx' / file}: {before} is not in it")
+        (files / file).write_text(text.replace(before, after))
     return Gate(http="include xbot/http.conf;", server="include xbot/observe.conf;", passing="include xbot/pass.conf;")
-
-
-class Static(Row):
-    name, title = "static", "nginx + static 204 of a second nginx"
-    expects: ClassVar = {"browser": "human", "bot": "human"}
-
-    def start(self, bench: Bench) -> Gate:
-        service = bench.directory / f"{self.name}.sock"
-        gate = project_gate(bench, self.name, service)
-        gate.pids = [bench.nginx(f"{self.name}_auth", bench.gate_cores, service, "static.conf", SOCKET=service)]
-        return gate
-
-
-class Xbot(Row):
-    name, title = "xbot", "nginx + xbot"
-    needs = (*Row.needs, "xbot")
-    expects: ClassVar = {"browser": "human", "bot": "bot"}
-
-    def start(self, bench: Bench) -> Gate:
-        service, admin = bench.directory / f"{self.name}.sock", bench.directory / f"{self.name}_admin.sock"
-        gate = project_gate(bench, self.name, service)
-        command = [program("xbot"), "serve", "--model", bench.xbot_model, "--workers", "1"]
-        command += ["--listen", f"unix:{service}", "--admin", f"unix:{admin}"]
-        log = bench.directory / f"{self.name}.log"
-        gate.pids = [bench.processes.start(command, cores=bench.gate_cores, log=log, ready=answers(service))]
-        gate.admin = admin
-        return gate
-
-
-class Hackathon(Row):
-    name, title = "hackathon", "nginx + 16 Tornado processes with a pickled SVC"
-    needs = (*Row.needs, "tornado", "sklearn", "woothee")
-    expects: ClassVar = {"browser": "human", "bot": "bot"}
-
-    def start(self, bench: Bench) -> Gate:
-        gate, addresses = Gate(), []
-        for i in range(HACKATHON_PROCESSES):
-            with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
-                listening.setblocking(False)
-                addresses.append(listening.getsockname())
-                command: list[str | Path | None] = [
-                    sys.executable,
-                    HERE / "hackathon/serve.py",
-                    bench.hackathon_model,
-                    str(listening.fileno()),
-                ]
-                gate.pids.append(
-                    bench.processes.start(
-                        command,
-                        cores=frozenset(os.sched_getaffinity(0)),  # to load in; pinned below
-                        log=bench.directory / f"{self.name}_{i}.log",
-                        ready=lambda: True,  # the socket listens already; the check below waits for an answer
-                        environment=ONE_THREAD,
-                        pass_fds=(listening.fileno(),),
-                    )
-                )
-        servers = "\n    ".join(f"server {host}:{port} max_fails=0;" for host, port in addresses)
-        gate.http = fill("hackathon_http.conf", SERVERS=servers)
-        gate.server = fill("hackathon_server.conf")
-        gate.passing = "proxy_set_header X-Bot $hackathon;"
-        for address in addresses:  # every process has its model, and refuses and allows as the challenge asks
-            for kind, status in (("bot", 403), ("browser", 204)):
-                query = urlencode(dict(zip(("ip", "user_agent", "referer"), heads.WITNESSES[kind], strict=True)))
-                said, _ = ask(address, f"GET /?{query} HTTP/1.1\r\nHost: hackathon\r\n\r\n".encode())
-                if said != status:
-                    raise NotJudgingError(f"hackathon: a process answered {said}, not {status}, to /?{query}")
-        for pid in gate.pids:
-            pin(pid, bench.gate_cores)
-        return gate
-
-
-ROWS: tuple[type[Row], ...] = (Unguarded, Static, Xbot, Hackathon)
 
 
 def ask(address: tuple[str, int], request: bytes, timeout: float = 60.0) -> tuple[int, str | None]:
@@ -240,6 +195,7 @@ class Running:
             bench.gate_cores,
             self.port,
             "front.conf",
+            self.gate.modules,
             PORT=self.port,
             SITE=bench.site_port,
             GATE_HTTP=self.gate.http,
@@ -248,11 +204,9 @@ class Running:
         )
 
     def verdict(self, head: Head) -> str | None:
-        """What the site is told of this head; anything but a 200 is an error."""
+        """What the site is told of this head; the status, where the site was not asked."""
         status, seen = ask(("127.0.0.1", self.port), head.bytes)
-        if status != 200:
-            raise NotJudgingError(f"{self.row.name}: a {head.kind}'s request got {status}")
-        return seen
+        return seen if status == 200 else str(status)
 
     def check(self) -> dict[str, int]:
         """Asks about the witnesses, then about each head of the load, which also warms the row up.
@@ -265,7 +219,10 @@ class Running:
                 raise NotJudgingError(f"{self.row.name}: the site was told {said} of the {kind}, not {expected}")
         told: dict[str, int] = {}
         for head in heads.pool():
-            key = f"{head.kind} told {self.verdict(head) or 'nothing'}"
+            said = self.verdict(head) or "nothing"
+            if said.isdigit():
+                raise NotJudgingError(f"{self.row.name}: a {head.kind}'s request got {said}")
+            key = f"{head.kind} told {said}"
             told[key] = told.get(key, 0) + 1
         return dict(sorted(told.items()))
 

@@ -10,6 +10,7 @@ import json
 import re
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ HERE = Path(__file__).parent
 CSRC = HERE.parent / "csrc"
 CFLAGS = ["-std=c11", "-O3"]  # as in setup.py
 STAGES = ("parse", "featurize", "judge", "answer")  # each holds those before it
+LARGER = {"2 kB": 400, "8 kB": 1900, "32 kB": 7900}  # bytes of each of four lines
+EVERY_STAGE = ("small", "typical", "32 kB")  # of the others, `answer` alone: they show that cost is linear
 BATCH_BYTES = 8_000_000  # bytes of heads a batch: some 10 ms
 
 
@@ -32,7 +35,8 @@ def sizes() -> dict[str, list[bytes]]:
     small = [f"{lines.format(i)}User-Agent: curl/8.{i}\r\nAccept: */*\r\n\r\n".encode() for i in range(64)]
     asked = map(heads.question, heads.pool())
     typical = [head for head in asked if 600 <= len(head) <= 800]
-    return {"small": small, "typical": typical, "32 kB": [heads.question(heads.largest(i)) for i in range(16)]}
+    made = {name: [heads.question(heads.of_size(i, line)) for i in range(16)] for name, line in LARGER.items()}
+    return {"small": small, "typical": typical, **made}
 
 
 def build(directory: Path) -> Path:
@@ -79,21 +83,37 @@ def instructions(command: list[str | Path], directory: Path, a_batch: int) -> fl
     return (count(2 * a_batch) - count(a_batch)) / a_batch
 
 
+def cases() -> Iterator[tuple[str, str, list[bytes]]]:
+    """Size, stage, heads."""
+    for size, inputs in sizes().items():
+        for stage in STAGES if size in EVERY_STAGE else STAGES[-1:]:
+            yield size, stage, inputs
+
+
 def in_c(model: Path, directory: Path, cores: frozenset[int], batches: int = 31) -> list[dict[str, Any]]:
     """One result for each size and stage."""
     head_c = build(directory)
+    pinned = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if program("taskset") else []
     results = []
-    for size, inputs in sizes().items():
+    for size, stage, inputs in cases():
         file = write_heads([Head(size, head) for head in inputs], directory / "heads_of_one_size")
-        mean = sum(map(len, inputs)) / len(inputs)
-        for stage in STAGES:
-            command: list[str | Path] = [head_c, model, file, stage]
-            pinned = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if program("taskset") else []
-            batch = max(len(inputs), int(BATCH_BYTES / mean))
-            found = json.loads(run([*pinned, *command, str(batch), str(batches)]).stdout)
-            if program("valgrind"):
-                found["instructions"] = instructions(command, directory, len(inputs))
-            results.append({"size": size, "stage": stage, **found})
+        command: list[str | Path] = [*pinned, head_c, model, file, stage]
+        batch = max(len(inputs), int(BATCH_BYTES * len(inputs) / sum(map(len, inputs))))
+        results.append({"size": size, "stage": stage, **json.loads(run([*command, str(batch), str(batches)]).stdout)})
+    if program("valgrind"):
+        for one, found in zip(results, counted(model, directory), strict=True):
+            one["instructions"] = found["instructions"]
+    return results
+
+
+def counted(model: Path, directory: Path) -> list[dict[str, Any]]:
+    """Instructions a head, for each size and stage."""
+    head_c = build(directory)
+    results = []
+    for size, stage, inputs in cases():
+        file = write_heads([Head(size, head) for head in inputs], directory / "heads_of_one_size")
+        found = instructions([head_c, model, file, stage], directory, len(inputs))
+        results.append({"size": size, "stage": stage, "instructions": found})
     return results
 
 

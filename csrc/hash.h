@@ -33,6 +33,15 @@ static inline uint64_t xb_load64(const char *p)
     return w;
 }
 
+/* The byte `c` in each of the eight bytes of a word. */
+#define XB_EVERY(c) (UINT64_C(0x0101010101010101) * (uint8_t)(c))
+
+/* The top bit of each byte that is zero, and maybe of some above the lowest such byte; 0 if there is none. */
+static inline uint64_t xb_zero_bytes(uint64_t w)
+{
+    return (w - XB_EVERY(1)) & ~w & XB_EVERY(0x80);
+}
+
 /* The last `n` bytes (1 to 7) before `end`, zero-padded; `whole` says that 8 bytes before `end` are readable. */
 static inline uint64_t xb_load_tail(const char *end, size_t n, bool whole)
 {
@@ -61,43 +70,37 @@ static inline uint64_t xb_load_tail(const char *end, size_t n, bool whole)
 
 #define XB_FOLD UINT64_C(0x2020202020202020)
 
-/* Equal, letters without regard to case; `plain` holds letters, digits and hyphens only. Eight bytes at a time: bit 5 is
- * ignored, as the hash does, and a byte of `s` with neither bit 5 nor bit 6, which is a control byte, equals none (CR
- * would pass for the hyphen of "x-real-ip"). */
-static inline bool xb_same_name(xb_span s, xb_span plain)
+static inline uint64_t xb_hash_word(uint64_t h, uint64_t word)
 {
-    if (s.size != plain.size)
-        return false;
-    const uint64_t bit6 = UINT64_C(0x4040404040404040);
-    uint64_t differ = 0;
-    size_t i = 0;
-    for (; i + 8 <= s.size; i += 8) {
-        uint64_t w = xb_load64(s.at + i);
-        differ |= ((w ^ xb_load64(plain.at + i)) & ~XB_FOLD) | (~(w | w << 1) & bit6);
-    }
-    if (i < s.size) {
-        size_t n = s.size - i;
-        bool whole = s.size >= 8;
-        uint64_t w = xb_load_tail(s.at + s.size, n, whole);
-        differ |= ((w ^ xb_load_tail(plain.at + plain.size, n, whole)) & ~XB_FOLD) | (~(w | w << 1) & (bit6 >> (8 * (8 - n))));
-    }
-    return differ == 0;
+    h = (h ^ (word | XB_FOLD)) * XB_MIX_1;
+    return h ^ h >> 32;
+}
+
+static inline uint64_t xb_hash_end(uint64_t h)
+{
+    h *= XB_MIX_2;
+    return h ^ (h >> 29);
 }
 
 static inline uint64_t xb_hash(xb_span s)
 {
     uint64_t h = s.size * XB_GOLDEN;
     const char *p = s.at, *end = s.at + s.size;
-    for (; end - p >= 8; p += 8) {
-        h = (h ^ (xb_load64(p) | XB_FOLD)) * XB_MIX_1;
-        h ^= h >> 32;
-    }
-    if (p < end) {
-        h = (h ^ (xb_load_tail(end, (size_t)(end - p), s.size >= 8) | XB_FOLD)) * XB_MIX_1;
-        h ^= h >> 32;
-    }
-    h *= XB_MIX_2;
-    return h ^ (h >> 29);
+    for (; end - p >= 8; p += 8)
+        h = xb_hash_word(h, xb_load64(p));
+    if (p < end)
+        h = xb_hash_word(h, xb_load_tail(end, (size_t)(end - p), s.size >= 8));
+    return xb_hash_end(h);
+}
+
+/* The same of `size` bytes (at least 1), of which whole words can be read: what is behind them does not count. */
+static inline uint64_t xb_hash_readable(const char *at, size_t size)
+{
+    uint64_t h = size * XB_GOLDEN;
+    for (; size > 8; at += 8, size -= 8)
+        h = xb_hash_word(h, xb_load64(at));
+    unsigned unused = 64 - 8 * (unsigned)size;
+    return xb_hash_end(xb_hash_word(h, xb_load64(at) << unused >> unused));
 }
 
 #endif

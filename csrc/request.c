@@ -2,9 +2,14 @@
 
 #include "hash.h"
 
+/* A known name fits into so many words of eight bytes; the longest has 25 bytes. */
+enum { NAME_WORDS = 4, NAME_BYTES = 8 * NAME_WORDS };
+
+/* A name is this one where (its words ^ word) & mask is 0. The mask leaves out what is behind the name, and of letters bit
+ * 5, which is their case; of a hyphen it is not, or CR would pass for it. */
 typedef struct {
-    xb_span name;
-    uint64_t hash;
+    uint64_t word[NAME_WORDS], mask[NAME_WORDS];
+    uint64_t size; /* 0: an empty slot */
     uint8_t id;
     bool visitor;
 } known_header;
@@ -17,16 +22,31 @@ static known_header table[TABLE_SIZE];
 
 static void table_put(xb_span name, uint8_t id, bool visitor)
 {
-    uint64_t hash = xb_hash(name);
-    size_t slot = hash >> (64 - TABLE_BITS);
-    while (table[slot].name.at && table[slot].hash != hash)
+    known_header known = {.size = name.size, .id = id, .visitor = visitor};
+    char mask[NAME_BYTES] = {0};
+    for (size_t i = 0; i < name.size; i++)
+        mask[i] = xb_class(name.at[i]) & XB_LETTER ? ~0x20 : ~0;
+    memcpy(known.word, name.at, name.size);
+    memcpy(known.mask, mask, sizeof mask);
+    size_t slot = xb_hash(name) >> (64 - TABLE_BITS);
+    while (table[slot].size && table[slot].id != id)
         slot = (slot + 1) % TABLE_SIZE;
-    table[slot] = (known_header){name, hash, id, visitor};
+    table[slot] = known;
+}
+
+static inline bool is_known(const known_header *known, size_t size, const char *readable)
+{
+    uint64_t differ = known->size ^ size;
+    for (size_t i = 0; i < NAME_WORDS; i++)
+        differ |= (known->word[i] ^ xb_load64(readable + 8 * i)) & known->mask[i];
+    return differ == 0;
 }
 
 void xb_request_init(void)
 {
-#define XB_HEADER(id, name, role) table_put(XB_SPAN(name), XB_H_##id, ROLE_##role == ROLE_VISITOR);
+#define XB_HEADER(id, name, role) \
+    _Static_assert(sizeof(name) - 1 <= NAME_BYTES, "a longer name"); \
+    table_put(XB_SPAN(name), XB_H_##id, ROLE_##role == ROLE_VISITOR);
 #include "headers.def"
 #undef XB_HEADER
 }
@@ -37,30 +57,39 @@ void xb_request_clear(xb_request *r)
     memset(&r->n_headers, 0, offsetof(xb_request, headers) - offsetof(xb_request, n_headers));
 }
 
-void xb_request_add(xb_request *r, xb_span name, xb_span value)
+/* Adds a header. NAME_BYTES from `readable` on can be read, and begin with the name where it is no longer than that. */
+static inline void add(xb_request *r, xb_span name, const char *readable, xb_span value)
 {
-    if (r->n_headers == XB_MAX_HEADERS) {
+    uint32_t n = r->n_headers;
+    if (n == XB_MAX_HEADERS) {
         r->truncated = true;
         return;
     }
-    xb_header *h = &r->headers[r->n_headers];
-    h->name = name;
-    h->value = value;
-    h->hash = xb_hash(name);
-    h->id = XB_H_OTHER;
-    h->visitor = true;
-    for (size_t slot = h->hash >> (64 - TABLE_BITS); table[slot].name.at; slot = (slot + 1) % TABLE_SIZE) {
-        if (table[slot].hash != h->hash || !xb_same_name(name, table[slot].name))
+    uint64_t hash = name.size - 1 < NAME_BYTES ? xb_hash_readable(readable, name.size) : xb_hash(name);
+    xb_header *h = &r->headers[n];
+    *h = (xb_header){.name = name, .value = value, .hash = hash, .id = XB_H_OTHER, .visitor = true};
+    for (size_t slot = hash >> (64 - TABLE_BITS); table[slot].size; slot = (slot + 1) % TABLE_SIZE) {
+        const known_header *known = &table[slot];
+        if (!is_known(known, name.size, readable))
             continue;
-        h->id = table[slot].id;
-        h->visitor = table[slot].visitor;
-        if (!xb_has(r, h->id)) {
-            r->seen |= UINT64_C(1) << h->id;
-            r->first[h->id] = (uint16_t)r->n_headers;
+        h->id = known->id;
+        h->visitor = known->visitor;
+        uint64_t bit = UINT64_C(1) << known->id;
+        if (!(r->seen & bit)) {
+            r->seen |= bit;
+            r->first[known->id] = (uint16_t)n;
         }
         break;
     }
-    r->n_headers++;
+    r->n_headers = n + 1;
+}
+
+void xb_request_add(xb_request *r, xb_span name, xb_span value)
+{
+    char padded[NAME_BYTES] = {0};
+    if (name.size <= NAME_BYTES)
+        memcpy(padded, name.at, name.size);
+    add(r, name, padded, value);
 }
 
 size_t xb_head_end(const char *buf, size_t size, size_t from)
@@ -99,22 +128,6 @@ static inline const char *line_end(const char *p, const char *end)
 
 static inline bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
-/* One header line without its line break. Lines without a name are counted and let be. */
-static void header_line(xb_request *r, const char *p, const char *end)
-{
-    const char *colon = memchr(p, ':', (size_t)(end - p));
-    if (!colon || colon == p) {
-        r->malformed++;
-        return;
-    }
-    const char *value = colon + 1;
-    while (value < end && is_blank(*value))
-        value++;
-    while (end > value && is_blank(end[-1]))
-        end--;
-    xb_request_add(r, xb_span_of(p, colon), xb_span_of(value, end));
-}
-
 /* Content-Length and Transfer-Encoding decide whether a body follows; they are rare, so they are looked at last. */
 static bool framing(xb_request *r, bool http11)
 {
@@ -148,15 +161,43 @@ static bool framing(xb_request *r, bool http11)
     return true;
 }
 
-/* Parses whole lines until the empty one; returns its end, or NULL if it did not come. */
+/* The first ':' or line feed of [p, end), or `end`. Eight bytes at a time: names are short, a call of memchr costs more. */
+static inline const char *name_end(const char *p, const char *end)
+{
+    for (; end - p >= 8; p += 8) {
+        uint64_t w = xb_load64(p), found = xb_zero_bytes(w ^ XB_EVERY(':')) | xb_zero_bytes(w ^ XB_EVERY('\n'));
+        if (found)
+            return p + __builtin_ctzll(found) / 8;
+    }
+    while (p < end && *p != ':' && *p != '\n')
+        p++;
+    return p;
+}
+
+/* Parses whole lines until the empty one; returns its end, or NULL if it did not come. Lines without a name are counted
+ * and let be. */
 static const char *lines(xb_request *r, const char *p, const char *end)
 {
-    const char *newline;
-    while (p < end && (newline = line_end(p, end))) {
+    while (p < end) {
+        const char *colon = name_end(p, end), *newline = line_end(colon, end);
+        if (!newline)
+            return NULL;
         const char *stop = newline > p && newline[-1] == '\r' ? newline - 1 : newline;
         if (stop == p)
             return newline + 1;
-        header_line(r, p, stop);
+        if (colon == newline || colon == p) {
+            r->malformed++;
+        } else {
+            const char *value = colon + 1;
+            while (value < stop && is_blank(*value))
+                value++;
+            while (stop > value && is_blank(stop[-1]))
+                stop--;
+            if (end - p >= NAME_BYTES)
+                add(r, xb_span_of(p, colon), p, xb_span_of(value, stop));
+            else
+                xb_request_add(r, xb_span_of(p, colon), xb_span_of(value, stop));
+        }
         p = newline + 1;
     }
     return NULL;

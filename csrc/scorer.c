@@ -19,33 +19,43 @@ double xb_token_contribution(const xb_model *m, const xb_token *t)
     return m->bucket[t->bucket];
 }
 
-/* The dense part of the margin and its largest contribution, if above 0. Four chains: one chain of additions would wait
- * for each before the next. Written so that the compiler uses the machine's vectors without -ffast-math. */
-static double dense_part(const xb_model *m, const xb_vector *v, double *strongest, int *reason)
+/* Two doubles at once, which every 64-bit machine has registers for; GCC and Clang make them of this without -ffast-math. */
+typedef double pair __attribute__((vector_size(16)));
+typedef int64_t pair_mask __attribute__((vector_size(16)));
+
+static inline pair load_pair(const double *at)
 {
-    double part[XB_PADDED_DENSE], sum[4] = {0}, most[4] = {0};
-    for (size_t i = 0; i < XB_PADDED_DENSE; i++) {
-        double x = v->dense[i], y = (x - m->centre[i]) * m->folded[i];
-        part[i] = x == x ? y : 0.0; /* NAN is not equal to itself */
-    }
+    pair x;
+    memcpy(&x, at, sizeof x);
+    return x;
+}
+
+/* The dense features' parts of the margin, and the largest of them where it is above *strongest. Returns their sum. Two pairs
+ * a round, each with a sum of its own: one chain of additions would wait for each before the next. */
+static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_PADDED_DENSE], double *strongest)
+{
+    pair sum[2] = {{0}}, most[2] = {{0}};
     for (size_t i = 0; i < XB_PADDED_DENSE; i += 4)
-        for (size_t lane = 0; lane < 4; lane++) {
-            sum[lane] += part[i + lane];
-            most[lane] = part[i + lane] > most[lane] ? part[i + lane] : most[lane];
+        for (size_t half = 0; half < 2; half++) {
+            size_t at = i + 2 * half;
+            pair x = load_pair(v->dense + at), y = (x - load_pair(m->centre + at)) * load_pair(m->folded + at);
+            y = (pair)((pair_mask)y & (x == x)); /* NAN is not equal to itself */
+            memcpy(part + at, &y, sizeof y);
+            sum[half] += y;
+            pair_mask above = y > most[half];
+            most[half] = (pair)(((pair_mask)y & above) | ((pair_mask)most[half] & ~above));
         }
     for (size_t lane = 0; lane < 4; lane++)
-        *strongest = most[lane] > *strongest ? most[lane] : *strongest;
-    for (int i = 0; *strongest > 0.0 && *reason < 0; i++)
-        if (part[i] == *strongest)
-            *reason = i;
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        if (most[lane / 2][lane % 2] > *strongest)
+            *strongest = most[lane / 2][lane % 2];
+    return (sum[0][0] + sum[0][1]) + (sum[1][0] + sum[1][1]);
 }
 
 xb_verdict xb_score(const xb_model *m, const xb_vector *v)
 {
     xb_verdict out = {.reason = -1};
-    double strongest = 0.0;
-    out.margin = m->header.bias + dense_part(m, v, &strongest, &out.reason);
+    double part[XB_PADDED_DENSE], strongest = 0.0;
+    out.margin = m->header.bias + dense_part(m, v, part, &strongest);
     for (uint32_t t = 0; t < v->n_tokens; t++) {
         double weight = m->bucket[v->tokens[t].bucket];
         out.margin += weight;
@@ -54,6 +64,9 @@ xb_verdict xb_score(const xb_model *m, const xb_vector *v)
             out.reason = (int)(XB_N_DENSE + t);
         }
     }
+    for (int i = 0; out.reason < 0 && strongest > 0.0; i++) /* a feature's: no word outweighs it */
+        if (part[i] == strongest)
+            out.reason = i;
     out.score = xb_margin_to_score(m, out.margin);
     out.bot = out.score >= m->header.threshold;
     return out;

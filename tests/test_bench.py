@@ -8,22 +8,29 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 BENCH = Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))
 
+import check  # noqa: E402
 import heads  # noqa: E402
 import load  # noqa: E402
+import openloop  # noqa: E402
 import processes  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
+import services  # noqa: E402
 
 needs_load = pytest.mark.skipif(bool(rows.missing(("nginx", "wrk"))), reason="nginx or wrk is missing")
 
@@ -32,39 +39,47 @@ needs_load = pytest.mark.skipif(bool(rows.missing(("nginx", "wrk"))), reason="ng
 def bench(tmp_path: Path) -> Iterator[rows.Bench]:
     cores = frozenset(os.sched_getaffinity(0))
     with processes.Processes() as started:
-        yield rows.Bench(tmp_path, started, cores, cores, tmp_path / "model.xbot", tmp_path / "hackathon.pickle")
+        yield rows.Bench(tmp_path, started, cores, cores, tmp_path / "log", tmp_path / "model.xbot")
 
 
-@needs_load
-def test_a_short_run(tmp_path: Path) -> None:
-    out, document = tmp_path / "result.json", tmp_path / "document.md"
+def short_run(place: Path, seconds: float, chosen: list[str]) -> tuple[dict[str, Any], str, Path]:
+    """The result of one round, what was printed, and the document that the tables went into."""
+    out, document = place / "result.json", place / "document.md"
     document.write_text(f"before\n{report.BEGIN}\nstale figures\n{report.END}\nafter\n")
-    command = [sys.executable, BENCH / "run.py", "--rounds", "1", "--seconds", "0.3", "--json", out]
-    command += ["--markdown", document, *(word for row in rows.ROWS for word in ("--only", row.name))]
+    command = [sys.executable, BENCH / "run.py", "--rounds", "1", "--seconds", str(seconds), "--json", out]
+    command += ["--markdown", document, *(word for name in chosen for word in ("--only", name))]
     environment = {name: value for name, value in os.environ.items() if name != "XBOT_DATA"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 0, done.stderr
-    result = json.loads(out.read_text())
+    return json.loads(out.read_text()), done.stdout, document
 
-    assert set(result["rows"]) | set(result["skipped"]) == {row.name for row in rows.ROWS}
+
+@needs_load
+def test_a_short_run_of_every_row(tmp_path: Path) -> None:
+    result, printed, document = short_run(tmp_path, 1.0, [row.name for row in services.ROWS])
+
+    assert set(result["rows"]) | set(result["skipped"]) == {row.name for row in services.ROWS}
     assert all("missing" in reason for reason in result["skipped"].values())
     assert {"unguarded", "static"} <= set(result["rows"])
+    inside = {"unguarded", "lua", "modsecurity"}  # nginx alone does their work
     for name, row in result["rows"].items():
         (one,) = row["rounds"]
         assert one["failed"] == 0, name
         assert one["requests"] > 0
         assert one["p99_ms"] >= one["p50_ms"] > 0
         assert one["nginx_us"] > 0
-        assert (one["service_us"] > 0) == bool(row["memory"]) == (name != "unguarded")
+        assert (one["service_us"] > 0) == bool(row["memory"]) == (name not in inside)
         assert row["median"] == row["min"] == row["max"] == one
         assert sum(row["told"].values()) == heads.POOL
     if "xbot" in result["rows"]:
-        assert "xbot over static" in done.stdout
+        assert "xbot over static" in printed
         assert result["sidecar"]["answers"] >= result["rows"]["xbot"]["rounds"][0]["requests"]
         assert len(result["rows"]["xbot"]["memory"]) == 2  # master and one worker
+    if "lua" in result["rows"]:  # the same model, said again in another language
+        assert result["rows"]["lua"]["told"] == result["rows"]["xbot"]["told"]
     if "hackathon" in result["rows"]:
-        assert 0.9 < result["hackathon"]["accuracy"] <= 1
-        assert len(result["rows"]["hackathon"]["memory"]) == rows.HACKATHON_PROCESSES
+        assert 0.9 < result["rows"]["hackathon"]["model"]["accuracy"] <= 1
+        assert len(result["rows"]["hackathon"]["memory"]) == services.HACKATHON_PROCESSES
     assert {"machine", "versions", "commit", "run", "ratios"} <= set(result)
 
     text = document.read_text()
@@ -72,15 +87,41 @@ def test_a_short_run(tmp_path: Path) -> None:
     assert text.endswith("after\n")
     assert "stale figures" not in text
     assert "nginx alone" in text
+    assert "nginx alone" in document.with_suffix(".svg").read_text()
+    assert json.loads(document.with_suffix(".json").read_text()) == result
+
+
+@needs_load
+@pytest.mark.skipif(bool(rows.missing(("h2load", "xbot"))), reason="h2load or xbot is missing")
+def test_a_short_run_of_the_other_parts(tmp_path: Path) -> None:
+    import run
+
+    result, printed, _ = short_run(tmp_path, 0.2, ["xbot", "open", "socket", "life"])
+    found = result["open"]["xbot"]
+    for one in (*found["rounds"], *found["ladder"]):
+        values = list(one["percentiles"].values())
+        assert values == sorted(values)
+        assert one["failed"] == 0
+        assert one["requests"] > 0
+    assert len(found["ladder"]) == len(run.OPEN_STEPS)
+    for generator in result["parts"]["socket"].values():
+        assert set(generator["services"]) == {"static", "xbot"}
+        assert all(one["max"]["failed"] == 0 < one["min"]["service_us"] for one in generator["services"].values())
+    life = result["parts"]["life"]
+    assert 0 < life["reload_ms"]["min"] <= life["reload_ms"]["max"]
+    assert len(life["memory"]) == 2
+    assert [one["workers"] for one in life["scaling"]] == [1, 2][: len(os.sched_getaffinity(0))]
+    assert "Open loop" in printed
+    assert "reload" in printed
 
 
 @needs_load
 def test_a_row_that_does_not_judge_is_caught(bench: rows.Bench) -> None:
     """The fixed answer, sold as a judge: the browser gets its due, the bot does not."""
 
-    class Sold(rows.Static):
+    class Sold(services.Static):
         name = "sold"
-        expects = rows.Xbot.expects
+        expects = services.Xbot.expects
 
     bench.start_site()
     with pytest.raises(rows.NotJudgingError, match="sold: the site was told human of the bot, not bot"):
@@ -94,7 +135,7 @@ def test_a_row_whose_service_is_away_is_caught(bench: rows.Bench, tmp_path: Path
     class Away(rows.Row):
         name = "away"
         title = "nginx that asks a socket where nobody listens"
-        expects = rows.Static.expects
+        expects = services.Static.expects
 
         def start(self, bench: rows.Bench) -> rows.Gate:
             return rows.project_gate(bench, self.name, bench.directory / "nobody.sock")
@@ -111,7 +152,7 @@ def test_a_row_whose_service_is_away_is_caught(bench: rows.Bench, tmp_path: Path
 def test_failed_requests_are_counted_and_said(bench: rows.Bench, tmp_path: Path) -> None:
     """Heads that nginx refuses with 400 are answers too, and fast ones: they must not count as work done."""
     bench.start_site()
-    running = rows.Running(rows.Unguarded(), bench)
+    running = rows.Running(services.Unguarded(), bench)
     broken = heads.Head("broken", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
     one = running.measure(load.write_heads([broken], tmp_path / "heads"), 0.3)
     assert one["failed"] >= one["requests"] > 0
@@ -143,6 +184,73 @@ def names(pids: list[int]) -> list[bytes]:
     return [comm.read_bytes() for comm in comms if comm.exists()]
 
 
+@pytest.mark.skipif(bool(rows.missing(("h2load",))), reason="h2load is missing")
+def test_who_comes_while_the_service_stalls_is_counted(tmp_path: Path) -> None:
+    """A service that answers nobody for half a second at 200 requests a second: a hundred visitors waited, not only those
+    whose requests were on the way."""
+    stall, rate, heard = 0.5, 200.0, 0
+
+    class Service(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            nonlocal heard
+            while self.request.recv(4096):
+                heard += 1
+                if heard >= 150 and not over.is_set():  # the clock of the stall starts with the first who meets it
+                    threading.Timer(stall, over.set).start()
+                    over.wait()
+                self.request.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    over = threading.Event()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Service) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url, cores = f"http://127.0.0.1:{server.server_address[1]}/", frozenset(os.sched_getaffinity(0))
+        found = openloop.measure(url, heads.pool()[0], rate, 2.0, cores, tmp_path)
+        server.shutdown()
+    lines = [line.split() for line in (tmp_path / "h2load.log").read_text().splitlines()]
+    late = [float(line[2]) for line in lines if float(line[2]) > 50_000]
+    seen = openloop.corrected(late, openloop.FEWEST / rate * 1e6)
+    assert found["failed"] == 0
+    assert sum(value > 50_000 for value in seen) >= 0.8 * rate * (stall - 0.05)
+    assert found["percentiles"]["p99"] > 400_000
+
+
+def test_the_correction_adds_who_was_held_back() -> None:
+    assert openloop.corrected([1.0, 35.0], 10.0) == [1.0, 5.0, 15.0, 25.0, 35.0]
+    assert openloop.percentile([1.0, 2.0, 3.0, 4.0], 50) == 2.0
+    assert openloop.percentile([1.0, 2.0, 3.0, 4.0], 99.9) == 4.0
+
+
+FIGURES = {"typical, answer": 10_000}
+
+
+@pytest.mark.parametrize(
+    ("counted", "status", "said"),
+    [(10_099, 0, "+0.99%"), (9_901, 0, "-0.99%"), (10_101, 1, "+1.01%"), (9_899, 1, "-1.01%"), (None, 1, "gone")],
+)
+def test_a_count_that_is_off_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int | None, status: int, said: str
+) -> None:
+    file = tmp_path / "figures.json"
+    file.write_text(json.dumps({"made_with": check.identity(), "instructions": FIGURES}))
+    monkeypatch.setattr(check, "program", lambda _: "found")
+    monkeypatch.setattr(check, "count", lambda: {"typical, answer": counted} if counted else {})
+    done = CliRunner().invoke(check.main, ["--figures", str(file)])
+    assert done.exit_code == status
+    assert said in done.output
+
+
+def test_counts_of_another_compiler_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "figures.json"
+    file.write_text(json.dumps({"made_with": check.identity() | {"compiler": "0.9"}, "instructions": FIGURES}))
+    monkeypatch.setattr(check, "program", lambda _: "found")
+    monkeypatch.setattr(check, "count", lambda: pytest.fail("it counted"))
+    done = CliRunner().invoke(check.main, ["--figures", str(file)])
+    assert done.exit_code == 0
+    assert "cannot be compared" in done.output
+    assert "compiler 0.9" in done.output
+
+
 def test_the_load_is_the_same_everywhere() -> None:
     pool = heads.pool()
     assert pool == heads.pool()
@@ -156,7 +264,7 @@ def test_the_load_is_the_same_everywhere() -> None:
 def test_a_missing_peer_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     import run
 
-    monkeypatch.setattr(rows.Hackathon, "needs", ("no_such_peer",))
+    monkeypatch.setattr(services.Hackathon, "needs", ("no_such_peer",))
     monkeypatch.setitem(rows.INSTALL, "no_such_peer", "apt-get install no-such-peer")
     chosen, skipped = run.choose(("hackathon",))
     assert not chosen
