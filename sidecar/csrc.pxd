@@ -38,6 +38,7 @@ cdef extern from "request.h" nogil:
         xb_span host
         xb_span agent
         xb_span referrer
+        xb_span policy
         uint32_t n_headers
         bint truncated
         xb_header headers[256]
