@@ -1,6 +1,8 @@
 #include "dialect.h"
 
-const char *const xb_dialect_names[XB_DIALECT_COUNT] = {"nginx", "challenge"};
+const char *const xb_dialect_names[XB_DIALECT_COUNT] = {
+    "nginx", "ingress-nginx", "forward-auth", "ext-authz", "haproxy", "challenge",
+};
 
 xb_span xb_url_decode(xb_span s, char *out, const char **bad)
 {
@@ -23,7 +25,66 @@ xb_span xb_url_decode(xb_span s, char *out, const char **bad)
     return xb_span_of(out, to);
 }
 
-static void nginx(xb_request *r)
+/* The next NAME=VALUE of a query, from *p on, which stands before it and moves behind it. False at the end. */
+static bool next_pair(const char **p, const char *end, xb_span *name, xb_span *value)
+{
+    while (*p && *p < end) {
+        const char *from = *p + 1, *stop = memchr(from, '&', (size_t)(end - from));
+        *p = stop ? stop : end;
+        const char *equals = memchr(from, '=', (size_t)(*p - from));
+        if (!equals)
+            continue;
+        *name = xb_span_of(from, equals);
+        *value = xb_span_of(equals + 1, *p);
+        return true;
+    }
+    return false;
+}
+
+/* The policy that the question's own target asks for. Names need no encoding, so none is undone. */
+static xb_span target_policy(const xb_request *r)
+{
+    const char *end = r->uri.at + r->uri.size, *p = xb_span_find(r->uri, '?');
+    xb_span name, value;
+    while (next_pair(&p, end, &name, &value))
+        if (xb_span_is(name, XB_SPAN("policy")))
+            return value;
+    return (xb_span){NULL, 0};
+}
+
+/* The end of the last header of this name: each proxy on the way adds its peer's address there, the one that asks as the
+ * last. What stands before it anybody may have written. */
+static xb_span last_member(const xb_request *r, xb_header_id id)
+{
+    for (uint32_t i = r->n_headers; i-- > 0;) {
+        if (r->headers[i].id != id)
+            continue;
+        const char *at = r->headers[i].value.at, *end = at + r->headers[i].value.size, *p = end;
+        while (p > at && p[-1] != ',')
+            p--;
+        while (p < end && (*p == ' ' || *p == '\t'))
+            p++;
+        return xb_span_of(p, end);
+    }
+    return (xb_span){NULL, 0};
+}
+
+/* Headers that the asking proxy adds by itself say nothing about the visitor. `prefix` is in lower case. */
+static void disown(xb_request *r, xb_span prefix)
+{
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        if (xb_span_starts(r->headers[i].name, prefix))
+            r->headers[i].visitor = false;
+}
+
+static void order_if_said(xb_request *r)
+{
+    if (!xb_has(r, XB_H_X_ORIGINAL_ORDER))
+        r->present &= ~(uint32_t)XB_HAS_ORDER;
+}
+
+/* What nginx's files and HAProxy's script say of the visitor. Theirs come first, or alone. */
+static void original(xb_request *r)
 {
     r->ip = xb_value(r, XB_H_X_REAL_IP);
     r->uri = xb_value(r, XB_H_X_ORIGINAL_URI);
@@ -31,41 +92,104 @@ static void nginx(xb_request *r)
     r->protocol = xb_value(r, XB_H_X_ORIGINAL_PROTOCOL);
     r->scheme = xb_value(r, XB_H_X_ORIGINAL_SCHEME);
     r->host = xb_value(r, XB_H_X_ORIGINAL_HOST);
+}
+
+static void nginx(xb_request *r)
+{
+    original(r);
     r->policy = xb_value(r, XB_H_X_BOT_POLICY);
+}
+
+static void haproxy(xb_request *r)
+{
+    r->policy = target_policy(r);
+    original(r);
+    order_if_said(r);
+}
+
+static void ingress_nginx(xb_request *r)
+{
+    r->policy = target_policy(r);
+    r->ip = xb_value(r, XB_H_X_REAL_IP);
+    r->method = xb_value(r, XB_H_X_ORIGINAL_METHOD);
+    r->protocol = r->scheme = r->host = (xb_span){NULL, 0};
+    /* https://host/path?query, where host is what the visitor sent: any bytes but a slash, or none. */
+    xb_span url = r->uri = xb_value(r, XB_H_X_ORIGINAL_URL);
+    const char *end = url.at + url.size, *slash = xb_span_find(url, '/');
+    if (slash && slash > url.at && slash[-1] == ':' && end - slash > 1 && slash[1] == '/') {
+        const char *host = slash + 2, *path = memchr(host, '/', (size_t)(end - host));
+        r->scheme = xb_span_of(url.at, slash - 1);
+        r->host = xb_span_of(host, path ? path : end);
+        r->uri = xb_span_of(path ? path : end, end);
+    }
+    disown(r, XB_SPAN("x-auth-request-redirect"));
+    disown(r, XB_SPAN("x-sent-from"));
+    disown(r, XB_SPAN("x-scheme"));
+}
+
+static void forward_auth(xb_request *r)
+{
+    r->policy = target_policy(r);
+    r->ip = last_member(r, XB_H_X_FORWARDED_FOR);
+    r->uri = xb_value(r, XB_H_X_FORWARDED_URI);
+    r->method = xb_value(r, XB_H_X_FORWARDED_METHOD);
+    r->protocol = (xb_span){NULL, 0};
+    r->scheme = xb_value(r, XB_H_X_FORWARDED_PROTO);
+    r->host = xb_value(r, XB_H_X_FORWARDED_HOST);
+    r->present &= ~(uint32_t)XB_HAS_ORDER; /* both are written in Go, which keeps headers in a map */
+}
+
+static void ext_authz(xb_request *r)
+{
+    r->ip = xb_value(r, XB_H_X_REAL_IP);
+    r->protocol = xb_value(r, XB_H_X_ORIGINAL_PROTOCOL);
+    r->scheme = xb_value(r, XB_H_X_FORWARDED_PROTO);
+    r->policy = xb_value(r, XB_H_X_BOT_POLICY);
+    order_if_said(r);
+    disown(r, XB_SPAN("x-envoy-"));
 }
 
 /* The hackathon's endpoint knows three fields and nothing of the visitor's other headers. */
 static void challenge(xb_request *r, char *scratch)
 {
     const char *end = r->uri.at + r->uri.size, *p = xb_span_find(r->uri, '?');
+    xb_span name, value;
     r->present = XB_HAS_UA | XB_HAS_REFERRER;
     r->ip = r->agent = r->referrer = r->host = (xb_span){NULL, 0};
-    while (p && p < end) {
-        const char *name = p + 1, *stop = memchr(name, '&', (size_t)(end - name));
-        if (!stop)
-            stop = end;
-        const char *equals = memchr(name, '=', (size_t)(stop - name));
-        if (equals) {
-            xb_span key = xb_span_of(name, equals);
-            xb_span value = xb_url_decode(xb_span_of(equals + 1, stop), scratch, NULL);
-            scratch += value.size;
-            if (xb_span_is(key, XB_SPAN("ip")))
-                r->ip = value;
-            else if (xb_span_is(key, XB_SPAN("user_agent")))
-                r->agent = value;
-            else if (xb_span_is(key, XB_SPAN("referer")))
-                r->referrer = value;
-        }
-        p = stop;
+    while (next_pair(&p, end, &name, &value)) {
+        value = xb_url_decode(value, scratch, NULL);
+        scratch += value.size;
+        if (xb_span_is(name, XB_SPAN("ip")))
+            r->ip = value;
+        else if (xb_span_is(name, XB_SPAN("user_agent")))
+            r->agent = value;
+        else if (xb_span_is(name, XB_SPAN("referer")))
+            r->referrer = value;
     }
 }
 
 void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
 {
-    if (dialect == XB_DIALECT_CHALLENGE)
+    switch (dialect) {
+    case XB_DIALECT_INGRESS_NGINX:
+        ingress_nginx(r);
+        break;
+    case XB_DIALECT_FORWARD_AUTH:
+        forward_auth(r);
+        break;
+    case XB_DIALECT_EXT_AUTHZ:
+        ext_authz(r);
+        break;
+    case XB_DIALECT_HAPROXY:
+        haproxy(r);
+        break;
+    case XB_DIALECT_CHALLENGE:
         challenge(r, scratch);
-    else
+        break;
+    default:
         nginx(r);
+        break;
+    }
     if (r->ip.at)
         r->present |= XB_HAS_IP;
     if (!r->uri.at)

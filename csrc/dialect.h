@@ -1,6 +1,11 @@
 /* dialect.h - how each kind of proxy asks: from its request to the visitor's.
  *
- * Law: a listener has one dialect and it is configured, never guessed: a visitor's own X-Forwarded-Uri reaches us too.
+ * Law: a listener has one dialect and it is configured, never guessed: a visitor's own X-Forwarded-Uri reaches us too. So
+ * what a dialect reads, its proxy writes over whatever the visitor sent under that name (docs/proxies.md holds the files
+ * that see to it), and the policy comes from where no visitor can write.
+ *
+ * X-Original-Order says that all headers are there and in the order in which they were sent. Where it is said to be looked
+ * at and is missing, the order is absent: a proxy that keeps headers in a hash table would make a bot of everybody.
  */
 #ifndef XB_DIALECT_H
 #define XB_DIALECT_H
@@ -8,8 +13,13 @@
 #include "request.h"
 
 typedef enum {
-    XB_DIALECT_NGINX,     /* auth_request: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host} */
-    XB_DIALECT_CHALLENGE, /* GET /?ip=&user_agent=&referer=, URL-encoded; 204 or 403 */
+    XB_DIALECT_NGINX,         /* auth_request: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host}, X-Bot-Policy */
+    XB_DIALECT_INGRESS_NGINX, /* auth-url: X-Real-IP, X-Original-{URL,Method}; ?policy= in the target */
+    XB_DIALECT_FORWARD_AUTH,  /* Caddy, Traefik: X-Forwarded-{Method,Uri,Proto,Host}, the last address of -For; ?policy=; no order */
+    XB_DIALECT_EXT_AUTHZ,     /* Envoy, HTTP: the visitor's method, target, Host; X-Real-IP, X-Forwarded-Proto, X-Original-{Protocol,Order},
+                                 X-Bot-Policy */
+    XB_DIALECT_HAPROXY,       /* Lua: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host,Order}; ?policy= in the target */
+    XB_DIALECT_CHALLENGE,     /* GET /?ip=&user_agent=&referer=, URL-encoded; 204 or 403 */
     XB_DIALECT_COUNT
 } xb_dialect;
 

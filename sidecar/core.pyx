@@ -249,6 +249,7 @@ cdef class Request:
         return {
             "ip": _bytes(r.ip), "method": _bytes(r.method), "uri": _bytes(r.uri), "protocol": _bytes(r.protocol),
             "scheme": _bytes(r.scheme), "host": _bytes(r.host), "agent": _bytes(r.agent), "referrer": _bytes(r.referrer),
+            "policy": _bytes(r.policy),
         }
 
     @property

@@ -266,7 +266,8 @@ class EchoSite:
                 method, target, protocol = first.split(" ", 2)
                 headers = [[part.strip(" ") for part in line.split(":", 1)] for line in lines]
                 length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
-                body = len(await reader.readexactly(length))
+                chunked = any(name.lower() == "transfer-encoding" for name, _ in headers)
+                body = await self._chunks(reader) if chunked else len(await reader.readexactly(length))
                 told = {"method": method, "target": target, "protocol": protocol, "headers": headers, "body": body}
                 self.requests.append(told)
                 payload = json.dumps(told).encode()
@@ -276,6 +277,16 @@ class EchoSite:
                 if protocol == "HTTP/1.0":
                     break
         writer.close()
+
+    @staticmethod
+    async def _chunks(reader: asyncio.StreamReader) -> int:
+        """Reads a chunked body; returns its length."""
+        total = 0
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            await reader.readexactly(size + 2)
+            total += size
+        await reader.readexactly(2)
+        return total
 
 
 class Load:

@@ -1,0 +1,179 @@
+/* Dialects: what each makes of its proxy's question, of one that lacks everything, and of one in which the visitor forges. */
+#include "harness.h"
+
+#include "dialect.h"
+
+static xb_request r;
+static char scratch[XB_MAX_HEAD];
+
+/* The visitor's request, from the question at the edge of readable memory. */
+static void question(xb_dialect dialect, const char *head)
+{
+    size_t size = strlen(head);
+    case_name = xb_dialect_names[dialect];
+    CHECK_EQUAL(xb_request_parse(&r, at_end(head, size), size, 0), size);
+    xb_dialect_apply(dialect, &r, scratch);
+}
+
+static uint32_t visitors(void)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r.n_headers; i++)
+        n += r.headers[i].visitor;
+    return n;
+}
+
+#define ABSENT(span) CHECK(!(span).at)
+
+/* What the proxy did not send is absent, whatever the visitor sent for another dialect. */
+static void nothing_said(void)
+{
+    for (xb_dialect d = 0; d < XB_DIALECT_COUNT; d++) {
+        question(d, "GET / HTTP/1.1\r\nHost: proxy\r\nUser-Agent: a\r\n\r\n");
+        ABSENT(r.ip);
+        ABSENT(r.policy);
+        ABSENT(r.scheme);
+        CHECK(!(r.present & XB_HAS_IP));
+        bool own_target = d == XB_DIALECT_EXT_AUTHZ || d == XB_DIALECT_CHALLENGE;
+        CHECK(own_target || (!r.uri.at && !r.method.at && !r.protocol.at && !r.host.at && !(r.present & XB_HAS_URL)));
+        bool ordered = d == XB_DIALECT_NGINX || d == XB_DIALECT_INGRESS_NGINX;
+        CHECK(ordered == !!(r.present & XB_HAS_ORDER));
+    }
+}
+
+static void ingress_nginx(void)
+{
+    const xb_dialect d = XB_DIALECT_INGRESS_NGINX;
+    question(d, "GET /?policy=login HTTP/1.1\r\nHost: xbot.xbot.svc:9401\r\nX-Original-URL: https://a.example:8443/b/c?d=http://e/f\r\n"
+                "X-Original-Method: POST\r\nX-Sent-From: nginx-ingress-controller\r\nX-Real-IP: 2001:db8::1\r\nX-Forwarded-For: 2001:db8::1\r\n"
+                "X-Auth-Request-Redirect: /b/c\r\nX-Scheme: https\r\nX-Bot-Policy: forged\r\nUser-Agent: a\r\nX-Own: b\r\n\r\n");
+    CHECK_TEXT(r.ip, "2001:db8::1");
+    CHECK_TEXT(r.method, "POST");
+    CHECK_TEXT(r.scheme, "https");
+    CHECK_TEXT(r.host, "a.example:8443");
+    CHECK_TEXT(r.uri, "/b/c?d=http://e/f");
+    CHECK_TEXT(r.policy, "login");
+    ABSENT(r.protocol);
+    CHECK_EQUAL(visitors(), 2);
+    question(d, "GET / HTTP/1.1\r\nX-Original-URL: http:///no/host\r\n\r\n");
+    CHECK_TEXT(r.host, "");
+    CHECK_TEXT(r.uri, "/no/host");
+    question(d, "GET / HTTP/1.1\r\nX-Original-URL: http://no.path\r\n\r\n");
+    CHECK_TEXT(r.host, "no.path");
+    CHECK_TEXT(r.uri, "");
+    question(d, "GET / HTTP/1.1\r\nX-Original-URL: /only?a=http://path\r\n\r\n");
+    CHECK_TEXT(r.uri, "/only?a=http://path");
+    ABSENT(r.scheme);
+    ABSENT(r.host);
+    static const char *const broken[] = {"/", ":/", "://", "a:/", ":", "//"};
+    char head[64];
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        snprintf(head, sizeof head, "GET / HTTP/1.1\r\nX-Original-URL:%s\r\n\r\n", broken[i]);
+        question(d, head);
+        CHECK(r.uri.at && (r.present & XB_HAS_URL));
+    }
+}
+
+static void forward_auth(void)
+{
+    const xb_dialect d = XB_DIALECT_FORWARD_AUTH;
+    question(d, "GET /?policy=p HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\nX-Bot-Policy: forged\r\nX-Real-Ip: 6.6.6.6\r\nX-Original-Order: forged\r\n"
+                "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\nX-Forwarded-Method: PUT\r\nX-Forwarded-Uri: /c?policy=forged\r\n"
+                "X-Forwarded-Proto: http\r\nX-Forwarded-Host: d.example\r\n\r\n");
+    CHECK_TEXT(r.ip, "192.0.2.1");
+    CHECK_TEXT(r.method, "PUT");
+    CHECK_TEXT(r.uri, "/c?policy=forged");
+    CHECK_TEXT(r.scheme, "http");
+    CHECK_TEXT(r.host, "d.example");
+    CHECK_TEXT(r.policy, "p");
+    ABSENT(r.protocol);
+    CHECK(!(r.present & XB_HAS_ORDER) && (r.present & XB_HAS_HEADERS));
+
+    static const struct {
+        const char *header, *ip;
+    } chains[] = {
+        {"X-Forwarded-For: 192.0.2.1", "192.0.2.1"},
+        {"X-Forwarded-For: 6.6.6.6,\t 192.0.2.1 ", "192.0.2.1"},
+        {"X-Forwarded-For: 6.6.6.6\r\nA: b\r\nX-Forwarded-For: 7.7.7.7,2001:db8::2", "2001:db8::2"},
+        {"X-Forwarded-For: 6.6.6.6, ", ""},
+        {"X-Forwarded-For:", ""},
+        {"X-Forwarded-For: ,", ""},
+    };
+    char head[256];
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
+        snprintf(head, sizeof head, "GET / HTTP/1.1\r\n%s\r\n\r\n", chains[i].header);
+        question(d, head);
+        check_text(r.ip, (xb_span){chains[i].ip, strlen(chains[i].ip)}, __FILE__, __LINE__, chains[i].header);
+    }
+}
+
+static void ext_authz(void)
+{
+    const xb_dialect d = XB_DIALECT_EXT_AUTHZ;
+    question(d, "PUT /a?policy=forged HTTP/1.1\r\nhost: b.example\r\ncontent-length: 0\r\nzeta: 1\r\nalpha: 2\r\nx-forwarded-for: 6.6.6.6,10.0.0.1\r\n"
+                "x-forwarded-proto: https\r\nx-envoy-external-address: 192.0.2.1\r\nx-request-id: c\r\nx-bot: unknown\r\nx-real-ip: 192.0.2.1\r\n"
+                "x-original-protocol: HTTP/2\r\nx-original-order: kept\r\nx-bot-policy: login\r\nx-envoy-internal: true\r\n\r\n");
+    CHECK_TEXT(r.ip, "192.0.2.1");
+    CHECK_TEXT(r.method, "PUT");
+    CHECK_TEXT(r.uri, "/a?policy=forged");
+    CHECK_TEXT(r.protocol, "HTTP/2");
+    CHECK_TEXT(r.scheme, "https");
+    CHECK_TEXT(r.host, "b.example");
+    CHECK_TEXT(r.policy, "login");
+    CHECK(r.present & XB_HAS_ORDER);
+    CHECK_EQUAL(visitors(), 2);
+    CHECK(r.keepalive && !r.body);
+}
+
+static void haproxy(void)
+{
+    const xb_dialect d = XB_DIALECT_HAPROXY;
+    question(d, "GET /?a=b&&policy=login&policy=no HTTP/1.1\r\nX-Real-IP: 192.0.2.1\r\nX-Original-Method: OPTIONS\r\nX-Original-URI: *\r\n"
+                "X-Original-Protocol: HTTP/2.0\r\nX-Original-Scheme: https\r\nX-Original-Host: b\r\nX-Original-Order: kept\r\nhost: forged\r\n"
+                "x-real-ip: 6.6.6.6\r\nx-original-uri: /forged\r\nx-original-host: forged\r\nx-bot-policy: forged\r\naccept: */*\r\n\r\n");
+    CHECK_TEXT(r.ip, "192.0.2.1");
+    CHECK_TEXT(r.method, "OPTIONS");
+    CHECK_TEXT(r.uri, "*");
+    CHECK_TEXT(r.protocol, "HTTP/2.0");
+    CHECK_TEXT(r.scheme, "https");
+    CHECK_TEXT(r.host, "b");
+    CHECK_TEXT(r.policy, "login");
+    CHECK(r.present & XB_HAS_ORDER);
+    CHECK_EQUAL(visitors(), 1);
+}
+
+/* The target of the question, where the proxy's configuration writes it. */
+static void policies(void)
+{
+    static const struct {
+        const char *target, *policy;
+    } targets[] = {
+        {"/?policy=a", "a"},     {"/x?b=c&policy=a", "a"}, {"/?POLICY=a&b", "a"}, {"/?policy=", ""},
+        {"/?policy=a?b", "a?b"}, {"/?policy=%61", "%61"}, /* names need no encoding */
+        {"/?policy", NULL},      {"/policy=a", NULL},      {"/?xpolicy=a", NULL}, {"/?", NULL},
+    };
+    static const xb_dialect asking[] = {XB_DIALECT_INGRESS_NGINX, XB_DIALECT_FORWARD_AUTH, XB_DIALECT_HAPROXY};
+    char head[64];
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        snprintf(head, sizeof head, "GET %s HTTP/1.1\r\n\r\n", targets[i].target);
+        for (size_t j = 0; j < sizeof asking / sizeof *asking; j++) {
+            question(asking[j], head);
+            if (!targets[i].policy)
+                ABSENT(r.policy);
+            else
+                check_text(r.policy, (xb_span){targets[i].policy, strlen(targets[i].policy)}, __FILE__, __LINE__, head);
+        }
+    }
+}
+
+int main(void)
+{
+    xb_request_init();
+    nothing_said();
+    ingress_nginx();
+    forward_auth();
+    ext_authz();
+    haproxy();
+    policies();
+    return done("test_dialect");
+}

@@ -1,0 +1,363 @@
+"""The table of proxies and cases: real proxies with the files of deploy/, a real sidecar behind them, a site after them.
+
+A proxy runs for as many cases as there are; a `Tap` between it and the sidecar keeps its questions, and leads it to
+sidecars that observe or enforce.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from nginx_harness import EchoSite, Nginx, Reply
+from proxy_harness import KINDS, Kind, Tap, running
+from sidecar_harness import BROWSER, CURL, Sidecar, wait_until
+
+from sidecar import core
+
+SCORE = re.compile(r"[01]\.\d{4}")
+CURL_BINARY = shutil.which("curl")
+
+
+class Setup:
+    """One proxy, and what stands around it."""
+
+    def __init__(self, kind: Kind, proxy: Nginx, tap: Tap, site: EchoSite, sidecars: dict[str, Sidecar]) -> None:
+        self.kind, self.proxy, self.tap, self.site, self.sidecars = kind, proxy, tap, site, sidecars
+
+    def mode(self, mode: str) -> None:
+        """From the next question on the sidecar is in this mode."""
+        self.tap.target = self.sidecars[mode].address
+
+    def request(self) -> core.Request:
+        """The visitor's request, as the sidecar takes it from the last question."""
+        request = core.Request()
+        request.load_head(self.tap.questions[-1], self.kind.dialect)
+        return request
+
+    def wait_for_answers(self) -> None:
+        """Until a sidecar that was away is asked again. Caddy lets it rest for a second."""
+
+        def answered() -> bool:
+            reply = self.proxy.ask("/", BROWSER)
+            return reply.status == 200 and reply.seen("X-Bot") == ["human"]
+
+        wait_until(answered, "an answer")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def setup(request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+    kind = KINDS[request.param]
+    if kind.binary() is None:
+        pytest.skip(f"{kind.name}: {kind.missing}")
+    with contextlib.ExitStack() as stack:
+        sidecars = {
+            mode: stack.enter_context(Sidecar(model_path, "--dialect", kind.dialect, "--mode", mode, workers=1))
+            for mode in ("observe", "enforce")
+        }
+        site = stack.enter_context(EchoSite())
+        path = tmp_path_factory.mktemp(kind.name) / "xbot.sock"
+        tap = stack.enter_context(Tap(path, sidecars["observe"].address))
+        yield Setup(kind, stack.enter_context(running(kind, tap.address, site)), tap, site, sidecars)
+
+
+@pytest.fixture(autouse=True)
+def _observing(setup: Setup) -> None:
+    setup.mode("observe")
+    setup.tap.questions.clear()
+    setup.site.requests.clear()
+
+
+def assert_verdict(reply: Reply, verdict: str) -> None:
+    """The site got this verdict, with a score and a reason, and no other word on it."""
+    assert reply.status == 200, (reply.status, reply.body)
+    told(reply.site["headers"], verdict)
+
+
+def told(headers: list[list[str]], verdict: str) -> None:
+    ours = sorted((name.lower(), value) for name, value in headers if re.match(r"x.bot", name, re.IGNORECASE))
+    words = dict(ours)
+    assert len(words) == len(ours), ours
+    assert words.pop("x-bot") == verdict
+    words.pop("x-bot-policy", None)
+    if verdict != "unknown":
+        assert SCORE.fullmatch(words.pop("x-bot-score"))
+        assert words.pop("x-bot-reason")
+    assert words == {}
+
+
+# ---- verdicts
+
+
+@pytest.mark.parametrize("mode", ["observe", "enforce"])
+def test_allow(setup: Setup, mode: str) -> None:
+    setup.mode(mode)
+    assert_verdict(setup.proxy.ask("/", BROWSER), "human")
+    assert_verdict(setup.proxy.ask("/login", BROWSER), "human")
+
+
+def test_observe_refuses_nobody(setup: Setup) -> None:
+    for target in ("/", "/login/x?y"):
+        reply = setup.proxy.ask(target, CURL)
+        assert_verdict(reply, "bot")
+        assert reply.site["target"] == target
+
+
+def test_refuse(setup: Setup) -> None:
+    """Before the site is asked; and the visitor is not told what gave him away."""
+    setup.mode("enforce")
+    for method, body in (("GET", b""), ("POST", b"x" * 1000), ("HEAD", b"")):
+        reply = setup.proxy.ask("/", CURL, method, body)
+        assert reply.status == 403
+        assert not [name for name in reply.headers if name.lower().startswith("x-bot")]
+    assert setup.site.requests == []
+
+
+ALIASES = [
+    separators[0].join(("X", "Bot")) + "".join(separators[1:]) + part
+    for part in ("", "Score", "Reason", "Policy")
+    for separators in itertools.product("-_.", repeat=2 if part else 1)
+]
+
+
+def test_spoofed_and_aliased_headers(setup: Setup) -> None:
+    """Many sites read X_Bot and X.Bot as X-Bot."""
+    for spelling in (str, str.lower, str.upper):
+        headers = {spelling(name): "forged" for name in ALIASES}
+        for agent in (CURL, BROWSER):
+            reply = setup.proxy.ask("/", {**agent, **headers, "X-Own": "kept"})
+            assert_verdict(reply, "bot" if agent is CURL else "human")
+            assert "forged" not in {value for _, value in reply.site["headers"]}
+            assert reply.seen("X-Own") == ["kept"]
+
+
+def test_http2(setup: Setup, model_path: Path) -> None:
+    if CURL_BINARY is None or b"HTTP2" not in subprocess.run([CURL_BINARY, "-V"], capture_output=True).stdout:
+        pytest.skip("no curl that speaks HTTP/2")
+    forged = [word for name in ALIASES for word in ("-H", f"{name}: forged")]
+    with contextlib.ExitStack() as stack:
+        proxy = setup.proxy
+        if setup.kind.command is None:  # on a port without encryption nginx speaks the one or the other
+            proxy = stack.enter_context(running(setup.kind, setup.tap.address, setup.site, listen_options="http2"))
+        command = [CURL_BINARY, "-sS", "--http2-prior-knowledge", "-d", "x=1", *forged, f"{proxy.url}/a?b"]
+        site = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+    told(site["headers"], "bot")
+    assert (site["method"], site["target"], site["body"]) == ("POST", "/a?b", 3)
+    assert "forged" not in {value for _, value in site["headers"]}
+    assert setup.request().fields["protocol"] in ((b"HTTP/2", b"HTTP/2.0") if setup.kind.protocol else (None,))
+
+
+# ---- the question
+
+
+def control_headers() -> list[str]:
+    """Those by which any proxy says what the visitor asked for: nothing that a visitor should be believed."""
+    rows = (Path(core.__file__).parent.parent / "csrc" / "headers.def").read_text()
+    names = re.findall(r'^XB_HEADER\(\w+, "(x-[\w-]+)", PROXY\)', rows, re.MULTILINE)
+    assert {"x-real-ip", "x-original-order", "x-forwarded-for"} <= set(names)
+    return names
+
+
+VISITOR = [
+    ("Zeta", "1"), ("User-Agent", "a"), ("sec-ch-ua", "b"), ("Accept", "c"), ("Alpha", "2"), ("Cookie", "d=e"),
+    ("Accept-Language", "f"), ("X-Strange", "g"), ("Referer", "http://h/"),
+]  # fmt: skip
+
+
+def assert_question(setup: Setup, method: str, target: str, host: bytes) -> None:
+    request = setup.request()
+    fields = request.fields
+    assert fields["ip"] == b"127.0.0.1"
+    assert (fields["method"], fields["uri"]) == (method.encode(), target.encode())
+    assert (fields["scheme"], fields["host"]) == (b"http", host)
+    assert fields["protocol"] == (b"HTTP/1.1" if setup.kind.protocol else None)
+    assert fields["agent"] == b"a"
+    assert fields["referrer"] == b"http://h/"
+
+
+def test_the_question_holds_the_visitors_request(setup: Setup) -> None:
+    """And a visitor who says the same things otherwise is not believed, whatever the dialect."""
+    forged = [(name, "forged") for name in control_headers()]
+    forged += [("x-envoy-external-address", "6.6.6.6"), ("X-Forwarded-For", "6.6.6.6"), ("Forwarded", "for=6.6.6.6")]
+    for before, after in (([], []), (forged, []), ([], forged)):
+        for method, target in (("GET", "/a/b%20c?d=%2Fe&policy=forged"), ("DELETE", "/login/?policy=forged")):
+            setup.proxy.ask(target, [("Host", "site.example:81"), *before, *VISITOR, *after], method)
+            # Its files say the host without its port.
+            host = b"site.example" if setup.kind.name == "nginx" else b"site.example:81"
+            assert_question(setup, method, target, host)
+
+
+def test_what_the_question_says_of_the_headers(setup: Setup) -> None:
+    """Where the order is kept, no header of the proxy's own counts; where it is not, no feature may look at it."""
+    shuffled = random.Random(7).sample(VISITOR, len(VISITOR))
+    for headers in (VISITOR, shuffled, [("Accept", "*/*")], [*VISITOR, ("X-Twice", "1"), ("X-Twice", "2")]):
+        reply = setup.proxy.ask("/", headers, "POST", b"x")
+        assert reply.status == 200
+        request = setup.request()
+        dense, tokens = request.features(core.MAX_K)
+        row = dict(zip((row.name for row in core.FEATURES), dense, strict=True))
+        names = [name.lower() for name, _ in headers]
+        counted = {text for _, family, text in tokens if family == "hdr_name"}
+        pairs = {text for _, family, text in tokens if family == "hdr_order"}
+        if setup.kind.ordered:
+            assert request.present & core.GROUPS["headers"] == core.GROUPS["headers"]
+            assert row["hdr_count"] == len(headers)
+            assert counted == set(names)
+            assert pairs == {f"{one}>{other}" for one, other in itertools.pairwise(["^", *names])}
+        else:
+            assert row["hdr_count"] != row["hdr_count"]
+            assert counted == {*names} - {"zeta", "alpha", "x-strange", "x-twice"}
+            assert pairs == set()
+        assert (row["hdr_accept_encoding"], row["hdr_cookie"]) == (0.0, float("cookie" in names))
+        assert row["ua_empty"] == float("user-agent" not in names)
+
+
+def test_a_visitor_cannot_choose_the_policy(setup: Setup) -> None:
+    forged = {"X-Bot-Policy": "forged", "x-bot-policy": "forged", "X_Bot_Policy": "forged", "X.Bot.Policy": "forged"}
+    wanted = {"/": b"default", "/login": b"login", "/login/x": b"login", "/loginx": b"default"}
+    for path, policy in wanted.items():
+        for target in (path, f"{path}?policy=forged", f"{path}?a=b&policy=forged"):
+            for headers in (CURL, {**CURL, **forged}):
+                setup.proxy.ask(target, headers)
+                asked = setup.request().fields["policy"]
+                if setup.kind.name == "envoy" and policy == b"default":  # it asks for none: the listener's own
+                    policy = None
+                assert asked == (policy if setup.kind.policies else None), target
+
+
+# ---- a sidecar that is away
+
+
+def assert_let_by(setup: Setup, method: str, body: bytes = b"") -> None:
+    """Nobody answered: the visitor is let by, not as what he says himself; or, where a proxy cannot do that, gets 500."""
+    forged = {"X-Bot": "human", "X-Bot-Score": "0.0000", "X-Bot-Reason": "none", "X-Bot-Policy": "forged"}
+    reply = setup.proxy.ask("/", {**CURL, **forged}, method, body)
+    if not setup.kind.fail_open:
+        assert reply.status == 500
+        return
+    assert_verdict(reply, "unknown")
+    assert reply.site["body"] == len(body)
+    assert "forged" not in {value for _, value in reply.site["headers"]}
+
+
+def test_away(setup: Setup) -> None:
+    setup.mode("enforce")
+    setup.tap.close()
+    try:
+        for method, body in (("GET", b""), ("POST", b"x" * 100_000), ("OPTIONS", b"")):
+            assert_let_by(setup, method, body)
+    finally:
+        setup.tap.open()
+    setup.wait_for_answers()
+    assert setup.proxy.ask("/", CURL).status == 403
+
+
+def test_slow(setup: Setup) -> None:
+    """A worker that is stopped. A visitor waits a moment: no proxy here has a time-out of less than 20 seconds by itself
+    but Envoy, and Caddy has none."""
+    (worker,) = setup.sidecars["observe"].workers
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        assert_let_by(setup, "GET")
+        assert_let_by(setup, "POST", b"x" * 100_000)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    setup.wait_for_answers()
+
+
+def test_restarted(setup: Setup) -> None:
+    """A new sidecar on the same socket: a connection that the old one left behind costs no visitor his verdict."""
+    setup.mode("enforce")
+    for _ in range(3):
+        assert_verdict(setup.proxy.ask("/", BROWSER), "human")
+        setup.tap.close()
+        setup.tap.open()
+        assert setup.proxy.ask("/", CURL, "POST", b"x").status == 403
+
+
+# ---- requests of every kind
+
+
+def test_bodies(setup: Setup) -> None:
+    for size in (1, 100_000, 1_000_000):
+        reply = setup.proxy.ask("/form", BROWSER, "POST", b"x" * size)
+        assert_verdict(reply, "human")
+        assert reply.site["body"] == size
+    head = b"POST /form HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunked = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (b"x" * 70_000, b"yz")) + b"0\r\n\r\n"
+    reply = setup.proxy.send(head + chunked)
+    assert_verdict(reply, "bot")
+    assert reply.site["body"] == 70_002
+
+
+def test_methods(setup: Setup) -> None:
+    for method in ("HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND"):
+        reply = setup.proxy.ask("/", BROWSER, method)
+        assert reply.status == 200
+        assert setup.request().fields["method"] == method.encode()
+        if method == "HEAD":
+            assert reply.body == b""
+        else:
+            assert reply.site["method"] == method
+        told(setup.site.requests[-1]["headers"], "human")
+
+
+def test_large_heads(setup: Setup) -> None:
+    """32 kB of headers. Caddy and HAProxy refuse so many themselves, unless told otherwise: nobody is asked then."""
+    visitor = [*CURL.items(), *((f"X-Large-{i}", "x" * 8000) for i in range(4))]
+    if setup.kind.larger:
+        assert setup.proxy.ask("/", visitor).status in (400, 431)
+        assert setup.tap.questions == setup.site.requests == []
+    with running(setup.kind, setup.tap.address, setup.site, larger=True) as proxy:
+        reply = proxy.ask("/", visitor)
+    assert_verdict(reply, "bot")
+    assert sum(len(value) for name, value in reply.site["headers"] if name.lower().startswith("x-large")) == 32_000
+
+
+def test_odd_bytes(setup: Setup) -> None:
+    """Bytes that a proxy hands on must not let a visitor choose `unknown`: it refuses them, or there is a verdict."""
+    by = 0
+    for byte in (*range(0x01, 0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0x100)):
+        reply = setup.proxy.ask("/", {"User-Agent": f"a{chr(byte)}b", "Referer": chr(byte), "X-Other": chr(byte) * 3})
+        if reply.status != 400:
+            assert_verdict(reply, reply.seen("X-Bot")[0])
+            assert reply.seen("X-Bot") != ["unknown"], hex(byte)
+            by += 1
+    assert by >= 128
+
+
+TARGETS = (
+    "/?", "/?a=b&a=b&&=", "/%01%ff", "/?q=%%%", "/?q=%zz", "/?<script>\"'`{}|^\\", "/?\xff\x80\xfe", "/\xc3\xa9",
+    "//a//../b", "/a;b=c?d;e", "/?" + "a" * 7000, "/?%09%0a%00", "http://other.example/absolute?x=1",
+)  # fmt: skip
+
+
+def test_odd_targets(setup: Setup) -> None:
+    by = 0
+    for target in TARGETS:
+        reply = setup.proxy.ask(target, BROWSER)
+        if reply.status == 200:
+            assert_verdict(reply, reply.seen("X-Bot")[0])
+            assert reply.seen("X-Bot") != ["unknown"], target
+            by += 1
+        else:
+            assert reply.status in (400, 404), target
+    assert by >= len(TARGETS) - 5
+
+
+def test_connections_to_the_sidecar(setup: Setup) -> None:
+    setup.proxy.ask("/", BROWSER)
+    before = setup.tap.connections
+    for i in range(10):
+        setup.proxy.ask("/", BROWSER, "POST", b"x" * i)
+    assert setup.tap.connections - before == (0 if setup.kind.keeps_connections else 10)
