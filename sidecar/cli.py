@@ -25,6 +25,7 @@ _HERE = {
     "explain": "sidecar.offline:explain",
     "inspect": "sidecar.offline:inspect",
     "replay": "sidecar.replay:replay",
+    "check": "sidecar.check:check",
 }
 _GROUP = "xbot.commands"
 _PATH = click.Path(path_type=Path)

@@ -122,7 +122,7 @@ def adopt(sock: socket.socket) -> Bound:
 
 def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
     path = address.path
-    gid = _group_id(group) if group is not None else None
+    gid = group_id(group) if group is not None else None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     made = False
     try:
@@ -215,7 +215,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _group_id(group: str) -> int:
+def group_id(group: str) -> int:
+    """The number of a group that is given by name or number; XbotError if there is none."""
     try:
         return int(group) if group.isascii() and group.isdigit() and len(group) < 10 else grp.getgrnam(group).gr_gid
     except KeyError:

@@ -17,8 +17,8 @@ from typing import TypeVar
 import msgspec
 
 from sidecar import core
-from sidecar.config import Plan
-from sidecar.errors import MistakesError, XbotError, lines_of, read_text
+from sidecar.config import Entries, Plan
+from sidecar.errors import MistakesError, XbotError, read_text
 
 T = TypeVar("T")
 Range = tuple[int, int]  # first and last address, as numbers
@@ -58,6 +58,28 @@ def contents(plan: Plan, name: str) -> Contents:
     for each in networks:
         ranges[each.version].append((int(each.network_address), int(each.broadcast_address)))
     return Contents(_merged(ranges[4]), _merged(ranges[6]), sorted(agents), _shortest(paths))
+
+
+def naming(plan: Plan, name: str, names: Callable[[Entries], bool]) -> str | None:
+    """The entry of a list for which `names` is true of the list that holds it alone, with its kind and file; None if
+    there is none. Halves the list until one is left, so that whoever decides is asked, and nothing decides again here."""
+    listed = plan.lists[name]
+    for kind in ("network", "agent", "path"):
+        found = [(f"lists.{name}.{kind}s", text) for text in getattr(listed, f"{kind}s")]
+        for file in getattr(listed, f"{kind}_files"):
+            place = plan.named(file)
+            found += [(f"{place}:{n}", text) for n, text in _lines(plan, f"lists.{name}.{kind}_files", place)]
+        if not found or not names(_only(kind, found)):
+            continue
+        while len(found) > 1:
+            half = found[: len(found) // 2]
+            found = half if names(_only(kind, half)) else found[len(half) :]
+        return f"{kind} {found[0][1]} ({found[0][0]})"
+    return None
+
+
+def _only(kind: str, entries: Sequence[tuple[str, str]]) -> Entries:
+    return msgspec.convert({f"{kind}s": [text for _, text in entries]}, Entries)
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -121,9 +143,9 @@ def _entries(
     for i, file in enumerate(files):
         place = plan.named(file)
         try:
-            entries = list(_lines(place))
+            entries = list(_lines(plan, f"lists.{name}.{kind}_files[{i}]", place))
         except XbotError as error:
-            wrong += [str(plan.wrong(f"lists.{name}.{kind}_files[{i}]", line)) for line in lines_of(error)]
+            wrong.append(str(error))
             continue
         for number, text in entries:
             try:
@@ -132,12 +154,15 @@ def _entries(
                 wrong.append(f"{place}:{number}: {kind}: {error}")
 
 
-def _lines(place: Path) -> Iterator[tuple[int, str]]:
-    """(line, entry) of each line of a file that has one."""
-    text = read_text(place)
-    if text.lstrip().startswith("{"):
-        yield from _published(place, text)
-        return
+def _lines(plan: Plan, field: str, place: Path) -> Iterator[tuple[int, str]]:
+    """(line, entry) of each line of a file that has one; XbotError with the field that names a file that is none."""
+    try:
+        text = read_text(place)
+        if text.lstrip().startswith("{"):
+            yield from _published(place, text)
+            return
+    except XbotError as error:
+        raise plan.wrong(field, str(error)) from None
     for number, line in enumerate(text.split("\n"), 1):
         if entry := line.partition("#")[0].strip():
             yield number, entry
