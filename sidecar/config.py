@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 import sidecar
-from sidecar import core, listeners
+from sidecar import core, listeners, toml_file
 from sidecar.errors import XbotError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from sidecar.toml_lines import field_of
 
 DEFAULT_MODEL = Path(sidecar.__file__).with_name("default.xbot")
 DEFAULT_POLICY = "default"
 MOST_POLICIES, MOST_LISTS = 64, 256
 NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 
-T = TypeVar("T")
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+# The descriptions say what is allowed, in errors and in docs/configuration.md.
+Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
+Seconds = Annotated[float, Meta(ge=0, le=3600, description="seconds, a number from 0 to 3600")]
+Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
+Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
 Mode = Literal["observe", "enforce"]
+if TYPE_CHECKING:
+    Dialect = str
+else:
+    Dialect = Literal[core.DIALECTS]
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,28 +44,28 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode = "observe"
     threshold: Share | None = None
     challenge_above: Share | None = None
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-    verified: tuple[str, ...] = ()
+    allow: tuple[Text, ...] = ()
+    deny: tuple[Text, ...] = ()
+    verified: tuple[Text, ...] = ()
 
 
 class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of [lists]; of the files, one entry a line."""
 
-    networks: tuple[str, ...] = ()
-    agents: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    network_files: tuple[str, ...] = ()
-    agent_files: tuple[str, ...] = ()
-    path_files: tuple[str, ...] = ()
+    networks: tuple[Text, ...] = ()
+    agents: tuple[Text, ...] = ()
+    paths: tuple[Text, ...] = ()
+    network_files: tuple[Text, ...] = ()
+    agent_files: tuple[Text, ...] = ()
+    path_files: tuple[Text, ...] = ()
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One [[listen]]. `policy` decides where the proxy asks for none by name."""
 
-    address: str
-    dialect: str = "nginx"
-    policy: str = DEFAULT_POLICY
+    address: Text
+    dialect: Dialect = "nginx"
+    policy: Text = DEFAULT_POLICY
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,11 +78,11 @@ class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
-    model: str | None = None
-    workers: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
-    admin: str | None = None
-    socket_group: str | None = None
-    drain_timeout: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
+    model: Text | None = None
+    workers: Workers | None = None
+    admin: Text | None = None
+    socket_group: Text | None = None
+    drain_timeout: Seconds = 10.0
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
     policies: dict[str, Policy] = {}
@@ -132,114 +135,69 @@ class Plan:
 
     def wrong(self, field: str, why: str) -> XbotError:
         """The error for a field of the file."""
-        if self.path is None:
-            return XbotError(f"{field}: {why}")
-        return _wrong(self.path, _read(self.path), field, why)
+        return toml_file.mistake(self.path, field, why) if self.path else XbotError(f"{field}: {why}")
 
 
 def load(path: Path | None, overrides: Overrides = Overrides()) -> Plan:
-    """The file's configuration below what overrides say; XbotError names file, line and field of a mistake."""
-    config = Config()
-    if path is not None:
-        text = _read(path)
-        config = _parse(path, text)
-        for field, why in _mistakes(config):
-            raise _wrong(path, text, field, why)
+    """The file's configuration below what overrides say; MistakesError if it is not sound, XbotError if it is not there."""
+    config = Config() if path is None else toml_file.load(path, Config, _mistakes)
     return _settle(path, config, overrides)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise XbotError(f"{path}: not UTF-8: byte {error.start}") from None
-
-
-def _parse(path: Path, text: str) -> Config:
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        why, _, at = str(error).partition(" (at ")
-        line = re.search(r"line (\d+)", at)
-        number = line.group(1) if line else text.count("\n") + 1
-        raise XbotError(f"{path}:{number}: not TOML: {why[:1].lower()}{why[1:]}") from None
-    try:
-        # One by one, so that the field's name can be told: msgspec calls every key of a table `[...]`.
-        for table, kind in (("policies", Policy), ("lists", Entries)):
-            if isinstance(data.get(table), dict):
-                data[table] = {name: _convert(value, kind, f"{table}.{name}") for name, value in data[table].items()}
-        return _convert(data, Config, "")
-    except _MistakeError as mistake:
-        raise _wrong(path, text, *mistake.args) from None
-
-
-class _MistakeError(Exception):
-    """Args: field and what is wrong with it."""
-
-
-def _convert(value: Any, kind: type[T], field: str) -> T:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        why, _, where = str(error).partition(" - at `$")
-        where = where.rstrip("`").removeprefix(".")
-        if unknown := re.search(r"unknown field `([^`]*)`", why):
-            known = ", ".join(each.name for each in msgspec.structs.fields(_struct_at(kind, where)))
-            why, where = f"no such option; there are {known}", f"{where}.{unknown.group(1)}".removeprefix(".")
-        raise _MistakeError(".".join(filter(None, (field, where))), why[:1].lower() + why[1:]) from None
-
-
-def _struct_at(kind: type, where: str) -> type:
-    """The struct that an option of `kind` holds, by the option's path."""
-    name = re.split(r"[.\[]", where)[0]
-    inner: type = {"listen": Listen, "log": Log}.get(name, kind)
-    return inner
+# ---- what no type can say ----
 
 
 def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
-    """(field, why) of what no type can say."""
+    """(field, why) of each."""
+    places: dict[listeners.Address, str] = {}
     policies = {DEFAULT_POLICY, *config.policies}
     for i, listen in enumerate(config.listen):
-        if listen.dialect not in core.DIALECTS:
-            yield f"listen[{i}].dialect", f"{listen.dialect!r} is not one of {', '.join(core.DIALECTS)}"
         if listen.policy not in policies:
-            yield f"listen[{i}].policy", f"no policy {listen.policy!r}; there are {', '.join(sorted(policies))}"
-        yield from _address_mistakes(f"listen[{i}].address", listen.address)
+            yield f"listen[{i}].policy", f"no policy {listen.policy!r}; {toml_file.meant(listen.policy, policies)}"
+        yield from _address_mistakes(f"listen[{i}].address", listen.address, places)
     if config.admin is not None:
-        yield from _address_mistakes("admin", config.admin)
+        yield from _address_mistakes("admin", config.admin, places)
     for table, most in (("policies", MOST_POLICIES), ("lists", MOST_LISTS)):
         names = getattr(config, table)
         if len(names) > most:
             yield table, f"{len(names)}, at most {most}"
         for name in names:
             if not NAME.fullmatch(name):
-                yield f"{table}.{name}", f"a name has 1 to {core.MAX_NAME} of a-z, 0-9, - and _, and no - or _ first"
+                why = f"a name has 1 to {core.MAX_NAME} of a-z, 0-9, - and _, and no - or _ first"
+                yield field_of(table, name), why
     for name, policy in config.policies.items():
-        for use in ("allow", "deny", "verified"):
-            for listed in getattr(policy, use):
-                yield from _use_mistakes(config, f"policies.{name}.{use}", use, listed)
-        if None not in (policy.challenge_above, policy.threshold) and policy.challenge_above >= policy.threshold:  # type: ignore[operator]
-            yield (
-                f"policies.{name}.challenge_above",
-                f"{policy.challenge_above} is not below threshold, {policy.threshold}",
-            )
+        yield from _policy_mistakes(config, field_of("policies", name), policy)
 
 
-def _address_mistakes(field: str, text: str) -> Iterator[tuple[str, str]]:
+def _address_mistakes(field: str, text: str, places: dict[listeners.Address, str]) -> Iterator[tuple[str, str]]:
+    """`places` holds the addresses so far, with their fields."""
     try:
-        listeners.parse(text)
+        address = listeners.parse(text)
     except XbotError as error:
         yield field, str(error)
+        return
+    taken = isinstance(address, listeners.TcpAddress) and address.port == 0
+    if not taken and places.setdefault(address, field) != field:
+        yield field, f"{text} is that of {places[address]} already"
 
 
-def _use_mistakes(config: Config, field: str, use: str, listed: str) -> Iterator[tuple[str, str]]:
-    found = config.lists.get(listed)
-    if found is None:
-        yield field, f"no list {listed!r}; there are {', '.join(sorted(config.lists)) or 'none'}"
-    elif use == "verified" and (found.agents or found.paths or found.agent_files or found.path_files):
-        yield field, f"the list {listed!r} holds more than networks: anybody can send an agent or ask for a path"
+def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tuple[str, str]]:
+    used: dict[str, str] = {}
+    for use in ("allow", "deny", "verified"):
+        for i, name in enumerate(getattr(policy, use)):
+            found, where = config.lists.get(name), f"{field}.{use}[{i}]"
+            if found is None:
+                yield where, f"no list {name!r}; {toml_file.meant(name, config.lists)}"
+            elif used.setdefault(name, where) != where:
+                yield where, f"{name!r} is in {used[name]} already, which comes first"
+            elif use == "verified" and (found.agents or found.paths or found.agent_files or found.path_files):
+                yield where, f"the list {name!r} holds more than networks: anybody can send an agent or ask for a path"
+    low, high = policy.challenge_above, policy.threshold
+    if low is not None and high is not None and low >= high:
+        yield f"{field}.challenge_above", f"{low} is not below threshold, {high}"
+
+
+# ---- what stands above it ----
 
 
 def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
@@ -253,9 +211,9 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
     admin = over.admin or config.admin
     level, form = over.log_level or config.log.level, over.log_format or config.log.format
     fixed = Fixed(
-        listen=tuple((listeners.parse(each.address), each.dialect) for each in listen),
+        listen=tuple((_parsed("--listen", each.address), each.dialect) for each in listen),
         workers=over.workers or config.workers or len(os.sched_getaffinity(0)),
-        admin=listeners.parse(admin) if admin else None,
+        admin=_parsed("--admin", admin) if admin else None,
         socket_group=over.socket_group or config.socket_group,
         drain_timeout=config.drain_timeout if over.drain_timeout is None else over.drain_timeout,
         log=msgspec.convert({"level": level, "format": form}, Log),
@@ -263,13 +221,10 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
     if over.mode:
         policies = {name: msgspec.structs.replace(each, mode=over.mode) for name, each in policies.items()}
-    model = DEFAULT_MODEL
-    if config.model is not None:
-        model = path.parent / config.model if path else Path(config.model)
     return Plan(
         path=path,
         fixed=fixed,
-        model=over.model or model,
+        model=over.model or (path.parent / config.model if path and config.model else DEFAULT_MODEL),
         listen_policies=tuple(each.policy for each in listen),
         policies=policies,
         lists=config.lists,
@@ -277,36 +232,9 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
     )
 
 
-# ---- lines ----
-
-
-def _wrong(path: Path, text: str, field: str, why: str) -> XbotError:
-    line = line_of(text, field)
-    return XbotError(f"{path}:{line}: {field}: {why}" if line else f"{path}: {field}: {why}")
-
-
-def line_of(text: str, field: str) -> int | None:
-    """The line on which a field (`policies.login.mode`, `listen[1].address`) begins, or None.
-
-    The parser does not tell. So the text is read again, a line more each time, until the field is there: that holds for
-    every way to write TOML, and is slow only where something is wrong already.
-    """
-    keys = [int(part[1:-1]) if part.startswith("[") else part for part in re.findall(r"\[\d+\]|[^.\[]+", field)]
-    lines = text.split("\n")
-    begins = 1  # the first line behind the last complete one
-    for number in range(1, len(lines) + 1):
-        try:
-            found: Any = tomllib.loads("\n".join(lines[:number]))
-        except tomllib.TOMLDecodeError:
-            continue
-        try:
-            for key in keys:
-                found = found[key]
-        except (KeyError, IndexError, TypeError):
-            if lines[number - 1].strip():
-                begins = number + 1
-            continue
-        while not lines[begins - 1].strip() or lines[begins - 1].lstrip().startswith("#"):
-            begins += 1
-        return begins
-    return None
+def _parsed(option: str, text: str) -> listeners.Address:
+    """An address; what the file says was parsed before, so that only an option can be wrong here."""
+    try:
+        return listeners.parse(text)
+    except XbotError as error:
+        raise XbotError(f"{option}: {error}") from None

@@ -1,7 +1,45 @@
-"""The one error that a user sees: what was given or done is wrong, said in one line."""
+"""The errors that a user sees: what was given or done is wrong, said in one line."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class XbotError(Exception):
     """The command prints `xbot: MESSAGE` and exits with 2. The message names file, line and field, if any."""
+
+
+class MistakesError(XbotError):
+    """All that is wrong with a file, in `lines`, at least one; as a message, the first and how many more there are."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        more = f" (the first of {len(lines)} mistakes; `xbot check` lists them)" if len(lines) > 1 else ""
+        super().__init__(lines[0] + more)
+        self.lines = tuple(lines)
+
+
+def lines_of(error: XbotError) -> Sequence[str]:
+    """All that an error says, a line for each mistake."""
+    return error.lines if isinstance(error, MistakesError) else (str(error),)
+
+
+def read_text(path: Path) -> str:
+    """A text file that a user wrote, with or without a byte order mark; XbotError if it cannot be read."""
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise XbotError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        raise XbotError(f"{path}:{line}: not UTF-8") from None
+
+
+def at(path: Path, line: int | None) -> str:
+    """How a place in a file is written."""
+    return f"{path}:{line}" if line else str(path)
+
+
+def some(names: Iterable[str]) -> str:
+    """A list for a sentence."""
+    return ", ".join(sorted(names)) or "none"

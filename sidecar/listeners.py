@@ -92,7 +92,7 @@ def parse(text: str) -> Address:
         raise XbotError(f"{text!r}: write an IPv6 address in brackets, as in [::1]:8080")
     if not colon or not host:
         raise XbotError(f"{text!r} is neither unix:PATH nor HOST:PORT")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise XbotError(f"{text!r}: {port!r} is not a port (0-65535)")
     return TcpAddress(host, int(port))
 
@@ -122,7 +122,7 @@ def adopt(sock: socket.socket) -> Bound:
 
 def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
     path = address.path
-    gid = _group_id(group) if group is not None else None
+    gid = group_id(group) if group is not None else None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     made = False
     try:
@@ -154,6 +154,8 @@ def _bind_tcp(address: TcpAddress) -> Bound:
         found = socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     except OSError as error:
         raise XbotError(f"{address}: {_reason(error)}") from error
+    except UnicodeError as error:  # a label too long, for one
+        raise XbotError(f"{address}: no name of a host") from error
     family, kind, protocol, _, name = found[0]
     sock = socket.socket(family, kind, protocol)
     try:
@@ -213,9 +215,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _group_id(group: str) -> int:
+def group_id(group: str) -> int:
+    """The number of a group that is given by name or number; XbotError if there is none."""
     try:
-        return int(group) if group.isascii() and group.isdigit() else grp.getgrnam(group).gr_gid
+        return int(group) if group.isascii() and group.isdigit() and len(group) < 10 else grp.getgrnam(group).gr_gid
     except KeyError:
         raise XbotError(f"no group named {group!r}") from None
 

@@ -18,7 +18,7 @@ import msgspec
 
 from sidecar import core
 from sidecar.config import Entries, Plan
-from sidecar.errors import XbotError
+from sidecar.errors import MistakesError, XbotError, read_text
 
 T = TypeVar("T")
 Range = tuple[int, int]  # first and last address, as numbers
@@ -47,14 +47,16 @@ class _Published(msgspec.Struct):
 
 
 def contents(plan: Plan, name: str) -> Contents:
-    """All that the list of this name holds; XbotError for the first entry that is none."""
-    listed = plan.lists[name]
-    networks = _entries(plan, name, "network", listed.networks, listed.network_files, network)
+    """All that the list of this name holds; MistakesError if an entry is none or a file cannot be read."""
+    listed, wrong = plan.lists[name], list[str]()
+    networks = list(_entries(plan, name, "network", listed.networks, listed.network_files, network, wrong))
+    agents = set(_entries(plan, name, "agent", listed.agents, listed.agent_files, agent, wrong))
+    paths = list(_entries(plan, name, "path", listed.paths, listed.path_files, path, wrong))
+    if wrong:
+        raise MistakesError(wrong)
     ranges: dict[int, list[Range]] = {4: [], 6: []}
     for each in networks:
         ranges[each.version].append((int(each.network_address), int(each.broadcast_address)))
-    agents = set(_entries(plan, name, "agent", listed.agents, listed.agent_files, agent))
-    paths = _entries(plan, name, "path", listed.paths, listed.path_files, path)
     return Contents(_merged(ranges[4]), _merged(ranges[6]), sorted(agents), _shortest(paths))
 
 
@@ -124,36 +126,44 @@ def path(text: str) -> bytes:
 
 
 def _entries(
-    plan: Plan, name: str, kind: str, inline: Iterable[str], files: Iterable[str], read: Callable[[str], T]
-) -> list[T]:
-    out = []
-    for text in inline:
+    plan: Plan,
+    name: str,
+    kind: str,
+    inline: Sequence[str],
+    files: Sequence[str],
+    read: Callable[[str], T],
+    wrong: list[str],
+) -> Iterator[T]:
+    """The entries of one kind, of the configuration and of files; a line for each mistake goes into `wrong`."""
+    for i, text in enumerate(inline):
         try:
-            out.append(read(text))
+            yield read(text)
         except ValueError as error:
-            raise plan.wrong(f"lists.{name}.{kind}s", str(error)) from None
-    for file in files:
+            wrong.append(str(plan.wrong(f"lists.{name}.{kind}s[{i}]", str(error))))
+    for i, file in enumerate(files):
         place = plan.named(file)
-        for number, text in _lines(plan, f"lists.{name}.{kind}_files", place):
+        try:
+            entries = list(_lines(plan, f"lists.{name}.{kind}_files[{i}]", place))
+        except XbotError as error:
+            wrong.append(str(error))
+            continue
+        for number, text in entries:
             try:
-                out.append(read(text))
+                yield read(text)
             except ValueError as error:
-                raise XbotError(f"{place}:{number}: {kind}: {error}") from None
-    return out
+                wrong.append(f"{place}:{number}: {kind}: {error}")
 
 
 def _lines(plan: Plan, field: str, place: Path) -> Iterator[tuple[int, str]]:
-    """(line, entry) of each line of a file that has one."""
+    """(line, entry) of each line of a file that has one; XbotError with the field that names a file that is none."""
     try:
-        text = place.read_text("utf-8")
-    except OSError as error:
-        raise plan.wrong(field, f"{place}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise XbotError(f"{place}: not UTF-8: byte {error.start}") from None
-    if text.lstrip().startswith("{"):
-        yield from _published(place, text)
-        return
-    for number, line in enumerate(text.splitlines(), 1):
+        text = read_text(place)
+        if text.lstrip().startswith("{"):
+            yield from _published(place, text)
+            return
+    except XbotError as error:
+        raise plan.wrong(field, str(error)) from None
+    for number, line in enumerate(text.split("\n"), 1):
         if entry := line.partition("#")[0].strip():
             yield number, entry
 
@@ -163,9 +173,14 @@ def _published(place: Path, text: str) -> Iterator[tuple[int, str]]:
         prefixes = msgspec.json.decode(text, type=_Published).prefixes
     except msgspec.DecodeError as error:
         raise XbotError(f"{place}: not JSON with prefixes, as crawlers' owners publish it: {error}") from None
+    at, line = 0, 1  # the entries stand in the text in their order
     for prefix in prefixes:
         entry = prefix.ipv4_prefix or prefix.ipv6_prefix or ""
-        yield text.count("\n", 0, max(text.find(f'"{entry}"'), 0)) + 1, entry
+        found = text.find(f'"{entry}"', at)
+        if found >= 0:
+            line += text.count("\n", at, found)
+            at = found + 1
+        yield line, entry
 
 
 def _merged(ranges: list[Range]) -> list[Range]:
