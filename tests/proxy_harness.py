@@ -149,7 +149,9 @@ def as_ingress_nginx(sidecar: Address, site: EchoSite) -> str:
         told = [name.strip() for name in notes["auth-response-headers"].split(",")]
         ((path,),) = ([one["path"] for one in rule["http"]["paths"]] for rule in ingress["spec"]["rules"])
         url, host = urlsplit(notes["auth-url"]), urlsplit(notes["auth-url"]).netloc
-        sets = "".join(f"auth_request_set $told{i} $upstream_http_{name.lower().replace('-', '_')};" for i, name in enumerate(told))
+        sets = "".join(
+            f"auth_request_set $told{i} $upstream_http_{name.lower().replace('-', '_')};" for i, name in enumerate(told)
+        )
         passes = "".join(f"proxy_set_header '{name}' $told{i};" for i, name in enumerate(told))
         server += f"""
             location = /_external-auth-{number} {{

@@ -56,7 +56,9 @@ class Setup:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def setup(request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+def setup(
+    request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Setup]:
     kind = KINDS[request.param]
     if kind.binary() is None:
         pytest.skip(f"{kind.name}: {kind.missing}")
@@ -293,7 +295,9 @@ def test_bodies(setup: Setup) -> None:
         reply = setup.proxy.ask("/form", BROWSER, "POST", b"x" * size)
         assert_verdict(reply, "human")
         assert reply.site["body"] == size
-    head = b"POST /form HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST /form HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     chunked = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (b"x" * 70_000, b"yz")) + b"0\r\n\r\n"
     reply = setup.proxy.send(head + chunked)
     assert_verdict(reply, "bot")
