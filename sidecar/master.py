@@ -2,7 +2,8 @@
 
 Whatever happens to a worker, the sockets stay open here, so that a connection waits in the kernel's queue for
 the next worker instead of failing. Configuration, lists and model are loaded and checked here, all or nothing; the
-workers only take bytes that passed. The master reads their counters (stats.py) and says what happens (logs.py).
+workers only take bytes that passed. The master reads their counters (stats.py) and says what happens (logs.py). One
+that takes over from another (upgrade.py) speaks for the service, and is told of signals, from then on only.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 import sidecar
-from sidecar import config, control, listeners, spawn, systemd
+from sidecar import config, control, listeners, spawn, systemd, upgrade
 from sidecar.config import Fixed, Overrides, Plan
 from sidecar.errors import XbotError
 from sidecar.listeners import Bound
 from sidecar.served import Served
 from sidecar.stats import Stats
+from sidecar.worker import IGNORED_SIGNALS
+
+if TYPE_CHECKING:
+    from sidecar.admin import Endpoint
 
 _EARLY_SECONDS = 1.0  # a worker that ends sooner than this has failed to start ...
 _EARLY_DEATHS = 5  # ... and after so many in a row the next one waits,
@@ -72,6 +77,7 @@ class Master:
     fixed: Fixed
     served: Served
     bound: list[tuple[Bound, str]]  # with the dialect of each; first those of `fixed.listen`
+    predecessor: upgrade.Predecessor | None = None  # until we have taken over from it
     log: Any = field(default_factory=structlog.get_logger)
     restarts: int = 0
     reloads_ok: int = 0
@@ -81,8 +87,11 @@ class Master:
     def __post_init__(self) -> None:
         self.stats = Stats(self.fixed.workers)
         self.notifier = systemd.Notifier()
+        self.admin: Endpoint | None = None
         self._slots = [Slot(index) for index in range(self.fixed.workers)]
         self._serving = False  # all workers have been up once
+        self._told_to_stop = False
+        self._successor: upgrade.Successor | None = None  # until it has taken over, or has ended
 
     @property
     def workers_up(self) -> int:
@@ -103,22 +112,34 @@ class Master:
         """Serve until SIGTERM or SIGINT, then drain."""
         self._changed = asyncio.Event()
         self._reload_wanted = asyncio.Event()
+        self._upgrade_wanted = asyncio.Event()
+        self._changing = asyncio.Lock()  # a reload and an upgrade wait for each other
         self._stop_wanted = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._report)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        loop.add_signal_handler(signal.SIGUSR2, self._want_upgrade)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # an old master blocked them over the exec
         for slot in self._slots:
             self._spawn(slot)
-        duties = (self._reload_on_demand(), self._watch_workers(), self._stay_alive())
-        tasks = [asyncio.create_task(duty) for duty in duties]
+        duties = asyncio.create_task(self._duties())
         await self._stop_wanted.wait()
-        for task in tasks:
-            task.cancel()
+        duties.cancel()
+        await asyncio.wait([duties])
         await self._drain()
+
+    async def _duties(self) -> None:
+        if self.predecessor is not None:
+            await self._take_over(self.predecessor)
+        elif self.admin is not None:
+            self.admin.open()
+        await asyncio.gather(
+            self._reload_on_demand(), self._upgrade_on_demand(), self._watch_workers(), self._stay_alive()
+        )
 
     # Workers
 
@@ -170,7 +191,8 @@ class Master:
                 self.log.info("worker ready", worker=slot.index, pid=pid)
                 if not self._serving and self.workers_up == self.fixed.workers:
                     self._serving = True
-                    self._announce()
+                    if self.predecessor is None:
+                        self._announce()
             case "serve":
                 slot.generation = message["generation"]
             case "pong":
@@ -184,6 +206,7 @@ class Master:
         for slot in self._slots:
             if slot.process is not None and slot.process.poll() is not None:
                 self._bury(slot, slot.process)
+        self._changed.set()  # it may have been a new master
 
     def _bury(self, slot: Slot, process: subprocess.Popen[bytes]) -> None:
         """Note the end of a worker, and start the next one in its slot."""
@@ -216,6 +239,9 @@ class Master:
             wait = min(_FIRST_WAIT * 2.0 ** (slot.early_deaths - _EARLY_DEATHS), _LONGEST_WAIT)
             tries = {"tries": slot.early_deaths, "next_try_seconds": wait}
             self.log.error("worker cannot start", worker=slot.index, how=how, **tries)
+            if self.predecessor is not None:
+                self._give_up(f"worker {slot.index} cannot start: {how}")
+                return
         asyncio.get_running_loop().call_later(wait, self._spawn, slot)
 
     def _end_worker(self, slot: Slot, why: str) -> None:
@@ -244,15 +270,15 @@ class Master:
     async def _reload_on_demand(self) -> None:
         while True:
             await self._reload_wanted.wait()
-            self._reload_wanted.clear()
-            self.notifier.reloading()
-            try:
-                await self._reload()
-            except Exception as error:  # whatever it is, the old goes on
-                self.reloads_failed += 1
-                reason = str(error) if isinstance(error, XbotError) else repr(error)
-                self.log.error("reload refused", reason=reason, kept_sha256=self.served.sha256)
-            self._announce()
+            async with self._changing:
+                self._reload_wanted.clear()
+                self.notifier.reloading()
+                try:
+                    await self._reload()
+                except Exception as error:  # whatever it is, the old goes on
+                    self.reloads_failed += 1
+                    self.log.error("reload refused", reason=_reason(error), kept_sha256=self.served.sha256)
+                self._announce()
 
     async def _reload(self) -> None:
         old = self.served
@@ -284,11 +310,91 @@ class Master:
             )
         return Served.load(plan, generation)
 
+    # Who is the master
+
+    def _want_upgrade(self) -> None:
+        if self._stop_wanted.is_set():
+            why = "this master is draining"
+        elif self.predecessor is not None:
+            why = "this master has not taken over yet"
+        elif self._upgrade_wanted.is_set():
+            why = "one is under way"
+        elif os.getpid() == 1:
+            why = "the end of process 1 would be the container's: replace the container instead"
+        else:
+            self._upgrade_wanted.set()
+            return
+        self.log.error("upgrade refused", reason=why)
+
+    async def _upgrade_on_demand(self) -> None:
+        while True:
+            await self._upgrade_wanted.wait()
+            async with self._changing:
+                self.notifier.reloading()
+                try:
+                    await self._upgrade()
+                except Exception as error:  # whatever it is, we go on
+                    self.log.error("upgrade refused", reason=_reason(error))
+                    self._announce()
+                self._upgrade_wanted.clear()
+
+    async def _upgrade(self) -> None:
+        """Start a new master, and drain once it is ready; XbotError if it is not, and has ended."""
+        sockets = [bound for bound, _ in self.bound] + ([self.admin.bound] if self.admin else [])
+        self._successor = successor = upgrade.Successor.start(sockets, self.notifier.environment())
+        pid = successor.process.pid
+        self.log.info("upgrading", successor=pid)
+        try:
+            kept = await successor.ready()
+        except Exception:
+            successor.process.terminate()
+            await successor.ended(self.fixed.drain_timeout + 1)
+            self._successor = None
+            successor.close()
+            raise
+        for place in kept:
+            sockets[place].owned = False
+        self._successor = None
+        self.notifier.hand_over(pid)
+        if self.admin is not None:
+            asyncio.get_running_loop().run_in_executor(None, self.admin.close)
+        successor.yours()
+        self.log.info("upgraded", successor=pid)
+        if self._reload_wanted.is_set():  # it came too late for us
+            successor.process.send_signal(signal.SIGHUP)
+        successor.close()
+        self._stop_wanted.set()
+
+    async def _take_over(self, predecessor: upgrade.Predecessor) -> None:
+        """Wait for all workers, and become the master."""
+        while not self._serving:
+            await self._until(lambda: self._serving, upgrade.SECONDS)
+        try:
+            for bound in predecessor.sockets:
+                listeners.regroup(bound, self.fixed.socket_group)
+        except XbotError as error:
+            self._give_up(str(error))
+            return
+        await predecessor.resign()
+        self.predecessor = None
+        self.log = self.log.unbind("successor")
+        self.log.info("took over", pid=os.getpid())
+        if self.admin is not None:
+            self.admin.open()
+        self._announce()
+
+    def _give_up(self, reason: str) -> None:
+        if self.predecessor is not None:
+            self.predecessor.failed(reason)
+        self._stop_wanted.set()
+
     # The end
 
     def _stop(self) -> None:
-        if self._stop_wanted.is_set():
+        # A new master is told by the old one too, who sees to it that it ends.
+        if self._told_to_stop and self.predecessor is None:
             self._stop_at_once.set()
+        self._told_to_stop = True
         self._stop_wanted.set()
         self._changed.set()
 
@@ -296,7 +402,8 @@ class Master:
         """Make the address unreachable, let the workers answer what has come, then end what is left."""
         self.draining = True
         self.log.info("draining", timeout_seconds=self.fixed.drain_timeout)
-        self.notifier.stopping()
+        if self.predecessor is None:
+            self.notifier.stopping()
         # First the address goes, so that no connection comes to a queue that nobody empties. Then our hold on the
         # queue, so that it ends with the last worker that has emptied it, and not with us.
         for bound, _ in self.bound:
@@ -304,12 +411,21 @@ class Master:
         for slot in self._slots:
             if slot.control is not None:
                 control.send(slot.control, {"op": "drain"})
-        await self._until(lambda: not self.worker_pids or self._stop_at_once.is_set(), self.fixed.drain_timeout)
+        if self._successor is not None:
+            self._successor.process.terminate()
+        await self._until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
         left = [slot for slot in self._slots if slot.process is not None]
         for slot in left:
             self._end_worker(slot, "it still had connections")
-        await self._until(lambda: not self.worker_pids, self.fixed.drain_timeout + 1)
+        await self._until(lambda: self._alone, self.fixed.drain_timeout + 1)
+        if self._successor is not None:
+            await self._successor.ended(0)
         self.log.info("stopped", drained=not left)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether all processes that we started have ended, but for a new master that has taken over."""
+        return not self.worker_pids and (self._successor is None or self._successor.process.poll() is not None)
 
     # Waiting and telling
 
@@ -340,38 +456,50 @@ class Master:
             self.notifier.ready(f"{self.fixed.workers} workers, model {self.served.sha256[:12]}")
 
 
-def run(source: Source, plan: Plan, inherited: Sequence[Bound] = ()) -> None:
-    """Serve as planned until told to stop; `inherited` are sockets that somebody else opened. XbotError when the
-    model, a list or an address cannot be used."""
+def run(
+    source: Source, plan: Plan, inherited: Sequence[Bound] = (), predecessor: upgrade.Predecessor | None = None
+) -> None:
+    """Serve as planned until told to stop; `inherited` are sockets that somebody else opened, or the `predecessor`, from
+    which we take over. XbotError when the model, a list or an address cannot be used."""
     log = structlog.get_logger()
     fixed = plan.fixed
     served = Served.load(plan, 1)
-    for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 is kept for an upgrade in place
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 until there is a loop to hear it
         signal.signal(number, signal.SIG_IGN)
     _raise_open_files()
+    pool = list(inherited)
     with contextlib.ExitStack() as stack:
-        theirs = {one.address: one for one in inherited}
-        bound: list[tuple[Bound, str]] = []
-        for address, dialect in fixed.listen:
-            one = theirs.pop(address, None)
-            if one is None:
-                one = listeners.bind(address, fixed.socket_group)
-                stack.callback(one.close)
-            bound.append((one, dialect))
-        bound += [(one, plan.dialect) for one in theirs.values()]
-        master = Master(source, fixed, served, bound, log)
+
+        def listening(address: listeners.Address) -> Bound:
+            one = listeners.take(pool, address) or listeners.bind(address, fixed.socket_group)
+            stack.callback(one.close)
+            return one
+
+        bound = [(listening(address), dialect) for address, dialect in fixed.listen]
+        endpoint = listening(fixed.admin) if fixed.admin is not None else None
+        for one in pool:
+            if one.activated:
+                bound.append((one, plan.dialect))
+            else:
+                one.close()  # the configuration no longer lists it
+        if predecessor is not None:
+            predecessor.take_up_the_log()
+            log = log.bind(successor=os.getpid())
+        master = Master(source, fixed, served, bound, predecessor, log)
         started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
         started["policies"] = served.modes
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
-        if fixed.admin is not None:
+        if endpoint is not None:
             from sidecar import admin  # here: an HTTP server and a metrics library, only where wanted
 
-            endpoint = listeners.bind(fixed.admin, fixed.socket_group)
-            stack.callback(endpoint.close)
-            admin.serve(endpoint, master)
+            master.admin = admin.Endpoint(endpoint, master)
             started["admin"] = str(endpoint.address)
         log.info("started", **started, **served.labels())
         asyncio.run(master.run())
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, XbotError) else repr(error)
 
 
 def _raise_open_files() -> None:

@@ -21,6 +21,7 @@ from sidecar_harness import (
     XBOT,
     LostError,
     Sidecar,
+    activated,
     ask,
     children,
     connect,
@@ -476,20 +477,6 @@ def test_signals_to_the_whole_group_drain_too(model_path):
 
 
 # systemd
-
-
-def activated(model: Path, listening: socket.socket, *arguments: object, **environment: str) -> Sidecar:
-    """A sidecar that finds `listening` as descriptor 3, as systemd leaves it there."""
-    shell = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', XBOT]
-    return Sidecar(
-        model,
-        *arguments,
-        listen=[],
-        command=shell,
-        env={**os.environ, **environment},
-        close_fds=False,
-        preexec_fn=lambda: os.dup2(listening.fileno(), 3),
-    )
 
 
 def test_socket_activation_never_refuses_over_a_restart(model_path, tmp_path):
