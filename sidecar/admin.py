@@ -31,7 +31,7 @@ class _Handler(MetricsHandler):
         if path == "/metrics":
             super().do_GET()
         elif path == "/healthz":
-            up, wanted = self.master.workers_up, self.master.fixed.workers
+            up, wanted = self.master.workers.up, self.master.workers.count
             state = "draining" if self.master.draining else f"{up} of {wanted} workers are up"
             self._text(200 if self.master.healthy else 503, state)
         else:

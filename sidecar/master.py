@@ -1,9 +1,9 @@
-"""The master: owns the listening sockets, the workers and what they serve, and serves no request itself.
+"""The master: owns the listening sockets and what the workers (workers.py) serve, and serves no request itself.
 
 Whatever happens to a worker, the sockets stay open here, so that a connection waits in the kernel's queue for
 the next worker instead of failing. Configuration, lists and model are loaded and checked here, all or nothing; the
-workers only take bytes that passed. The master reads their counters (stats.py) and says what happens (logs.py). One
-that takes over from another (upgrade.py) speaks for the service, and is told of signals, from then on only.
+workers only take bytes that passed. The master reads their counters (stats.py) and says what happens (logs.py). Signals
+are heard here; a master that takes over from another (upgrade.py) speaks for the service from then on only.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ import contextlib
 import os
 import resource
 import signal
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,22 +21,18 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 import sidecar
-from sidecar import config, control, listeners, spawn, systemd, upgrade
+from sidecar import config, control, listeners, systemd, upgrade
 from sidecar.config import Fixed, Overrides, Plan
 from sidecar.errors import XbotError
 from sidecar.listeners import Bound
 from sidecar.served import Served
 from sidecar.stats import Stats
 from sidecar.worker import IGNORED_SIGNALS
+from sidecar.workers import Workers
 
 if TYPE_CHECKING:
     from sidecar.admin import Endpoint
 
-_EARLY_SECONDS = 1.0  # a worker that ends sooner than this has failed to start ...
-_EARLY_DEATHS = 5  # ... and after so many in a row the next one waits,
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from the first to the longest
-_SWAP_SECONDS = 10.0  # a worker that has not taken a new model by then is replaced
-_PING_SECONDS, _MOST_UNANSWERED = 5.0, 3  # a worker that leaves more pings unanswered is replaced
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 
@@ -56,20 +49,6 @@ class Source:
 
 
 @dataclass
-class Slot:
-    """One worker's place. The process in it changes; the counters with this index go on."""
-
-    index: int
-    process: subprocess.Popen[bytes] | None = None
-    control: socket.socket | None = None
-    started: float = 0.0  # time.monotonic()
-    ready: bool = False
-    generation: int = 0  # of what it serves
-    unanswered: int = 0  # pings
-    early_deaths: int = 0  # in a row
-
-
-@dataclass
 class Master:
     """Runs the sidecar from bound sockets to the end of the last worker."""
 
@@ -79,7 +58,6 @@ class Master:
     bound: list[tuple[Bound, str]]  # with the dialect of each; first those of `fixed.listen`
     predecessor: upgrade.Predecessor | None = None  # until we have taken over from it
     log: Any = field(default_factory=structlog.get_logger)
-    restarts: int = 0
     reloads_ok: int = 0
     reloads_failed: int = 0
     draining: bool = False
@@ -88,29 +66,18 @@ class Master:
         self.stats = Stats(self.fixed.workers)
         self.notifier = systemd.Notifier()
         self.admin: Endpoint | None = None
-        self._slots = [Slot(index) for index in range(self.fixed.workers)]
+        self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self._serving = False  # all workers have been up once
         self._told_to_stop = False
         self._successor: upgrade.Successor | None = None  # until it has taken over, or has ended
 
     @property
-    def workers_up(self) -> int:
-        """How many workers accept connections."""
-        return sum(slot.ready for slot in self._slots)
-
-    @property
     def healthy(self) -> bool:
-        """Whether all of them do."""
-        return not self.draining and self.workers_up == self.fixed.workers
-
-    @property
-    def worker_pids(self) -> dict[int, int]:
-        """Slot index to process id, of the workers there are."""
-        return {slot.index: slot.process.pid for slot in self._slots if slot.process}
+        """Whether all workers accept connections."""
+        return not self.draining and self._complete()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
-        self._changed = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._upgrade_wanted = asyncio.Event()
         self._changing = asyncio.Lock()  # a reload and an upgrade wait for each other
@@ -118,14 +85,13 @@ class Master:
         self._stop_at_once = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._report)
-        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGCHLD, self.workers.reap)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         loop.add_signal_handler(signal.SIGUSR2, self._want_upgrade)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # an old master blocked them over the exec
-        for slot in self._slots:
-            self._spawn(slot)
+        self.workers.start()
         duties = asyncio.create_task(self._duties())
         await self._stop_wanted.wait()
         duties.cancel()
@@ -133,34 +99,24 @@ class Master:
         await self._drain()
 
     async def _duties(self) -> None:
-        if self.predecessor is not None:
-            await self._take_over(self.predecessor)
-        elif self.admin is not None:
+        if self.predecessor is not None and not await self._take_over(self.predecessor):
+            return
+        if self.admin is not None:
             self.admin.open()
-        await asyncio.gather(
-            self._reload_on_demand(), self._upgrade_on_demand(), self._watch_workers(), self._stay_alive()
-        )
+        duties = (self._announce_first(), self._reload_on_demand(), self._upgrade_on_demand(), self._stay_alive())
+        await asyncio.gather(*duties, self.workers.watch())
 
-    # Workers
+    # What is served
 
-    def _spawn(self, slot: Slot) -> None:
-        if self.draining:
-            return
-        ours, theirs = control.pair()
-        ours.setblocking(False)
-        slot.started, slot.ready, slot.unanswered = time.monotonic(), False, 0
-        try:
-            with theirs:
-                slot.process = spawn.worker(theirs)
-        except OSError as error:
-            ours.close()
-            self._failed_early(slot, f"cannot start: {error}")
-            return
-        slot.control = ours
+    def _complete(self) -> bool:
+        return self.workers.up == self.workers.count
+
+    def _brief(self, slot: int) -> tuple[control.Message, list[int]]:
+        """What a new worker is told first."""
         log = {"level": self.fixed.log.level, "form": self.fixed.log.format}
         start = {
             "op": "start",
-            "slot": slot.index,
+            "slot": slot,
             "dialects": [dialect for _, dialect in self.bound],
             "policies": self._listen_policies(),
             "backlog": listeners.BACKLOG,
@@ -169,98 +125,7 @@ class Master:
             "log": log if self.fixed.log.level == "debug" else None,
         }
         sockets = [bound.sock.fileno() for bound, _ in self.bound]
-        control.send(ours, start, [self.stats.fd, self.served.fd, self.served.policies_fd, *sockets])
-        asyncio.get_running_loop().add_reader(ours, self._hear, slot)
-        self.log.debug("worker started", worker=slot.index, pid=slot.process.pid)
-
-    def _hear(self, slot: Slot) -> None:
-        """Take in all that the worker has said."""
-        with contextlib.suppress(BlockingIOError):
-            while slot.control is not None:
-                received = control.receive(slot.control)
-                if received is None:  # its end is SIGCHLD's to tell
-                    asyncio.get_running_loop().remove_reader(slot.control)
-                    return
-                self._take(slot, received[0])
-
-    def _take(self, slot: Slot, message: control.Message) -> None:
-        pid = slot.process.pid if slot.process else None
-        match message.pop("op"):
-            case "ready":
-                slot.ready, slot.generation = True, message["generation"]
-                self.log.info("worker ready", worker=slot.index, pid=pid)
-                if not self._serving and self.workers_up == self.fixed.workers:
-                    self._serving = True
-                    if self.predecessor is None:
-                        self._announce()
-            case "serve":
-                slot.generation = message["generation"]
-            case "pong":
-                slot.unanswered = 0
-            case "log":
-                level = message.pop("level")
-                getattr(self.log, level)(message.pop("event"), worker=slot.index, pid=pid, **message)
-        self._changed.set()
-
-    def _reap(self) -> None:
-        for slot in self._slots:
-            if slot.process is not None and slot.process.poll() is not None:
-                self._bury(slot, slot.process)
-        self._changed.set()  # it may have been a new master
-
-    def _bury(self, slot: Slot, process: subprocess.Popen[bytes]) -> None:
-        """Note the end of a worker, and start the next one in its slot."""
-        self._hear(slot)  # its last words
-        if slot.control is not None:
-            asyncio.get_running_loop().remove_reader(slot.control)
-            slot.control.close()
-        was_ready, killed = slot.ready, process.returncode == -signal.SIGKILL
-        lived = time.monotonic() - slot.started
-        slot.process, slot.control, slot.ready = None, None, False
-        self._changed.set()
-        how = spawn.how_it_ended(process.returncode)
-        if self.draining:
-            self.log.debug("worker stopped", worker=slot.index, pid=process.pid, how=how)
-            return
-        self.log.warning("worker died", worker=slot.index, pid=process.pid, how=how, seconds=round(lived, 3))
-        self.restarts += 1
-        # kill -9 of a worker that served comes from outside: it says nothing about how the next will fare.
-        if lived < _EARLY_SECONDS and not (was_ready and killed):
-            self._failed_early(slot, how)
-        else:
-            slot.early_deaths = 0
-            self._spawn(slot)
-
-    def _failed_early(self, slot: Slot, how: str) -> None:
-        """Try again: at once at first, then ever more slowly, and for ever."""
-        slot.early_deaths += 1
-        wait = 0.0
-        if slot.early_deaths >= _EARLY_DEATHS:
-            wait = min(_FIRST_WAIT * 2.0 ** (slot.early_deaths - _EARLY_DEATHS), _LONGEST_WAIT)
-            tries = {"tries": slot.early_deaths, "next_try_seconds": wait}
-            self.log.error("worker cannot start", worker=slot.index, how=how, **tries)
-            if self.predecessor is not None:
-                self._give_up(f"worker {slot.index} cannot start: {how}")
-                return
-        asyncio.get_running_loop().call_later(wait, self._spawn, slot)
-
-    def _end_worker(self, slot: Slot, why: str) -> None:
-        if slot.process is not None:
-            self.log.error("worker killed", worker=slot.index, pid=slot.process.pid, why=why)
-            slot.process.kill()
-
-    async def _watch_workers(self) -> None:
-        """Ask each worker for a sign of life, and replace one that hangs."""
-        while True:
-            await asyncio.sleep(_PING_SECONDS)
-            for slot in self._slots:
-                if slot.ready and slot.control is not None:
-                    if slot.unanswered >= _MOST_UNANSWERED:
-                        self._end_worker(slot, "it hangs")
-                    slot.unanswered += 1
-                    control.send(slot.control, {"op": "ping"})
-
-    # What is served
+        return start, [self.stats.fd, self.served.fd, self.served.policies_fd, *sockets]
 
     def _listen_policies(self) -> list[str]:
         """The default policy of each socket, in the order of `bound`."""
@@ -284,21 +149,11 @@ class Master:
         old = self.served
         self.served = await asyncio.to_thread(self._load, old.generation + 1)
         old.close()
-        generation = self.served.generation
-        message = {"op": "serve", "generation": generation, "policies": self._listen_policies()}
-        for slot in self._slots:
-            if slot.control is not None:
-                control.send(slot.control, message, [self.served.fd, self.served.policies_fd])
-
-        def behind() -> list[Slot]:
-            return [slot for slot in self._slots if slot.ready and slot.generation != generation]
-
-        await self._until(lambda: not behind(), _SWAP_SECONDS)
-        for slot in behind():
-            self._end_worker(slot, "it does not take what is new")
+        message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
+        await self.workers.serve(message, [self.served.fd, self.served.policies_fd])
         self.reloads_ok += 1
         same = old.sha256 == self.served.sha256
-        self.log.info("reloaded", workers=self.workers_up, same_model=same, **self.served.labels())
+        self.log.info("reloaded", workers=self.workers.up, same_model=same, **self.served.labels())
 
     def _load(self, generation: int) -> Served:
         """Read everything again; XbotError if it is not sound, or asks for what a running sidecar cannot change."""
@@ -340,7 +195,7 @@ class Master:
 
     async def _upgrade(self) -> None:
         """Start a new master, and drain once it is ready; XbotError if it is not, and has ended."""
-        sockets = [bound for bound, _ in self.bound] + ([self.admin.bound] if self.admin else [])
+        sockets = self._sockets()
         self._successor = successor = upgrade.Successor.start(sockets, self.notifier.environment())
         pid = successor.process.pid
         self.log.info("upgrading", successor=pid)
@@ -365,28 +220,30 @@ class Master:
         successor.close()
         self._stop_wanted.set()
 
-    async def _take_over(self, predecessor: upgrade.Predecessor) -> None:
-        """Wait for all workers, and become the master."""
-        while not self._serving:
-            await self._until(lambda: self._serving, upgrade.SECONDS)
+    async def _take_over(self, predecessor: upgrade.Predecessor) -> bool:
+        """Become the master, once all workers accept; False if that cannot be."""
+        await self.workers.until(self._complete)
         try:
-            for bound in predecessor.sockets:
+            for bound in self._sockets():
                 listeners.regroup(bound, self.fixed.socket_group)
         except XbotError as error:
             self._give_up(str(error))
-            return
+            return False
         await predecessor.resign()
         self.predecessor = None
-        self.log = self.log.unbind("successor")
+        self.log = self.workers.log = self.log.unbind("successor")
         self.log.info("took over", pid=os.getpid())
-        if self.admin is not None:
-            self.admin.open()
-        self._announce()
+        return True
+
+    def _sockets(self) -> list[Bound]:
+        """All that listen, the admin's last."""
+        return [bound for bound, _ in self.bound] + ([self.admin.bound] if self.admin else [])
 
     def _give_up(self, reason: str) -> None:
+        """Leave it to the old master, if there is one; without one we are the master, and go on."""
         if self.predecessor is not None:
             self.predecessor.failed(reason)
-        self._stop_wanted.set()
+            self._stop_wanted.set()
 
     # The end
 
@@ -396,7 +253,7 @@ class Master:
             self._stop_at_once.set()
         self._told_to_stop = True
         self._stop_wanted.set()
-        self._changed.set()
+        self.workers.wake()
 
     async def _drain(self) -> None:
         """Make the address unreachable, let the workers answer what has come, then end what is left."""
@@ -408,16 +265,12 @@ class Master:
         # queue, so that it ends with the last worker that has emptied it, and not with us.
         for bound, _ in self.bound:
             bound.close()
-        for slot in self._slots:
-            if slot.control is not None:
-                control.send(slot.control, {"op": "drain"})
+        self.workers.drain()
         if self._successor is not None:
             self._successor.process.terminate()
-        await self._until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
-        left = [slot for slot in self._slots if slot.process is not None]
-        for slot in left:
-            self._end_worker(slot, "it still had connections")
-        await self._until(lambda: self._alone, self.fixed.drain_timeout + 1)
+        await self.workers.until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
+        left = self.workers.kill("it still had connections")
+        await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
         if self._successor is not None:
             await self._successor.ended(0)
         self.log.info("stopped", drained=not left)
@@ -425,21 +278,14 @@ class Master:
     @property
     def _alone(self) -> bool:
         """Whether all processes that we started have ended, but for a new master that has taken over."""
-        return not self.worker_pids and (self._successor is None or self._successor.process.poll() is not None)
+        return not self.workers.pids and (self._successor is None or self._successor.process.poll() is not None)
 
-    # Waiting and telling
+    # Telling
 
-    async def _until(self, true: Callable[[], bool], seconds: float) -> bool:
-        """Wait until `true()` or `seconds` are over; whether it is true."""
-
-        async def wait() -> None:
-            while not true():
-                self._changed.clear()
-                await self._changed.wait()
-
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(wait(), seconds)
-        return true()
+    async def _announce_first(self) -> None:
+        await self.workers.until(self._complete)
+        self._serving = True
+        self._announce()
 
     async def _stay_alive(self) -> None:
         """Tell systemd's watchdog that the master's loop turns, at half its period."""

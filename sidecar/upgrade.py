@@ -46,13 +46,17 @@ class Successor:
 
     @classmethod
     def start(cls, sockets: Sequence[Bound], environment: dict[str, str]) -> Successor:
-        """Run the command line of this process again and hand it the sockets. OSError if it cannot be started."""
+        """Run the command line of this process again and hand it the sockets. XbotError if it cannot be started."""
         ours, theirs = control.pair()
         ours.setblocking(False)
         with theirs, contextlib.ExitStack() as stack:
             stack.enter_context(ours)
             said = stack.enter_context(tempfile.TemporaryFile())
-            process = spawn.successor(theirs, said, {**environment, VARIABLE: f"{theirs.fileno()} {os.getpid()}"})
+            environment = {**environment, VARIABLE: f"{theirs.fileno()} {os.getpid()}"}
+            try:
+                process = spawn.successor(theirs, said, environment)
+            except OSError as error:
+                raise XbotError(f"{sys.executable}: {error.strerror or error}") from error
             stack.pop_all()
         message = {"op": "handover", "sockets": [_described(one) for one in sockets]}
         control.send(ours, message, [sys.stderr.fileno(), *(one.sock.fileno() for one in sockets)])

@@ -197,7 +197,7 @@ def test_workers_that_cannot_start_are_tried_ever_more_slowly(model_path, tmp_pa
 
 def test_a_worker_that_hangs_is_replaced(model_path, tmp_path):
     script = tmp_path / "impatient.py"
-    script.write_text("from sidecar import cli, master\nmaster._PING_SECONDS = 0.1\ncli.main()\n")
+    script.write_text("from sidecar import cli, workers\nworkers._PING_SECONDS = 0.1\ncli.main()\n")
     with Sidecar(model_path, workers=1, command=[sys.executable, str(script)]) as sidecar:
         time.sleep(1.0)
         assert not sidecar.events("worker killed")  # one that answers stays

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from nginx_harness import EchoSite, Load, guarded, nginx_binary, running_nginx
 from sidecar_harness import (
     BROWSER,
     TIMEOUT,
+    XBOT,
     Sidecar,
     activated,
     alive,
@@ -147,6 +149,21 @@ def test_what_is_dropped_answers_those_who_had_connected(model_path: Path) -> No
         assert not Path(dropped.removeprefix("unix:")).exists()
 
 
+def test_a_socket_whose_file_is_gone_is_made_again(made_model_path: Path) -> None:
+    """And its group is that of the new configuration; the one that is kept changes its group, too."""
+    kept = '[[listen]]\naddress = "unix:{here}/kept.sock"\n'
+    with Configured(made_model_path, f"workers = 1\n{LISTEN}{kept}") as sidecar:
+        paths = [Path(address.removeprefix("unix:")) for address in sidecar.addresses]
+        paths[0].unlink()
+        groups = [*os.getgroups(), 4711] if os.geteuid() == 0 else os.getgroups()
+        sidecar.write(f'workers = 1\nsocket_group = "{groups[-1]}"\n{LISTEN}{kept}')
+        assert sidecar.upgrade()
+        assert [ask(address).status for address in sidecar.addresses] == [200, 200]
+        assert [path.stat().st_gid for path in paths] == [groups[-1]] * 2
+        sidecar.stop()
+        assert not any(path.exists() for path in paths)
+
+
 # What keeps the old one
 
 
@@ -197,7 +214,7 @@ FAULTS = {
     "raise RuntimeError('new code')": "the new master ended before it was ready: exit status 1: RuntimeError: new code",
     "os.kill(os.getpid(), signal.SIGKILL)": "the new master ended before it was ready: SIGKILL",
     "sys.argv.append('--zzz')": "No such option '--zzz'. (see xbot serve --help)",
-    "from sidecar import spawn; spawn._BOOT = 'raise SystemExit(3)'": "worker 0 cannot start: exit status 3",
+    "from sidecar import spawn; spawn._BOOT = 'raise SystemExit(3)'": "a worker cannot start: exit status 3",
 }
 CHANGED = """
 import os, pathlib, signal, sys
@@ -328,6 +345,19 @@ def test_other_signals_wait_or_are_refused(held: tuple[Sidecar, int, Path]) -> N
         assert read_reply(begun).status == 200
     assert sidecar.process.wait(TIMEOUT) == 0
     assert sidecar.master == new
+
+
+def test_process_1_of_a_container_stays(made_model_path: Path) -> None:
+    """Its end would be the end of the new master, too."""
+    alone = ["unshare", "--pid", "--fork"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("unshare --pid is not allowed here")
+    with Sidecar(made_model_path, workers=1, command=[*alone, XBOT]) as sidecar:
+        (master,) = children(sidecar.process.pid)
+        os.kill(master, signal.SIGUSR2)
+        assert "container" in sidecar.wait_for("upgrade refused")["reason"]
+        assert ask(sidecar.address).status == 200
+        os.kill(master, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["master", "group"])
