@@ -31,7 +31,7 @@ class _Handler(MetricsHandler):
         if path == "/metrics":
             super().do_GET()
         elif path == "/healthz":
-            up, wanted = self.master.workers_up, self.master.fixed.workers
+            up, wanted = self.master.workers.up, self.master.workers.count
             state = "draining" if self.master.draining else f"{up} of {wanted} workers are up"
             self._text(200 if self.master.healthy else 503, state)
         else:
@@ -56,12 +56,22 @@ class _Server(ThreadingHTTPServer):
         """Nothing: a client that goes away in the middle is no error of ours."""
 
 
-def serve(bound: Bound, master: Master) -> None:
-    """Answer on the listening socket `bound` from a new daemon thread, which ends with the process."""
-    registry = CollectorRegistry()
-    registry.register(SidecarCollector(master))
-    handler = type("Handler", (_Handler,), {"registry": registry, "master": master})
-    server = _Server(("", 0), handler, bind_and_activate=False)
-    server.socket.close()
-    server.socket = bound.sock
-    threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()
+class Endpoint:
+    """The endpoint of `master` on the listening socket `bound`."""
+
+    def __init__(self, bound: Bound, master: Master) -> None:
+        self.bound = bound
+        registry = CollectorRegistry()
+        registry.register(SidecarCollector(master))
+        handler = type("Handler", (_Handler,), {"registry": registry, "master": master})
+        self._server = _Server(("", 0), handler, bind_and_activate=False)
+        self._server.socket.close()
+        self._server.socket = bound.sock
+
+    def open(self) -> None:
+        """Answer from a new daemon thread, which ends with the process."""
+        threading.Thread(target=self._server.serve_forever, name="admin", daemon=True).start()
+
+    def close(self) -> None:
+        """Accept no more; blocks for half a second at most. The socket stays open."""
+        self._server.shutdown()

@@ -148,22 +148,24 @@ def serve(path: Path | None, **options: Any) -> None:
     """Answer a proxy's question "bot or human?" until SIGTERM.
 
     What is given here stands above the environment (XBOT_MODEL, XBOT_WORKERS, ...), and that above the file. SIGHUP
-    loads configuration, lists and model again, and keeps the old if anything is not sound. The log goes to standard
-    error.
+    loads configuration, lists and model again, and keeps the old if anything is not sound. SIGUSR2 upgrades in place: a
+    new process takes the sockets over, and this one drains. The log goes to standard error.
 
     \b
     xbot serve --model site.xbot --listen unix:/run/xbot/xbot.sock --socket-group www-data
     xbot serve --config /etc/xbot/xbot.toml
     """
-    from sidecar import config, listeners, logs, master, systemd  # here: other commands need none of this
+    from sidecar import config, listeners, logs, master, systemd, upgrade  # here: other commands need none of this
 
+    predecessor = upgrade.Predecessor.find()
+    activated = [listeners.adopt(sock) for sock in systemd.listening_sockets()]
+    inherited = predecessor.sockets if predecessor else activated
     source = master.Source(path, config.Overrides(**options))
     plan = source.plan()
     logs.configure(plan.fixed.log.level, plan.fixed.log.format)
-    inherited = [listeners.adopt(sock) for sock in systemd.listening_sockets()]
-    if not inherited and not plan.fixed.listen:
+    if not plan.fixed.listen and not any(one.activated for one in inherited):
         raise XbotError("serve: no --listen, no [[listen]] in a --config, and no socket inherited from systemd")
-    master.run(source, plan, inherited)
+    master.run(source, plan, inherited, predecessor)
 
 
 @xbot.command()

@@ -1,4 +1,4 @@
-"""What master and worker say to each other: one JSON object a message, with descriptors beside it.
+"""How master and worker, and two masters (upgrade.py), talk: one JSON object a message, with descriptors beside it.
 
 The pair is SOCK_SEQPACKET: messages keep their bounds, and the end of one side is the other's end of file,
 also when it was killed. Master to worker: `start`, `serve`, `ping`, `drain`. Worker to master: `ready`,
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Message = dict[str, Any]
-_LARGEST = 1 << 16
+LARGEST = 1 << 16  # bytes of a message
 _MOST_DESCRIPTORS = 250  # the kernel takes 253 a message
 
 
@@ -37,7 +37,7 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
     Raises BlockingIOError on a non-blocking socket with nothing to read.
     """
     try:
-        data, descriptors, _, _ = socket.recv_fds(sock, _LARGEST, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors, _, _ = socket.recv_fds(sock, LARGEST, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None
     return (json.loads(data), descriptors) if data else None

@@ -51,22 +51,36 @@ Address = UnixAddress | TcpAddress
 
 @dataclass
 class Bound:
-    """A listening socket. `identity` is (device, inode) of the file that we made for it, None without one."""
+    """A listening socket.
+
+    `asked` is the address that it was made for; `address` has the port that it got. `identity` is (device, inode) of the
+    file that was made for it, None without one; whoever has the socket `owned` removes the file. `activated`: somebody
+    else opened it and minds it (socket activation).
+    """
 
     address: Address
     sock: socket.socket
+    asked: Address
     identity: tuple[int, int] | None = None
+    owned: bool = True
+    activated: bool = False
+
+    @property
+    def reachable(self) -> bool:
+        """Whether its file, if it has one, is still there."""
+        return self.identity is None or (isinstance(self.address, UnixAddress) and self._in_place(self.address.path))
+
+    def _in_place(self, path: Path) -> bool:
+        # While `sock` is open the kernel keeps the inode, so that no other file can have its number.
+        return _identity(path) == self.identity
 
     def unlink(self) -> None:
-        """Remove the socket's file, if it is still the one that we made. The socket itself goes on listening.
-
-        While `sock` is open the kernel keeps the inode, so that no other file can have its number.
-        """
-        if self.identity is None or not isinstance(self.address, UnixAddress):
+        """Remove the socket's file, if it is still the one that we made. The socket itself goes on listening."""
+        if self.identity is None or not self.owned or not isinstance(self.address, UnixAddress):
             return
         path = self.address.path
         with contextlib.suppress(OSError, XbotError), _locked(path):
-            if _identity(path) == self.identity:
+            if self._in_place(path):
                 path.unlink()
         self.identity = None
 
@@ -105,6 +119,23 @@ def bind(address: Address, group: str | None = None) -> Bound:
     return _bind_unix(address, group) if isinstance(address, UnixAddress) else _bind_tcp(address)
 
 
+def take(pool: list[Bound], address: Address) -> Bound | None:
+    """Remove from `pool` the socket that was made for `address`, and return it; None if there is none to be reached."""
+    for place, one in enumerate(pool):
+        if one.asked == address and one.reachable:
+            return pool.pop(place)
+    return None
+
+
+def regroup(bound: Bound, group: str | None) -> None:
+    """Give the file of a socket of ours to `group`, where one is named. XbotError if that cannot be done."""
+    if group is not None and bound.identity is not None and isinstance(bound.address, UnixAddress):
+        try:
+            os.chown(bound.address.path, -1, _group_id(group))
+        except OSError as error:
+            raise XbotError(f"{bound.address}: group {group}: {_reason(error)}") from error
+
+
 def adopt(sock: socket.socket) -> Bound:
     """Take over a socket that somebody else made (socket activation); its file is theirs and stays.
 
@@ -116,8 +147,10 @@ def adopt(sock: socket.socket) -> Bound:
     sock.setblocking(False)
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
-        return Bound(UnixAddress(Path(os.fsdecode(name))), sock)
-    return Bound(TcpAddress(name[0], name[1]), sock)
+        address: Address = UnixAddress(Path(os.fsdecode(name)))
+    else:
+        address = TcpAddress(name[0], name[1])
+    return Bound(address, sock, address, activated=True)
 
 
 def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
@@ -139,7 +172,7 @@ def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
             path.chmod(UNIX_MODE)
             sock.listen(BACKLOG)
             sock.setblocking(False)
-            return Bound(address, sock, _identity(path))
+            return Bound(address, sock, address, _identity(path))
     except BaseException as error:
         if made:
             path.unlink(missing_ok=True)
@@ -166,7 +199,7 @@ def _bind_tcp(address: TcpAddress) -> Bound:
     except OSError as error:
         sock.close()
         raise XbotError(f"{address}: {_reason(error)}") from error
-    return Bound(TcpAddress(address.host, sock.getsockname()[1]), sock)
+    return Bound(TcpAddress(address.host, sock.getsockname()[1]), sock, address)
 
 
 def _clear_stale(path: Path) -> None:

@@ -73,12 +73,12 @@ class SidecarCollector(Collector):
         yield seconds
 
     def _processes(self) -> Iterator[Metric]:
-        master = self._master
-        yield GaugeMetricFamily("xbot_workers", "Workers that should be up", value=master.fixed.workers)
-        yield GaugeMetricFamily("xbot_workers_up", "Workers that are up", value=master.workers_up)
-        yield CounterMetricFamily("xbot_worker_restarts", "Workers that died and were replaced", value=master.restarts)
+        workers = self._master.workers
+        yield GaugeMetricFamily("xbot_workers", "Workers that should be up", value=workers.count)
+        yield GaugeMetricFamily("xbot_workers_up", "Workers that are up", value=workers.up)
+        yield CounterMetricFamily("xbot_worker_restarts", "Workers that died and were replaced", value=workers.restarts)
         memory = GaugeMetricFamily("xbot_worker_resident_memory_bytes", "Resident memory", labels=["worker"])
-        for index, pid in master.worker_pids.items():
+        for index, pid in workers.pids.items():
             with contextlib.suppress(OSError, IndexError, ValueError):
                 pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
                 memory.add_metric([str(index)], pages * os.sysconf("SC_PAGE_SIZE"))

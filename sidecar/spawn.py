@@ -1,19 +1,22 @@
-"""How a worker's process is made.
+"""How a worker's process is made, and a new master's.
 
-It runs the code that the master runs, however that was installed: isolated from the environment and the
-working directory (-I), without the hooks of site-packages (-S), on the master's own import path.
+A worker runs the code that the master runs, however that was installed: isolated from the environment and the
+working directory (-I), without the hooks of site-packages (-S), on the master's own import path. A new master is the
+master's command line once more, with whatever lies on the disk by now.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import sidecar
 from sidecar.worker import IGNORED_SIGNALS
@@ -28,9 +31,19 @@ def worker(control: socket.socket) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[control.fileno()])
 
 
+def successor(channel: socket.socket, stderr: IO[bytes], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a new master by this process' command line, with `channel` inherited. OSError if that fails."""
+    command = [sys.executable, *sys.orig_argv[1:]]
+    environment = {**os.environ, **environment}
+    with _blocked_signals():
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=stderr, pass_fds=[channel.fileno()], env=environment
+        )
+
+
 @contextlib.contextmanager
 def _blocked_signals() -> Iterator[None]:
-    """A child made herein starts with these signals blocked, until it ignores them itself."""
+    """A child made herein starts with these signals blocked, until it says itself what is to become of them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     try:
         yield

@@ -34,6 +34,7 @@ class Notifier:
         address = os.environ.pop("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         pid, period = os.environ.pop("WATCHDOG_PID", ""), os.environ.pop("WATCHDOG_USEC", "")
+        self._given = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": period}
         ours = period.isdigit() and pid in ("", str(os.getpid()))
         self.watchdog_seconds: float | None = int(period) / 1e6 if ours and self._address else None
 
@@ -44,6 +45,15 @@ class Notifier:
     def reloading(self) -> None:
         """A reload has begun; ready() ends it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which another process of the service finds systemd; WATCHDOG_PID binds them to nobody."""
+        return {name: value for name, value in self._given.items() if value}
+
+    def hand_over(self, pid: int) -> None:
+        """The service's main process is another one: from now on it speaks, and this one is silent."""
+        self._send(f"MAINPID={pid}")
+        self._address = ""
 
     def stopping(self) -> None:
         """The service drains."""

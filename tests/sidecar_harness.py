@@ -159,6 +159,13 @@ def children(pid: int) -> list[int]:
     return sorted(found)
 
 
+def alive(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
 class Sidecar:
     """`xbot serve` on a Unix socket in a temporary directory, unless `listen` says otherwise.
 
@@ -195,14 +202,12 @@ class Sidecar:
 
     def __exit__(self, *_: object) -> None:
         if hasattr(self, "process"):
-            workers = children(self.process.pid)
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait(TIMEOUT)
-            # They go by themselves when the master is gone; one that is stopped or stuck does not.
-            for pid in workers:
+            masters = {self.process.pid, *(event["successor"] for event in self.events("upgrading"))}
+            # Workers go by themselves when the master is gone; one that is stopped or stuck does not.
+            for pid in [*masters, *(worker for master in masters for worker in children(master))]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            self.process.wait(TIMEOUT)
         self._directory.cleanup()
 
     def start(self) -> None:
@@ -246,9 +251,15 @@ class Sidecar:
         return self.events(name)[-1]
 
     @property
+    def master(self) -> int:
+        """The process id of the master, which an upgrade changes."""
+        took_over = self.events("took over")
+        return int(took_over[-1]["pid"]) if took_over else self.process.pid
+
+    @property
     def workers(self) -> list[int]:
-        """The process ids of the workers that are alive."""
-        return children(self.process.pid)
+        """The process ids of the master's workers that are alive."""
+        return children(self.master)
 
     @property
     def serving(self) -> list[int]:
@@ -258,7 +269,7 @@ class Sidecar:
 
     def signal(self, number: signal.Signals) -> None:
         """Send the master a signal."""
-        self.process.send_signal(number)
+        os.kill(self.master, number)
 
     def reload(self) -> None:
         """SIGHUP; returns when the new model serves everywhere, or was refused."""
@@ -266,9 +277,21 @@ class Sidecar:
         self.signal(signal.SIGHUP)
         wait_until(lambda: len(self.events("reloaded")) + len(self.events("reload refused")) > before, "a reload")
 
+    def upgrade(self) -> bool:
+        """SIGUSR2; returns when a new master has taken over, or that was refused: whether it has."""
+        before, refused = len(self.events("took over")), len(self.events("upgrade refused"))
+        self.signal(signal.SIGUSR2)
+        wait_until(
+            lambda: len(self.events("took over")) > before or len(self.events("upgrade refused")) > refused,
+            "an upgrade",
+        )
+        return len(self.events("took over")) > before
+
     def stop(self) -> int:
-        """SIGTERM, and the exit status."""
+        """SIGTERM, and the exit status of the first master."""
+        master = self.master
         self.signal(signal.SIGTERM)
+        wait_until(lambda: not alive(master), "the master's end")
         return self.process.wait(TIMEOUT)
 
     def metrics(self) -> dict[str, float]:
@@ -277,6 +300,20 @@ class Sidecar:
         assert status == 200, text
         samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
+
+
+def activated(model: Path, listening: socket.socket, *arguments: object, **environment: str) -> Sidecar:
+    """A sidecar that finds `listening` as descriptor 3, as systemd leaves it there."""
+    shell = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', XBOT]
+    return Sidecar(
+        model,
+        *arguments,
+        listen=[],
+        command=shell,
+        env={**os.environ, **environment},
+        close_fds=False,
+        preexec_fn=lambda: os.dup2(listening.fileno(), 3),
+    )
 
 
 @dataclass

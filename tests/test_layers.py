@@ -40,6 +40,8 @@ HEAVY = {
 SERVING = {
     "master",
     "worker",
+    "workers",
+    "upgrade",
     "protocol",
     "listeners",
     "admin",

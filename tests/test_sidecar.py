@@ -21,6 +21,7 @@ from sidecar_harness import (
     XBOT,
     LostError,
     Sidecar,
+    activated,
     ask,
     children,
     connect,
@@ -196,7 +197,7 @@ def test_workers_that_cannot_start_are_tried_ever_more_slowly(model_path, tmp_pa
 
 def test_a_worker_that_hangs_is_replaced(model_path, tmp_path):
     script = tmp_path / "impatient.py"
-    script.write_text("from sidecar import cli, master\nmaster._PING_SECONDS = 0.1\ncli.main()\n")
+    script.write_text("from sidecar import cli, workers\nworkers._PING_SECONDS = 0.1\ncli.main()\n")
     with Sidecar(model_path, workers=1, command=[sys.executable, str(script)]) as sidecar:
         time.sleep(1.0)
         assert not sidecar.events("worker killed")  # one that answers stays
@@ -476,20 +477,6 @@ def test_signals_to_the_whole_group_drain_too(model_path):
 
 
 # systemd
-
-
-def activated(model: Path, listening: socket.socket, *arguments: object, **environment: str) -> Sidecar:
-    """A sidecar that finds `listening` as descriptor 3, as systemd leaves it there."""
-    shell = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', XBOT]
-    return Sidecar(
-        model,
-        *arguments,
-        listen=[],
-        command=shell,
-        env={**os.environ, **environment},
-        close_fds=False,
-        preexec_fn=lambda: os.dup2(listening.fileno(), 3),
-    )
 
 
 def test_socket_activation_never_refuses_over_a_restart(model_path, tmp_path):
