@@ -20,6 +20,7 @@ import sidecar
 from sidecar.errors import XbotError
 
 _HERE = {
+    "bench": "sidecar.bench:bench",
     "score": "sidecar.offline:score",
     "explain": "sidecar.offline:explain",
     "inspect": "sidecar.offline:inspect",
