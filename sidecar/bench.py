@@ -213,7 +213,7 @@ def highest_rate(target: Target, seconds: float, connections: int) -> float | No
         return None
     command = [h2load, "--h1", f"-c{connections}", f"--duration={max(1, round(1000 * seconds))}ms"]
     for name, value in target.headers.items():
-        command += ["-H", f"{name}: {value}"]
+        command += ["-H", f"{':authority' if name.lower() == 'host' else name}: {value}"]
     if target.unix is not None:
         command += [f"--base-uri=unix:{target.unix}"]
         url = "http://xbot/"
