@@ -109,7 +109,7 @@ def open_loop(
     task = progress.add_task("open loop", total=(rounds + len(OPEN_STEPS)) * len(rows))
     head = next(head for head in heads.pool() if head.kind == "browser")
 
-    def at(one: Running, rate: float) -> openloop.Latency:
+    def at(one: Running, rate: float, seconds: float) -> openloop.Latency:
         found = openloop.measure(
             f"http://127.0.0.1:{one.port}/", head, rate, seconds, bench.outer_cores, bench.directory
         )
