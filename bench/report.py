@@ -26,6 +26,7 @@ RATIOS = (
     ("xbot", "fastapi", None),
     ("xbot", "lua", None),
     ("xbot", "unguarded", None),
+    ("unguarded", "hackathon", None),  # what no service can exceed
 )
 
 
@@ -218,6 +219,31 @@ def socket_alone(result: dict[str, Any]) -> Table:
     return Table("The socket alone, without the nginx that asks", columns, lines, note)
 
 
+def settings(result: dict[str, Any]) -> Table:
+    lines = []
+    for one in result["parts"].get("settings", {}).values():
+        rate, nginx, service = (
+            spread(*(one[which][key] for which in ("median", "min", "max")), digits)
+            for key, digits in (("requests_per_second", 0), ("nginx_us", 1), ("service_us", 1))
+        )
+        failed = f"{one['failed']:,} FAILED" if one["failed"] else ""
+        lines.append([f"{one['title']} {failed}".strip(), rate, shown(one["rate"], 2), nginx, service])
+    columns = ["setting", "requests/s", "over as shipped", "nginx µs/request", "service µs/request"]
+    return Table("What settings of nginx change", columns, lines)
+
+
+def hop(result: dict[str, Any]) -> Table:
+    def listed(calls: Mapping[str, float]) -> str:
+        return ", ".join(f"{count:.2f} {name}" for name, count in calls.items()) or "–"
+
+    lines = []
+    for one in result["parts"].get("hop", {}).values():
+        shares = ", ".join(f"{share:.0%} {name}" for name, share in one["shares"].items()) or "–"
+        lines.append([one["title"], listed(one["nginx"]), listed(one["service"]), shares])
+    columns = ["row", "nginx: system calls a request", "the service's", "nginx: where its time goes"]
+    return Table("A request in nginx", columns, lines, "Calls by strace -c, shares by perf's clock.")
+
+
 def linear(result: dict[str, Any]) -> Table:
     """Instructions against bytes, of all that a worker does for a head."""
     counted = [one for one in result["parts"].get("head", []) if one["stage"] == "answer" and "instructions" in one]
@@ -274,6 +300,8 @@ def tables(result: dict[str, Any]) -> list[Table]:
         against_each_other,
         open_loop,
         socket_alone,
+        hop,
+        settings,
         verdicts,
         memory,
         life,
@@ -315,4 +343,6 @@ def around_tables(document: Path) -> tuple[str, str]:
 def update(document: Path, result: dict[str, Any]) -> None:
     """Puts the tables between the two marks of a document."""
     before, after = around_tables(document)
-    document.write_text(f"{before}{BEGIN}\n{markdown(result)}\n{END}{after}", encoding="utf-8")
+    chart = f"![Requests a second of each row, and latency at a constant rate]({document.with_suffix('.svg').name})\n\n"
+    text = f"{before}{BEGIN}\n{chart if result['rows'] else ''}{markdown(result)}\n{END}{after}"
+    document.write_text(text, encoding="utf-8")

@@ -31,6 +31,7 @@ INSTALL = {
     "nginx": "apt-get install nginx",
     "wrk": "apt-get install wrk",
     "h2load": "apt-get install nghttp2-client",
+    "strace": "apt-get install strace",
     "sklearn": "pip install '.[train]'",
     "pymispwarninglists": "pip install '.[corpus]'",
     "fastapi": "pip install --group bench",
@@ -81,6 +82,7 @@ class Bench:
         ready: Path | int,
         conf: str,
         modules: tuple[str, ...] = (),
+        changes: tuple[tuple[str, str], ...] = (),
         **values: str | Path | int,
     ) -> int:
         """Starts an nginx whose http { } is bench/nginx/CONF with @NAME@ replaced; returns its pid."""
@@ -89,6 +91,8 @@ class Bench:
         user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""  # else root's workers cannot reach the sockets
         loaded = "\n".join(f"load_module {MODULES / module};" for module in modules)
         http = fill(conf, DIR=directory, **values)
+        for before, after in changes:
+            http = http.replace(before, after)
         text = fill("base.conf", HTTP=http, DIR=directory, USER=user, MODULES=loaded)
         config = directory / "nginx.conf"
         config.write_text(text)
@@ -115,6 +119,14 @@ def fill(template: str, **values: str | Path | int) -> str:
     return text
 
 
+def changed(file: Path, before: str, after: str) -> str:
+    """A file's text with the one place changed; BenchError where it is not there."""
+    text = file.read_text()
+    if before not in text:
+        raise BenchError(f"{file}: {before} is not in it")
+    return text.replace(before, after)
+
+
 @dataclass
 class Gate:
     """A service that runs, and how nginx asks it (for nginx/front.conf)."""
@@ -124,6 +136,7 @@ class Gate:
     server: str = ""
     passing: str = ""
     modules: tuple[str, ...] = ()  # of nginx
+    front: tuple[tuple[str, str], ...] = ()  # changes of front.conf
     admin: Path | None = None
 
 
@@ -143,19 +156,16 @@ class Row(ABC):
     def start(self, bench: Bench) -> Gate: ...
 
 
-def project_gate(bench: Bench, name: str, service: Path, patience: str | None = None) -> Gate:
-    """The project's own nginx/ files, as a user includes them, with the socket `service` in upstream.conf; `patience`
-    replaces the time that nginx waits for an answer, for services that need it under load."""
+Changes = tuple[tuple[str, str, str], ...]  # file, what stands there, what is to stand there instead
+
+
+def project_gate(bench: Bench, name: str, service: Path | str, changes: Changes = ()) -> Gate:
+    """The project's own nginx/ files, as a user includes them, with the place of `service` in upstream.conf."""
     files = bench.directory / name / "xbot"
     shutil.copytree(PROJECT / "nginx", files)
-    changes = [("upstream.conf", SOCKET_OF_UPSTREAM, str(service))]
-    if patience:
-        changes.append(("locations.conf", "proxy_read_timeout    500ms;", f"proxy_read_timeout {patience};"))
-    for file, before, after in changes:
-        text = (files / file).read_text()
-        if before not in text:
-            raise BenchError(f"{PROJECT / 'nginx' / file}: {before} is not in it")
-        (files / file).write_text(text.replace(before, after))
+    place = f"unix:{service}" if isinstance(service, Path) else service
+    for file, before, after in (("upstream.conf", f"unix:{SOCKET_OF_UPSTREAM}", place), *changes):
+        (files / file).write_text(changed(files / file, before, after))
     return Gate(http="include xbot/http.conf;", server="include xbot/observe.conf;", passing="include xbot/pass.conf;")
 
 
@@ -201,6 +211,7 @@ class Running:
             GATE_HTTP=self.gate.http,
             GATE_SERVER=self.gate.server,
             GATE_PASS=self.gate.passing,
+            changes=self.gate.front,
         )
 
     def verdict(self, head: Head) -> str | None:

@@ -22,11 +22,13 @@ import batch
 import chart
 import click
 import heads
+import hop
 import lifecycle
 import load
 import machine
 import openloop
 import report
+import settings
 import verdict
 from processes import BenchError, Processes, program
 from rich.console import Console
@@ -54,6 +56,8 @@ PARTS = {
     "head": Part(("xbot",), lambda bench, *_: verdict.in_c(bench.xbot_model, bench.directory, bench.outer_cores)),
     "api": Part(("xbot", "sklearn", "onnxruntime", "skl2onnx"), batch.measure),
     "life": Part(("xbot",), lifecycle.measure),
+    "settings": Part(("nginx", "wrk", "xbot"), settings.measure),
+    "hop": Part(("nginx", "wrk", "xbot", "strace"), hop.measure),
 }
 OPEN = "open"  # a part that needs the rows up
 NAMES = (*(row.name for row in ROWS), OPEN, *PARTS)  # what --only takes
@@ -105,7 +109,7 @@ def open_loop(
     task = progress.add_task("open loop", total=(rounds + len(OPEN_STEPS)) * len(rows))
     head = next(head for head in heads.pool() if head.kind == "browser")
 
-    def at(one: Running, rate: float) -> openloop.Latency:
+    def at(one: Running, rate: float, seconds: float) -> openloop.Latency:
         found = openloop.measure(
             f"http://127.0.0.1:{one.port}/", head, rate, seconds, bench.outer_cores, bench.directory
         )
@@ -116,8 +120,11 @@ def open_loop(
     for i in range(rounds):
         first = i % len(rows)
         for one in rows[first:] + rows[:first]:
-            constant[one.row.name].append(at(one, OPEN_RATE))
-    ladder = {one.row.name: [at(one, step * capacity[one.row.name]) for step in OPEN_STEPS] for one in rows}
+            constant[one.row.name].append(at(one, OPEN_RATE, seconds))
+    ladder: dict[str, list[openloop.Latency]] = {one.row.name: [] for one in rows}
+    for step in OPEN_STEPS:
+        for one in rows:
+            ladder[one.row.name].append(at(one, step * capacity[one.row.name], seconds / 2))
     return {
         name: {
             "rounds": constant[name],

@@ -138,37 +138,54 @@ static void agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
         a->category = known->category;
 }
 
+/* What is counted of an agent's bytes, each in 21 bits of one sum: no source holds an agent of two megabytes. The top bit, which
+ * no sum minds, marks a byte of a word. */
+enum { COUNT_BITS = 21, COUNT_DIGITS = 0, COUNT_SEMICOLONS = COUNT_BITS, COUNT_STRANGE = 2 * COUNT_BITS };
+
+#define ONE(count) (UINT64_C(1) << COUNT_##count)
+#define OF_WORD (UINT64_C(1) << 63)
+
+static const uint64_t counted[256] = {
+    [0 ... 0x1f] = ONE(STRANGE),    [0x7f] = ONE(STRANGE),  [0x80 ... 0xff] = ONE(STRANGE) | OF_WORD,
+    ['0' ... '9'] = ONE(DIGITS) | OF_WORD, ['a' ... 'z'] = OF_WORD, ['A' ... 'Z'] = OF_WORD, [';'] = ONE(SEMICOLONS),
+};
+
+static inline uint32_t count_of(uint64_t counts, unsigned which)
+{
+    return (uint32_t)(counts >> which) & ((1u << COUNT_BITS) - 1);
+}
+
 static void agent_facts(xb_span s, xb_agent_facts *a)
 {
     const char *p = s.at, *end = s.at + s.size;
+    uint64_t counts = 0;
     memset(a, 0, offsetof(xb_agent_facts, word));
     a->length = (uint32_t)s.size;
     a->mozilla = xb_span_starts(s, XB_SPAN("mozilla/"));
+    a->mail = xb_span_find(s, '@') != NULL;
     while (p < end) {
-        uint8_t kind = xb_class(*p);
-        if (!(kind & XB_WORD)) {
-            a->semicolons += *p == ';';
-            a->mail |= *p == '@';
-            a->strange += kind == XB_CONTROL;
+        uint64_t one = counted[(unsigned char)*p];
+        if (!(one & OF_WORD)) {
+            counts += one;
             p++;
             continue;
         }
         const char *from = p;
-        uint32_t digits = 0, high = 0;
-        do {
-            digits += kind == XB_DIGIT;
-            high += kind == XB_HIGH;
-        } while (++p < end && (kind = xb_class(*p)) & XB_WORD);
+        uint64_t before = counts;
+        do
+            counts += one;
+        while (++p < end && (one = counted[(unsigned char)*p]) & OF_WORD);
         a->words++;
-        a->digits += digits;
-        a->strange += high;
-        if (digits == (uint32_t)(p - from))
+        if (count_of(counts - before, COUNT_DIGITS) == (uint32_t)(p - from))
             continue; /* a bare number is a version: it would teach the age of the agents */
-        xb_word w = {xb_span_of(from, p), xb_hash(xb_span_of(from, p))};
+        xb_word w = {xb_span_of(from, p), xb_hash_within(xb_span_of(from, p), end)};
         agent_word_fact(a, w, end);
         if (a->n_words < XB_MAX_WORDS)
             a->word[a->n_words++] = w;
     }
+    a->digits = count_of(counts, COUNT_DIGITS);
+    a->semicolons = count_of(counts, COUNT_SEMICOLONS);
+    a->strange = count_of(counts, COUNT_STRANGE);
     if (a->browser == XB_BROWSER_SAFARI && a->os == XB_OS_ANDROID)
         a->browser = XB_BROWSER_ANDROID;
     if (a->bot_word)
@@ -262,7 +279,7 @@ static void path_facts(xb_span uri, xb_path_facts *f)
                 p++;
             }
             if (kinds != XB_DIGIT && f->n_words < XB_MAX_WORDS)
-                f->word[f->n_words++] = (xb_word){xb_span_of(from, p), xb_hash(xb_span_of(from, p))};
+                f->word[f->n_words++] = (xb_word){xb_span_of(from, p), xb_hash_within(xb_span_of(from, p), uri.at + uri.size)};
             continue;
         }
         if (c == '/') {

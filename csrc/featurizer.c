@@ -124,31 +124,33 @@ static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f,
 
 /* ---- hashed words ---- */
 
-static inline void put(xb_vector *v, const xb_shape *shape, xb_family_id family, uint64_t hash, xb_span a, xb_span b, unsigned prefix)
+/* Adds the word of `family` that has this hash, unless its bucket is taken; n words are there. Returns how many are then. The
+ * caller has asked whether the family counts. */
+static inline uint32_t put(xb_vector *v, uint32_t n, unsigned k, xb_family_id family, uint64_t hash, xb_span a, xb_span b, unsigned prefix)
 {
-    uint32_t bucket = (uint32_t)(xb_mix(hash ^ ((uint64_t)(family + 1) * XB_GOLDEN)) >> (64 - shape->k));
-    uint64_t bit = UINT64_C(1) << (bucket & 63);
-    if (!(shape->families >> family & 1))
-        return;
-    if (v->taken[bucket >> 6] & bit)
-        return;
-    if (v->n_tokens == XB_MAX_TOKENS) {
+    uint32_t bucket = (uint32_t)(xb_mix(hash ^ ((uint64_t)(family + 1) * XB_GOLDEN)) >> (64 - k));
+    uint64_t bit = UINT64_C(1) << (bucket & 63), *taken = &v->taken[bucket >> 6];
+    if (*taken & bit)
+        return n;
+    if (n == XB_MAX_TOKENS) {
         v->truncated = true;
-        return;
+        return n;
     }
-    v->taken[bucket >> 6] |= bit;
-    v->tokens[v->n_tokens++] = (xb_token){bucket, (uint8_t)family, (uint8_t)prefix, a, b};
+    *taken |= bit;
+    v->tokens[n] = (xb_token){bucket, (uint8_t)family, (uint8_t)prefix, a, b};
+    return n + 1;
 }
 
 static const xb_span NO_SPAN = {NULL, 0};
 
-static void words(xb_vector *v, const xb_shape *shape, xb_family_id family, const xb_word *word, uint32_t n)
+static inline uint32_t words(xb_vector *v, uint32_t n, unsigned k, xb_family_id family, const xb_word *word, uint32_t n_words)
 {
-    for (uint32_t i = 0; i < n; i++)
-        put(v, shape, family, word[i].hash, word[i].text, NO_SPAN, 0);
+    for (uint32_t i = 0; i < n_words; i++)
+        n = put(v, n, k, family, word[i].hash, word[i].text, NO_SPAN, 0);
+    return n;
 }
 
-static void networks(xb_vector *v, const xb_shape *shape, const xb_facts *f)
+static uint32_t networks(xb_vector *v, uint32_t n, unsigned k, const xb_facts *f)
 {
     static const uint8_t prefixes[2][3] = {{32, 24, 16}, {128, 64, 48}};
     const uint8_t *prefix = prefixes[f->ip.version == 6];
@@ -158,54 +160,61 @@ static void networks(xb_vector *v, const xb_shape *shape, const xb_facts *f)
         uint64_t h = prefix[i];
         for (size_t byte = 0; byte < network.size; byte++)
             h = (h << 8 | f->ip.bytes[byte]) ^ (h >> 56) * XB_GOLDEN;
-        put(v, shape, XB_T_ip_net, xb_mix(h), network, NO_SPAN, prefix[i]);
+        n = put(v, n, k, XB_T_ip_net, xb_mix(h), network, NO_SPAN, prefix[i]);
     }
+    return n;
 }
 
 static const xb_span START = {"^", 1};
 
-static void headers(xb_vector *v, const xb_shape *shape, const xb_request *r)
+static uint32_t headers(xb_vector *v, uint32_t n, const xb_shape *shape, const xb_request *r)
 {
+    const bool all = r->present & XB_HAS_ORDER;
+    const bool names = shape->families >> XB_T_hdr_name & 1, values = shape->families >> XB_T_hdr_value & 1;
+    const bool order = all && shape->families >> XB_T_hdr_order & 1;
+    const unsigned k = shape->k;
     uint64_t before = 0;
     xb_span before_name = START;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < r->n_headers && n < XB_MAX_NAMED; i++) {
-        const xb_header *h = &r->headers[i];
+    uint32_t named = 0;
+    for (const xb_header *h = r->headers, *end = h + r->n_headers; h < end && named < XB_MAX_NAMED; h++) {
         if (!h->visitor)
             continue;
-        n++;
-        bool all = r->present & XB_HAS_ORDER;
-        if (all || h->id != XB_H_OTHER)
-            put(v, shape, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
-        if (all) {
-            put(v, shape, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
+        named++;
+        if (names && (all || h->id != XB_H_OTHER))
+            n = put(v, n, k, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
+        if (order) {
+            n = put(v, n, k, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
             before = h->hash;
             before_name = h->name;
         }
-        if (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING)
-            put(v, shape, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
+        if (values && (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING))
+            n = put(v, n, k, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
     }
+    return n;
 }
 
 void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
 {
     for (uint32_t i = 0; i < v->n_tokens; i++)
         v->taken[v->tokens[i].bucket >> 6] = 0;
-    v->n_tokens = 0;
     v->truncated = false;
     xb_facts *f = &v->facts;
     xb_facts_of(r, f);
     dense(r, &shape->hosts, f, v->dense);
-    if (f->present & XB_HAS_IP)
-        networks(v, shape, f);
-    if (f->present & XB_HAS_UA)
-        words(v, shape, XB_T_ua_word, f->agent.word, f->agent.n_words);
-    if (f->present & XB_HAS_REFERRER && f->referrer.host.size)
-        put(v, shape, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
-    if (f->present & XB_HAS_URL)
-        words(v, shape, XB_T_url_word, f->path.word, f->path.n_words);
+    const unsigned k = shape->k;
+    const uint32_t families = shape->families;
+    uint32_t n = 0;
+    if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)
+        n = networks(v, n, k, f);
+    if (f->present & XB_HAS_UA && families >> XB_T_ua_word & 1)
+        n = words(v, n, k, XB_T_ua_word, f->agent.word, f->agent.n_words);
+    if (f->present & XB_HAS_REFERRER && f->referrer.host.size && families >> XB_T_ref_host & 1)
+        n = put(v, n, k, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
+    if (f->present & XB_HAS_URL && families >> XB_T_url_word & 1)
+        n = words(v, n, k, XB_T_url_word, f->path.word, f->path.n_words);
     if (f->present & XB_HAS_HEADERS)
-        headers(v, shape, r);
+        n = headers(v, n, shape, r);
+    v->n_tokens = n;
 }
 
 /* ---- text ---- */

@@ -26,46 +26,10 @@ static inline uint64_t xb_mix(uint64_t h)
     return h ^ (h >> 32);
 }
 
-static inline uint64_t xb_load64(const char *p)
-{
-    uint64_t w;
-    memcpy(&w, p, 8);
-    return w;
-}
-
-/* The byte `c` in each of the eight bytes of a word. */
-#define XB_EVERY(c) (UINT64_C(0x0101010101010101) * (uint8_t)(c))
-
-/* The top bit of each byte that is zero, and maybe of some above the lowest such byte; 0 if there is none. */
-static inline uint64_t xb_zero_bytes(uint64_t w)
-{
-    return (w - XB_EVERY(1)) & ~w & XB_EVERY(0x80);
-}
-
-/* The last `n` bytes (1 to 7) before `end`, zero-padded; `whole` says that 8 bytes before `end` are readable. */
+/* The last `n` bytes (1 to 7) before `end`, padded with zeros; `whole` says that 8 bytes before `end` are readable. */
 static inline uint64_t xb_load_tail(const char *end, size_t n, bool whole)
 {
-    if (whole)
-        return xb_load64(end - 8) >> (8 * (8 - n));
-    uint64_t w = 0;
-    const char *p = end - n;
-    if (n & 4) {
-        uint32_t four;
-        memcpy(&four, p, 4);
-        w = four;
-        p += 4;
-    }
-    size_t shift = (n & 4) * 8;
-    if (n & 2) {
-        uint16_t two;
-        memcpy(&two, p, 2);
-        w |= (uint64_t)two << shift;
-        p += 2;
-        shift += 16;
-    }
-    if (n & 1)
-        w |= (uint64_t)(unsigned char)*p << shift;
-    return w;
+    return whole ? xb_load64(end - 8) >> (8 * (8 - n)) : xb_load_few(end - n, n);
 }
 
 #define XB_FOLD UINT64_C(0x2020202020202020)
@@ -101,6 +65,12 @@ static inline uint64_t xb_hash_readable(const char *at, size_t size)
         h = xb_hash_word(h, xb_load64(at));
     unsigned unused = 64 - 8 * (unsigned)size;
     return xb_hash_end(xb_hash_word(h, xb_load64(at) << unused >> unused));
+}
+
+/* The same of a span (not empty) in a text that goes on until `end`. */
+static inline uint64_t xb_hash_within(xb_span s, const char *end)
+{
+    return (size_t)(end - s.at) >= ((s.size + 7) & ~(size_t)7) ? xb_hash_readable(s.at, s.size) : xb_hash(s);
 }
 
 #endif

@@ -66,21 +66,21 @@ static inline void add(xb_request *r, xb_span name, const char *readable, xb_spa
         return;
     }
     uint64_t hash = name.size - 1 < NAME_BYTES ? xb_hash_readable(readable, name.size) : xb_hash(name);
-    xb_header *h = &r->headers[n];
-    *h = (xb_header){.name = name, .value = value, .hash = hash, .id = XB_H_OTHER, .visitor = true};
+    uint8_t id = XB_H_OTHER;
+    bool visitor = true;
     for (size_t slot = hash >> (64 - TABLE_BITS); table[slot].size; slot = (slot + 1) % TABLE_SIZE) {
         const known_header *known = &table[slot];
         if (!is_known(known, name.size, readable))
             continue;
-        h->id = known->id;
-        h->visitor = known->visitor;
-        uint64_t bit = UINT64_C(1) << known->id;
-        if (!(r->seen & bit)) {
-            r->seen |= bit;
-            r->first[known->id] = (uint16_t)n;
+        id = known->id;
+        visitor = known->visitor;
+        if (!xb_has(r, id)) {
+            r->seen |= UINT64_C(1) << id;
+            r->first[id] = (uint16_t)n;
         }
         break;
     }
+    r->headers[n] = (xb_header){name, value, hash, id, visitor};
     r->n_headers = n + 1;
 }
 
@@ -121,9 +121,11 @@ static bool request_line(xb_request *r, const char *p, const char *end, bool *ht
     return r->uri.size > 0;
 }
 
+/* The first line feed, or NULL. Most lines end soon; memchr is faster where they do not. */
 static inline const char *line_end(const char *p, const char *end)
 {
-    return memchr(p, '\n', (size_t)(end - p));
+    const char *soon = end - p > 64 ? p + 64 : end, *found = xb_find(p, soon, '\n', '\n');
+    return found < soon ? found : memchr(soon, '\n', (size_t)(end - soon));
 }
 
 static inline bool is_blank(char c) { return c == ' ' || c == '\t'; }
@@ -161,25 +163,12 @@ static bool framing(xb_request *r, bool http11)
     return true;
 }
 
-/* The first ':' or line feed of [p, end), or `end`. Eight bytes at a time: names are short, a call of memchr costs more. */
-static inline const char *name_end(const char *p, const char *end)
-{
-    for (; end - p >= 8; p += 8) {
-        uint64_t w = xb_load64(p), found = xb_zero_bytes(w ^ XB_EVERY(':')) | xb_zero_bytes(w ^ XB_EVERY('\n'));
-        if (found)
-            return p + __builtin_ctzll(found) / 8;
-    }
-    while (p < end && *p != ':' && *p != '\n')
-        p++;
-    return p;
-}
-
 /* Parses whole lines until the empty one; returns its end, or NULL if it did not come. Lines without a name are counted
  * and let be. */
 static const char *lines(xb_request *r, const char *p, const char *end)
 {
     while (p < end) {
-        const char *colon = name_end(p, end), *newline = line_end(colon, end);
+        const char *colon = xb_find(p, end, ':', '\n'), *newline = line_end(colon, end);
         if (!newline)
             return NULL;
         const char *stop = newline > p && newline[-1] == '\r' ? newline - 1 : newline;

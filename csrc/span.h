@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "xbot hashes and stores little-endian words; this machine is big-endian"
 #endif
@@ -51,26 +55,96 @@ static inline int xb_hex(char c)
 
 static inline char xb_lower(char c) { return (unsigned char)(c - 'A') < 26 ? (char)(c | 0x20) : c; }
 
-/* Equal, letters without regard to case; `lower` is a lower-case literal. */
-static inline bool xb_span_is(xb_span s, xb_span lower)
+/* ---- eight bytes at a time ---- */
+
+/* The byte `c` in each of the eight bytes of a word. */
+#define XB_EVERY(c) (UINT64_C(0x0101010101010101) * (uint8_t)(c))
+
+static inline uint64_t xb_load64(const char *p)
 {
-    if (s.size != lower.size)
-        return false;
-    for (size_t i = 0; i < s.size; i++)
-        if (xb_lower(s.at[i]) != lower.at[i])
-            return false;
-    return true;
+    uint64_t w;
+    memcpy(&w, p, 8);
+    return w;
 }
 
+/* `n` bytes, 0 to 7, padded with zeros. */
+static inline uint64_t xb_load_few(const char *p, size_t n)
+{
+    uint64_t w = 0;
+    if (n & 4) {
+        uint32_t four;
+        memcpy(&four, p, 4);
+        w = four;
+        p += 4;
+    }
+    size_t shift = (n & 4) * 8;
+    if (n & 2) {
+        uint16_t two;
+        memcpy(&two, p, 2);
+        w |= (uint64_t)two << shift;
+        p += 2;
+        shift += 16;
+    }
+    if (n & 1)
+        w |= (uint64_t)(unsigned char)*p << shift;
+    return w;
+}
+
+/* The top bit of each byte that is zero, and maybe of some above the lowest such byte; 0 if there is none. */
+static inline uint64_t xb_zero_bytes(uint64_t w)
+{
+    return (w - XB_EVERY(1)) & ~w & XB_EVERY(0x80);
+}
+
+/* xb_lower of each byte: the sums reach the top bit of a byte from 'A' on, and from behind 'Z' on. */
+static inline uint64_t xb_lower_bytes(uint64_t w)
+{
+    uint64_t low = w & XB_EVERY(0x7f);
+    uint64_t upper = (low + XB_EVERY(0x80 - 'A')) & ~(low + XB_EVERY(0x80 - 'Z' - 1)) & ~w & XB_EVERY(0x80);
+    return w | upper >> 2;
+}
+
+/* The first `a` or `b` of [p, end), or `end`. For short stretches, where a call of memchr costs more than it finds. */
+static inline const char *xb_find(const char *p, const char *end, char a, char b)
+{
+#ifdef __SSE2__
+    const __m128i all_a = _mm_set1_epi8(a), all_b = _mm_set1_epi8(b);
+    for (; end - p >= 16; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+        int found = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, all_a), _mm_cmpeq_epi8(bytes, all_b)));
+        if (found)
+            return p + __builtin_ctz((unsigned)found);
+    }
+#endif
+    for (; end - p >= 8; p += 8) {
+        uint64_t w = xb_load64(p), found = xb_zero_bytes(w ^ XB_EVERY(a)) | xb_zero_bytes(w ^ XB_EVERY(b));
+        if (found)
+            return p + __builtin_ctzll(found) / 8;
+    }
+    while (p < end && *p != a && *p != b)
+        p++;
+    return p;
+}
+
+/* ---- whole spans ---- */
+
+/* Equal, letters without regard to case. */
 static inline bool xb_span_same(xb_span a, xb_span b)
 {
     if (a.size != b.size)
         return false;
-    for (size_t i = 0; i < a.size; i++)
-        if (xb_lower(a.at[i]) != xb_lower(b.at[i]))
-            return false;
-    return true;
+    if (!a.size)
+        return true;
+    uint64_t differ = 0;
+    size_t i = 0;
+    for (; i + 8 <= a.size; i += 8)
+        differ |= xb_lower_bytes(xb_load64(a.at + i)) ^ xb_lower_bytes(xb_load64(b.at + i));
+    size_t rest = a.size - i;
+    return !(differ | (xb_lower_bytes(xb_load_few(a.at + i, rest)) ^ xb_lower_bytes(xb_load_few(b.at + i, rest))));
 }
+
+/* The same; `lower` is a lower-case literal. */
+static inline bool xb_span_is(xb_span s, xb_span lower) { return xb_span_same(s, lower); }
 
 static inline bool xb_span_starts(xb_span s, xb_span lower)
 {

@@ -22,6 +22,7 @@ import sidecar
 from sidecar.errors import XbotError
 
 _HERE = {
+    "bench": "sidecar.bench:bench",
     "score": "sidecar.offline:score",
     "explain": "sidecar.explain:explain",
     "inspect": "sidecar.offline:inspect",

@@ -96,7 +96,7 @@ def test_a_short_run_of_every_row(tmp_path: Path) -> None:
 def test_a_short_run_of_the_other_parts(tmp_path: Path) -> None:
     import run
 
-    result, printed, _ = short_run(tmp_path, 0.2, ["xbot", "open", "socket", "life"])
+    result, printed, _ = short_run(tmp_path, 0.2, ["xbot", "open", "socket", "life", "settings", "hop"])
     found = result["open"]["xbot"]
     for one in (*found["rounds"], *found["ladder"]):
         values = list(one["percentiles"].values())
@@ -111,6 +111,15 @@ def test_a_short_run_of_the_other_parts(tmp_path: Path) -> None:
     assert 0 < life["reload_ms"]["min"] <= life["reload_ms"]["max"]
     assert len(life["memory"]) == 2
     assert [one["workers"] for one in life["scaling"]] == [1, 2][: len(os.sched_getaffinity(0))]
+    assert all(one["failed"] == 0 < one["min"]["requests_per_second"] for one in result["parts"]["settings"].values())
+    assert (
+        result["parts"]["settings"]["cached"]["median"]["service_us"]
+        < result["parts"]["settings"]["shipped"]["median"]["service_us"]
+    )
+    if "hop" in result["parts"]:  # to ask is one more exchange
+        asked, alone = (result["parts"]["hop"][name]["nginx"] for name in ("xbot", "unguarded"))
+        assert asked["writev"] > alone["writev"] + 0.5
+        assert asked["recvfrom"] > alone["recvfrom"] + 0.5
     assert "Open loop" in printed
     assert "reload" in printed
 
