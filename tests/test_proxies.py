@@ -276,6 +276,19 @@ def test_away(setup: Setup) -> None:
     assert setup.proxy.ask("/", CURL).status == 403
 
 
+def test_fail_closed(setup: Setup) -> None:
+    """Nobody is let by, where the file says how. nginx's gates are in tests/test_nginx.py."""
+    if setup.kind.command is None:
+        return
+    nowhere = f"{setup.tap.address}.none"
+    with running(setup.kind, nowhere, setup.site, setup.kind.closed) as proxy:
+        assert proxy.ask("/", BROWSER).status == (502 if setup.kind.name == "caddy" else 503)
+    with running(setup.kind, nowhere, setup.site) as proxy:
+        assert_verdict(proxy.ask("/", BROWSER), "unknown")
+    with running(setup.kind, setup.tap.address, setup.site, setup.kind.closed) as proxy:
+        assert_verdict(proxy.ask("/", BROWSER), "human")
+
+
 def test_slow(setup: Setup) -> None:
     """A worker that is stopped. A visitor waits a moment: no proxy here has a time-out of less than 20 seconds by itself
     but Envoy, and Caddy has none."""
@@ -352,7 +365,7 @@ def test_large_heads(setup: Setup) -> None:
         reply = setup.proxy.ask("/", visitor)
         assert reply.status in (200, 400, 431)
         assert len(setup.tap.questions) == len(setup.site.requests) == (reply.status == 200)
-    with running(setup.kind, setup.tap.address, setup.site, [setup.kind.larger] if setup.kind.larger else ()) as proxy:
+    with running(setup.kind, setup.tap.address, setup.site, setup.kind.larger) as proxy:
         reply = proxy.ask("/", visitor)
     assert_verdict(reply, "bot")
     assert sum(len(value) for name, value in reply.site["headers"] if name.lower().startswith("x-large")) == 32_000
