@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nginx_harness import EchoSite, Nginx, Reply
+from nginx_harness import EchoSite, Load, Nginx, Reply
 from proxy_harness import KINDS, Kind, Tap, running
 from sidecar_harness import BROWSER, CURL, Sidecar, wait_until
 
@@ -151,12 +151,16 @@ def test_http2(setup: Setup, model_path: Path) -> None:
         proxy = setup.proxy
         if setup.kind.command is None:  # on a port without encryption nginx speaks the one or the other
             proxy = stack.enter_context(running(setup.kind, setup.tap.address, setup.site, listen_options="http2"))
-        command = [CURL_BINARY, "-sS", "--http2-prior-knowledge", "-d", "x=1", *forged, f"{proxy.url}/a?b"]
+        own = ["-H", "Zeta: 1", "-H", "Alpha: 2", "-d", "x=1"]
+        command = [CURL_BINARY, "-sS", "--http2-prior-knowledge", *own, *forged, f"{proxy.url}/a?b"]
         site = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
     told(site["headers"], "bot")
     assert (site["method"], site["target"], site["body"]) == ("POST", "/a?b", 3)
     assert "forged" not in {value for _, value in site["headers"]}
-    assert setup.request().fields["protocol"] in ((b"HTTP/2", b"HTTP/2.0") if setup.kind.protocol else (None,))
+    request = setup.request()
+    assert request.fields["protocol"] in ((b"HTTP/2", b"HTTP/2.0") if setup.kind.protocol else (None,))
+    order = [name.lower() for name, _ in request.headers if name.lower() in (b"accept", b"zeta", b"alpha")]
+    assert (order == [b"accept", b"zeta", b"alpha"]) == setup.kind.ordered
 
 
 # ---- the question
@@ -400,6 +404,14 @@ def test_odd_targets(setup: Setup) -> None:
         else:
             assert reply.status in (400, 404), target
     assert by >= len(TARGETS) - 5
+
+
+def test_many_at_once(setup: Setup) -> None:
+    setup.mode("enforce")
+    with Load(setup.proxy, BROWSER, visitors=8) as load:
+        wait_until(lambda: load.total > 300, "replies")
+    assert load.failures == []
+    assert set(load.outcomes) == {(200, "human")}
 
 
 def test_connections_to_the_sidecar(setup: Setup) -> None:
