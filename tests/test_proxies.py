@@ -143,7 +143,7 @@ def test_spoofed_and_aliased_headers(setup: Setup) -> None:
             assert reply.seen("X-Own") == ["kept"]
 
 
-def test_http2(setup: Setup, model_path: Path) -> None:
+def test_http2(setup: Setup) -> None:
     if CURL_BINARY is None or b"HTTP2" not in subprocess.run([CURL_BINARY, "-V"], capture_output=True).stdout:
         pytest.skip("no curl that speaks HTTP/2")
     forged = [word for name in ALIASES for word in ("-H", f"{name}: forged")]
