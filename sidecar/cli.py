@@ -93,13 +93,7 @@ def xbot(ctx: click.Context) -> None:
     metavar="unix:PATH|HOST:PORT",
     help="Where to answer; may be repeated. Not needed when systemd hands over the sockets.",
 )
-@click.option(
-    "--dialect",
-    default="nginx",
-    show_default=True,
-    metavar="NAME",
-    help="How the proxy asks: nginx, ingress-nginx, forward-auth (Caddy, Traefik), ext-authz (Envoy), haproxy, challenge.",
-)
+@click.option("--dialect", default="nginx", show_default=True, help="How the proxy asks: nginx or challenge.")
 @click.option(
     "--mode",
     type=click.Choice(["observe", "enforce"]),

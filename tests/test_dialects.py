@@ -200,6 +200,6 @@ def test_the_ingresses() -> None:
 # ---- documents
 
 
-def test_each_dialect_is_told_of(xbot) -> None:
-    told, page = xbot("serve", "--help").stdout.decode(), (ROOT / "docs" / "proxies.md").read_text()
-    assert [dialect for dialect in core.DIALECTS if dialect not in told or f"`{dialect}`" not in page] == []
+def test_each_dialect_is_told_of() -> None:
+    page = (ROOT / "docs" / "proxies.md").read_text()
+    assert [dialect for dialect in core.DIALECTS if f"`{dialect}`" not in page] == []
