@@ -77,7 +77,8 @@ def _record(request: core.Request, **record: Any) -> str:
     return next((value for name, value in record["headers"] if name.lower() == "user-agent"), "")
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file, one a line."""
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
         yield from map(json.loads, file)
 
@@ -109,7 +110,7 @@ def user_agents(data: Path, request: core.Request, judge: Judge) -> Iterator[Row
 
 def browsers(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
     """Header sets of browsers: over https, and without a word on the scheme."""
-    for row in _lines(data / "headers" / "browsers.jsonl.gz"):
+    for row in lines(data / "headers" / "browsers.jsonl.gz"):
         about = {"headers": row["headers"], "uri": "/", "method": "GET", "protocol": f"HTTP/{row['http']}"}
         yield "header sets: browsers", "human", judge(request), _record(request, **about), 1.0
         agent = _record(request, **about, scheme="https")
@@ -118,7 +119,7 @@ def browsers(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
 
 def plain_clients(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
     """curl, wget and the clients of the usual languages, as they came over a socket."""
-    for row in _lines(data / "headers" / "automation_clients.jsonl"):
+    for row in lines(data / "headers" / "automation_clients.jsonl"):
         about = {"uri": row["path"], "method": row["method"], "protocol": row["proto"], "scheme": "http"}
         agent = _record(request, headers=row["headers"], **about)
         yield "header sets: plain clients", "bot", judge(request), agent, 1.0
@@ -126,7 +127,7 @@ def plain_clients(data: Path, request: core.Request, judge: Judge) -> Iterator[R
 
 def honeypot(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
     """Requests to a bare address that no page names."""
-    for row in _lines(data / "honeypot" / "requests.jsonl.gz"):
+    for row in lines(data / "honeypot" / "requests.jsonl.gz"):
         uri = row["path"] + ("?" + row["query"] if row["query"] else "")
         about = {"uri": uri, "method": row["method"], "ip": row["ip"], "protocol": "HTTP/1.1", "scheme": "http"}
         agent = _record(request, headers=row["headers"], **about)

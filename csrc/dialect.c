@@ -115,9 +115,9 @@ static void ingress_nginx(xb_request *r)
     r->protocol = r->scheme = r->host = (xb_span){NULL, 0};
     /* https://host/path?query, where host is what the visitor sent: any bytes but a slash, or none. */
     xb_span url = r->uri = xb_value(r, XB_H_X_ORIGINAL_URL);
-    const char *end = url.at + url.size, *slash = xb_span_find(url, '/');
-    if (slash && slash > url.at && slash[-1] == ':' && end - slash > 1 && slash[1] == '/') {
-        const char *host = slash + 2, *path = memchr(host, '/', (size_t)(end - host));
+    const char *slash = xb_span_find(url, '/');
+    if (slash && slash > url.at && slash[-1] == ':' && slash + 1 < url.at + url.size && slash[1] == '/') {
+        const char *end = url.at + url.size, *host = slash + 2, *path = memchr(host, '/', (size_t)(end - host));
         r->scheme = xb_span_of(url.at, slash - 1);
         r->host = xb_span_of(host, path ? path : end);
         r->uri = xb_span_of(path ? path : end, end);

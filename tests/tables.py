@@ -5,6 +5,7 @@ Law: read by the Python tests, the C tests (tests/c/harness.h) and the fuzzers (
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -47,4 +48,12 @@ def lines() -> list[dict[str, Any]]:
     return [
         {"name": name, "format": log_format, "field": field, "why": why, "line": unescape(line)}
         for name, log_format, field, why, line in rows("lines.tsv", 5)
+    ]
+
+
+def questions() -> list[dict[str, Any]]:
+    """tests/data/questions.tsv."""
+    return [
+        {"name": name, "dialect": dialect, "wanted": json.loads(wanted), "head": unescape(head)}
+        for name, dialect, wanted, head in rows("questions.tsv", 4)
     ]

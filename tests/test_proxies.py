@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nginx_harness import EchoSite, Nginx, Reply
+from nginx_harness import EchoSite, Load, Nginx, Reply
 from proxy_harness import KINDS, Kind, Tap, running
 from sidecar_harness import BROWSER, CURL, Sidecar, wait_until
 
@@ -143,7 +143,7 @@ def test_spoofed_and_aliased_headers(setup: Setup) -> None:
             assert reply.seen("X-Own") == ["kept"]
 
 
-def test_http2(setup: Setup, model_path: Path) -> None:
+def test_http2(setup: Setup) -> None:
     if CURL_BINARY is None or b"HTTP2" not in subprocess.run([CURL_BINARY, "-V"], capture_output=True).stdout:
         pytest.skip("no curl that speaks HTTP/2")
     forged = [word for name in ALIASES for word in ("-H", f"{name}: forged")]
@@ -151,12 +151,16 @@ def test_http2(setup: Setup, model_path: Path) -> None:
         proxy = setup.proxy
         if setup.kind.command is None:  # on a port without encryption nginx speaks the one or the other
             proxy = stack.enter_context(running(setup.kind, setup.tap.address, setup.site, listen_options="http2"))
-        command = [CURL_BINARY, "-sS", "--http2-prior-knowledge", "-d", "x=1", *forged, f"{proxy.url}/a?b"]
+        own = ["-H", "Zeta: 1", "-H", "Alpha: 2", "-d", "x=1"]
+        command = [CURL_BINARY, "-sS", "--http2-prior-knowledge", *own, *forged, f"{proxy.url}/a?b"]
         site = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
     told(site["headers"], "bot")
     assert (site["method"], site["target"], site["body"]) == ("POST", "/a?b", 3)
     assert "forged" not in {value for _, value in site["headers"]}
-    assert setup.request().fields["protocol"] in ((b"HTTP/2", b"HTTP/2.0") if setup.kind.protocol else (None,))
+    request = setup.request()
+    assert request.fields["protocol"] in ((b"HTTP/2", b"HTTP/2.0") if setup.kind.protocol else (None,))
+    order = [name.lower() for name, _ in request.headers if name.lower() in (b"accept", b"zeta", b"alpha")]
+    assert (order == [b"accept", b"zeta", b"alpha"]) == setup.kind.ordered
 
 
 # ---- the question
@@ -197,6 +201,18 @@ def test_the_question_holds_the_visitors_request(setup: Setup) -> None:
             # Its files say the host without its port.
             host = b"site.example" if setup.kind.name == "nginx" else b"site.example:81"
             assert_question(setup, method, target, host)
+
+
+def test_behind_another_proxy(setup: Setup) -> None:
+    """One that is trusted has written the last address, or the visitor's; what stands before it anybody may have."""
+    real_ip = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; real_ip_recursive on;"
+    more = {"http": real_ip} if setup.kind.command is None else {}
+    for chain, address in (("6.6.6.6, 203.0.113.9", b"203.0.113.9"), ("2001:db8::9", b"2001:db8::9")):
+        setup.proxy.ask("/", {**CURL, "X-Forwarded-For": chain})
+        assert setup.request().fields["ip"] == b"127.0.0.1"
+        with running(setup.kind, setup.tap.address, setup.site, setup.kind.behind, **more) as proxy:
+            assert_verdict(proxy.ask("/", {**CURL, "X-Forwarded-For": chain}), "bot")
+        assert setup.request().fields["ip"] == address
 
 
 def test_what_the_question_says_of_the_headers(setup: Setup) -> None:
@@ -264,6 +280,19 @@ def test_away(setup: Setup) -> None:
     assert setup.proxy.ask("/", CURL).status == 403
 
 
+def test_fail_closed(setup: Setup) -> None:
+    """Nobody is let by, where the file says how. nginx's gates are in tests/test_nginx.py."""
+    if setup.kind.command is None:
+        return
+    nowhere = f"{setup.tap.address}.none"
+    with running(setup.kind, nowhere, setup.site, setup.kind.closed) as proxy:
+        assert proxy.ask("/", BROWSER).status == (502 if setup.kind.name == "caddy" else 503)
+    with running(setup.kind, nowhere, setup.site) as proxy:
+        assert_verdict(proxy.ask("/", BROWSER), "unknown")
+    with running(setup.kind, setup.tap.address, setup.site, setup.kind.closed) as proxy:
+        assert_verdict(proxy.ask("/", BROWSER), "human")
+
+
 def test_slow(setup: Setup) -> None:
     """A worker that is stopped. A visitor waits a moment: no proxy here has a time-out of less than 20 seconds by itself
     but Envoy, and Caddy has none."""
@@ -316,13 +345,31 @@ def test_methods(setup: Setup) -> None:
         told(setup.site.requests[-1]["headers"], "human")
 
 
+def test_an_upgrade(setup: Setup) -> None:
+    """A WebSocket's first request is asked about as any other, and answered so, though some ask to change the protocol."""
+    changes = [
+        ("use_remote_address: true", "use_remote_address: true\n          upgrade_configs: [{upgrade_type: websocket}]")
+    ]
+    handshake = {
+        **BROWSER,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    with running(setup.kind, setup.tap.address, setup.site, changes if setup.kind.name == "envoy" else ()) as proxy:
+        proxy.ask("/socket", handshake)
+    told(setup.site.requests[-1]["headers"], "human")
+    assert b"sec-websocket-key" in {name.lower() for name, _ in setup.request().headers}
+
+
 def test_large_heads(setup: Setup) -> None:
     """32 kB of headers. Caddy and HAProxy refuse so many themselves, unless told otherwise: nobody is asked then."""
     visitor = [*CURL.items(), *((f"X-Large-{i}", "x" * 8000) for i in range(4))]
     if setup.kind.larger:
-        assert setup.proxy.ask("/", visitor).status in (400, 431)
-        assert setup.tap.questions == setup.site.requests == []
-    with running(setup.kind, setup.tap.address, setup.site, larger=True) as proxy:
+        reply = setup.proxy.ask("/", visitor)
+        assert reply.status in (200, 400, 431)
+        assert len(setup.tap.questions) == len(setup.site.requests) == (reply.status == 200)
+    with running(setup.kind, setup.tap.address, setup.site, setup.kind.larger) as proxy:
         reply = proxy.ask("/", visitor)
     assert_verdict(reply, "bot")
     assert sum(len(value) for name, value in reply.site["headers"] if name.lower().startswith("x-large")) == 32_000
@@ -357,6 +404,14 @@ def test_odd_targets(setup: Setup) -> None:
         else:
             assert reply.status in (400, 404), target
     assert by >= len(TARGETS) - 5
+
+
+def test_many_at_once(setup: Setup) -> None:
+    setup.mode("enforce")
+    with Load(setup.proxy, BROWSER, visitors=8) as load:
+        wait_until(lambda: load.total > 300, "replies")
+    assert load.failures == []
+    assert set(load.outcomes) == {(200, "human")}
 
 
 def test_connections_to_the_sidecar(setup: Setup) -> None:

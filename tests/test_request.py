@@ -189,7 +189,7 @@ relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     heads=st.lists(st.sampled_from(KEEPING) | valid_heads(), min_size=1, max_size=8),
     places=st.lists(st.integers(0, 4000), max_size=12),
-    how=st.sampled_from([{}, {"enforce": True}, {"dialect": "challenge"}]),
+    how=st.sampled_from([{"enforce": True}, *({"dialect": dialect} for dialect in core.DIALECTS)]),
 )
 def test_any_split_of_pipelined_heads_gets_the_same_replies(run, made_model, heads, places, how) -> None:
     server = Server(made_model, **how)

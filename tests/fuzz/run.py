@@ -55,6 +55,8 @@ def seeds(target: str) -> Iterator[bytes]:
         heads = [row["head"] for row in tables.heads()]
         for number, head in enumerate(heads):
             yield bytes([number % 256, number * 7 % 256]) + head
+        for number, row in enumerate(tables.questions()):
+            yield from (bytes([dialect, number]) + row["head"] for dialect in range(6))
         yield b"\x00\x03" + b"".join(heads[:12])
     elif target == "fuzz_line":
         for row in tables.lines():
