@@ -23,6 +23,7 @@ from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from training import dataset, fit
+from training.corpus import generate
 from training.labels import read_labels
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -37,7 +38,7 @@ def read(lines: int) -> dataset.Dataset:
     """The log of bench/logs.py as rows, addresses left out as `xbot train` leaves them out."""
     with tempfile.TemporaryDirectory(prefix="xbot-solvers-") as name:
         log, labels = Path(name) / "access.log", Path(name) / "labels.tsv"
-        logs.write(log, labels, lines, logs.pages(1, min(lines, 20_000)))
+        logs.write(log, labels, lines, logs.pages(list(generate(1, min(lines, 20_000)))))
         how = dataset.How("combined", 15, without=dataset.masked_names(["ip"]), jobs=1)
         return dataset.read([str(log)], how, labels=read_labels(labels))
 
