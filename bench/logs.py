@@ -1,10 +1,12 @@
 """Logs: lines scored per second beside goaccess, and what training costs as the log grows.
 
-    .venv/bin/python bench/logs.py [--lines 500000] [--train 100000 --train 1000000] [--markdown FILE]
+    .venv/bin/python bench/logs.py [--lines 500000] [--train 100000 --train 1000000 --train 10000000] [--markdown FILE]
 
 The log is made of the corpus (training/corpus) as nginx would have written it, repeated from other addresses. `xbot
-score` and goaccess (which parses and aggregates) read the same file, in turns, on one core. Training is the real
-`xbot train` in a process of its own: wall time, and the peak memory of it and of its workers together.
+score` and goaccess (which parses and aggregates) read the same file, in turns, on one core; `xbot score` also reads the
+same requests as jsonl, with all their headers. Training is the real `xbot train` in a process of its own, every line
+labelled: wall time, and the peak of what it and its workers hold in memory together, pages of files left out. The log
+and the matrix lie in the directory for temporary files: 5 GB for 10 million lines.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 from processes import program
 from rich.console import Console
 from rich.table import Table
@@ -41,10 +45,10 @@ def escaped(text: str) -> str:
     )
 
 
-def pages(seed: int, rows: int) -> list[tuple[str, str]]:
-    """(the line behind the address and time, label) of each request of the corpus."""
+def pages(requests: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(the line behind the address and time, label) of each request."""
     out = []
-    for row in generate(seed, rows):
+    for row in requests:
         said = {name.lower(): value for name, value in row["headers"]}
         request = f"{row['method']} {row['uri']} {row['protocol']}"
         tail = f'"{escaped(request)}" 200 1234 "{escaped(said.get("referer", "-"))}" "{escaped(said.get("user-agent", "-"))}"'
@@ -63,6 +67,13 @@ def write(log: Path, labels: Path, lines: int, made: list[tuple[str, str]]) -> N
                 f"{10 + client // 2**24}.{client >> 16 & 255}.{client >> 8 & 255}.{client & 255} - - [{when}] {tail}\n"
             )
             marks.write(f"{number}\t{label}\n")
+
+
+def write_records(log: Path, lines: int, requests: list[dict[str, Any]]) -> None:
+    """`lines` lines of jsonl: the requests with all their headers, in order."""
+    made = [msgspec.json.encode(row) + b"\n" for row in requests]
+    with log.open("wb") as file:
+        file.writelines(itertools.islice(itertools.cycle(made), lines))
 
 
 def seconds(command: list[str], core: int) -> float:
@@ -111,10 +122,13 @@ def peak_of(command: list[str]) -> tuple[float, float]:
     return time.monotonic() - started, peak / 1024
 
 
-def score_table(log: Path, lines: int, rounds: int) -> Table:
-    model = ROOT / "sidecar" / "default.xbot"
+def score_table(log: Path, records: Path, lines: int, rounds: int) -> Table:
+    score = [*XBOT, "score", "--model", str(ROOT / "sidecar" / "default.xbot"), "--format"]
     goaccess = program("goaccess")
-    commands = {"xbot score": [*XBOT, "score", "--model", str(model), "--format", "combined", str(log)]}
+    commands = {
+        "xbot score": [*score, "combined", str(log)],
+        "xbot score, jsonl with all headers": [*score, "jsonl", str(records)],
+    }
     if goaccess:
         report = str(log.with_suffix(".json"))
         commands["goaccess"] = [
@@ -151,18 +165,21 @@ def score_table(log: Path, lines: int, rounds: int) -> Table:
     "sizes",
     type=int,
     multiple=True,
-    default=(100_000, 1_000_000),
+    default=(100_000, 1_000_000, 10_000_000),
     show_default=True,
     help="Lines to train on.",
 )
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the tables between the marks of this page.")
 def main(lines: int, rounds: int, sizes: tuple[int, ...], markdown: Path | None) -> None:
-    made, tables = pages(1, 20_000), []
+    requests, tables = list(generate(1, 20_000)), []
+    made = pages(requests)
     with tempfile.TemporaryDirectory(prefix="xbot-logs-") as name:
         place = Path(name)
-        log, labels = place / "access.log", place / "labels.tsv"
+        log, labels, records = place / "access.log", place / "labels.tsv", place / "requests.jsonl"
         write(log, labels, lines, made)
-        tables.append(score_table(log, lines, rounds))
+        write_records(records, lines, requests)
+        tables.append(score_table(log, records, lines, rounds))
+        records.unlink()
         training = Table("training on", "seconds", "microseconds a line", "peak memory, MiB")
         for size in sizes:
             write(log, labels, size, made)

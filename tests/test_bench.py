@@ -295,3 +295,26 @@ def test_a_document_without_marks_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no place for the tables"):
         report.update(document, {})
     assert document.read_text() == "nothing here\n"
+
+
+# ---- logs ----
+
+
+def test_logs_are_scored_and_trained_on(tmp_path: Path) -> None:
+    """Small ones, by the real commands; the tables come between the marks."""
+    pytest.importorskip("crawleruseragents", reason="needs: pip install 'xbot[corpus]'")
+    document = tmp_path / "document.md"
+    document.write_text("before\n<!-- logs -->\nstale figures\n<!-- /logs -->\nafter\n")
+    command = [sys.executable, BENCH / "logs.py", "--lines", "2000", "--rounds", "1", "--train", "2000"]
+    done = subprocess.run([*command, "--markdown", document], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    text = document.read_text()
+    assert text.startswith("before\n<!-- logs -->\n| lines scored |")
+    assert text.endswith("<!-- /logs -->\nafter\n")
+    assert "stale" not in text
+    cells = {row[1]: row[2:-1] for line in text.splitlines() if len(row := [c.strip() for c in line.split("|")]) > 3}
+    assert float(cells["xbot score"][0].split()[0].replace(",", "")) > 0
+    assert float(cells["xbot score, jsonl with all headers"][0].split()[0].replace(",", "")) > 0
+    seconds, _, memory = cells["2,000 lines"]
+    assert float(seconds) > 0
+    assert 50 < float(memory) < 1000  # the interpreter, numpy and scikit-learn at least

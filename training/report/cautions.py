@@ -15,7 +15,7 @@ from training.fit import Figures
 from training.label.summary import Coverage
 from training.report.measures import interval
 from training.report.plots import share_text
-from training.report.subject import Subject
+from training.report.subject import PARTS, Subject
 
 LOUD = 0.3  # of a class's rows, by one client
 FEW_CLIENTS = 30
@@ -107,6 +107,11 @@ def _of_the_rules(subject: Subject, coverage: Coverage) -> Iterator[Caution]:
         if lines:
             share = share_text(min(1.0, lines / max(1, coverage.labels["bot"] + coverage.labels["human"])))
             yield Caution(
-                f"At least {share} of the labels are by a rule that reads only “{group}”, and so does the model.",
-                "It may learn the rule instead of the visitors. “Parts of the request” says what is left without it.",
+                f"At least {share} of the labels come from a rule that reads only {PARTS[group]}, as the model does, too.",
+                "It may have learned the rule instead of the visitors. "
+                + (
+                    "“Parts of the request” says what is left without it."
+                    if subject.fitted is not None
+                    else f"Train with --without {group}, too, and see what is left."
+                ),
             )

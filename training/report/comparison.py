@@ -21,7 +21,7 @@ from training import fit
 from training.dataset import featurize, masked_names
 from training.linear import margins_of
 from training.report.separation import sample_rows
-from training.report.subject import Subject
+from training.report.subject import PARTS, Subject
 
 MOST_ROWS = 5_000  # an RBF machine's time grows with the square of its rows
 
@@ -91,8 +91,11 @@ def groups(subject: Subject, chosen: Sample, lines: list[bytes]) -> list[Outcome
         return []
     block = b"\n".join(lines) + b"\n"
     masks = [("everything", "", frozenset[str]())]
-    masks += [(f"without {name}", f"--without {name}", masked_names([name])) for name in held]
-    masks += [(f"only {name}", "", masked_names([other for other in held if other != name])) for name in held]
+    masks += [(f"without {name}", f"all but {PARTS[name]}: --without {name}", masked_names([name])) for name in held]
+    masks += [
+        (f"only {name}", f"{PARTS[name]} alone", masked_names([other for other in held if other != name]))
+        for name in held
+    ]
     found = []
     with quietly():
         for name, doc, mask in masks:

@@ -30,7 +30,7 @@ from training.report.cautions import cautions, clients
 from training.report.lists import ByReason, agent_lists
 from training.report.plots import score_text, share_text
 from training.report.rereading import Seen, labelled_rows
-from training.report.subject import Subject
+from training.report.subject import PARTS, Subject
 
 _HERE = Path(__file__).parent
 DRAWN = 12  # features
@@ -140,9 +140,17 @@ def _rows(subject: Subject, seen: Seen) -> dict[str, Any]:
         "classes": [(name, int((data.y == label).sum()), clients(subject, label)) for label, name in both],
         "unlabelled": data.unlabelled,
         "unreadable": data.unreadable,
-        "groups": [name for name, bits in core.GROUPS.items() if data.present & bits],
+        "groups": [PARTS[name] for name, bits in core.GROUPS.items() if data.present & bits],
+        "left_out": [PARTS.get(name, name) for name in _left_out(subject)],
         "timeline": plots.timeline(data.time, subject.bot),
     }
+
+
+def _left_out(subject: Subject) -> list[str]:
+    """What --without leaves out: groups by their name, where all of one is."""
+    rows, without = (*core.FEATURES, *core.FAMILIES), subject.how.without
+    whole = {row.group for row in rows} - {row.group for row in rows if row.name not in without}
+    return [*sorted(whole), *sorted(row.name for row in rows if row.name in without and row.group not in whole)]
 
 
 def _rate(subject: Subject, seen: Seen, given: float | None) -> measures.Rate | None:
@@ -237,7 +245,8 @@ def _rules(coverage: Coverage | None) -> dict[str, Any] | None:
 
 def _separation(subject: Subject) -> dict[str, Any]:
     features, same = separation.features(subject.data, subject.settings.seed)
-    buckets = separation.separating_buckets(subject.data, WORDS)
+    bots, humans = separation.word_shares(subject.data, subject.settings.seed)
+    buckets = separation.separating_buckets(bots, humans, WORDS)
     names = {int(n): text for n, text in subject.model.provenance.get("words", {}).items()}
     if buckets:
         found = dataset.words_of(subject.logs, subject.how, set(buckets) - set(names))
@@ -246,7 +255,7 @@ def _separation(subject: Subject) -> dict[str, Any]:
         "features": features,
         "same": same,
         "drawings": [(found, plots.feature(found, i)) for i, found in enumerate(features[:DRAWN])],
-        "words": separation.words(subject.data, buckets, names),
+        "words": [separation.Word(names.get(n, f"bucket {n}"), float(bots[n]), float(humans[n])) for n in buckets],
         "sampled": len(subject.data.y) > separation.MOST_ROWS and separation.MOST_ROWS,
     }
 
@@ -269,7 +278,7 @@ def _about(subject: Subject) -> dict[str, str]:
         "model": f"{machine}, 2^{subject.model.k} buckets of words",
         **{name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in settings.items()},
         "format": subject.how.log_format,
-        "left out": " ".join(sorted(subject.how.without)) or "nothing",
+        "left out": ", ".join(_left_out(subject)) or "nothing",
         "folds": str(fit.FOLDS) if subject.fitted is not None else "none: nothing was fitted",
         "versions": f"Python {platform.python_version()}, scikit-learn {sklearn.__version__}, numpy {np.__version__}",
     }

@@ -83,24 +83,18 @@ def features(data: Dataset, seed: int = 0) -> tuple[list[Feature], list[str]]:
     return sorted(found, key=lambda feature: (-feature.apart, feature.name)), same
 
 
-def word_shares(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The share of bots and of humans that have each bucket."""
-    buckets = data.X[:, len(core.FEATURES) :]
-    bots, humans = (np.asarray(buckets[data.y == label].sum(axis=0)).ravel() for label in (1, 0))
-    return bots / (data.y == 1).sum(), humans / (data.y == 0).sum()
+def word_shares(data: Dataset, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The share of bots and of humans that have each bucket; 0 where there are none among the rows looked at."""
+    rows = sample_rows(len(data.y), MOST_ROWS, seed)
+    buckets, y = data.X[rows][:, len(core.FEATURES) :], data.y[rows]
+    bots, humans = (np.asarray(buckets[y == label].sum(axis=0)).ravel() for label in (1, 0))
+    return bots / max(1, (y == 1).sum()), humans / max(1, (y == 0).sum())
 
 
-def separating_buckets(data: Dataset, most: int) -> list[int]:
+def separating_buckets(bots: np.ndarray, humans: np.ndarray, most: int) -> list[int]:
     """The buckets whose shares differ the most."""
-    bots, humans = word_shares(data)
     order = np.argsort(-np.abs(bots - humans), kind="stable")[:most]
     return [int(bucket) for bucket in order if bots[bucket] != humans[bucket]]
-
-
-def words(data: Dataset, buckets: list[int], names: dict[int, str]) -> list[Word]:
-    """These buckets' words."""
-    bots, humans = word_shares(data)
-    return [Word(names.get(n, f"bucket {n}"), float(bots[n]), float(humans[n])) for n in buckets]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,12 @@ from training.report.rereading import labelled_rows
 # Beyond these a score is 1, or nearly the smallest number there is: no threshold can tell rows apart.
 MOST_LOG_ODDS, LEAST_LOG_ODDS = 37.5, -700.0
 
+# The groups of core.GROUPS, for people.
+PARTS = {
+    "ip": "the address", "ua": "the user agent", "referrer": "the referrer", "url": "the path", "headers": "the headers",
+    "client": "the client",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Subject:
