@@ -131,7 +131,7 @@ def regroup(bound: Bound, group: str | None) -> None:
     """Give the file of a socket of ours to `group`, where one is named. XbotError if that cannot be done."""
     if group is not None and bound.identity is not None and isinstance(bound.address, UnixAddress):
         try:
-            os.chown(bound.address.path, -1, _group_id(group))
+            os.chown(bound.address.path, -1, group_id(group))
         except OSError as error:
             raise XbotError(f"{bound.address}: group {group}: {_reason(error)}") from error
 

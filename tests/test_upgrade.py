@@ -184,7 +184,7 @@ def test_a_new_master_that_does_not_come_up_changes_nothing(model_path: Path) ->
             return str(event["reason"])
 
         sidecar.write(f'workers = "many"\n{LISTEN}')
-        assert refused() == f"{sidecar.file}:2: workers: expected `int | null`, got `str`"
+        assert refused() == f"{sidecar.file}:2: workers: 'many' is not a whole number from 1 to 1024"
         sidecar.file.unlink()
         assert refused() == f"{sidecar.file}: No such file or directory"
         sidecar.write("workers = 1\n")
