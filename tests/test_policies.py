@@ -321,7 +321,11 @@ def test_published_networks_are_read_as_they_are(tmp_path) -> None:
             '{"prefixes": [\n{"ipv4Prefix": "1.2.3"}]}',
             "it.txt:2: network: '1.2.3' is no IPv4 or IPv6 network",
         ),
-        ("network", '{"networks": []}', "it.txt: not JSON with prefixes, as crawlers' owners publish it: "),
+        (
+            "network",
+            '{"networks": []}',
+            "xbot.toml:2: lists.it.network_files[0]: {place}/it.txt: not JSON with prefixes, ",
+        ),
         ("agent", "curl\n(x)\n", "it.txt:2: agent: '(x)' does not begin with a letter or a digit"),
         ("agent", "007", "it.txt:1: agent: '007' begins with a bare number"),
         ("path", "/a\nb\n", "it.txt:2: path: 'b' does not begin with a slash"),
@@ -331,7 +335,7 @@ def test_published_networks_are_read_as_they_are(tmp_path) -> None:
 def test_a_bad_entry_is_named_by_file_and_line(tmp_path, kind, text, why) -> None:
     with pytest.raises(XbotError) as caught:
         listed(tmp_path, text, kind)
-    assert str(caught.value).startswith(f"{tmp_path}/{why}")
+    assert str(caught.value).startswith(f"{tmp_path}/{why}".replace("{place}", str(tmp_path)))
 
 
 def test_an_image_that_was_damaged_is_refused_or_safe(rules, made_model) -> None:
