@@ -216,14 +216,26 @@ NO_TRAPS = {
     "aliases": "underscores_in_headers on; ignore_invalid_headers off;" + SITE,
     "fastcgi": SITE + "location ~ \\.php$ { fastcgi_param HTTP_X_BOT $xbot; fastcgi_pass 127.0.0.1:9; }",
     "satisfy any": SITE + "location /a { satisfy any; auth_request off; deny all; }",
+    "suspects": "location / { set $xbot_policy grey; proxy_pass http://$site_or_challenge; include xbot/pass.conf; }"
+    + SITE.replace("location / {", "location /own {"),
     "where an error leads": SITE + "location @late { if ($xbot = bot) { return 403; } }",
 }  # fmt: skip
+
+
+SUSPECTS = "map $xbot $site_or_challenge { volatile; default site; suspect challenge; }"
 
 
 @needs_nginx
 @pytest.mark.parametrize("server", NO_TRAPS.values(), ids=NO_TRAPS.keys())
 def test_there_is_no_trap_where_none_is(tmp_path: Path, server: str) -> None:
-    assert bad(look(write(tmp_path, server))) == []
+    assert bad(look(write(tmp_path, server, SUSPECTS))) == []
+
+
+@needs_nginx
+def test_who_looks_at_suspects(tmp_path: Path) -> None:
+    """The map of http.conf hands them on, and is nobody who does something with them."""
+    for http, mentioned in (("", False), (SUSPECTS, True)):
+        assert Setup(nginx_conf.read(write(tmp_path, SITE, http))).mentions("suspect") is mentioned
 
 
 @needs_nginx
