@@ -231,7 +231,8 @@ class Doctor:
     def _doubt(self, field: str, why: str, mend: str = "") -> None:
         """A warning about an option of the file."""
         if self.plan is not None:
-            self._add("warning", "configuration", str(self.plan.wrong(field, why)), mend)
+            what = f"{field}: {why}" if field.startswith("--") else str(self.plan.wrong(field, why))
+            self._add("warning", "configuration", what, mend)
 
     # What runs
 

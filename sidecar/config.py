@@ -28,7 +28,7 @@ NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 
 # The descriptions say what is allowed, in errors and in docs/configuration.md.
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
-Seconds = Annotated[float, Meta(ge=0, le=3600, description="seconds, a number from 0 to 3600")]
+Seconds = Annotated[float, Meta(ge=0, le=3600, description="a number of seconds from 0 to 3600")]
 Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
 Mode = Literal["observe", "enforce"]
@@ -118,8 +118,8 @@ class Fixed(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A configuration with nothing left open. `path` is the file's, None without one; `listen_policies` goes by
-    `fixed.listen`; `dialect` and `policy` are for sockets that somebody else opened."""
+    """A configuration with nothing left open. `path` is the file's, None without one, and `names_model` whether it names the
+    model; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened."""
 
     path: Path | None
     fixed: Fixed
@@ -128,6 +128,7 @@ class Plan:
     policies: dict[str, Policy]
     lists: dict[str, Entries]
     dialect: str = "nginx"
+    names_model: bool = False
 
     def named(self, text: str) -> Path:
         """A file that the configuration names: relative to the configuration's directory."""
@@ -221,10 +222,12 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
     if over.mode:
         policies = {name: msgspec.structs.replace(each, mode=over.mode) for name, each in policies.items()}
+    in_file = path.parent / config.model if path and config.model else None
     return Plan(
         path=path,
         fixed=fixed,
-        model=over.model or (path.parent / config.model if path and config.model else DEFAULT_MODEL),
+        model=over.model or in_file or DEFAULT_MODEL,
+        names_model=over.model is None and in_file is not None,
         listen_policies=tuple(each.policy for each in listen),
         policies=policies,
         lists=config.lists,

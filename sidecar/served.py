@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sidecar import core, memory, model, policies
 from sidecar.config import Plan
+from sidecar.errors import XbotError
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,10 @@ class Served:
     @classmethod
     def load(cls, plan: Plan, generation: int) -> Served:
         """Read and check all that the plan names; XbotError says what is wrong, and nothing is kept."""
-        loaded = model.load(plan.model)
+        try:
+            loaded = model.load(plan.model)
+        except XbotError as error:
+            raise (plan.wrong("model", str(error)) if plan.names_model else error) from None
         for name, policy in plan.policies.items():
             threshold = loaded.threshold if policy.threshold is None else policy.threshold
             if policy.challenge_above is not None and policy.challenge_above >= threshold:

@@ -6,6 +6,7 @@ are walked here, and msgspec judges each value alone.
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import functools
 import re
@@ -132,7 +133,8 @@ _short.maxstring = _short.maxother = 80
 
 def _shown(value: Any) -> str:
     try:
-        return str(value).lower() if isinstance(value, bool) else _short.repr(value)
+        plain = isinstance(value, (bool, datetime.date, datetime.time))
+        return str(value).lower() if plain else _short.repr(value)
     except ValueError:  # a number with thousands of digits
         return type(value).__name__
 

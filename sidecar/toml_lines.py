@@ -6,7 +6,6 @@ for every way to write TOML, and costs something only where something is wrong a
 
 from __future__ import annotations
 
-import bisect
 import re
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ else:
     import tomli as tomllib
 
 _DEPTH = 5  # of tables in tables: no option lies deeper
+_MAY_END = re.compile(r"[]}]|\"{3}|'{3}")  # what the last line of a statement holds, if it has several
 
 
 def field_of(field: str, key: str) -> str:
@@ -32,6 +32,7 @@ class Lines:
     def __init__(self, text: str) -> None:
         self._lines = text.split("\n")
         self._at: dict[str, tuple[int, int]] = {}  # the first and the last line of a field's statement
+        self._elements: dict[int, list[int]] = {}  # the line of each element, by the list's first line
         self.unfinished = 1  # where the statement begins that the text breaks off in, if it does
         table, tables = "", dict[str, int]()
         for first, last, said in self._statements():
@@ -53,11 +54,10 @@ class Lines:
     def _statements(self) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """(first line, last line, what it says) of each statement."""
         for last, line in enumerate(self._lines, 1):
-            if line.rstrip().endswith(",") and "#" not in line:
+            if last > self.unfinished and not _MAY_END.search(line):
                 continue  # inside a list, which may be long
-            try:
-                said = tomllib.loads("\n".join(self._lines[self.unfinished - 1 : last]))
-            except (ValueError, RecursionError):
+            said = _parsed(self._lines[self.unfinished - 1 : last])
+            if said is None:
                 continue
             if said:
                 yield self.unfinished, last, said
@@ -88,15 +88,23 @@ class Lines:
             self._note(name, value, lines, depth + 1)
 
     def _element(self, first: int, last: int, index: int) -> int:
-        """The line on which the element of a list ends: there the list, closed, has it for the first time."""
+        """The line on which an element of a list ends. Each line of the list is taken for a list."""
+        if first not in self._elements:
+            found, begin, opened = list[int](), first, ""
+            for line in range(first, last):
+                part = _parsed([opened, *self._lines[begin - 1 : line], "]"])
+                if part is not None:
+                    while isinstance(part, dict):
+                        (part,) = part.values()
+                    found += [line] * len(part)
+                    begin, opened = line + 1, "_ = ["
+            self._elements[first] = found
+        return self._elements[first][index] if index < len(self._elements[first]) else last
 
-        def has(line: int) -> bool:
-            try:
-                said: Any = tomllib.loads("\n".join(self._lines[first - 1 : line]) + "\n]")
-            except (ValueError, RecursionError):
-                return False
-            while isinstance(said, dict):
-                (said,) = said.values()
-            return isinstance(said, list) and len(said) > index
 
-        return bisect.bisect_left(range(first, last), True, key=has) + first
+def _parsed(lines: list[str]) -> Any:
+    """What these lines say alone; None if they are not whole."""
+    try:
+        return tomllib.loads("\n".join(lines))
+    except (ValueError, RecursionError):
+        return None

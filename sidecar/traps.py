@@ -79,7 +79,7 @@ def body(gate: Gate) -> Iterator[Finding]:
     """The question comes without the visitor's body, and without a word of it."""
     block, name = _question(gate)
     if block.value("proxy_pass_request_body", "on") != "off":
-        yield _found("wrong", block, f"{name} hands the visitor's body to the sidecar", "proxy_pass_request_body off;")
+        yield _found("warning", block, f"{name} does not leave out the visitor's body", "proxy_pass_request_body off;")
     length = _headers(block).get("content-length")
     if length is None or length.args[1]:
         what = f"{name} tells the sidecar of a body that never comes: it closes the connection after the answer"
