@@ -499,10 +499,9 @@ def test_what_a_question_costs(made_model_path: Path, tmp_path: Path) -> None:
         port = free.getsockname()[1]
     addresses = [f"unix:{tmp_path}/{dialect}" for dialect in core.DIALECTS] + [f"127.0.0.1:{port}"]
     file = tmp_path / "xbot.toml"
-    file.write_text("".join(f'[[listen]]\naddress = "{address}"\n' for address in addresses))
-    for dialect in core.DIALECTS:
-        at = f'{dialect}"\n'
-        file.write_text(file.read_text().replace(at, f'{at}dialect = "{dialect}"\n'))
+    dialects = [f'dialect = "{dialect}"' for dialect in core.DIALECTS] + [""]
+    listens = zip(addresses, dialects, strict=True)
+    file.write_text("".join(f'[[listen]]\naddress = "{address}"\n{dialect}\n' for address, dialect in listens))
     arguments = [file, "--nginx", write(tmp_path, SITE), "--mode", "enforce", "--user", "root"]
     options = ["--config", file, "--mode", "enforce", "--admin", "127.0.0.1:0"]
     with Sidecar(made_model_path, *options, listen=[], workers=1) as sidecar:
