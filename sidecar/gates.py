@@ -28,19 +28,19 @@ class Setup:
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
     @cached_property
-    def https(self) -> list[Block]:
+    def http_blocks(self) -> list[Block]:
         """The block http, if there is one."""
         return [each.block for each in self.conf.own("http") if each.block]
 
     @cached_property
     def servers(self) -> list[Block]:
         """Those of HTTP."""
-        return [server for http in self.https for server in http.blocks("server")]
+        return [server for http in self.http_blocks for server in http.blocks("server")]
 
     @cached_property
     def upstreams(self) -> dict[str, Block]:
         """By name."""
-        found = [upstream for http in self.https for upstream in http.blocks("upstream")]
+        found = [upstream for http in self.http_blocks for upstream in http.blocks("upstream")]
         return {each.directive.args[0]: each for each in found if each.directive}
 
     @cached_property
@@ -78,7 +78,9 @@ class Setup:
 
     def mentions(self, word: str) -> bool:
         """Does anything in nginx's configuration look at this outcome, besides the map that hands it on?"""
-        handed_on = [each for http in self.https for each in http.own("map") if each.args[:1] == ("$xbot_verdict",)]
+        handed_on = [
+            each for http in self.http_blocks for each in http.own("map") if each.args[:1] == ("$xbot_verdict",)
+        ]
         return any(word in (each.name, *each.args) for each in self.conf.all(handed_on))
 
     def asks(self, block: Block) -> bool:

@@ -323,7 +323,7 @@ def _passing(gate: Gate) -> Iterator[tuple[Block, Directive, str, str]]:
 
 def logs(setup: Setup) -> Iterator[Finding]:
     """In the log of a request, $upstream_http_... is the site's."""
-    for each in chain.from_iterable(http.own("log_format") for http in setup.https):
+    for each in chain.from_iterable(http.own("log_format") for http in setup.http_blocks):
         if "$upstream_http_x_bot" in " ".join(each.args):
             what = f"log_format {each.args[0]}: $upstream_http_x_bot is the site's header, not the sidecar's"
             yield _found("warning", each, what, "$xbot, $xbot_score, $xbot_reason")
@@ -331,7 +331,7 @@ def logs(setup: Setup) -> Iterator[Finding]:
 
 def outcomes(setup: Setup) -> Iterator[Finding]:
     """What the sidecar may say is told to the site."""
-    for each in chain.from_iterable(http.own("map") for http in setup.https):
+    for each in chain.from_iterable(http.own("map") for http in setup.http_blocks):
         missing = sorted(set(core.OUTCOMES) - {said.name for said in each.block.inner}) if each.block else []
         if each.args[:1] == ("$xbot_verdict",) and missing:
             what = f"{' and '.join(missing)} is told to the site as unknown"
