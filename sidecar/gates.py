@@ -41,7 +41,7 @@ class Setup:
     def upstreams(self) -> dict[str, Block]:
         """By name."""
         found = [upstream for http in self.http_blocks for upstream in http.blocks("upstream")]
-        return {each.directive.args[0]: each for each in found if each.directive}
+        return {each.directive.arg(0): each for each in found if each.directive}
 
     @cached_property
     def _every_gate(self) -> list[Gate]:
@@ -49,7 +49,7 @@ class Setup:
         for server in self.servers:
             for block in (server, *server.blocks("location")):
                 asks = block.in_force("auth_request")[:1]
-                if asks and asks[0].args[0] != "off":
+                if asks and asks[0].arg(0) != "off":
                     gate = Gate(self, server, block, asks[0])
                     if "xbot" in gate.uri or any(address in self.listen for address in gate.addresses):
                         found.append(gate)
@@ -71,10 +71,10 @@ class Setup:
     def named_policies(self) -> list[tuple[Directive, str]]:
         """(directive, policy) wherever nginx names one for the question; the name may be a variable or empty."""
         blocks = [each for server in self.servers for each in (server, *server.blocks("location", "if"))]
-        sets = [each for block in blocks for each in block.own("set") if each.args[0] == "$xbot_policy"]
+        sets = [each for block in blocks for each in block.own("set") if each.arg(0) == "$xbot_policy"]
         headers = [each for block in self.asking for each in block.in_force("proxy_set_header")]
-        headers = [each for each in dict.fromkeys(headers) if each.args[0].lower() == "x-bot-policy"]
-        return [(each, each.args[1]) for each in (*sets, *headers)]
+        headers = [each for each in dict.fromkeys(headers) if each.arg(0).lower() == "x-bot-policy"]
+        return [(each, each.arg(1)) for each in (*sets, *headers)]
 
     def mentions(self, word: str) -> bool:
         """Does anything in nginx's configuration look at this outcome, besides the map that hands it on?"""
@@ -100,7 +100,7 @@ class Gate:
     @property
     def uri(self) -> str:
         """What auth_request names."""
-        return self.asks.args[0]
+        return self.asks.arg(0)
 
     @cached_property
     def question(self) -> Block | None:
@@ -120,7 +120,7 @@ class Gate:
     def addresses(self) -> list[Address]:
         """Where auth_request leads to, as far as that stands there."""
         if self.upstream is not None:
-            return _addresses(each.args[0] for each in self.upstream.own("server"))
+            return _addresses(each.arg(0) for each in self.upstream.own("server"))
         unix = re.match(r"unix:[^:]*", self._target)
         return _addresses([unix.group() if unix else self._target.partition("/")[0]])
 
@@ -136,7 +136,7 @@ class Gate:
     @property
     def _target(self) -> str:
         passes = self._led_to.own("proxy_pass") if self._led_to else []
-        return re.sub(r"^https?://", "", passes[0].args[0]) if passes else ""
+        return re.sub(r"^https?://", "", passes[0].arg(0)) if passes else ""
 
 
 def error_pages(block: Block) -> dict[str, Directive]:

@@ -46,7 +46,7 @@ def _nginx_user(found: Findings, setup: Setup | None, user: str | None) -> reach
         if user:
             return reach.Who.named(user)
         if said:  # without a group, it is the one with the user's name
-            return reach.Who.named(said[0].args[0], said[0].args[-1])
+            return reach.Who.named(said[0].arg(0), said[0].arg(-1))
         if setup and program:
             return reach.Who.named(program.option("user") or "nobody", program.option("group"))
     except XbotError as error:

@@ -30,6 +30,7 @@ from sidecar_harness import XBOT, Sidecar
 
 from sidecar import config, core, gates, nginx_conf, reach, traps
 from sidecar.check import check
+from sidecar.errors import XbotError
 from sidecar.findings import Finding
 from sidecar.gates import Setup
 from sidecar.listeners import parse
@@ -645,3 +646,27 @@ networks = ["192.0.2.0/24"]
         "--mode: enforce stands above the mode of default, login",
         "xbot/observe.conf:5: nobody is refused, though a policy is in mode enforce: nginx lets everybody by",
     }
+
+
+WHOLE = (
+    f"http {{ upstream xbot {{ server {LISTEN}; }} {QUESTION.replace('auth_request', 'server { auth_request', 1)} }} }}"
+)
+BITS = st.sampled_from(["{", "}", ";", "\n", " ", '"', "'", "\\", "#", "$", "~ ([", "=", "@", "include *;", "\0", "if"])
+
+
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 30), st.one_of(st.just(""), BITS)), max_size=4))
+@settings(max_examples=150)
+def test_damage_to_nginx_conf_never_gives_a_traceback(damage: list[tuple[int, int, str]]) -> None:
+    """Without nginx to say first that it does not take it."""
+    text = WHOLE
+    for at, length, instead in damage:
+        text = text[:at] + instead + text[at + length :]
+    with tempfile.TemporaryDirectory(prefix="xbot-") as name:
+        path = Path(name) / "nginx.conf"
+        path.write_text(text)
+        try:
+            found = traps.look(Setup(nginx_conf.read(path), (1, 22, 1), [parse(LISTEN)], {"default": config.Policy()}))
+        except XbotError as error:
+            assert str(error).startswith(str(path))
+        else:
+            assert all(each.status == "skipped" or each.what.startswith(str(path)) for each in found)
