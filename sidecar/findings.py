@@ -1,16 +1,17 @@
 """What `xbot check` found, and how it is told: to a person, or as JSON.
 
-Law: a finding is one line; what is wrong or doubtful has its mend beside it.
+Law: a finding is one line; what is wrong or doubtful has its mend beside it, where there is one to name.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import click
 import msgspec
+
+from sidecar.errors import XbotError, lines_of
 
 Status = Literal["ok", "skipped", "warning", "wrong"]
 _COLOURS: dict[Status, str] = {"ok": "green", "skipped": "bright_black", "warning": "yellow", "wrong": "red"}
@@ -25,16 +26,27 @@ class Finding(msgspec.Struct, frozen=True):
     mend: str = ""
 
 
-def show(findings: Iterable[Finding]) -> None:
-    """One line for each, and its mend below it."""
-    for each in findings:
-        status = click.style(f"{each.status:8}", _COLOURS[each.status])
-        click.echo(f"{status} {each.about:13} {' '.join(each.what.split())}")
-        if each.mend:
-            click.echo(f"{'':22} -> {each.mend}")
+class Findings(list[Finding]):
+    """All of them, in the order in which they were found."""
 
+    def add(self, status: Status, about: str, what: str, mend: str = "") -> None:
+        """One more."""
+        self.append(Finding(status, about, what, mend))
 
-def totals(findings: Sequence[Finding]) -> dict[Status, int]:
-    """How many of each status."""
-    counted = Counter(each.status for each in findings)
-    return {status: counted[status] for status in get_args(Status)}
+    def add_error(self, about: str, error: XbotError) -> None:
+        """Each mistake that an error tells of and that was not told yet."""
+        told = {each.what for each in self}
+        self.extend(Finding("wrong", about, line) for line in lines_of(error) if line not in told)
+
+    def totals(self) -> dict[Status, int]:
+        """How many of each status."""
+        counted = Counter(each.status for each in self)
+        return {status: counted[status] for status in get_args(Status)}
+
+    def show(self) -> None:
+        """One line for each, and its mend below it."""
+        for each in self:
+            status = click.style(f"{each.status:8}", _COLOURS[each.status])
+            click.echo(f"{status} {each.about:13} {' '.join(each.what.split())}")
+            if each.mend:
+                click.echo(f"{'':22} -> {each.mend}")

@@ -28,20 +28,20 @@ class Setup:
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
     @cached_property
-    def https(self) -> list[Block]:
+    def http_blocks(self) -> list[Block]:
         """The block http, if there is one."""
         return [each.block for each in self.conf.own("http") if each.block]
 
     @cached_property
     def servers(self) -> list[Block]:
         """Those of HTTP."""
-        return [server for http in self.https for server in http.blocks("server")]
+        return [server for http in self.http_blocks for server in http.blocks("server")]
 
     @cached_property
     def upstreams(self) -> dict[str, Block]:
         """By name."""
-        found = [upstream for http in self.https for upstream in http.blocks("upstream")]
-        return {each.directive.args[0]: each for each in found if each.directive}
+        found = [upstream for http in self.http_blocks for upstream in http.blocks("upstream")]
+        return {each.directive.arg(0): each for each in found if each.directive}
 
     @cached_property
     def _every_gate(self) -> list[Gate]:
@@ -49,7 +49,7 @@ class Setup:
         for server in self.servers:
             for block in (server, *server.blocks("location")):
                 asks = block.in_force("auth_request")[:1]
-                if asks and asks[0].args[0] != "off":
+                if asks and asks[0].arg(0) != "off":
                     gate = Gate(self, server, block, asks[0])
                     if "xbot" in gate.uri or any(address in self.listen for address in gate.addresses):
                         found.append(gate)
@@ -71,14 +71,16 @@ class Setup:
     def named_policies(self) -> list[tuple[Directive, str]]:
         """(directive, policy) wherever nginx names one for the question; the name may be a variable or empty."""
         blocks = [each for server in self.servers for each in (server, *server.blocks("location", "if"))]
-        sets = [each for block in blocks for each in block.own("set") if each.args[0] == "$xbot_policy"]
+        sets = [each for block in blocks for each in block.own("set") if each.arg(0) == "$xbot_policy"]
         headers = [each for block in self.asking for each in block.in_force("proxy_set_header")]
-        headers = [each for each in dict.fromkeys(headers) if each.args[0].lower() == "x-bot-policy"]
-        return [(each, each.args[1]) for each in (*sets, *headers)]
+        headers = [each for each in dict.fromkeys(headers) if each.arg(0).lower() == "x-bot-policy"]
+        return [(each, each.arg(1)) for each in (*sets, *headers)]
 
     def mentions(self, word: str) -> bool:
         """Does anything in nginx's configuration look at this outcome, besides the map that hands it on?"""
-        handed_on = [each for http in self.https for each in http.own("map") if each.args[:1] == ("$xbot_verdict",)]
+        handed_on = [
+            each for http in self.http_blocks for each in http.own("map") if each.args[:1] == ("$xbot_verdict",)
+        ]
         return any(word in (each.name, *each.args) for each in self.conf.all(handed_on))
 
     def asks(self, block: Block) -> bool:
@@ -98,7 +100,7 @@ class Gate:
     @property
     def uri(self) -> str:
         """What auth_request names."""
-        return self.asks.args[0]
+        return self.asks.arg(0)
 
     @cached_property
     def question(self) -> Block | None:
@@ -118,7 +120,7 @@ class Gate:
     def addresses(self) -> list[Address]:
         """Where auth_request leads to, as far as that stands there."""
         if self.upstream is not None:
-            return _addresses(each.args[0] for each in self.upstream.own("server"))
+            return _addresses(each.arg(0) for each in self.upstream.own("server"))
         unix = re.match(r"unix:[^:]*", self._target)
         return _addresses([unix.group() if unix else self._target.partition("/")[0]])
 
@@ -134,7 +136,7 @@ class Gate:
     @property
     def _target(self) -> str:
         passes = self._led_to.own("proxy_pass") if self._led_to else []
-        return re.sub(r"^https?://", "", passes[0].args[0]) if passes else ""
+        return re.sub(r"^https?://", "", passes[0].arg(0)) if passes else ""
 
 
 def error_pages(block: Block) -> dict[str, Directive]:

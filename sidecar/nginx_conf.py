@@ -32,6 +32,10 @@ class Directive:
     place: str  # file:line
     block: Block | None = None
 
+    def arg(self, index: int) -> str:
+        """An argument, "" if there are not so many: nginx may not have looked at it yet."""
+        return self.args[index] if -len(self.args) <= index < len(self.args) else ""
+
 
 @dataclass(eq=False)
 class Block:
@@ -57,7 +61,7 @@ class Block:
     def value(self, name: str, default: str) -> str:
         """The first argument of the directive in force."""
         found = self.in_force(name)
-        return found[-1].args[0] if found and found[-1].args else default
+        return found[-1].arg(0) if found else default
 
     def all(self, but: Collection[Directive] = ()) -> Iterator[Directive]:
         """Every directive inside, however deep, but for some and what is in them."""

@@ -1,7 +1,7 @@
 """May another user open a Unix socket? By owner, group and mode, as the kernel looks at them.
 
-Law: every directory on the way must be searchable and the socket writable; the first that refuses is named, with the command
-that mends it. Of access control lists and security modules it knows only that they are there.
+Law: every directory on the way must be searchable and the socket writable; each that refuses is named, with the command that
+mends it. Of access control lists and security modules it knows only that they are there.
 """
 
 from __future__ import annotations
@@ -62,21 +62,20 @@ class Refusal:
     acl: bool
 
 
-def refusal(path: Path, who: Who) -> Refusal | None:
-    """The first thing that keeps a user from a socket, or None. OSError where we ourselves cannot look."""
-    for directory in directories(path.absolute()):
-        found = directory.stat()
-        if not who.may(stat.S_IXOTH, found):
-            letter = "u" if found.st_uid == who.uid else "g" if found.st_gid in who.groups else "o"
-            mend = f"chmod {letter}+x {directory}"
-            return Refusal(
-                directory, f"{_owned(directory, found)}: {who.name} may not search it", mend, _has_acl(directory)
-            )
-    found = path.stat()
-    if not who.may(stat.S_IWOTH, found):
+def refusals(path: Path, who: Who) -> list[Refusal]:
+    """All that keeps a user from a socket. OSError where we ourselves cannot look."""
+    found = []
+    for directory in dict.fromkeys(directories(path.absolute())):
+        at = directory.stat()
+        if not who.may(stat.S_IXOTH, at):
+            letter = "u" if at.st_uid == who.uid else "g" if at.st_gid in who.groups else "o"
+            why = f"{_owned(directory, at)}: {who.name} may not search it"
+            found.append(Refusal(directory, why, f"chmod {letter}+x {directory}", _has_acl(directory)))
+    at = path.stat()
+    if not who.may(stat.S_IWOTH, at):
         mend = f"xbot serve --socket-group {_group(who.gid)}, or SocketGroup= in a .socket unit"
-        return Refusal(path, f"{_owned(path, found)}: {who.name} may not write to it", mend, _has_acl(path))
-    return None
+        found.append(Refusal(path, f"{_owned(path, at)}: {who.name} may not write to it", mend, _has_acl(path)))
+    return found
 
 
 def directories(path: Path) -> Iterator[Path]:

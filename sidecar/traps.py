@@ -59,7 +59,7 @@ def _found(status: Status, at: Block | Directive, what: str, mend: str) -> Findi
 
 
 def _headers(block: Block, directive: str = "proxy_set_header") -> dict[str, Directive]:
-    return {each.args[0].lower(): each for each in block.in_force(directive) if len(each.args) > 1}
+    return {each.arg(0).lower(): each for each in block.in_force(directive) if len(each.args) > 1}
 
 
 def _question(gate: Gate) -> tuple[Block, str]:
@@ -81,7 +81,7 @@ def body(gate: Gate) -> Iterator[Finding]:
     if block.value("proxy_pass_request_body", "on") != "off":
         yield _found("warning", block, f"{name} does not leave out the visitor's body", "proxy_pass_request_body off;")
     length = _headers(block).get("content-length")
-    if length is None or length.args[1]:
+    if length is None or length.arg(1):
         what = f"{name} tells the sidecar of a body that never comes: it closes the connection after the answer"
         yield _found("wrong", block, what, 'proxy_set_header Content-Length "";')
 
@@ -115,7 +115,7 @@ def stays_open(gate: Gate) -> Iterator[Finding]:
     if block.value("proxy_http_version", "1.0") == "1.0":
         mends.append("proxy_http_version 1.1;")
     connection = _headers(block).get("connection")
-    if connection is None or connection.args[1].lower() == "close":
+    if connection is None or connection.arg(1).lower() == "close":
         mends.append('proxy_set_header Connection "";')
     if mends:
         yield _found("warning", block, f"{name} opens a connection for each question", " ".join(mends))
@@ -136,7 +136,7 @@ def fails_open(gate: Gate) -> Iterator[Finding]:
     """A sidecar that is away is no error for the visitor."""
     block, name = _question(gate)
     pages = error_pages(block)
-    missing = [code for code in ("500", "502", "503", "504") if code not in pages or "=" not in pages[code].args[-2]]
+    missing = [code for code in ("500", "502", "503", "504") if code not in pages or "=" not in pages[code].arg(-2)]
     if missing:
         what = f"{name} has no error_page {' '.join(missing)}: while the sidecar is away every visitor gets 500"
         yield _found("wrong", block, what, "error_page 500 502 503 504 = @xbot_let_by; and there: return 204;")
@@ -175,8 +175,8 @@ def rewritten(gate: Gate) -> Iterator[Finding]:
     """A rewrite of the server is applied to the question too."""
     for block in (gate.server, *(each.block for each in gate.server.own("if") if each.block)):
         for each in block.own("rewrite"):
-            if regex_matches(each.args[0], gate.uri):
-                what = f"rewrite {each.args[0]} also catches {gate.uri}: the site is asked, not the sidecar"
+            if regex_matches(each.arg(0), gate.uri):
+                what = f"rewrite {each.arg(0)} also catches {gate.uri}: the site is asked, not the sidecar"
                 yield _found("wrong", each, what, "put it into location / { }, or let the question pass: ^/(?!_xbot/)")
 
 
@@ -212,7 +212,7 @@ def answered_before(gate: Gate) -> Iterator[Finding]:
         return
     asked_here = gate.asks in gate.block.inner
     for each in gate.block.own("return") if gate.block is not gate.server else ():
-        if asked_here or each.args[0].startswith("2"):
+        if asked_here or each.arg(0).startswith("2"):
             what = f"{_name(gate.block)} answers before the sidecar is asked"
             mend = "auth_request off; or an answer by proxy_pass, root, fastcgi_pass"
             yield _found("wrong" if asked_here else "warning", each, what, mend)
@@ -221,7 +221,7 @@ def answered_before(gate: Gate) -> Iterator[Finding]:
 def satisfied_by_any(gate: Gate) -> Iterator[Finding]:
     """The sidecar's yes would be enough."""
     for each in gate.block.in_force("satisfy"):
-        if each.args[0] == "any":
+        if each.arg(0) == "any":
             what = "satisfy any: the sidecar's yes lets a visitor by every other check"
             yield _found("wrong", each, what, "auth_request off; beside it, or satisfy all;")
 
@@ -240,7 +240,7 @@ def page_of_refusal(gate: Gate) -> Iterator[Finding]:
     page = error_pages(gate.block).get("403")
     if page is None or not gate.refuses:
         return
-    uri = page.args[-1]
+    uri = page.arg(-1)
     shown = gate.server.location(uri)
     if uri.startswith("/") and any(each.block is shown and each.refuses for each in gate.setup.gates):
         what = f"{uri}, the page for whom is refused, is asked about too, and refused"
@@ -250,11 +250,11 @@ def page_of_refusal(gate: Gate) -> Iterator[Finding]:
 def opens_when_away(gate: Gate) -> Iterator[Finding]:
     """A gate that fails closed says 503 by an error_page of its server; an inner line drops it."""
     led_to = error_pages(gate.question).get("502") if gate.question else None
-    away = gate.server.location(led_to.args[-1]) if led_to else None
-    closed = away is not None and any(each.args[0].startswith("5") for each in away.own("return"))
+    away = gate.server.location(led_to.arg(-1)) if led_to else None
+    closed = away is not None and any(each.arg(0).startswith("5") for each in away.own("return"))
     if led_to and closed and gate.block.matches[0] != "@" and "500" not in error_pages(gate.block):
         what = f"{_name(gate.block)} says 500, not 503, while the sidecar is away"
-        yield _found("warning", gate.block, what, f"error_page 500 = {led_to.args[-1]};")
+        yield _found("warning", gate.block, what, f"error_page 500 = {led_to.arg(-1)};")
 
 
 # ---- of a server that asks ----
@@ -323,15 +323,15 @@ def _passing(gate: Gate) -> Iterator[tuple[Block, Directive, str, str]]:
 
 def logs(setup: Setup) -> Iterator[Finding]:
     """In the log of a request, $upstream_http_... is the site's."""
-    for each in chain.from_iterable(http.own("log_format") for http in setup.https):
+    for each in chain.from_iterable(http.own("log_format") for http in setup.http_blocks):
         if "$upstream_http_x_bot" in " ".join(each.args):
-            what = f"log_format {each.args[0]}: $upstream_http_x_bot is the site's header, not the sidecar's"
+            what = f"log_format {each.arg(0)}: $upstream_http_x_bot is the site's header, not the sidecar's"
             yield _found("warning", each, what, "$xbot, $xbot_score, $xbot_reason")
 
 
 def outcomes(setup: Setup) -> Iterator[Finding]:
     """What the sidecar may say is told to the site."""
-    for each in chain.from_iterable(http.own("map") for http in setup.https):
+    for each in chain.from_iterable(http.own("map") for http in setup.http_blocks):
         missing = sorted(set(core.OUTCOMES) - {said.name for said in each.block.inner}) if each.block else []
         if each.args[:1] == ("$xbot_verdict",) and missing:
             what = f"{' and '.join(missing)} is told to the site as unknown"

@@ -30,6 +30,7 @@ from sidecar_harness import XBOT, Sidecar
 
 from sidecar import config, core, gates, nginx_conf, reach, traps
 from sidecar.check import check
+from sidecar.errors import XbotError
 from sidecar.findings import Finding
 from sidecar.gates import Setup
 from sidecar.listeners import parse
@@ -436,7 +437,7 @@ def test_who_may_open_it_is_what_the_kernel_says(
         os.chown(path, owners[2 * i], owners[2 * i + 1])
         path.chmod(modes[i])
     path = listening.linked if linked else listening.path
-    assert (reach.refusal(path, who) is None) is connects(path, who)
+    assert (reach.refusals(path, who) == []) is connects(path, who)
 
 
 @needs_root
@@ -463,33 +464,29 @@ def told(result: dict[str, Any], about: str = "sockets") -> list[tuple[str, str]
     return [(each["status"], each["what"]) for each in result["findings"] if each["about"] == about]
 
 
-def mends(result: dict[str, Any]) -> list[str]:
-    return [each["mend"] for each in result["findings"] if each["status"] == "wrong"]
-
-
 @needs_root
 @needs_nginx
 def test_a_user_who_may_not_open_the_socket(made_model_path: Path, tmp_path: Path) -> None:
-    """The command that it names mends it, step by step, until the user may."""
-    group = "nogroup"
-    for options, last in (((), f"--socket-group {group}"), (("--socket-group", group), None)):
+    """All that refuses is told at once; the command that is named mends it."""
+    for options in ((), ("--socket-group", "nogroup")):
         with Sidecar(made_model_path, *options, workers=1) as sidecar:
-            path = sidecar.address.removeprefix("unix:")
-            conf = write(tmp_path / str(len(options)), SITE, listen=sidecar.address, user="user nobody nogroup;")
+            path = Path(sidecar.address.removeprefix("unix:"))
+            conf = write(tmp_path / f"{len(options)}", SITE, listen=sidecar.address, user="user nobody nogroup;")
             arguments = ["--listen", sidecar.address, "--nginx", conf]
+            search = f"{path.parent} (drwx------ root:root): nobody may not search it"
+            connect = f"{path} (srw-rw---- root:root): nobody may not write to it"
             result = run(*arguments, code=2)
-            (wrong,) = [what for status, what in told(result) if status == "wrong"]
-            assert wrong == f"{Path(path).parent} (drwx------ root:root): nobody may not search it"
-            subprocess.run(shlex.split(mends(result)[0]), check=True)
-            result = run(*arguments, code=2 if last else 0)
-            if last:
-                assert told(result)[0] == ("wrong", f"{path} (srw-rw---- root:root): nobody may not write to it")
-                assert last in mends(result)[0]
+            assert [what for status, what in told(result) if status == "wrong"] == (
+                [search] if options else [search, connect]
+            )
+            mends = [each["mend"] for each in result["findings"] if each["status"] == "wrong"]
+            subprocess.run(shlex.split(mends[0]), check=True)
+            if options:
+                may = ("ok", f"nobody may open {sidecar.address}")
+                assert told(run(*arguments, code=0)) == [may, ("ok", f"{sidecar.address} answers")]
             else:
-                assert told(result) == [
-                    ("ok", f"nobody may open {sidecar.address}"),
-                    ("ok", f"{sidecar.address} answers"),
-                ]
+                assert told(run(*arguments, code=2))[0] == ("wrong", connect)
+                assert "--socket-group nogroup" in mends[1]
 
 
 def test_what_a_question_costs(made_model_path: Path, tmp_path: Path) -> None:
@@ -543,22 +540,31 @@ def test_a_sidecar_with_an_older_configuration(made_model_path: Path, tmp_path: 
 
 
 def test_nobody_and_something_else(tmp_path: Path) -> None:
-    """A path without a socket, a socket that was left, a service that is no sidecar, one that never answers."""
+    """A path without a socket, a file, a socket that was left, a service that is no sidecar, one that never answers."""
+    (tmp_path / "file").touch()
     with EchoSite() as site, socket.socket() as silent, socket.socket(socket.AF_UNIX) as left:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         left.bind(str(tmp_path / "left"))
         left.close()
         stuck = f"127.0.0.1:{silent.getsockname()[1]}"
-        addresses = [f"unix:{tmp_path}/none", f"unix:{tmp_path}/left", site.address, stuck, "127.0.0.1:9"]
+        addresses = [
+            f"unix:{tmp_path}/none",
+            f"unix:{tmp_path}/file",
+            f"unix:{tmp_path}/left",
+            site.address,
+            stuck,
+            "127.0.0.1:9",
+        ]
         options = [word for address in addresses for word in ("--listen", address)]
         said = told(run(*options, "--user", "root", code=2))
     assert [line for line in said if line[0] != "ok"] == [
         ("skipped", f"unix:{tmp_path}/none is not there: the sidecar does not run"),
-        ("warning", f"unix:{tmp_path}/left: nobody listens there, a process that is gone left it"),
+        ("wrong", f"unix:{tmp_path}/file is no socket"),
+        ("warning", f"unix:{tmp_path}/left: nobody listens there; a process that is gone left it"),
         ("wrong", f"{site.address}: it answers 200 without X-Bot: this is no sidecar"),
         ("wrong", f"{stuck}: no answer within 1 s"),
-        ("skipped", "127.0.0.1:9: nobody listens there"),
+        ("skipped", "127.0.0.1:9: nobody listens there: the sidecar does not run"),
     ]
 
 
@@ -594,7 +600,7 @@ def test_without_nginx_and_without_a_sidecar(tmp_path: Path, monkeypatch: pytest
     assert (done.exception, done.return_value) == (None, 0)
     said = [line for line in done.output.splitlines() if line.startswith("skipped")]
     assert len(said) == 3
-    assert "nginx is not installed here" in said[0]
+    assert "nginx         it is not installed here" in said[0]
     assert f"unix:{tmp_path}/s is not there" in said[2]
     done = CliRunner().invoke(check, ["--nginx", str(write(tmp_path, SITE + OWN_LINES))], standalone_mode=False)
     assert done.return_value == 2
@@ -636,6 +642,30 @@ networks = ["192.0.2.0/24"]
         "xbot.toml:7: policies.login.challenge_above: nothing in nginx's configuration looks at suspect: the site alone is told",
         "xbot.toml:10: lists.empty: there is nothing in it",
         "xbot.toml:11: lists.unused: no policy uses it",
-        "--mode or XBOT_MODE enforce stands above the mode of default, login",
+        "--mode: enforce stands above the mode of default, login",
         "xbot/observe.conf:5: nobody is refused, though a policy is in mode enforce: nginx lets everybody by",
     }
+
+
+WHOLE = (
+    f"http {{ upstream xbot {{ server {LISTEN}; }} {QUESTION.replace('auth_request', 'server { auth_request', 1)} }} }}"
+)
+BITS = st.sampled_from(["{", "}", ";", "\n", " ", '"', "'", "\\", "#", "$", "~ ([", "=", "@", "include *;", "\0", "if"])
+
+
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 30), st.one_of(st.just(""), BITS)), max_size=4))
+@settings(max_examples=150)
+def test_damage_to_nginx_conf_never_gives_a_traceback(damage: list[tuple[int, int, str]]) -> None:
+    """Without nginx to say first that it does not take it."""
+    text = WHOLE
+    for at, length, instead in damage:
+        text = text[:at] + instead + text[at + length :]
+    with tempfile.TemporaryDirectory(prefix="xbot-") as name:
+        path = Path(name) / "nginx.conf"
+        path.write_text(text)
+        try:
+            found = traps.look(Setup(nginx_conf.read(path), (1, 22, 1), [parse(LISTEN)], {"default": config.Policy()}))
+        except XbotError as error:
+            assert str(error).startswith(str(path))
+        else:
+            assert all(each.status == "skipped" or each.what.startswith(str(path)) for each in found)
