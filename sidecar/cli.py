@@ -27,7 +27,7 @@ _HERE = {
     "explain": "sidecar.explain:explain",
     "inspect": "sidecar.offline:inspect",
     "replay": "sidecar.replay:replay",
-    "check": "sidecar.check:check",
+    "check": "sidecar.check.cli:check",
 }
 _GROUP = "xbot.commands"
 _PATH = click.Path(path_type=Path)

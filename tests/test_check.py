@@ -28,11 +28,12 @@ from hypothesis import strategies as st
 from nginx_harness import EchoSite, nginx_binary, running_nginx
 from sidecar_harness import XBOT, Sidecar
 
-from sidecar import config, core, gates, nginx_conf, reach, traps
-from sidecar.check import check
+from sidecar import config, core
+from sidecar.check import gates, nginx_conf, reach, traps
+from sidecar.check.cli import check
+from sidecar.check.findings import Finding
+from sidecar.check.gates import Setup
 from sidecar.errors import XbotError
-from sidecar.findings import Finding
-from sidecar.gates import Setup
 from sidecar.listeners import parse
 
 needs_nginx = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")

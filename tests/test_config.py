@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from sidecar_harness import XBOT, Sidecar, ask, head
 
 from sidecar import config, core, lists, model, toml_file
-from sidecar.check import check
+from sidecar.check.cli import check
 from sidecar.cli import serve
 from sidecar.errors import XbotError, lines_of
 from sidecar.toml_lines import Lines

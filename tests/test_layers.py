@@ -21,7 +21,7 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SIDECAR = sorted((ROOT / "sidecar").glob("*.py"))
+SIDECAR = sorted((ROOT / "sidecar").rglob("*.py"))
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 # What serving and scoring must never need.
 HEAVY = {
@@ -81,7 +81,9 @@ def test_the_binding_imports_little(path: Path) -> None:
 
 def test_what_serves_loads_nothing_heavy() -> None:
     """In an interpreter of its own: every module of the sidecar is imported, and none of the others came with it."""
-    modules = [f"sidecar.{path.stem}" for path in SIDECAR if path.stem != "__main__"] + [
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SIDECAR if path.stem != "__main__"
+    ] + [
         "sidecar.core",
         "sidecar.protocol",
     ]

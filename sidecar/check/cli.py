@@ -14,14 +14,15 @@ from typing import Any
 import click
 import msgspec
 
-from sidecar import config, lists, nginx_conf, running, traps
+from sidecar import config, lists
+from sidecar.check import nginx_conf, running, traps
+from sidecar.check.findings import Finding, Findings, Status
+from sidecar.check.gates import Setup
+from sidecar.check.running import Probe
 from sidecar.cli import serve
 from sidecar.config import DEFAULT_POLICY, Overrides, Plan
 from sidecar.errors import XbotError
-from sidecar.findings import Finding, Findings, Status
-from sidecar.gates import Setup
 from sidecar.listeners import Address, UnixAddress, group_id
-from sidecar.running import Probe
 from sidecar.served import Served
 
 _PATH = click.Path(path_type=Path)

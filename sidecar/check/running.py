@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import msgspec
 
-from sidecar import nginx_conf, probe, reach
+from sidecar.check import nginx_conf, probe, reach
+from sidecar.check.findings import Findings
+from sidecar.check.gates import Setup, same
 from sidecar.config import Plan
 from sidecar.errors import XbotError
-from sidecar.findings import Findings
-from sidecar.gates import Setup, same
 from sidecar.listeners import Address, TcpAddress, UnixAddress
 
 ABOUT = "sockets"

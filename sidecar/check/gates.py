@@ -1,6 +1,6 @@
 """Where a site's nginx asks the sidecar: which places are asked about, by which location, at which address.
 
-Law: it finds and does not judge; sidecar/traps.py does.
+Law: it finds and does not judge; sidecar/check/traps.py does.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from sidecar import listeners
+from sidecar.check.nginx_conf import Block, Directive
 from sidecar.config import Policy
 from sidecar.errors import XbotError
 from sidecar.listeners import Address, UnixAddress
-from sidecar.nginx_conf import Block, Directive
 
 
 @dataclass(eq=False)

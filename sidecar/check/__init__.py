@@ -1,0 +1,1 @@
+"""`xbot check`: what is wrong with a configuration, with nginx's, and with the sidecar that runs."""
