@@ -8,7 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-COLOURS = {"unguarded": "#888888", "static": "#4477aa", "xbot": "#cc3311"}
+COLOURS = {
+    "unguarded": "#888888",
+    "static": "#4477aa",
+    "xbot": "#cc3311",
+    "lua": "#228833",
+    "fastapi": "#ccbb44",
+    "modsecurity": "#66ccee",
+    "hackathon": "#aa3377",
+}
 OTHER = "#bbbbbb"
 
 
@@ -23,7 +31,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     mpl.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained", width_ratios=(1, 1))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.2), layout="constrained", width_ratios=(1, 1))
     rates(left, result)
     latencies(right, result)
     figure.savefig(path, metadata={"Date": None})
@@ -44,16 +52,19 @@ def rates(axes: Any, result: dict[str, Any]) -> None:
 
 
 def latencies(axes: Any, result: dict[str, Any]) -> None:
-    """The curve of the round whose p99 is the middle one."""
+    """The curve of the round whose p99 is the middle one. A row that does not carry the rate has only a queue to show."""
     for name, found in result["open"].items():
         ordered = sorted(found["rounds"], key=lambda one: one["percentiles"]["p99"])
-        curve = ordered[len(ordered) // 2]["curve"]
+        middle = ordered[len(ordered) // 2]
+        if middle["rate"] < 0.9 * middle["wanted_rate"]:
+            continue
+        curve = middle["curve"]
         axes.plot(
             [1 / (1 - percent / 100) for percent, _ in curve],
             [value / 1000 for _, value in curve],
             label=result["rows"][name]["title"],
-            color=COLOURS.get(name),
-            linewidth=2 if name in COLOURS else 1,
+            color=COLOURS.get(name, OTHER),
+            linewidth=2.5 if name == "xbot" else 1.5,
         )
     ticks = (50, 90, 99, 99.9, 99.99)
     axes.set_xscale("log")
@@ -63,5 +74,5 @@ def latencies(axes: Any, result: dict[str, Any]) -> None:
     axes.set_xlabel("percentile, at a constant 1,000 requests a second")
     axes.set_ylabel("milliseconds")
     if result["open"]:
-        axes.legend(frameon=False, fontsize="small")
+        axes.legend(frameon=False, fontsize="small", loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
