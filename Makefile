@@ -14,10 +14,12 @@ C_STRICT  := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wc
 # $(call need,command,package)
 need = @command -v $(1) >/dev/null 2>&1 || { echo "make: $(1) is missing; install it: apt-get install $(2)" >&2; exit 1; }
 
-.PHONY: help build test lint format demo bench bench-check fuzz asan docs model clean nginx
+.PHONY: help build test lint format demo bench bench-check fuzz asan soak docs model install clean nginx
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run every test (XBOT_DATA=DIR adds those on real data)"
+	@echo "make soak    100 reloads and 20 upgrades in place under load; the tests do a few"
+	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
 	@echo "make build   .venv with the command xbot in it"
 	@echo "make lint    C warnings as errors, ruff, mypy"
 	@echo "make bench   what the hop costs, beside what it could cost, and what others cost"
@@ -63,6 +65,32 @@ demo: build nginx
 
 test: build nginx
 	@$(BIN)/python -m pytest
+
+soak: build nginx
+	@XBOT_SOAK=1 $(BIN)/python -m pytest -k behind_nginx tests/test_upgrade.py
+
+# The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
+# /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.
+DESTDIR :=
+PREFIX  := /usr/local
+XBOT    := .
+LIB     := $(DESTDIR)$(PREFIX)/lib
+install:
+	@test -x build/pip/bin/pip || $(PYTHON) -m venv build/pip
+	@rm -rf build/lib* $(LIB)/xbot.new
+	@build/pip/bin/pip install --quiet --disable-pip-version-check --target $(LIB)/xbot.new $(XBOT)
+	@rm -rf $(LIB)/xbot.new/bin $(LIB)/xbot && mv $(LIB)/xbot.new $(LIB)/xbot
+	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot
+	@sed "1s|.*|#!$$(realpath build/pip/bin/python) -I|" deploy/xbot > $(DESTDIR)$(PREFIX)/bin/xbot
+	@chmod 755 $(DESTDIR)$(PREFIX)/bin/xbot
+	@install -D -m 644 deploy/systemd/sysusers.conf $(LIB)/sysusers.d/xbot.conf
+	@install -D -m 644 deploy/systemd/tmpfiles.conf $(LIB)/tmpfiles.d/xbot.conf
+	@install -D -m 644 deploy/systemd/xbot.socket $(LIB)/systemd/system/xbot.socket
+	@sed 's|/usr/bin/xbot|$(PREFIX)/bin/xbot|' deploy/systemd/xbot.service > $(LIB)/systemd/system/xbot.service
+	@for file in deploy/xbot.toml nginx/*.conf; do \
+	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; *) echo xbot;; esac)/$${file##*/}; \
+	  cmp -s $$file $$to || { test ! -e $$to || to=$$to.new; install -m 644 $$file $$to; echo "$$to"; }; \
+	done
 
 lint: build
 	$(call need,gcc,gcc)
