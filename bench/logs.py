@@ -6,7 +6,7 @@ The log is made of the corpus (training/corpus) as nginx would have written it, 
 score` and goaccess (which parses and aggregates) read the same file, in turns, on one core; `xbot score` also reads the
 same requests as jsonl, with all their headers. Training is the real `xbot train` in a process of its own, every line
 labelled: wall time, and the peak of what it and its workers hold in memory together, pages of files left out. The log
-and the matrix lie in the directory for temporary files: 5 GB for 10 million lines.
+and the matrix lie in the directory for temporary files: 6 GB for 10 million lines.
 """
 
 from __future__ import annotations

@@ -256,8 +256,8 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
         report.mkdir(parents=True, exist_ok=True)
     settings = fitting_settings(options)
     data, how, labels = read_logs(reasons=report is not None, **options)
-    with progress.working("fitting", quiet=options["quiet"]):
-        fitted = fit.fit(data, settings)
+    with progress.over_steps("fitting", fit.STEPS, quiet=options["quiet"]) as advance:
+        fitted = fit.fit(data, settings, advance)
     words = write_model(out, data, fitted, settings, how, options["logs"])
     if pipeline is not None:
         import joblib

@@ -9,6 +9,7 @@ needs them).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from training.dataset import Dataset
 from training.linear import margins_of
 
 FOLDS = 5
+STEPS = FOLDS + 1  # machines that `fit` fits: one for each fold, and that which is exported
 LEAST_ROWS = 10  # of each class: two in every fold
 DUAL = 0.1  # the largest C for which the dual problem is the quicker one
 CALIBRATED = 200_000  # rows that two numbers are fitted on
@@ -213,25 +215,30 @@ def _fit_rows(data: Dataset, rows: np.ndarray, settings: Settings) -> Pipeline:
     return make_machine(settings).fit(data.X[rows], data.y[rows], machine__sample_weight=weight)
 
 
-def out_of_fold(data: Dataset, fold: np.ndarray, settings: Settings) -> np.ndarray:
+def out_of_fold(
+    data: Dataset, fold: np.ndarray, settings: Settings, advance: Callable[[], None] = lambda: None
+) -> np.ndarray:
     """Each row's margin by a machine that was fitted on the other folds."""
     margins = np.empty(len(data.y))
     for number in range(FOLDS):
         held_out = np.flatnonzero(fold == number)
         margins[held_out] = margins_of(_fit_rows(data, np.flatnonzero(fold != number), settings), data.X, held_out)
+        advance()
     return margins
 
 
-def fit(data: Dataset, settings: Settings) -> Fitted:
+def fit(data: Dataset, settings: Settings, advance: Callable[[], None] = lambda: None) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
-    out-of-fold margins. XbotError if a class is missing or the rows cannot be told apart at all."""
+    out-of-fold margins. `advance` is called STEPS times. XbotError if a class is missing or the rows cannot be told
+    apart at all."""
     check_classes(data.y)
     fold, split = folds_of(data, settings)
     # One thread of linear algebra: sums in another order would make another file of the same logs.
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         warnings.simplefilter("always", ConvergenceWarning)
-        margins = out_of_fold(data, fold, settings)
+        margins = out_of_fold(data, fold, settings, advance)
         machine = _fit_rows(data, np.arange(len(data.y)), settings)
+        advance()
     a, b = calibrate(margins, data.y)
     threshold = choose_threshold(margins, data.y, settings.max_fpr)
     return Fitted(

@@ -56,8 +56,8 @@ def report(
             about = subject.judge(loaded, str(judge), data, how, logs, labels, settings, advance=advance)
     else:
         data, how, labels = read_logs(reasons=True, **options)
-        with progress.working("fitting", quiet=quiet):
-            fitted = fit.fit(data, settings)
+        with progress.over_steps("fitting", fit.STEPS, quiet=quiet) as fitted_one:
+            fitted = fit.fit(data, settings, fitted_one)
         # By way of a file, as xbot train does it: what the page shows is what would be served.
         with tempfile.TemporaryDirectory(prefix="xbot-report-") as place:
             path = Path(place) / "site.xbot"
