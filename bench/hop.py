@@ -1,7 +1,7 @@
 """Where a request's time goes in nginx: system calls by strace, and the share of kernel and program by perf.
 
 Law: calls are counted, not timed, so a traced process that is slow gives the same count; shares are samples of the clock of
-a process that nobody traces. Both of the nginx that asks, and the calls of the service; in rows `unguarded`, `static`, `xbot`.
+a process that nobody traces. Both of the nginx that asks and of the service; in rows `unguarded`, `static`, `xbot`.
 """
 
 from __future__ import annotations
@@ -111,5 +111,6 @@ def measure(bench: Bench, rounds: int, seconds: float) -> dict[str, Any]:  # noq
             "nginx": calls(running, worker, heads_file, seconds / 2),
             "service": calls(running, services[0], heads_file, seconds / 2) if services else {},
             "shares": shares(running, worker, heads_file, seconds, bench.directory),
+            "service_shares": shares(running, services[0], heads_file, seconds, bench.directory) if services else {},
         }
     return result

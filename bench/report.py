@@ -236,11 +236,26 @@ def hop(result: dict[str, Any]) -> Table:
     def listed(calls: Mapping[str, float]) -> str:
         return ", ".join(f"{count:.2f} {name}" for name, count in calls.items()) or "–"
 
-    lines = []
-    for one in result["parts"].get("hop", {}).values():
-        shares = ", ".join(f"{share:.0%} {name}" for name, share in one["shares"].items()) or "–"
-        lines.append([one["title"], listed(one["nginx"]), listed(one["service"]), shares])
-    columns = ["row", "nginx: system calls a request", "the service's", "nginx: where its time goes"]
+    def times(shares: Mapping[str, float]) -> str:
+        return ", ".join(f"{share:.0%} {name.split('.')[0]}" for name, share in shares.items()) or "–"
+
+    lines = [
+        [
+            one["title"],
+            listed(one["nginx"]),
+            times(one["shares"]),
+            listed(one["service"]),
+            times(one["service_shares"]),
+        ]
+        for one in result["parts"].get("hop", {}).values()
+    ]
+    columns = [
+        "row",
+        "nginx: system calls a request",
+        "where its time goes",
+        "the service: calls",
+        "where its time goes",
+    ]
     return Table("A request in nginx", columns, lines, "Calls by strace -c, shares by perf's clock.")
 
 

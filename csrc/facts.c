@@ -138,54 +138,97 @@ static void agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
         a->category = known->category;
 }
 
-/* What is counted of an agent's bytes, each in 21 bits of one sum: no source holds an agent of two megabytes. The top bit, which
- * no sum minds, marks a byte of a word. */
-enum { COUNT_BITS = 21, COUNT_DIGITS = 0, COUNT_SEMICOLONS = COUNT_BITS, COUNT_STRANGE = 2 * COUNT_BITS };
+/* Which of 64 bytes are of a class: bit i is byte i. */
+typedef struct {
+    uint64_t word, digit, strange, semicolon, at;
+} byte_classes;
 
-#define ONE(count) (UINT64_C(1) << COUNT_##count)
-#define OF_WORD (UINT64_C(1) << 63)
-
-static const uint64_t counted[256] = {
-    [0 ... 0x1f] = ONE(STRANGE),    [0x7f] = ONE(STRANGE),  [0x80 ... 0xff] = ONE(STRANGE) | OF_WORD,
-    ['0' ... '9'] = ONE(DIGITS) | OF_WORD, ['a' ... 'z'] = OF_WORD, ['A' ... 'Z'] = OF_WORD, [';'] = ONE(SEMICOLONS),
-};
-
-static inline uint32_t count_of(uint64_t counts, unsigned which)
+/* Adds the classes of the 16 bytes at p, which are the bytes from `first` on. */
+static inline void classify_16(const char *p, unsigned first, byte_classes *c)
 {
-    return (uint32_t)(counts >> which) & ((1u << COUNT_BITS) - 1);
+#ifdef __SSE2__
+    /* Compares are of signed bytes: moved by -128, the range that begins at 0 lies lowest; a byte above 0x7f is negative. */
+    const __m128i x = _mm_loadu_si128((const __m128i *)p), lower = _mm_or_si128(x, _mm_set1_epi8(0x20));
+    const __m128i digit = _mm_cmplt_epi8(_mm_add_epi8(x, _mm_set1_epi8((char)(-128 - '0'))), _mm_set1_epi8(-128 + 10));
+    const __m128i letter = _mm_cmplt_epi8(_mm_add_epi8(lower, _mm_set1_epi8((char)(-128 - 'a'))), _mm_set1_epi8(-128 + 26));
+    const __m128i strange = _mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x20)), _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)));
+#define BITS(vector) ((uint64_t)(unsigned)_mm_movemask_epi8(vector) << first)
+    c->word |= BITS(_mm_or_si128(_mm_or_si128(digit, letter), x));
+    c->digit |= BITS(digit);
+    c->strange |= BITS(strange);
+    c->semicolon |= BITS(_mm_cmpeq_epi8(x, _mm_set1_epi8(';')));
+    c->at |= BITS(_mm_cmpeq_epi8(x, _mm_set1_epi8('@')));
+#undef BITS
+#else
+    for (unsigned i = 0; i < 16; i++) {
+        const uint8_t class = xb_class(p[i]);
+        const unsigned bit = first + i;
+        c->word |= (uint64_t)((class & XB_WORD) != 0) << bit;
+        c->digit |= (uint64_t)((class & XB_DIGIT) != 0) << bit;
+        c->strange |= (uint64_t)((class & (XB_CONTROL | XB_HIGH)) != 0) << bit;
+        c->semicolon |= (uint64_t)(p[i] == ';') << bit;
+        c->at |= (uint64_t)(p[i] == '@') << bit;
+    }
+#endif
+}
+
+/* Of p[0, size), or of its first 64 bytes. */
+static inline byte_classes classify(const char *p, size_t size)
+{
+    byte_classes c = {0, 0, 0, 0, 0};
+    for (unsigned first = 0; first < 64 && first < size; first += 16) {
+        if (size - first >= 16) {
+            classify_16(p + first, first, &c);
+            continue;
+        }
+        char padded[16];
+        memset(padded, ' ', sizeof padded); /* of no class */
+        memcpy(padded, p + first, size - first);
+        classify_16(padded, first, &c);
+    }
+    return c;
 }
 
 static void agent_facts(xb_span s, xb_agent_facts *a)
 {
-    const char *p = s.at, *end = s.at + s.size;
-    uint64_t counts = 0;
+    const char *end = s.at + s.size, *from = NULL; /* of the word that has begun */
+    uint64_t last = 0;                             /* bit 0: the byte before these 64 is of a word */
+    bool named = false;                            /* the word has more than digits in earlier blocks */
     memset(a, 0, offsetof(xb_agent_facts, word));
     a->length = (uint32_t)s.size;
     a->mozilla = xb_span_starts(s, XB_SPAN("mozilla/"));
-    a->mail = xb_span_find(s, '@') != NULL;
-    while (p < end) {
-        uint64_t one = counted[(unsigned char)*p];
-        if (!(one & OF_WORD)) {
-            counts += one;
-            p++;
-            continue;
+    for (const char *p = s.at;; p += 64) { /* at least one byte behind the end is classified: there the last word ends */
+        const byte_classes c = classify(p, (size_t)(end - p));
+        uint64_t others = c.word & ~c.digit;
+        a->digits += (uint32_t)__builtin_popcountll(c.digit);
+        a->semicolons += (uint32_t)__builtin_popcountll(c.semicolon);
+        a->strange |= c.strange != 0;
+        a->mail |= c.at != 0;
+        /* Where a byte of a word is beside one that is of none, a word begins or ends. */
+        for (uint64_t edges = c.word ^ (c.word << 1 | last); edges; edges &= edges - 1) {
+            const uint64_t before = (edges & -edges) - 1; /* the bits before the edge */
+            const char *edge = p + __builtin_ctzll(edges);
+            if (!from) {
+                from = edge;
+                others &= ~before;
+                continue;
+            }
+            xb_span text = xb_span_of(from, edge);
+            from = NULL;
+            a->words++;
+            if (!named && !(others & before))
+                continue; /* a bare number is a version: it would teach the age of the agents */
+            named = false;
+            xb_word w = {text, xb_hash_within(text, end)};
+            agent_word_fact(a, w, end);
+            if (a->n_words < XB_MAX_WORDS)
+                a->word[a->n_words++] = w;
         }
-        const char *from = p;
-        uint64_t before = counts;
-        do
-            counts += one;
-        while (++p < end && (one = counted[(unsigned char)*p]) & OF_WORD);
-        a->words++;
-        if (count_of(counts - before, COUNT_DIGITS) == (uint32_t)(p - from))
-            continue; /* a bare number is a version: it would teach the age of the agents */
-        xb_word w = {xb_span_of(from, p), xb_hash_within(xb_span_of(from, p), end)};
-        agent_word_fact(a, w, end);
-        if (a->n_words < XB_MAX_WORDS)
-            a->word[a->n_words++] = w;
+        last = c.word >> 63;
+        named |= from && others;
+        if (end - p < 64)
+            break;
     }
-    a->digits = count_of(counts, COUNT_DIGITS);
-    a->semicolons = count_of(counts, COUNT_SEMICOLONS);
-    a->strange = count_of(counts, COUNT_STRANGE);
     if (a->browser == XB_BROWSER_SAFARI && a->os == XB_OS_ANDROID)
         a->browser = XB_BROWSER_ANDROID;
     if (a->bot_word)

@@ -59,13 +59,13 @@ typedef struct {
 
 typedef struct {
     uint32_t length, words, digits, semicolons;
-    uint32_t strange;  /* control bytes and bytes above 0x7f */
     uint32_t marks;    /* XB_MARK_* */
     uint32_t major;    /* the browser's major version, 0 if it says none */
     uint8_t browser, vendor, os, category;
     bool mozilla;      /* starts with "Mozilla/" */
     bool bot_word;     /* a word ends in bot, crawler, spider */
     bool mail;         /* holds an @ */
+    bool strange;      /* holds control bytes or bytes above 0x7f */
     uint32_t n_words;
     xb_word word[XB_MAX_WORDS]; /* without those that are digits only */
 } xb_agent_facts;
