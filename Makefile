@@ -14,7 +14,7 @@ C_STRICT  := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wc
 # $(call need,command,package)
 need = @command -v $(1) >/dev/null 2>&1 || { echo "make: $(1) is missing; install it: apt-get install $(2)" >&2; exit 1; }
 
-.PHONY: help build test lint format demo bench bench-check fuzz asan soak docs model install clean nginx
+.PHONY: help build test lint format demo bench bench-check fuzz asan soak docs model install install-files clean nginx
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run every test (XBOT_DATA=DIR adds those on real data)"
@@ -75,14 +75,17 @@ DESTDIR :=
 PREFIX  := /usr/local
 XBOT    := .
 LIB     := $(DESTDIR)$(PREFIX)/lib
-install:
+install: install-files
 	@test -x build/pip/bin/pip || $(PYTHON) -m venv build/pip
 	@rm -rf build/lib* $(LIB)/xbot.new
 	@build/pip/bin/pip install --quiet --disable-pip-version-check --target $(LIB)/xbot.new $(XBOT)
 	@rm -rf $(LIB)/xbot.new/bin $(LIB)/xbot && mv $(LIB)/xbot.new $(LIB)/xbot
-	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot
+	@install -d $(DESTDIR)$(PREFIX)/bin
 	@sed "1s|.*|#!$$(realpath build/pip/bin/python) -I|" deploy/xbot > $(DESTDIR)$(PREFIX)/bin/xbot
 	@chmod 755 $(DESTDIR)$(PREFIX)/bin/xbot
+
+install-files:
+	@install -d $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot
 	@install -D -m 644 deploy/systemd/sysusers.conf $(LIB)/sysusers.d/xbot.conf
 	@install -D -m 644 deploy/systemd/tmpfiles.conf $(LIB)/tmpfiles.d/xbot.conf
 	@install -D -m 644 deploy/systemd/xbot.socket $(LIB)/systemd/system/xbot.socket

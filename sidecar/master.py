@@ -27,7 +27,7 @@ from sidecar.errors import XbotError
 from sidecar.listeners import Bound
 from sidecar.served import Served
 from sidecar.stats import Stats
-from sidecar.worker import IGNORED_SIGNALS
+from sidecar.worker import IGNORED_SIGNALS, name_process
 from sidecar.workers import Workers
 
 if TYPE_CHECKING:
@@ -308,6 +308,7 @@ def run(
     """Serve as planned until told to stop; `inherited` are sockets that somebody else opened, or the `predecessor`, from
     which we take over. XbotError when the model, a list or an address cannot be used."""
     log = structlog.get_logger()
+    name_process(b"xbot")  # a new master is started by the name of its interpreter
     fixed = plan.fixed
     served = Served.load(plan, 1)
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 until there is a loop to hear it

@@ -21,7 +21,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
@@ -51,7 +50,7 @@ class Successor:
         ours.setblocking(False)
         with theirs, contextlib.ExitStack() as stack:
             stack.enter_context(ours)
-            said = stack.enter_context(tempfile.TemporaryFile())
+            said = stack.enter_context(os.fdopen(os.memfd_create("xbot-said"), "w+b"))
             environment = {**environment, VARIABLE: f"{theirs.fileno()} {os.getpid()}"}
             try:
                 process = spawn.successor(theirs, said, environment)

@@ -151,16 +151,21 @@ def _request_log(level: str, form: str) -> Any:
     return lambda request: log.debug("request", **request)
 
 
+def name_process(name: bytes) -> None:
+    """What ps and top show."""
+    with contextlib.suppress(OSError):
+        comm = os.open("/proc/self/comm", os.O_WRONLY)
+        os.write(comm, name)
+        os.close(comm)
+
+
 def main(descriptor: int) -> None:
     """Run a worker on its control socket. Exits 0 after draining."""
     faulthandler.enable()
     for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the master blocked them over the exec
-    with contextlib.suppress(OSError):
-        comm = os.open("/proc/self/comm", os.O_WRONLY)
-        os.write(comm, b"xbot-worker")  # what ps and top show
-        os.close(comm)
+    name_process(b"xbot-worker")
     sock = socket.socket(fileno=descriptor)
     received = control.receive(sock)
     if received is None:

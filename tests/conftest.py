@@ -11,6 +11,7 @@ from pathlib import Path
 import models
 import pytest
 from hypothesis import HealthCheck, settings
+from packages import reachable, sdist, wheel  # noqa: F401 -- fixtures
 
 from sidecar import core, model
 

@@ -62,10 +62,6 @@ class Configured(Sidecar):
 LISTEN = '[[listen]]\naddress = "unix:{here}/xbot.sock"\n'
 
 
-def unlike(first: list[int], second: list[int]) -> bool:
-    return not set(first) & set(second)
-
-
 def test_a_new_master_takes_over_and_the_old_one_goes(model_path: Path) -> None:
     with Sidecar(model_path, "--admin", TCP, listen=None) as sidecar:
         before, admin, workers = sidecar.address, sidecar.admin, sidecar.workers
@@ -78,7 +74,8 @@ def test_a_new_master_takes_over_and_the_old_one_goes(model_path: Path) -> None:
             assert begun.recv(1) == b""
         assert sidecar.process.wait(TIMEOUT) == 0
         assert sidecar.events("stopped")[-1]["drained"] is True
-        assert unlike(sidecar.workers, workers)
+        assert not set(sidecar.workers) & set(workers)
+        assert Path(f"/proc/{sidecar.master}/comm").read_text() == "xbot\n"
         assert len(sidecar.workers) == 2
         assert ask(sidecar.address).status == 200
         assert sidecar.metrics()['xbot_requests_total{verdict="bot"}'] == 1  # they begin anew
