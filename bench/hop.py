@@ -59,6 +59,8 @@ def calls(running: Running, pid: int, heads_file: Path, seconds: float) -> dict[
         tracer.send_signal(2)
         said = tracer.stderr.read()
         tracer.wait()
+    if not found["requests"]:
+        return {}  # too short a load for a machine as busy as this
     table = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", said, re.MULTILINE)
     a_request = {name: int(count) / found["requests"] for count, name in table if name != "total"}
     return {name: count for name, count in a_request.items() if count >= LEAST}

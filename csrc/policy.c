@@ -210,9 +210,9 @@ static bool listed_at(const xb_policies *p, const xb_list *list, uint64_t hash, 
 
 bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent, xb_span text)
 {
-    const char *end = text.at + text.size, *at = text.at;
     if (!list->agent_bits || !text.size)
         return false;
+    const char *end = text.at + text.size, *at = text.at;
     for (uint32_t i = 0; i < agent->n_words; i++) {
         if (listed_at(p, list, agent->word[i].hash, agent->word[i].text.at, end))
             return true;

@@ -196,7 +196,7 @@ def test_a_new_master_that_does_not_come_up_changes_nothing(model_path: Path) ->
         sidecar.write(good)
         whole = sidecar.model.read_bytes()
         sidecar.model.write_bytes(whole[:-1])
-        assert refused().startswith(f"{sidecar.model}: ")
+        assert refused().startswith(f"{sidecar.file}:1: model: {sidecar.model}: ")
         sidecar.model.write_bytes(whole)
 
         log = sidecar.log_path.read_text()
