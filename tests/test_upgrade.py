@@ -327,19 +327,17 @@ def test_other_signals_wait_or_are_refused(held: tuple[Sidecar, int, Path]) -> N
     os.kill(new, signal.SIGUSR2)
     assert sidecar.wait_for("upgrade refused", 2)["reason"] == "this master has not taken over yet"
     sidecar.signal(signal.SIGHUP)
-    with connect(sidecar.address) as begun:
-        begun.sendall(head() + head()[:50])
-        read_reply(begun)
-        assert sidecar.events("reloaded") == []
-        gate.unlink()
-        sidecar.wait_for("reloaded")
-        names = [event["event"] for event in sidecar.events()]
-        assert names.index("took over") < names.index("reloaded")
-        wait_until(lambda: sidecar.metrics()['xbot_reloads_total{result="ok"}'] == 1)
-        sidecar.process.send_signal(signal.SIGUSR2)
-        assert sidecar.wait_for("upgrade refused", 3)["reason"] == "this master is draining"
-        begun.sendall(head()[50:])
-        assert read_reply(begun).status == 200
+    worker = sidecar.serving[0]
+    os.kill(worker, signal.SIGSTOP)  # so that the old one takes its time to drain
+    assert sidecar.events("reloaded") == []
+    gate.unlink()
+    sidecar.wait_for("reloaded")
+    names = [event["event"] for event in sidecar.events()]
+    assert names.index("took over") < names.index("reloaded")
+    wait_until(lambda: sidecar.metrics()['xbot_reloads_total{result="ok"}'] == 1)
+    sidecar.process.send_signal(signal.SIGUSR2)
+    assert sidecar.wait_for("upgrade refused", 3)["reason"] == "this master is draining"
+    os.kill(worker, signal.SIGCONT)
     assert sidecar.process.wait(TIMEOUT) == 0
     assert sidecar.master == new
 
