@@ -63,8 +63,9 @@ nginx:
 demo: build nginx
 	@$(BIN)/python demo/demo.py $(if $(ONCE),--once)
 
+# Files side by side: each has its own ports, sockets and directories.
 test: build nginx
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 soak: build nginx
 	@XBOT_SOAK=1 $(BIN)/python -m pytest -k behind_nginx tests/test_upgrade.py

@@ -28,6 +28,22 @@ settings.register_profile(
 settings.load_profile("xbot")
 
 
+# Files that take longest begin first: with files side by side, none is left to run alone at the end.
+LONG = (
+    "test_training_docs",
+    "test_report",
+    "test_train",
+    "test_package",
+    "test_bench",
+    "test_sidecar",
+    "test_default_model",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 def run_xbot(*args: object, stdin: bytes | None = None, code: int = 0) -> subprocess.CompletedProcess[bytes]:
     """Runs the command; fails the test if it ends with another code, or with a traceback."""
     done = subprocess.run([XBOT, *map(str, args)], input=stdin, capture_output=True, check=False)

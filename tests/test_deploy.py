@@ -33,7 +33,16 @@ needs_nginx = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not in
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make install` makes, below a directory."""
     place = tmp_path_factory.mktemp("image")
-    run("make", "install", f"DESTDIR={place}", "PREFIX=/usr", f"XBOT={wheel}", f"PYTHON={sys.executable}", cwd=ROOT)
+    run(
+        "make",
+        "--no-print-directory",
+        "install",
+        f"DESTDIR={place}",
+        "PREFIX=/usr",
+        f"XBOT={wheel}",
+        f"PYTHON={sys.executable}",
+        cwd=ROOT,
+    )
     return place
 
 
@@ -82,7 +91,7 @@ def test_files_of_the_operator_stay(installed: Path) -> None:
     toml = installed / "etc/xbot/xbot.toml"
     ours = toml.read_text()
     toml.write_text("workers = 3\n")
-    again = run("make", "install-files", f"DESTDIR={installed}", "PREFIX=/usr", cwd=ROOT)
+    again = run("make", "--no-print-directory", "install-files", f"DESTDIR={installed}", "PREFIX=/usr", cwd=ROOT)
     assert again.stdout.decode().splitlines() == [f"{toml}.new"]
     assert toml.read_text() == "workers = 3\n"
     assert Path(f"{toml}.new").read_text() == ours
