@@ -115,10 +115,11 @@ def spread(found: list[Latency]) -> dict[str, Any]:
 
 
 def highest(ladder: list[Latency], limit_us: float) -> float | None:
-    """The highest rate of the steps, up from the lowest, whose p99 stays under the limit and which really was sent."""
-    found = None
-    for step in ladder:
-        if step["failed"] or step["percentiles"]["p99"] >= limit_us or step["rate"] < 0.98 * step["wanted_rate"]:
-            break
-        found = step["rate"]
-    return found
+    """The highest rate of the steps whose p99 stays under the limit and which really was sent. Each is sent once, so a hiccup of
+    the machine at a lower step says nothing of a higher."""
+    held = (
+        step["rate"]
+        for step in ladder
+        if not step["failed"] and step["percentiles"]["p99"] < limit_us and step["rate"] >= 0.98 * step["wanted_rate"]
+    )
+    return max(held, default=None)

@@ -198,7 +198,7 @@ def open_loop(result: dict[str, Any]) -> Table:
     columns += ["highest rate, p99 < 1 ms", "p99 < 100 ms"]
     note = (
         "Constant rate by h2load, one browser's head, corrected for coordinated omission. The highest rates are steps of what "
-        "the row carried at full load, from a quarter up, each sent once."
+        "the row carried at full load, from a twentieth up, each sent once."
     )
     return Table("Open loop: latency at a constant 1,000 requests a second", columns, lines, note)
 

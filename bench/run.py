@@ -39,7 +39,7 @@ from services import ROWS, train
 HERE = Path(__file__).parent
 RESULT_VERSION = 2  # of the JSON's shape
 OPEN_RATE = 1000.0  # requests a second
-OPEN_STEPS = (0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0)  # of what the row carried in a closed loop
+OPEN_STEPS = (0.05, 0.1, 0.15, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0)  # of what the row carried in a closed loop
 LIMITS_MS = (1.0, 100.0)  # of p99
 
 
