@@ -10,7 +10,7 @@
 #include "scorer.h"
 #include "stats.h"
 
-/* All that judging one request needs; about 240 KiB, one for each thread, all zero before its first use. */
+/* All that judging one request needs; about 300 KiB, most of it never touched, one for each thread, all zero before its first use. */
 struct xb_workspace {
     xb_request request;
     xb_vector vector;
