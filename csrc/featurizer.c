@@ -7,16 +7,16 @@
 #include "hash.h"
 
 const xb_feature_row xb_feature_rows[] = {
-#define XB_FEATURE(name, group, expression, doc) {#name, doc, XB_HAS_##group},
-#define XB_FAMILY(name, group, doc)
+#define XB_FEATURE(name, group, version, expression, doc) {#name, doc, XB_HAS_##group, version},
+#define XB_FAMILY(name, group, version, doc)
 #include "features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
 };
 
 const xb_feature_row xb_family_rows[] = {
-#define XB_FEATURE(name, group, expression, doc)
-#define XB_FAMILY(name, group, doc) {#name, doc, XB_HAS_##group},
+#define XB_FEATURE(name, group, version, expression, doc)
+#define XB_FAMILY(name, group, version, doc) {#name, doc, XB_HAS_##group, version},
 #include "features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
@@ -24,8 +24,8 @@ const xb_feature_row xb_family_rows[] = {
 
 /* Every row that decides what a model's numbers mean, as text. */
 static const char *const schema_text[] = {
-#define XB_FEATURE(name, group, expression, doc) #name "|" #group "|" #expression,
-#define XB_FAMILY(name, group, doc) #name "|" #group,
+#define XB_FEATURE(name, group, version, expression, doc) #name "|" #group "|" #expression,
+#define XB_FAMILY(name, group, version, doc) #name "|" #group,
 #include "features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
@@ -114,9 +114,9 @@ static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f,
     const xb_agent_facts *ua = &f->agent;
     const xb_url *ref = &f->referrer;
     const xb_path_facts *url = &f->path;
-#define XB_FEATURE(name, group, expression, doc) \
+#define XB_FEATURE(name, group, version, expression, doc) \
     out[XB_F_##name] = f->present & XB_HAS_##group ? (double)(expression) : (double)NAN;
-#define XB_FAMILY(name, group, doc)
+#define XB_FAMILY(name, group, version, doc)
 #include "features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY

@@ -12,8 +12,8 @@
 #define XB_FEATURIZER_VERSION 1
 
 typedef enum {
-#define XB_FEATURE(name, group, expression, doc) XB_F_##name,
-#define XB_FAMILY(name, group, doc)
+#define XB_FEATURE(name, group, version, expression, doc) XB_F_##name,
+#define XB_FAMILY(name, group, version, doc)
 #include "features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
@@ -24,8 +24,8 @@ typedef enum {
 enum { XB_PADDED_DENSE = (XB_N_DENSE + 3) / 4 * 4 };
 
 typedef enum {
-#define XB_FEATURE(name, group, expression, doc)
-#define XB_FAMILY(name, group, doc) XB_T_##name,
+#define XB_FEATURE(name, group, version, expression, doc)
+#define XB_FAMILY(name, group, version, doc) XB_T_##name,
 #include "features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
@@ -34,7 +34,8 @@ typedef enum {
 
 typedef struct {
     const char *name, *doc;
-    uint32_t group; /* one XB_HAS_* bit */
+    uint32_t group;   /* one XB_HAS_* bit */
+    uint32_t version; /* of what the row computes; 1 and up */
 } xb_feature_row;
 
 extern const xb_feature_row xb_feature_rows[XB_N_DENSE];
