@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include "claims.h"
 #include "hash.h"
 
 /* ---- words with a meaning ---- */
@@ -13,7 +14,7 @@ typedef struct {
     uint8_t browser, os, category;
 } agent_word;
 
-enum { TABLE_BITS = 9, TABLE_SIZE = 1 << TABLE_BITS };
+enum { TABLE_BITS = 10, TABLE_SIZE = 1 << TABLE_BITS };
 static agent_word table[TABLE_SIZE];
 
 static void table_put(agent_word w)
@@ -113,17 +114,35 @@ static uint32_t version_behind(const char *p, const char *end)
     return n;
 }
 
-static void agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
+/* What stands behind "Chrome": its version. Browsers have said only the major one since 2023. */
+static void chromium_fact(xb_agent_facts *a, const char *behind, const char *end)
+{
+    const uint32_t version = version_behind(behind, end);
+    if (!version)
+        return;
+    a->chromium = version;
+    const char *p = behind + 1;
+    while (p < end && xb_is_digit(*p))
+        p++;
+    a->full_version = end - p < 6 || memcmp(p, ".0.0.0", 6) != 0;
+}
+
+/* Takes a word into account; says whether it is known. */
+static bool agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
 {
     const agent_word *known = find_word(w.hash);
     if (bot_suffix(w.text) && !(known && known->marks & XB_MARK_NOT_A_BOT))
         a->bot_word = true;
     if (!known)
-        return;
+        return false;
     const char *behind = w.text.at + w.text.size;
     if (known->marks & XB_MARK_PRODUCT && (behind == end || (*behind != '/' && *behind != '-')))
-        return;
+        return true;
+    if (known->marks & XB_MARK_URL && (behind == end || (*behind != ':' && *behind != '.')))
+        return true; /* "Go-http-client" holds no address */
     a->marks |= known->marks;
+    if (known->marks & XB_MARK_CHROMIUM)
+        chromium_fact(a, behind, end);
     if (known->browser >= a->browser && known->browser) {
         a->browser = known->browser;
         uint32_t major = version_behind(w.text.at + w.text.size, end);
@@ -136,6 +155,32 @@ static void agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
         a->os = known->os;
     if (known->category > a->category)
         a->category = known->category;
+    return true;
+}
+
+/* How many products the agent names outside its brackets that are not in agents.def; `known` has bit i for word i. A product
+ * stands at the beginning or behind a blank or semicolon; what stands behind a slash is its version. */
+static uint32_t foreign_products(xb_span s, const xb_agent_facts *a, uint64_t known)
+{
+    uint32_t n = 0;
+    int depth = 0;
+    const char *p = s.at;
+    for (uint32_t i = 0; i < a->n_words; i++) {
+        const char *word = a->word[i].text.at;
+        for (; p < word; p++)
+            depth += (*p == '(') - (*p == ')' && depth > 0);
+        n += depth == 0 && !(known >> i & 1) && (word == s.at || word[-1] == ' ' || word[-1] == ';');
+    }
+    return n;
+}
+
+/* Is there an @ before a letter? */
+static bool holds_mail(xb_span s)
+{
+    for (const char *p = s.at, *end = s.at + s.size; (p = memchr(p, '@', (size_t)(end - p)));)
+        if (++p < end && xb_class(*p) & XB_LETTER)
+            return true;
+    return false;
 }
 
 /* Which of 64 bytes are of a class: bit i is byte i. */
@@ -194,6 +239,8 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
     const char *end = s.at + s.size, *from = NULL; /* of the word that has begun */
     uint64_t last = 0;                             /* bit 0: the byte before these 64 is of a word */
     bool named = false;                            /* the word has more than digits in earlier blocks */
+    bool at = false;
+    uint64_t known = 0; /* bit i: word i is in agents.def */
     memset(a, 0, offsetof(xb_agent_facts, word));
     a->length = (uint32_t)s.size;
     a->mozilla = xb_span_starts(s, XB_SPAN("mozilla/"));
@@ -203,7 +250,7 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
         a->digits += (uint32_t)__builtin_popcountll(c.digit);
         a->semicolons += (uint32_t)__builtin_popcountll(c.semicolon);
         a->strange |= c.strange != 0;
-        a->mail |= c.at != 0;
+        at |= c.at != 0;
         /* Where a byte of a word is beside one that is of none, a word begins or ends. */
         for (uint64_t edges = c.word ^ (c.word << 1 | last); edges; edges &= edges - 1) {
             const uint64_t before = (edges & -edges) - 1; /* the bits before the edge */
@@ -220,9 +267,11 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
                 continue; /* a bare number is a version: it would teach the age of the agents */
             named = false;
             xb_word w = {text, xb_hash_within(text, end)};
-            agent_word_fact(a, w, end);
-            if (a->n_words < XB_MAX_WORDS)
+            const bool is_known = agent_word_fact(a, w, end);
+            if (a->n_words < XB_MAX_WORDS) {
+                known |= (uint64_t)is_known << a->n_words;
                 a->word[a->n_words++] = w;
+            }
         }
         last = c.word >> 63;
         named |= from && others;
@@ -238,6 +287,9 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
     if (a->category == XB_CATEGORY_NONE && a->os != XB_OS_NONE && a->mozilla)
         a->category = XB_CATEGORY_PC;
     a->vendor = vendor_of[a->browser];
+    a->mail = at && holds_mail(s);
+    if (a->mozilla && a->browser)
+        a->foreign = foreign_products(s, a, known);
 }
 
 /* ---- URLs ---- */
@@ -273,7 +325,7 @@ static void split_url(xb_span s, xb_url *u)
     u->query = query ? xb_span_of(query + 1, end) : (xb_span){end, 0};
 }
 
-static xb_span without_port(xb_span host)
+xb_span xb_without_port(xb_span host)
 {
     const char *colon = xb_span_find(host, ':');
     return colon && !memchr(colon + 1, ':', (size_t)(host.at + host.size - colon - 1)) ? xb_span_of(host.at, colon) : host;
@@ -293,11 +345,11 @@ static uint8_t kind_of(xb_span extension)
         {{"html", 4}, XB_KIND_PAGE},   {{"htm", 3}, XB_KIND_PAGE},    {{"php", 3}, XB_KIND_SCRIPT},
         {{"asp", 3}, XB_KIND_SCRIPT},  {{"aspx", 4}, XB_KIND_SCRIPT}, {{"jsp", 3}, XB_KIND_SCRIPT},
         {{"cgi", 3}, XB_KIND_SCRIPT},  {{"css", 3}, XB_KIND_ASSET},   {{"js", 2}, XB_KIND_ASSET},
-        {{"mjs", 3}, XB_KIND_ASSET},   {{"png", 3}, XB_KIND_ASSET},   {{"jpg", 3}, XB_KIND_ASSET},
-        {{"jpeg", 4}, XB_KIND_ASSET},  {{"gif", 3}, XB_KIND_ASSET},   {{"ico", 3}, XB_KIND_ASSET},
-        {{"svg", 3}, XB_KIND_ASSET},   {{"webp", 4}, XB_KIND_ASSET},  {{"avif", 4}, XB_KIND_ASSET},
+        {{"mjs", 3}, XB_KIND_ASSET},   {{"png", 3}, XB_KIND_MEDIA},   {{"jpg", 3}, XB_KIND_MEDIA},
+        {{"jpeg", 4}, XB_KIND_MEDIA},  {{"gif", 3}, XB_KIND_MEDIA},   {{"ico", 3}, XB_KIND_MEDIA},
+        {{"svg", 3}, XB_KIND_MEDIA},   {{"webp", 4}, XB_KIND_MEDIA},  {{"avif", 4}, XB_KIND_MEDIA},
         {{"woff", 4}, XB_KIND_ASSET},  {{"woff2", 5}, XB_KIND_ASSET}, {{"ttf", 3}, XB_KIND_ASSET},
-        {{"map", 3}, XB_KIND_ASSET},   {{"mp4", 3}, XB_KIND_ASSET},   {{"webm", 4}, XB_KIND_ASSET},
+        {{"map", 3}, XB_KIND_ASSET},   {{"mp4", 3}, XB_KIND_MEDIA},   {{"webm", 4}, XB_KIND_MEDIA},
         {{"xml", 3}, XB_KIND_FEED},    {{"rss", 3}, XB_KIND_FEED},    {{"atom", 4}, XB_KIND_FEED},
     };
     if (extension.size >= 2 && extension.size <= 5)
@@ -327,7 +379,8 @@ static void path_facts(xb_span uri, xb_path_facts *f)
         }
         if (c == '/') {
             f->depth++;
-            f->hidden |= p + 1 < end && p[1] == '.' && p + 2 < end && p[2] != '.' && p[2] != '/';
+            f->hidden |= p + 1 < end && p[1] == '.' && p + 2 < end && p[2] != '.' && p[2] != '/' &&
+                         !(f->depth == 1 && xb_span_starts(xb_span_of(p, end), XB_SPAN("/.well-known/")));
             dot = NULL;
         } else if (c == '.') {
             f->dots++;
@@ -410,7 +463,8 @@ void xb_facts_of(const xb_request *r, xb_facts *f)
     split_url(undashed(r->referrer), &f->referrer);
     path_facts(present(r->uri), &f->path);
     f->referrer_own = r->host.size && f->referrer.host.size &&
-                      xb_span_same(without_www(f->referrer.host), without_www(without_port(r->host)));
+                      xb_span_same(without_www(f->referrer.host), without_www(xb_without_port(r->host)));
     f->protocol = protocol_number(r->protocol);
     header_facts(r, f);
+    f->odd = xb_claims(r, f);
 }

@@ -42,7 +42,8 @@ enum {
     XB_MARK_HEADLESS = 1 << 7,
     XB_MARK_CHROMIUM = 1 << 8,
     XB_MARK_NOT_A_BOT = 1 << 9,
-    XB_MARK_PRODUCT = 1 << 10
+    XB_MARK_PRODUCT = 1 << 10,
+    XB_MARK_EMBEDDED = 1 << 11 /* a browser's engine inside a program of a desk */
 };
 
 typedef struct {
@@ -61,10 +62,13 @@ typedef struct {
     uint32_t length, words, digits, semicolons;
     uint32_t marks;    /* XB_MARK_* */
     uint32_t major;    /* the browser's major version, 0 if it says none */
+    uint32_t chromium; /* the version of Chromium in it, 0 if it says none */
+    uint32_t foreign;  /* products, outside brackets, that no browser is known to name */
     uint8_t browser, vendor, os, category;
     bool mozilla;      /* starts with "Mozilla/" */
     bool bot_word;     /* a word ends in bot, crawler, spider */
-    bool mail;         /* holds an @ */
+    bool full_version; /* says more than the major version of Chromium: "131.0.6778.86" where browsers say "131.0.0.0" */
+    bool mail;         /* holds an @ before a letter, as an address does: "x@example.org", but not "android@111" */
     bool strange;      /* holds control bytes or bytes above 0x7f */
     uint32_t n_words;
     xb_word word[XB_MAX_WORDS]; /* without those that are digits only */
@@ -76,7 +80,8 @@ typedef struct {
     bool numeric;                      /* the host is an address */
 } xb_url;
 
-enum { XB_KIND_PAGE, XB_KIND_SCRIPT, XB_KIND_ASSET, XB_KIND_FEED, XB_KIND_OTHER };
+/* MEDIA: pictures, films and icons, which people also open by themselves; ASSET: styles, scripts and fonts. */
+enum { XB_KIND_PAGE, XB_KIND_SCRIPT, XB_KIND_ASSET, XB_KIND_MEDIA, XB_KIND_FEED, XB_KIND_OTHER };
 
 typedef struct {
     xb_url url;
@@ -98,6 +103,7 @@ typedef struct {
     uint32_t protocol;   /* 10, 11, 20, 30; 0 unknown */
     uint32_t n_visitor;  /* headers of the visitor */
     uint32_t encodings;  /* bit set of Accept-Encoding: XB_ENCODING_* */
+    uint64_t odd;        /* bit set of contradictions: XB_ODD_* (claims.h) */
 } xb_facts;
 
 enum {
@@ -110,6 +116,9 @@ enum {
 
 void xb_facts_init(void);
 void xb_facts_of(const xb_request *r, xb_facts *f);
+
+/* A host without its port. */
+xb_span xb_without_port(xb_span host);
 
 /* Reads an IPv4 or IPv6 address; false (and version 0) if it is none. IPv4 octets are decimal, 0 to 255. */
 bool xb_address_parse(xb_span text, xb_address *out);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "claims.h"
 #include "hash.h"
 
 const xb_feature_row xb_feature_rows[] = {
@@ -81,14 +82,6 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 
 /* ---- dense ---- */
 
-static bool xb_contains(xb_span s, xb_span lower)
-{
-    for (size_t i = 0; i + lower.size <= s.size; i++)
-        if (xb_lower(s.at[i]) == lower.at[0] && xb_span_is((xb_span){s.at + i, lower.size}, lower))
-            return true;
-    return false;
-}
-
 /* The short names of features.def. */
 #define CAP(n, most) ((n) < (most) ? (n) : (most))
 #define V4 (f->ip.version == 4)
@@ -102,12 +95,15 @@ static bool xb_contains(xb_span s, xb_span lower)
 #define VALUE(name) xb_value(r, XB_H_##name)
 #define ENCODING(name) ((f->encodings & XB_ENCODING_##name) != 0)
 #define SECURE (r->scheme.size == 5)
-#define PAGE (url->kind == XB_KIND_PAGE)
+/* A contradiction of claims.h; those over https or plain http are absent where the scheme is. */
+#define ODD(name) ((f->odd >> XB_ODD_##name & 1) != 0)
+#define ODD_OVER(name) (r->scheme.size ? ODD(name) : NAN)
+#define CASE_KNOWN ((r->present & XB_HAS_CASE) && f->protocol && f->protocol < 20)
+
 /* An agent that claims to be a browser, and does not say that it is a program. */
 #define BROWSING (ua->mozilla && ua->browser > XB_BROWSER_TEXT && ua->category < XB_CATEGORY_TOOL)
-#define CHROMIUM MARK(CHROMIUM)
-/* Browsers that send Sec-Fetch-* and read br: Chromium 80, Firefox 90, Safari 16.4. */
-#define MODERN ((CHROMIUM && ua->major >= 80) || (BROWSER(FIREFOX) && ua->major >= 90 && !OS(IOS)) || (BROWSER(SAFARI) && ua->major >= 17))
+#define ENGINE(name) (xb_engine_of(ua) == XB_ENGINE_##name)
+#define DESK (ua->category == XB_CATEGORY_PC && !MARK(EMBEDDED))
 
 static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
 {

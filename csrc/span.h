@@ -162,6 +162,17 @@ static inline const char *xb_span_find(xb_span s, char c)
     return s.size ? memchr(s.at, c, s.size) : NULL;
 }
 
+/* Where `lower`, a lower-case literal that is not empty, stands in `s` without regard to case, or NULL. */
+static inline const char *xb_find_text(xb_span s, xb_span lower)
+{
+    for (size_t i = 0; i + lower.size <= s.size; i++)
+        if (xb_lower(s.at[i]) == lower.at[0] && xb_span_is((xb_span){s.at + i, lower.size}, lower))
+            return s.at + i;
+    return NULL;
+}
+
+static inline bool xb_contains(xb_span s, xb_span lower) { return xb_find_text(s, lower) != NULL; }
+
 static inline uint32_t xb_span_count(xb_span s, char c)
 {
     uint32_t n = 0;

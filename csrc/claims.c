@@ -1,0 +1,307 @@
+#include "claims.h"
+
+typedef struct {
+    const xb_request *r;
+    const xb_facts *f;
+    const xb_agent_facts *ua;
+    xb_engine engine;
+    uint32_t version;  /* of the engine, 0 unknown */
+    bool browsing;     /* the agent claims a browser, and does not say that it is a program */
+    bool socket, preflight, worker, media, well_known, prefetch; /* what the request is, by what only that has */
+    bool html;         /* Accept is that of an opened page */
+    bool navigates;    /* a page is opened */
+    bool any;          /* Accept is star/star */
+} claim;
+
+#define HAS(name) xb_has(c->r, XB_H_##name)
+#define VALUE(name) xb_value(c->r, XB_H_##name)
+#define IS(name, lower) xb_span_is(VALUE(name), XB_SPAN(lower))
+#define READS(name) ((c->f->encodings & XB_ENCODING_##name) != 0)
+#define ODD(name) (UINT64_C(1) << XB_ODD_##name)
+
+xb_engine xb_engine_of(const xb_agent_facts *ua)
+{
+    if (!ua->mozilla || ua->category >= XB_CATEGORY_TOOL)
+        return XB_ENGINE_NONE;
+    if (ua->marks & XB_MARK_CHROMIUM && ua->os != XB_OS_IOS)
+        return XB_ENGINE_CHROMIUM;
+    if (ua->browser == XB_BROWSER_FIREFOX && ua->marks & XB_MARK_GECKO && ua->os != XB_OS_IOS)
+        return XB_ENGINE_GECKO;
+    return ua->marks & XB_MARK_WEBKIT ? XB_ENGINE_WEBKIT : XB_ENGINE_NONE;
+}
+
+static bool chromium_since(const claim *c, uint32_t version) { return c->engine == XB_ENGINE_CHROMIUM && c->version >= version; }
+static bool gecko_since(const claim *c, uint32_t version) { return c->engine == XB_ENGINE_GECKO && c->version >= version; }
+/* A program that shows pages in a view of its own decides by itself what the view sends. */
+static bool embedded(const claim *c) { return c->ua->marks & (XB_MARK_WEBVIEW | XB_MARK_EMBEDDED) || c->ua->browser == XB_BROWSER_APP; }
+
+/* "/.well-known/..." that stays there: browsers and systems ask for these by themselves. */
+static bool well_known(xb_span path)
+{
+    return xb_span_starts(path, XB_SPAN("/.well-known/")) && !xb_span_find(path, '%') && !xb_contains(path, XB_SPAN("/../"));
+}
+
+/* Does the visitor reach a host that browsers trust without TLS? Then they send what else only https gets. */
+static bool loopback(const claim *c)
+{
+    const xb_address *ip = &c->f->ip;
+    static const uint8_t one6[16] = {[15] = 1};
+    if ((ip->version == 4 && ip->bytes[0] == 127) || (ip->version == 6 && memcmp(ip->bytes, one6, sizeof one6) == 0))
+        return true;
+    xb_span host = xb_without_port(c->r->host);
+    return xb_span_is(host, XB_SPAN("localhost")) || xb_span_ends(host, XB_SPAN(".localhost")) ||
+           xb_span_starts(host, XB_SPAN("127.")) || xb_span_starts(host, XB_SPAN("[::1]"));
+}
+
+static bool unsafe_method(xb_span method)
+{
+    return xb_span_is(method, XB_SPAN("post")) || xb_span_is(method, XB_SPAN("put")) ||
+           xb_span_is(method, XB_SPAN("patch")) || xb_span_is(method, XB_SPAN("delete"));
+}
+
+/* ---- what is there, what is not ---- */
+
+/* Does a text browser send what it always does? Dillo names no language, and every one of its requests is for a page; Links
+ * takes anything, but names its character sets. */
+static bool text_browser(const claim *c)
+{
+    if (!HAS(ACCEPT) || !HAS(ACCEPT_ENCODING))
+        return false;
+    if (xb_contains(c->r->agent, XB_SPAN("dillo")))
+        return c->html;
+    if (xb_contains(c->r->agent, XB_SPAN("netsurf")))
+        return HAS(ACCEPT_LANGUAGE);
+    return HAS(ACCEPT_LANGUAGE) && (c->any ? HAS(ACCEPT_CHARSET) : xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html")));
+}
+
+static uint64_t accepts(const claim *c)
+{
+    uint64_t odd = 0;
+    if (c->ua->browser == XB_BROWSER_TEXT && !text_browser(c))
+        odd |= ODD(TEXT_BROWSER);
+    if (HAS(COOKIE) && !HAS(ACCEPT_LANGUAGE))
+        odd |= ODD(COOKIE);
+    if (!c->browsing || c->well_known)
+        return odd;
+    if (!HAS(ACCEPT_LANGUAGE))
+        odd |= ODD(NO_LANGUAGE);
+    if (!HAS(ACCEPT_ENCODING) && !c->media)
+        odd |= ODD(NO_ENCODING);
+    /* Chromium saves a link's target without Accept, but says from which page. */
+    if (!HAS(ACCEPT) && !c->socket && !HAS(REFERER))
+        odd |= ODD(NO_ACCEPT);
+    if (c->any && c->f->path.kind == XB_KIND_PAGE && !HAS(SEC_FETCH_MODE) && !HAS(X_REQUESTED_WITH) && !HAS(REFERER) &&
+        !HAS(ORIGIN) && !c->media && !c->worker && !c->prefetch)
+        odd |= ODD(PAGE_ANY);
+    /* APNG is named by Chromium alone: since 59 wherever it opens a page, or shows a picture. */
+    const bool apng = xb_contains(VALUE(ACCEPT), XB_SPAN("image/apng"));
+    if (c->engine == XB_ENGINE_CHROMIUM ? c->version >= 60 && c->html && !apng : apng)
+        odd |= ODD(ACCEPT);
+    if (c->html && !HAS(UPGRADE_INSECURE_REQUESTS) && !c->prefetch && (chromium_since(c, 44) || gecko_since(c, 60)))
+        odd |= ODD(NO_UPGRADE);
+    if (HAS(UPGRADE_INSECURE_REQUESTS) && !c->html && (c->engine == XB_ENGINE_CHROMIUM || c->engine == XB_ENGINE_GECKO))
+        odd |= ODD(UPGRADE);
+    if (unsafe_method(c->r->method) && !HAS(ORIGIN) && (chromium_since(c, 30) || gecko_since(c, 90) || c->engine == XB_ENGINE_WEBKIT))
+        odd |= ODD(NO_ORIGIN);
+    return odd;
+}
+
+/* ---- Sec-Fetch-* ---- */
+
+static uint64_t fetch(const claim *c)
+{
+    const bool mode = HAS(SEC_FETCH_MODE), dest = HAS(SEC_FETCH_DEST), site = HAS(SEC_FETCH_SITE);
+    uint64_t odd = 0;
+    if (!c->browsing || !(mode || dest || site))
+        return 0;
+    if (!(mode && dest && site) && !c->preflight)
+        odd |= ODD(FETCH_PART);
+    const bool navigate = IS(SEC_FETCH_MODE, "navigate"), document = IS(SEC_FETCH_DEST, "document");
+    if ((document && !(navigate && c->html)) || (c->html && mode && !navigate && !c->prefetch) ||
+        (HAS(SEC_FETCH_USER) && !navigate) || (IS(SEC_FETCH_SITE, "none") && HAS(REFERER)))
+        odd |= ODD(FETCH_MISFIT);
+    if (HAS(SEC_FETCH_USER) && c->engine == XB_ENGINE_WEBKIT)
+        odd |= ODD(FETCH_USER);
+    if (navigate && c->f->path.kind == XB_KIND_ASSET)
+        odd |= ODD(NAVIGATE_ASSET);
+    return odd;
+}
+
+/* ---- client hints ---- */
+
+/* The version behind a brand of Sec-CH-UA: `"Chromium";v="131"`. 0 if the brand is not there. */
+static uint32_t brand_version(xb_span hints, xb_span brand)
+{
+    const char *end = hints.at + hints.size, *p = xb_find_text(hints, brand);
+    if (!p)
+        return 0;
+    for (p += brand.size; p < end && !xb_is_digit(*p) && *p != ','; p++)
+        ;
+    uint32_t n = 0;
+    for (const char *from = p; p < end && p - from < 6 && xb_is_digit(*p); p++)
+        n = n * 10 + (uint32_t)(*p - '0');
+    return n;
+}
+
+/* Is the platform that the hints name one that this system's agents come with? */
+static bool platform_fits(xb_span platform, uint8_t os)
+{
+    static const struct {
+        xb_span name;
+        uint8_t os, also;
+    } platforms[] = {
+        {{"\"windows\"", 9}, XB_OS_WINDOWS, XB_OS_WINDOWS},     {{"\"macos\"", 7}, XB_OS_MACOS, XB_OS_MACOS},
+        {{"\"mac os x\"", 10}, XB_OS_MACOS, XB_OS_MACOS},       {{"\"linux\"", 7}, XB_OS_LINUX, XB_OS_ANDROID},
+        {{"\"android\"", 9}, XB_OS_ANDROID, XB_OS_LINUX},       {{"\"chrome os\"", 11}, XB_OS_CHROMEOS, XB_OS_LINUX},
+        {{"\"chromium os\"", 13}, XB_OS_CHROMEOS, XB_OS_LINUX}, {{"\"chromeos\"", 10}, XB_OS_CHROMEOS, XB_OS_LINUX},
+    }; /* `also`: a phone that asks for a site's desktop form says Linux */
+    for (size_t i = 0; i < sizeof platforms / sizeof *platforms; i++)
+        if (xb_span_is(platform, platforms[i].name))
+            return os == platforms[i].os || os == platforms[i].also || os == XB_OS_NONE;
+    return true; /* a system that we do not know */
+}
+
+static uint64_t hints(const claim *c)
+{
+    const xb_agent_facts *ua = c->ua;
+    uint64_t odd = 0;
+    if (HAS(SEC_CH_UA) && c->engine != XB_ENGINE_CHROMIUM)
+        odd |= ODD(HINTS);
+    if (HAS(SEC_CH_UA) && xb_contains(VALUE(SEC_CH_UA), XB_SPAN("headless")))
+        odd |= ODD(HEADLESS_HINTS);
+    if (c->engine != XB_ENGINE_CHROMIUM)
+        return odd;
+    if (HAS(SEC_CH_UA_PLATFORM) && !platform_fits(VALUE(SEC_CH_UA_PLATFORM), ua->os))
+        odd |= ODD(HINT_PLATFORM);
+    if (HAS(SEC_CH_UA_MOBILE) && ((IS(SEC_CH_UA_MOBILE, "?1") && ua->category == XB_CATEGORY_PC) ||
+                                  (IS(SEC_CH_UA_MOBILE, "?0") && ua->category == XB_CATEGORY_SMARTPHONE)))
+        odd |= ODD(HINT_MOBILE);
+    if (!HAS(SEC_CH_UA))
+        return odd;
+    const uint32_t chromium = brand_version(VALUE(SEC_CH_UA), XB_SPAN("\"chromium\""));
+    if (chromium != c->version && c->version)
+        odd |= ODD(HINT_VERSION);
+    const bool edge = xb_contains(VALUE(SEC_CH_UA), XB_SPAN("\"microsoft edge")), opera = xb_contains(VALUE(SEC_CH_UA), XB_SPAN("\"opera"));
+    const bool google = xb_contains(VALUE(SEC_CH_UA), XB_SPAN("\"google chrome\""));
+    if (edge != (ua->browser == XB_BROWSER_EDGE) || opera != (ua->browser == XB_BROWSER_OPERA) ||
+        (google && ua->browser != XB_BROWSER_CHROME))
+        odd |= ODD(HINT_BRAND);
+    if (c->version >= 95 && !(HAS(SEC_CH_UA_MOBILE) && HAS(SEC_CH_UA_PLATFORM)))
+        odd |= ODD(HINT_PART);
+    return odd;
+}
+
+/* ---- what goes with TLS ---- */
+
+static uint64_t over_https(const claim *c)
+{
+    const bool chromium = c->engine == XB_ENGINE_CHROMIUM, own = !embedded(c);
+    const bool webkit = c->engine == XB_ENGINE_WEBKIT && c->ua->browser == XB_BROWSER_SAFARI && c->ua->major >= 17;
+    uint64_t odd = 0;
+    if (c->well_known)
+        return 0;
+    if (!c->media && HAS(ACCEPT_ENCODING)) {
+        if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
+            odd |= ODD(NO_BR);
+        if (!READS(ZSTD) && own && (chromium_since(c, 124) || gecko_since(c, 128)))
+            odd |= ODD(NO_ZSTD);
+    }
+    /* Chromium's WebSockets and WebKit's workers have none. */
+    if (!HAS(SEC_FETCH_MODE) && !c->socket && !c->worker && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
+        odd |= ODD(NO_FETCH);
+    /* Fetches by workers have none, so only what a page itself asks for counts. */
+    const bool scripted = xb_span_is(VALUE(SEC_FETCH_DEST), XB_SPAN("empty")) || (c->any && !HAS(SEC_FETCH_DEST));
+    if (chromium && own && c->version >= 95 && !HAS(SEC_CH_UA) && !c->socket && !c->worker && !c->preflight && !scripted)
+        odd |= ODD(NO_HINTS);
+    return odd;
+}
+
+static uint64_t over_plain_http(const claim *c)
+{
+    uint64_t odd = 0;
+    if (loopback(c))
+        return 0;
+    if (HAS(SEC_FETCH_MODE) && !c->preflight)
+        odd |= ODD(PLAIN_FETCH);
+    if (HAS(SEC_CH_UA))
+        odd |= ODD(PLAIN_HINTS);
+    if (READS(BR) || READS(ZSTD))
+        odd |= ODD(PLAIN_ENCODING);
+    return odd;
+}
+
+/* ---- order and case ---- */
+
+/* Are both there, and `later` before `earlier`? */
+static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
+{
+    return xb_has(c->r, earlier) && xb_has(c->r, later) && c->r->first[later] < c->r->first[earlier];
+}
+
+#define SWAPPED(earlier, later) swapped(c, XB_H_##earlier, XB_H_##later)
+
+static uint64_t order(const claim *c)
+{
+    const bool chromium = chromium_since(c, 76), gecko = gecko_since(c, 60);
+    uint64_t odd = 0;
+    if (!chromium && !gecko)
+        return 0;
+    if (SWAPPED(USER_AGENT, ACCEPT) && !(chromium && (c->worker || c->preflight)))
+        odd |= ODD(ORDER_AGENT);
+    if (SWAPPED(ACCEPT, ACCEPT_ENCODING))
+        odd |= ODD(ORDER_ENCODING);
+    if (chromium ? SWAPPED(ACCEPT_ENCODING, ACCEPT_LANGUAGE) : SWAPPED(ACCEPT_LANGUAGE, ACCEPT_ENCODING))
+        odd |= ODD(ORDER_LANGUAGE);
+    if (chromium ? SWAPPED(REFERER, ACCEPT_ENCODING) : SWAPPED(ACCEPT_ENCODING, REFERER))
+        odd |= ODD(ORDER_REFERER);
+    if (SWAPPED(ACCEPT_LANGUAGE, COOKIE) || SWAPPED(ACCEPT_ENCODING, COOKIE))
+        odd |= ODD(ORDER_COOKIE);
+    if (chromium ? SWAPPED(ACCEPT, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_DEST) || SWAPPED(SEC_FETCH_DEST, ACCEPT_ENCODING)
+                 : SWAPPED(ACCEPT_ENCODING, SEC_FETCH_DEST) || SWAPPED(SEC_FETCH_DEST, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_SITE))
+        odd |= ODD(ORDER_FETCH);
+    return odd;
+}
+
+static bool lower_first(const claim *c, xb_header_id id)
+{
+    return xb_has(c->r, id) && (unsigned char)(c->r->headers[c->r->first[id]].name.at[0] - 'a') < 26;
+}
+
+static bool capital_first(const claim *c, xb_header_id id) { return xb_has(c->r, id) && !lower_first(c, id); }
+
+static uint64_t name_case(const claim *c)
+{
+    uint64_t odd = 0;
+    if (lower_first(c, XB_H_USER_AGENT) || lower_first(c, XB_H_ACCEPT) || lower_first(c, XB_H_ACCEPT_ENCODING) ||
+        lower_first(c, XB_H_ACCEPT_LANGUAGE) || lower_first(c, XB_H_COOKIE) || lower_first(c, XB_H_REFERER))
+        odd |= ODD(CASE_LOWER);
+    if (capital_first(c, XB_H_SEC_CH_UA) || capital_first(c, XB_H_SEC_CH_UA_MOBILE) || capital_first(c, XB_H_SEC_CH_UA_PLATFORM))
+        odd |= ODD(CASE_HINTS);
+    return odd;
+}
+
+uint64_t xb_claims(const xb_request *r, const xb_facts *f)
+{
+    const xb_agent_facts *ua = &f->agent;
+    claim claimed = {.r = r, .f = f, .ua = ua, .engine = xb_engine_of(ua)}, *c = &claimed;
+    c->version = c->engine == XB_ENGINE_CHROMIUM ? ua->chromium : ua->major;
+    c->browsing = ua->mozilla && ua->browser > XB_BROWSER_TEXT && ua->category < XB_CATEGORY_TOOL;
+    c->socket = HAS(SEC_WEBSOCKET_KEY);
+    c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && xb_span_is(r->method, XB_SPAN("options"));
+    c->worker = HAS(SERVICE_WORKER);
+    c->media = HAS(RANGE) || HAS(ICY_METADATA);
+    c->prefetch = HAS(SEC_PURPOSE) || HAS(PURPOSE);
+    c->well_known = well_known(f->path.url.path);
+    c->html = xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,"));
+    c->any = IS(ACCEPT, "*/*");
+    uint64_t odd = accepts(c) | fetch(c) | hints(c);
+    if (c->browsing) {
+        if (r->scheme.size)
+            odd |= xb_span_is(r->scheme, XB_SPAN("https")) ? over_https(c) : over_plain_http(c);
+        if (r->present & XB_HAS_ORDER)
+            odd |= order(c);
+        if (r->present & XB_HAS_CASE && f->protocol && f->protocol < 20)
+            odd |= name_case(c);
+    }
+    return odd;
+}

@@ -1,0 +1,67 @@
+/* claims.h - does a request keep what its agent promises?
+ *
+ * Law: what a browser's engine always sends, and what it never sends, is stated here and nowhere else. Each contradiction is
+ * one bit; features.def has a row for it, and training gives it a weight. A contradiction must never fire on what an engine
+ * does by design: WebSockets, preflights, media, downloads, workers and .well-known have their exceptions here.
+ *
+ * Source of the facts: requests of Chromium 156, Firefox 153, QtWebEngine 5.15 and WebKitGTK 2.5x as they reach nginx, the
+ * Fetch and Client Hints specifications, and the engines' release notes for what came with which version.
+ */
+#ifndef XB_CLAIMS_H
+#define XB_CLAIMS_H
+
+#include "facts.h"
+
+typedef enum { XB_ENGINE_NONE, XB_ENGINE_CHROMIUM, XB_ENGINE_GECKO, XB_ENGINE_WEBKIT } xb_engine;
+
+/* Bits of xb_facts.odd. */
+enum {
+    XB_ODD_NO_LANGUAGE,     /* a browser's agent without Accept-Language */
+    XB_ODD_NO_ENCODING,     /* without Accept-Encoding */
+    XB_ODD_NO_ACCEPT,       /* without Accept */
+    XB_ODD_PAGE_ANY,        /* asks for a page as Accept: star/star, and no script of a page did */
+    XB_ODD_TEXT_BROWSER,    /* a text browser without one of its Accept headers */
+    XB_ODD_NO_UPGRADE,      /* opens a page without Upgrade-Insecure-Requests */
+    XB_ODD_UPGRADE,         /* Upgrade-Insecure-Requests, and no page is opened */
+    XB_ODD_NO_BR,           /* over https, cannot read br */
+    XB_ODD_NO_ZSTD,         /* over https, cannot read zstd */
+    XB_ODD_NO_FETCH,        /* over https, no Sec-Fetch-* */
+    XB_ODD_NO_HINTS,        /* over https, no client hints on what always has them */
+    XB_ODD_PLAIN_FETCH,     /* over plain http: Sec-Fetch-* */
+    XB_ODD_PLAIN_HINTS,     /* over plain http: client hints */
+    XB_ODD_PLAIN_ENCODING,  /* over plain http: br or zstd */
+    XB_ODD_HINTS,           /* client hints of an agent that is no Chromium */
+    XB_ODD_HINT_VERSION,    /* client hints of another version than the agent's, or not of Chromium */
+    XB_ODD_HINT_PLATFORM,   /* of another system */
+    XB_ODD_HINT_MOBILE,     /* of another kind of device */
+    XB_ODD_HINT_BRAND,      /* of another browser */
+    XB_ODD_HINT_PART,       /* some of the three that come together are missing */
+    XB_ODD_HEADLESS_HINTS,  /* they say headless */
+    XB_ODD_ACCEPT,          /* Accept of another engine */
+    XB_ODD_FETCH_PART,      /* some of Sec-Fetch-Site, -Mode and -Dest are missing */
+    XB_ODD_FETCH_MISFIT,    /* they contradict each other, or Accept */
+    XB_ODD_FETCH_USER,      /* Sec-Fetch-User where the engine sends none */
+    XB_ODD_NAVIGATE_ASSET,  /* opens a style, script or font as a page */
+    XB_ODD_NO_ORIGIN,       /* POST, PUT, PATCH or DELETE without Origin */
+    XB_ODD_COOKIE,          /* a cookie without Accept-Language, whatever the agent */
+    XB_ODD_ORDER_AGENT,     /* where the order is known: User-Agent behind Accept */
+    XB_ODD_ORDER_ENCODING,  /* Accept-Encoding before Accept */
+    XB_ODD_ORDER_LANGUAGE,  /* Accept-Language and Accept-Encoding the wrong way round */
+    XB_ODD_ORDER_REFERER,   /* Referer on the wrong side of Accept-Encoding */
+    XB_ODD_ORDER_COOKIE,    /* Cookie before Accept-Language */
+    XB_ODD_ORDER_FETCH,     /* Sec-Fetch-* out of their order */
+    XB_ODD_CASE_LOWER,      /* where case is known, over HTTP/1: names in lower case */
+    XB_ODD_CASE_HINTS,      /* names of client hints with capitals */
+    XB_ODD_COUNT
+};
+
+_Static_assert(XB_ODD_COUNT <= 64, "contradictions are a 64-bit set");
+
+/* Which engine the agent claims; XB_ENGINE_NONE for tools, crawlers and programs of their own. */
+xb_engine xb_engine_of(const xb_agent_facts *ua);
+
+/* The contradictions of a request, as bits. Everything else in `f` is there. Those that need the scheme, the order or the
+ * case of names are only set where `r` holds them. */
+uint64_t xb_claims(const xb_request *r, const xb_facts *f);
+
+#endif
