@@ -9,8 +9,9 @@ typedef struct {
     bool browsing;     /* the agent claims a browser, and does not say that it is a program */
     bool socket, preflight, worker, media, well_known, prefetch; /* what the request is, by what only that has */
     bool html;         /* Accept is that of an opened page */
-    bool navigates;    /* a page is opened */
     bool any;          /* Accept is star/star */
+    bool stripped;     /* a page is opened with neither Accept-Language nor Sec-Fetch-*: other headers may be missing or moved, too */
+    bool scripted;     /* a page's script may have asked */
 } claim;
 
 #define HAS(name) xb_has(c->r, XB_H_##name)
@@ -61,14 +62,14 @@ static bool unsafe_method(xb_span method)
 
 /* ---- what is there, what is not ---- */
 
-/* Does a text browser send what it always does? Dillo names no language, and every one of its requests is for a page; Links
- * takes anything, but names its character sets. */
+/* Does a text browser send what it always does? Dillo names no language, but what kind of thing it asks for; Links takes
+ * anything, but names its character sets. */
 static bool text_browser(const claim *c)
 {
     if (!HAS(ACCEPT) || !HAS(ACCEPT_ENCODING))
         return false;
     if (xb_contains(c->r->agent, XB_SPAN("dillo")))
-        return c->html;
+        return !c->any;
     if (xb_contains(c->r->agent, XB_SPAN("netsurf")))
         return HAS(ACCEPT_LANGUAGE);
     return HAS(ACCEPT_LANGUAGE) && (c->any ? HAS(ACCEPT_CHARSET) : xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html")));
@@ -84,14 +85,17 @@ static uint64_t accepts(const claim *c)
     if (!c->browsing || c->well_known)
         return odd;
     if (!HAS(ACCEPT_LANGUAGE))
-        odd |= ODD(NO_LANGUAGE);
+        odd |= c->stripped ? ODD(STRIPPED) : ODD(NO_LANGUAGE);
     if (!HAS(ACCEPT_ENCODING) && !c->media)
         odd |= ODD(NO_ENCODING);
+    if (HAS(ACCEPT_ENCODING) && !c->media && !(READS(GZIP) && READS(DEFLATE)))
+        odd |= ODD(ENCODING);
+    if (HAS(CONTENT_TYPE) && (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head"))) && !c->scripted)
+        odd |= ODD(CONTENT_TYPE);
     /* Chromium saves a link's target without Accept, but says from which page. */
     if (!HAS(ACCEPT) && !c->socket && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
-    if (c->any && c->f->path.kind == XB_KIND_PAGE && !HAS(SEC_FETCH_MODE) && !HAS(X_REQUESTED_WITH) && !HAS(REFERER) &&
-        !HAS(ORIGIN) && !c->media && !c->worker && !c->prefetch)
+    if (c->any && c->f->path.kind == XB_KIND_PAGE && !c->scripted && !c->media && !c->worker && !c->prefetch)
         odd |= ODD(PAGE_ANY);
     /* APNG is named by Chromium alone: since 59 wherever it opens a page, or shows a picture. */
     const bool apng = xb_contains(VALUE(ACCEPT), XB_SPAN("image/apng"));
@@ -171,6 +175,8 @@ static uint64_t hints(const claim *c)
         odd |= ODD(HEADLESS_HINTS);
     if (c->engine != XB_ENGINE_CHROMIUM)
         return odd;
+    if (c->stripped)
+        return odd;
     if (HAS(SEC_CH_UA_PLATFORM) && !platform_fits(VALUE(SEC_CH_UA_PLATFORM), ua->os))
         odd |= ODD(HINT_PLATFORM);
     if (HAS(SEC_CH_UA_MOBILE) && ((IS(SEC_CH_UA_MOBILE, "?1") && ua->category == XB_CATEGORY_PC) ||
@@ -200,17 +206,18 @@ static uint64_t over_https(const claim *c)
     uint64_t odd = 0;
     if (c->well_known)
         return 0;
-    if (!c->media && HAS(ACCEPT_ENCODING)) {
+    if (!c->media && !c->stripped && HAS(ACCEPT_ENCODING)) {
         if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
             odd |= ODD(NO_BR);
         if (!READS(ZSTD) && own && (chromium_since(c, 124) || gecko_since(c, 128)))
             odd |= ODD(NO_ZSTD);
     }
     /* Chromium's WebSockets and WebKit's workers have none. */
-    if (!HAS(SEC_FETCH_MODE) && !c->socket && !c->worker && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
+    if (!HAS(SEC_FETCH_MODE) && !c->stripped && !c->socket && !c->worker && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
         odd |= ODD(NO_FETCH);
     /* Fetches by workers have none, so only what a page itself asks for counts. */
-    const bool scripted = xb_span_is(VALUE(SEC_FETCH_DEST), XB_SPAN("empty")) || (c->any && !HAS(SEC_FETCH_DEST));
+    const bool scripted = IS(SEC_FETCH_DEST, "empty") || xb_span_ends(VALUE(SEC_FETCH_DEST), XB_SPAN("worker")) ||
+                          (c->any && !HAS(SEC_FETCH_DEST));
     if (chromium && own && c->version >= 95 && !HAS(SEC_CH_UA) && !c->socket && !c->worker && !c->preflight && !scripted)
         odd |= ODD(NO_HINTS);
     return odd;
@@ -242,16 +249,20 @@ static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
 
 static uint64_t order(const claim *c)
 {
-    const bool chromium = chromium_since(c, 76), gecko = gecko_since(c, 60);
+    const bool chromium = c->engine == XB_ENGINE_CHROMIUM, gecko = c->engine == XB_ENGINE_GECKO;
     uint64_t odd = 0;
-    if (!chromium && !gecko)
+    if (c->engine == XB_ENGINE_NONE || c->stripped || c->media) /* a player's headers come in another order */
         return 0;
-    if (SWAPPED(USER_AGENT, ACCEPT) && !(chromium && (c->worker || c->preflight)))
-        odd |= ODD(ORDER_AGENT);
     if (SWAPPED(ACCEPT, ACCEPT_ENCODING))
         odd |= ODD(ORDER_ENCODING);
+    if (c->engine == XB_ENGINE_WEBKIT)
+        return odd;
     if (chromium ? SWAPPED(ACCEPT_ENCODING, ACCEPT_LANGUAGE) : SWAPPED(ACCEPT_LANGUAGE, ACCEPT_ENCODING))
         odd |= ODD(ORDER_LANGUAGE);
+    /* Chromium before 100 puts the Accept that a script chose first; the script of a worker comes as Accept, Referer, agent. */
+    if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!c->worker && !c->preflight && !(c->any && SWAPPED(USER_AGENT, REFERER)) &&
+                                                  c->version >= (c->html ? 76 : 100))))
+        odd |= ODD(ORDER_AGENT);
     if (chromium ? SWAPPED(REFERER, ACCEPT_ENCODING) : SWAPPED(ACCEPT_ENCODING, REFERER))
         odd |= ODD(ORDER_REFERER);
     if (SWAPPED(ACCEPT_LANGUAGE, COOKIE) || SWAPPED(ACCEPT_ENCODING, COOKIE))
@@ -294,6 +305,8 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     c->well_known = well_known(f->path.url.path);
     c->html = xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,"));
     c->any = IS(ACCEPT, "*/*");
+    c->stripped = c->html && !HAS(ACCEPT_LANGUAGE) && !HAS(SEC_FETCH_MODE) && !HAS(COOKIE);
+    c->scripted = HAS(SEC_FETCH_MODE) || HAS(REFERER) || HAS(ORIGIN) || HAS(X_REQUESTED_WITH);
     uint64_t odd = accepts(c) | fetch(c) | hints(c);
     if (c->browsing) {
         if (r->scheme.size)

@@ -18,7 +18,10 @@ typedef enum { XB_ENGINE_NONE, XB_ENGINE_CHROMIUM, XB_ENGINE_GECKO, XB_ENGINE_WE
 enum {
     XB_ODD_NO_LANGUAGE,     /* a browser's agent without Accept-Language */
     XB_ODD_NO_ENCODING,     /* without Accept-Encoding */
+    XB_ODD_ENCODING,        /* Accept-Encoding without gzip or without deflate */
+    XB_ODD_STRIPPED,        /* opens a page with neither Accept-Language nor Sec-Fetch-*: somebody took headers away, or few were copied */
     XB_ODD_NO_ACCEPT,       /* without Accept */
+    XB_ODD_CONTENT_TYPE,    /* GET or HEAD with Content-Type, and no script of a page asked */
     XB_ODD_PAGE_ANY,        /* asks for a page as Accept: star/star, and no script of a page did */
     XB_ODD_TEXT_BROWSER,    /* a text browser without one of its Accept headers */
     XB_ODD_NO_UPGRADE,      /* opens a page without Upgrade-Insecure-Requests */

@@ -77,8 +77,10 @@ static void disown(xb_request *r, xb_span prefix)
             r->headers[i].visitor = false;
 }
 
+/* HAProxy and Envoy keep names in lower case, whatever the visitor sent. */
 static void order_if_said(xb_request *r)
 {
+    r->present &= ~(uint32_t)XB_HAS_CASE;
     if (!xb_has(r, XB_H_X_ORIGINAL_ORDER))
         r->present &= ~(uint32_t)XB_HAS_ORDER;
 }
@@ -136,7 +138,7 @@ static void forward_auth(xb_request *r)
     r->protocol = (xb_span){NULL, 0};
     r->scheme = xb_value(r, XB_H_X_FORWARDED_PROTO);
     r->host = xb_value(r, XB_H_X_FORWARDED_HOST);
-    r->present &= ~(uint32_t)XB_HAS_ORDER; /* both are written in Go, which keeps headers in a map */
+    r->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE); /* both are written in Go, which keeps headers in a map */
 }
 
 static void ext_authz(xb_request *r)

@@ -215,7 +215,7 @@ static long parse(xb_request *r, const char *buf, size_t size, bool whole)
     if (!done && whole)
         return XB_PARTIAL;
     r->truncated |= !whole;
-    r->present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL | XB_HAS_HEADERS | XB_HAS_ORDER;
+    r->present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL | XB_HAS_HEADERS | XB_HAS_ORDER | XB_HAS_CASE;
     r->agent = xb_value(r, XB_H_USER_AGENT);
     r->referrer = xb_value(r, XB_H_REFERER);
     r->host = xb_value(r, XB_H_HOST);

@@ -41,7 +41,8 @@ enum {
     XB_HAS_URL = 1 << 3,
     XB_HAS_HEADERS = 1 << 4,
     XB_HAS_CLIENT = 1 << 5,
-    XB_HAS_ORDER = 1 << 6 /* the headers are in the order in which they were sent */
+    XB_HAS_ORDER = 1 << 6, /* the headers are in the order in which they were sent */
+    XB_HAS_CASE = 1 << 7   /* their names are in the case in which they were sent */
 };
 
 typedef struct {

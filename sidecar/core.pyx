@@ -15,7 +15,7 @@ from libc.string cimport memchr, memcpy, strlen
 
 from sidecar.csrc cimport (
     XB_ALL_FAMILIES, XB_DIALECT_COUNT, XB_DTYPE_F64, XB_FEATURIZER_VERSION, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
-    XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
+    XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
     XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
@@ -49,7 +49,7 @@ _GROUPS = {
 # Name of a group -> its bits in a model's `groups` and a request's `present`.
 GROUPS = {
     "ip": XB_HAS_IP, "ua": XB_HAS_UA, "referrer": XB_HAS_REFERRER, "url": XB_HAS_URL,
-    "headers": XB_HAS_HEADERS | XB_HAS_ORDER, "client": XB_HAS_CLIENT,
+    "headers": XB_HAS_HEADERS | XB_HAS_ORDER | XB_HAS_CASE, "client": XB_HAS_CLIENT,
 }
 
 FEATURES = tuple(
@@ -189,7 +189,7 @@ cdef class Request:
                 xb_request_add(r, _span(name), _span(value))
             r.present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_HEADERS
             if ordered:
-                r.present |= XB_HAS_ORDER
+                r.present |= XB_HAS_ORDER | XB_HAS_CASE
             r.agent = xb_value(r, XB_H_USER_AGENT)
             r.referrer = xb_value(r, XB_H_REFERER)
             r.host = xb_value(r, XB_H_HOST)

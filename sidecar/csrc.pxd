@@ -22,6 +22,7 @@ cdef extern from "request.h" nogil:
         XB_HAS_HEADERS
         XB_HAS_CLIENT
         XB_HAS_ORDER
+        XB_HAS_CASE
         XB_H_HOST
         XB_H_USER_AGENT
         XB_H_REFERER
