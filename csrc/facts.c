@@ -158,18 +158,24 @@ static bool agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
     return true;
 }
 
+/* Does the word at p stand in brackets? */
+static bool in_brackets(const char *from, const char *p)
+{
+    while (p > from && *--p != ')')
+        if (*p == '(')
+            return true;
+    return false;
+}
+
 /* How many products the agent names outside its brackets that are not in agents.def; `known` has bit i for word i. A product
  * stands at the beginning or behind a blank or semicolon; what stands behind a slash is its version. */
 static uint32_t foreign_products(xb_span s, const xb_agent_facts *a, uint64_t known)
 {
     uint32_t n = 0;
-    int depth = 0;
-    const char *p = s.at;
     for (uint32_t i = 0; i < a->n_words; i++) {
         const char *word = a->word[i].text.at;
-        for (; p < word; p++)
-            depth += (*p == '(') - (*p == ')' && depth > 0);
-        n += depth == 0 && !(known >> i & 1) && (word == s.at || word[-1] == ' ' || word[-1] == ';');
+        if (!(known >> i & 1) && (word == s.at || word[-1] == ' ' || word[-1] == ';'))
+            n += !in_brackets(s.at, word);
     }
     return n;
 }

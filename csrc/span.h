@@ -162,12 +162,30 @@ static inline const char *xb_span_find(xb_span s, char c)
     return s.size ? memchr(s.at, c, s.size) : NULL;
 }
 
-/* Where `lower`, a lower-case literal that is not empty, stands in `s` without regard to case, or NULL. */
+/* Where `lower`, a lower-case literal of at least two bytes, stands in `s` without regard to case, or NULL. Bytes are looked at
+ * only where the first and the last one fit. */
 static inline const char *xb_find_text(xb_span s, xb_span lower)
 {
-    for (size_t i = 0; i + lower.size <= s.size; i++)
-        if (xb_lower(s.at[i]) == lower.at[0] && xb_span_is((xb_span){s.at + i, lower.size}, lower))
-            return s.at + i;
+    if (s.size < lower.size)
+        return NULL;
+    const char *p = s.at, *end = s.at + (s.size - lower.size) + 1; /* one behind the last place */
+#ifdef __SSE2__
+    const __m128i fold = _mm_set1_epi8(0x20), first = _mm_set1_epi8((char)(lower.at[0] | 0x20));
+    const __m128i last = _mm_set1_epi8((char)(lower.at[lower.size - 1] | 0x20));
+    for (; end - p >= 16; p += 16) {
+        const __m128i a = _mm_or_si128(_mm_loadu_si128((const __m128i *)p), fold);
+        const __m128i b = _mm_or_si128(_mm_loadu_si128((const __m128i *)(p + lower.size - 1)), fold);
+        unsigned found = (unsigned)_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, first), _mm_cmpeq_epi8(b, last)));
+        for (; found; found &= found - 1) {
+            const char *at = p + __builtin_ctz(found);
+            if (xb_span_is((xb_span){at, lower.size}, lower))
+                return at;
+        }
+    }
+#endif
+    for (; p < end; p++)
+        if (xb_lower(*p) == lower.at[0] && xb_span_is((xb_span){p, lower.size}, lower))
+            return p;
     return NULL;
 }
 
