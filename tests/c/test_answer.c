@@ -103,7 +103,7 @@ static void nginx(void)
     xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
     const double *dense = work.vector.dense;
     ask(&s, "GET /xbot HTTP/1.0\r\nHost: proxy\r\nUser-Agent: a\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
-    CHECK(isnan(dense[XB_F_url_length]) && isnan(dense[XB_F_url_get]) && isnan(dense[XB_F_url_http_10]) && isnan(dense[XB_F_ip_1]));
+    CHECK(isnan(dense[XB_F_url_length]) && isnan(dense[XB_F_url_method]) && isnan(dense[XB_F_url_http_10]) && isnan(dense[XB_F_ip_1]));
     CHECK(isnan(dense[XB_F_ref_own]) && isnan(dense[XB_F_url_https]));
     CHECK(dense[XB_F_hdr_count] == 1.0);
     ask(&s,
