@@ -34,7 +34,8 @@ def generate(seed: int, rows: int = ROWS) -> Iterator[dict[str, Any]]:
     sources = {"bot": robots.requests, "human": people.requests}
     written = {"bot": 0, "human": 0}
     while (left := rows - sum(written.values())) > 0:
-        visit, wants = site.visit(rng), site.wants(rng)
+        visit = site.visit(rng)
+        wants = site.wants(visit, rng)
         label = min(written, key=lambda name: (written[name], rng.random()))
         for want, pairs in list(sources[label](visit, wants, rng))[:left]:
             written[label] += 1
@@ -42,14 +43,15 @@ def generate(seed: int, rows: int = ROWS) -> Iterator[dict[str, Any]]:
 
 
 def _record(label: str, visit: site.Visit, want: site.Want, pairs: Pairs) -> dict[str, Any]:
+    spoken_over = site.protocol(visit, want)
     return {
         "ip": visit.ip,
         "time": want.time,
         "method": want.method,
         "uri": want.path,
-        "protocol": visit.protocol,
+        "protocol": spoken_over,
         "scheme": visit.scheme,
         "host": visit.host,
         "label": label,
-        "headers": spoken(pairs, visit.protocol),
+        "headers": spoken(pairs, spoken_over),
     }

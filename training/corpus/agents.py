@@ -20,25 +20,27 @@ YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
 YEAR_WEIGHTS = [3 if year > LAST_YEAR - 5 else 2 for year in YEARS]
 
 # fmt: off
-# The first year, and the major version that was current as that year and each later one began.
+# The first year, and the major version that was current as that year and each later one began. The last year goes on
+# into the next: what comes out then must be nothing new.
 MAJORS: dict[str, tuple[int, list[int]]] = {
-    "chrome": (2009, [1, 4, 9, 17, 24, 32, 40, 48, 56, 64, 72, 79, 88, 97, 109, 121, 132, 144, 150]),
-    "firefox": (2007, [2, 3, 3, 3, 4, 9, 18, 27, 35, 44, 51, 58, 65, 72, 85, 96, 109, 122, 134, 147, 152]),
-    "safari": (2007, [3, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 18, 26, 27]),
-    "ios": (2007, [2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 18, 26, 27]),
-    "android": (2009, [1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]),
-    "opera": (2013, [15, 19, 27, 35, 43, 51, 58, 66, 74, 83, 95, 107, 117, 126, 130]),
-    "samsung": (2015, [2, 4, 5, 7, 9, 11, 14, 17, 20, 24, 27, 29, 31]),
-    "yandex": (2013, [13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27]),
+    "chrome": (2009, [1, 4, 9, 17, 24, 32, 40, 48, 56, 64, 72, 79, 88, 97, 109, 121, 132, 144, 169]),
+    "firefox": (2007, [2, 3, 3, 3, 4, 9, 18, 27, 35, 44, 51, 58, 65, 72, 85, 96, 109, 122, 134, 147, 166]),
+    "safari": (2007, [3, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 18, 26, 29]),
+    "ios": (2007, [2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 18, 26, 29]),
+    "android": (2009, [1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19]),
+    "opera": (2013, [15, 19, 27, 35, 43, 51, 58, 66, 74, 83, 95, 107, 117, 126, 153]),
+    "samsung": (2015, [2, 4, 5, 7, 9, 11, 14, 17, 20, 24, 27, 29, 34]),
+    "yandex": (2013, [13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28]),
     "ucmobile": (2010, [7, 7, 8, 9, 9, 10, 10, 11, 12, 12, 13, 13, 13, 13, 15, 17, 18, 19]),
 }
 # The third number of a Chrome version, at every tenth major.
-CHROME_BUILDS = [154, 648, 1132, 1599, 2214, 2661, 3112, 3538, 3987, 4430, 4896, 5481, 6099, 6723, 7339, 7900]
+CHROME_BUILDS = [154, 648, 1132, 1599, 2214, 2661, 3112, 3538, 3987, 4430, 4896, 5481, 6099, 6723, 7339, 7790, 8300]
 ANDROID_BUILDS = {
     1: "DRC83 ESD20", 2: "FRF91 GRI40 GINGERBREAD GRJ22", 3: "HMJ37 HTJ85B", 4: "IMM76D JRO03C JDQ39 KOT49H",
     5: "LRX21V LRX22C LMY47V", 6: "MMB29M MRA58K MOB30M", 7: "NRD90M N2G48C NMF26X", 8: "OPM1.171019.011 R16NW",
     9: "PPR1.180610.011 PKQ1.181203.001", 10: "QP1A.190711.020 QKQ1.200114.002", 11: "RP1A.200720.011",
-    12: "SP1A.210812.016", 13: "TP1A.220624.014", 14: "UP1A.231005.007", 15: "AP3A.240617.008", 16: "BP2A.250605.031",
+    12: "SP1A.210812.016", 13: "TP1A.220624.014", 14: "UP1A.231005.007", 15: "AP3A.240617.008", 16: "BP2A.250605.031", 17: "CP1A.260305.018",
+    18: "CP2A.260705.006",
 }
 # fmt: on
 
@@ -220,7 +222,7 @@ FILL: dict[str, Callable[[_Blanks], str]] = {
     "applewebkit": _applewebkit,
     "android": _android,
     "build": _build,
-    "buildid": lambda b: b.rng.choice(ANDROID_BUILDS[min(int(b["android"].split(".")[0]), 16)].split()),
+    "buildid": lambda b: b.rng.choice(ANDROID_BUILDS[min(int(b["android"].split(".")[0]), 18)].split()),
     "mobile": _mobile,
     "webkit": lambda b: "537.36" if b.year >= 2013 else f"53{b.rng.randint(3, 7)}.{b.rng.randint(1, 19)}",
     "iossafari": lambda b: "604.1" if b.year >= 2017 else f"{b.rng.randint(531, 602)}.{b.rng.randint(1, 9)}",

@@ -11,9 +11,10 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from training.corpus import agents, people, published, site
-from training.corpus.browsers import Browser, Habits, accept, headers, hints, languages, parse
+from training.corpus import additions, agents, people, published, site, texts
+from training.corpus.browsers import Browser, Habits, accept, headers, languages, parse, possible
 from training.corpus.heads import Pairs, fill
+from training.corpus.hints import hints
 from training.corpus.site import Visit, Want
 from training.corpus.tables import Blanks, draw
 
@@ -21,6 +22,9 @@ Send = Callable[[Want], Pairs]  # the headers of a program for one request
 ACCEPTS = ["text/html", "*/*", "text/html,*/*", "application/json, text/plain, */*", "text/html,application/xhtml+xml"]
 ENCODINGS = ["gzip, deflate", "gzip, deflate, br", "gzip", "identity", "gzip,deflate", "*"]
 LANGUAGES = ["en-US,en;q=0.9", "en-US,en;q=0.5", "en", "en-US"]
+# How much of a browser's headers a disguised tool copies, and how often: the agent alone, one header and two, a handful,
+# a whole set put into a library, that of another browser, a whole set with faults, a whole set for whatever it asks.
+GRADES = {"agent": 20, "accept": 11, "language": 13, "more": 10, "dict": 15, "mixed": 7, "stale": 14, "document": 10}
 MORE = {
     "Upgrade-Insecure-Requests": "1",
     "Cache-Control": "max-age=0",
@@ -34,27 +38,31 @@ PHANTOM = "Accept|User-Agent|Connection: Keep-Alive|Accept-Encoding: gzip, defla
 
 def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tuple[Want, Pairs]]:
     """The requests of one visit by a program, with their headers."""
-    kind = rng.choices([declared, tool, disguised, nameless, headless, odd], [28, 22, 33, 6, 8, 3])[0]
+    kind = rng.choices([declared, tool, disguised, nameless, headless, odd], [26, 20, 38, 5, 7, 4])[0]
     chance = rng.random()
     if kind is declared and chance < 0.25:
         wants = [
-            replace(wants[0], kind="page", path=rng.choice(["/robots.txt", "/robots.txt", "/sitemap.xml"])),
+            replace(
+                wants[0], kind="page", method="GET", path=rng.choice(["/robots.txt", "/robots.txt", "/sitemap.xml"])
+            ),
             *wants[1:],
         ]
     elif kind not in (declared, headless) and chance < 0.3:
         wants = [_probe(want, rng) for want in wants]
     elif chance < 0.33:
-        wants = [replace(wants[0], kind="page", path="/robots.txt"), *wants[1:]]
+        wants = [replace(wants[0], kind="page", method="GET", path="/robots.txt"), *wants[1:]]
     send = kind(visit, rng)
     for want in wants:
-        asked = replace(want, asked="HEAD") if want.method == "GET" and rng.random() < 0.04 else want
+        asked = replace(want, method="HEAD") if want.method == "GET" and rng.random() < 0.03 else want
         yield asked, send(asked)
 
 
 def _probe(want: Want, rng: random.Random) -> Want:
     """What a scanner asks for instead."""
     method, target = draw("probes.tsv", rng)
-    return replace(want, kind="page", path=target, page=None, again=False, asked=method)
+    _, mark, query = want.path.partition("?")  # as long as anybody's
+    padded = target if "?" in target else target + mark + query
+    return replace(want, kind="page", path=padded, page=None, again=False, method=method)
 
 
 def _blanks(visit: Visit, rng: random.Random) -> Blanks:
@@ -66,7 +74,11 @@ def _blanks(visit: Visit, rng: random.Random) -> Blanks:
             return people.agent(visit, rng)[0]
         if key == "chrome":
             return agents.chrome_version(agents.major("chrome", max(visit.year, 2017), rng), rng)
-        if key in ("driver", "system"):
+        if key == "major":
+            return f"{agents.major('chrome', max(visit.year, 2017), rng)}.0.0.0"
+        if key in ("stem", "stem2"):
+            return draw("robots.tsv", rng, "stem")[0]
+        if key in ("driver", "system", "tailname"):
             return draw("robots.tsv", rng, key)[0].format_map(blanks)
         return {
             "a": str(rng.randint(0, 9)),
@@ -97,6 +109,8 @@ def join(how: str, own: Mapping[str, str], usual: Pairs) -> Pairs:
     `end`: they replace the usual ones in their place, the others follow. `first`: they come before the usual ones
     (behind Host, if that leads). `sorted`: Host, User-Agent, then all by name, the tool's own Accept-Encoding last.
     """
+    if any(name == "user-agent" for name, _ in usual):  # it writes all names small
+        own = {name.lower(): value for name, value in own.items()}
     given = {name.lower(): value for name, value in own.items()}
     known = {name.lower() for name, _ in usual}
     if how == "end":
@@ -114,11 +128,13 @@ def join(how: str, own: Mapping[str, str], usual: Pairs) -> Pairs:
 
 def declared(visit: Visit, rng: random.Random) -> Send:
     """A crawler, monitor or scanner that says so; its headers are its own, a tool's or a driven browser's."""
-    name = rng.choice(published.crawler_agents()) if rng.random() < 0.7 else _named("crawler", visit, rng)
     chance = rng.random()
-    if chance < 0.2:
-        return _driven(parse(name), visit, rng, languages_too=rng.random() < 0.4)
-    how, _, head_set = ("end", "", *draw("crawlers.tsv", rng)) if chance < 0.65 else _tool(rng)
+    if chance < 0.25:  # behind, or within, a browser's own agent, whose headers it has as well
+        return _driven(parse(_named("tail", visit, rng)), visit, rng, languages_too=rng.random() < 0.8)
+    name = rng.choice(published.crawler_agents()) if rng.random() < 0.7 else _named("crawler", visit, rng)
+    if chance < 0.4:
+        return _driven(parse(name), visit, rng, languages_too=rng.random() < 0.5)
+    how, _, head_set = ("end", "", *draw("crawlers.tsv", rng)) if chance < 0.75 else _tool(rng)
     return _sending(how, head_set, {"User-Agent": name}, visit, rng)
 
 
@@ -148,13 +164,19 @@ def disguised(visit: Visit, rng: random.Random) -> Send:
     """A tool that claims to be a browser and copies more or less of what one sends; what it forgets shows."""
     name = people.app_agent(visit, rng) if rng.random() < people.APPS else people.agent(visit, rng)[0]
     browser, other = parse(name), parse(people.agent(visit, rng)[0])
+    level = rng.choices(list(GRADES), list(GRADES.values()))[0]
+    if level in ("document", "stale"):
+        return _copied(browser, other, visit, rng, everywhere=level == "document")
     how, _, head_set = _tool(rng)
-    level = rng.choices(["agent", "accept", "language", "more", "copied", "mixed"], [28, 18, 20, 14, 12, 8])[0]
     own = {"User-Agent": name}
-    if level in ("copied", "mixed"):  # all headers of a page, of this browser or of another one
-        copied = headers(other if level == "mixed" else browser, Habits(), visit, Want("page", "/"), rng)
+    if level in ("dict", "mixed"):  # all headers of a page, of this browser or of another one
+        copied = headers(
+            other if level == "mixed" else browser, Habits(), replace(visit, ended=True), Want("page", "/"), rng
+        )
         # Some get lost, and what the tool sends itself it sends in its own place.
         kept = [pair for pair in copied if pair[0] not in ("Host", "Connection", "User-Agent") and rng.random() > 0.12]
+        if rng.random() < 0.5:  # in the order in which a person thinks of them
+            rng.shuffle(kept)
         return _sending("sorted" if how == "sorted" else "end", head_set, own | dict(kept), visit, rng)
     if level != "agent":
         own["Accept"] = rng.choice([accept(browser, "page"), accept(other, "page"), rng.choice(ACCEPTS)])
@@ -169,6 +191,89 @@ def disguised(visit: Visit, rng: random.Random) -> Send:
     return _sending(how, head_set, dict(shuffled), visit, rng)
 
 
+def _copied(browser: Browser, other: Browser, visit: Visit, rng: random.Random, *, everywhere: bool) -> Send:
+    """The headers of a browser's page, copied whole and in order.
+
+    `everywhere`: they are sent for whatever is asked for; a page, which would be right, gets a fault as without it.
+    Faults: an agent that is not the hints' one, headers that are missing, names in another case, another order.
+    """
+    seen = replace(visit, ended=True) if rng.random() < 0.5 else visit
+    copied = headers(browser, Habits(), seen, Want("page", "/"), rng, rng.choice(["", "", site.outside(visit, rng)]))
+    fault = _fault(browser, other, rng)
+    faulty = fault(copied)
+    if faulty == copied:
+        faulty = _losing(copied, rng)
+    makers = additions.draw_makers(rng)
+
+    def send(want: Want) -> Pairs:
+        right = want.kind in ("page", "download") and want.method == "GET"
+        pairs = copied if everywhere and not right else faulty
+        more = additions.added(makers, browser, visit, want, rng) if makers else {}
+        if want.sends:
+            more |= _data(want, rng)
+        return join("end", more, [(name, visit.host if name == "Host" else value) for name, value in pairs])
+
+    return send
+
+
+def _losing(pairs: Pairs, rng: random.Random) -> Pairs:
+    """Without what tools seldom know of."""
+    hinted = [pair for pair in pairs if not pair[0].lower().startswith("sec-")]
+    bare = [pair for pair in pairs if pair[0].lower() not in ("accept-language", "accept-encoding", "accept")]
+    return hinted if len(hinted) < len(pairs) and rng.random() < 0.7 else bare
+
+
+def _fault(browser: Browser, other: Browser, rng: random.Random) -> Callable[[Pairs], Pairs]:
+    """One way in which copied headers are wrong."""
+
+    def swapped(pairs: Pairs) -> Pairs:  # the agent is taken from a list, the rest is not
+        return [(name, other.agent if name == "User-Agent" else value) for name, value in pairs]
+
+    def aged(pairs: Pairs) -> Pairs:  # hints of another version
+        number = browser.version + rng.choice([-20, -11, -6, -3, -1, 1, 2, 5])
+        return [
+            (name, hints(browser.agent, number, rng)["sec-ch-ua"] if name == "sec-ch-ua" else value)
+            for name, value in pairs
+        ]
+
+    def elsewhere(pairs: Pairs) -> Pairs:  # hints of another platform
+        named = rng.choice(['"Windows"', '"macOS"', '"Linux"', '"Android"'])
+        return [(name, named if name == "sec-ch-ua-platform" else value) for name, value in pairs]
+
+    def losing(pairs: Pairs) -> Pairs:
+        return _losing(pairs, rng)
+
+    def cased(pairs: Pairs) -> Pairs:  # written by a library for HTTP/2, or by one that titles all names
+        small = rng.random() < 0.6
+        return [(name.lower() if small else name.title(), value) for name, value in pairs]
+
+    def shuffled(pairs: Pairs) -> Pairs:
+        way = rng.choice(["sorted", "shuffled", "agent first", "agent last"])
+        if way == "sorted":
+            return sorted(pairs)
+        if way == "shuffled":
+            return rng.sample(pairs, len(pairs))
+        return sorted(pairs, key=lambda pair: (pair[0] == "User-Agent") == (way == "agent last"))
+
+    def unpacked(pairs: Pairs) -> Pairs:  # what the library can decompress
+        can = rng.choice(["gzip, deflate", "gzip, deflate, br", "gzip", "identity"])
+        return [(name, can if name == "Accept-Encoding" else value) for name, value in pairs]
+
+    def hinted(pairs: Pairs) -> Pairs:  # hints that no such browser sends
+        mine = hints(other.agent, rng.randint(100, 168), rng)
+        return [*pairs[:2], *mine.items(), *(pair for pair in pairs[2:] if pair[0] not in mine)]
+
+    ways = [swapped, aged, elsewhere, losing, cased, shuffled, unpacked, hinted]
+    chosen = rng.choices(ways, [5, 4, 3, 5, 3, 5, 3, 2], k=rng.choices([1, 2], [3, 2])[0])
+
+    def all_of(pairs: Pairs) -> Pairs:
+        for way in chosen:
+            pairs = way(pairs)
+        return pairs
+
+    return all_of
+
+
 def headless(visit: Visit, rng: random.Random) -> Send:
     """A browser without a screen: by its agent, or by its client hints behind a usual browser's agent."""
     name = _named("headless", visit, rng)
@@ -178,7 +283,7 @@ def headless(visit: Visit, rng: random.Random) -> Send:
     if brand and visit.trusted and rng.random() < 0.35:
         name = name.replace("Headless", "")
     browser = parse(name)
-    recorded = hints(browser, rng, brand) if browser.has("hints") else {}
+    recorded = hints(browser.agent, browser.version, rng, brand) if browser.has("hints") else {}
     return _driven(browser, visit, rng, languages_too=rng.random() < 0.45, recorded=recorded)
 
 
@@ -192,9 +297,12 @@ def _driven(
 ) -> Send:
     """What a real browser sends that a program drives."""
     habits = Habits(recorded=recorded or {})
+    cookie = visit.cookies if rng.random() < 0.5 else ""
 
     def send(want: Want) -> Pairs:
-        pairs = headers(browser, habits, visit, want, rng, visit.origin + want.page if want.page else "")
+        asked = replace(possible(browser, want), method=want.method)
+        source = visit.origin + want.page if want.page else ""
+        pairs = headers(browser, habits, visit, asked, rng, source, cookie if want.page else "")
         return [pair for pair in pairs if languages_too or pair[0] != "Accept-Language"]
 
     return send
@@ -205,25 +313,43 @@ def _sending(
 ) -> Send:
     """What a tool sends that was given the headers `own`; `agent` is the tool's own."""
     values = {"Host": visit.host} | ({} if agent is None else {"User-Agent": agent})
-    source = rng.choices(["none", "own", "forged", "spam"], [80, 11, 6, 3])[0]
-    cookie = f"sid={rng.getrandbits(64):x}" if rng.random() < 0.08 else ""
-    dated = rng.random() < 0.08
+    claimed = parse(own.get("User-Agent") or agent or "")
+    makers = additions.draw_makers(rng)
+    spam = draw("robots.tsv", rng, "spam")[0] if rng.random() < 0.02 else ""
+    upgrading = visit.scheme == "http" and rng.random() < 0.03
 
     def send(want: Want) -> Pairs:
-        added = {}
-        if source == "own":
-            added["Referer"] = visit.origin + (want.page or "/")
-        elif source == "forged":
-            added["Referer"] = rng.choice(["https://www.google.com/", people.outside(visit, rng)])
-        elif source == "spam":
-            added["Referer"] = draw("robots.tsv", rng, "spam")[0]
-        if cookie and want.page:
-            added["Cookie"] = cookie
-        if want.method == "POST":
-            added["Content-Type"] = rng.choice(["application/x-www-form-urlencoded", "application/json"])
-            added["Content-Length"] = str(rng.randint(2, 900))
-        if dated and want.again:
-            added["If-Modified-Since"] = f"Tue, {rng.randint(10, 28)} Jan 20{rng.randint(10, 26)} 01:02:03 GMT"
-        return join(how, {**own, **added}, fill(head_set, values | dict(own)))
+        more = additions.added(makers, claimed, visit, want, rng) if makers else {}
+        if want.sends:
+            more |= _data(want, rng)
+        if spam:
+            more["Referer"] = spam
+        if want.kind == "socket" and rng.random() < 0.6:
+            key = texts.token("b64", 22, rng) + "=="
+            more |= {
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": key,
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+            }
+        if want.method == "OPTIONS" and rng.random() < 0.4:
+            more |= {"Origin": "/".join(want.outside.split("/")[:3]), "Access-Control-Request-Method": "GET"}
+        if upgrading:
+            more |= {
+                "Connection": "Upgrade, HTTP2-Settings",
+                "Upgrade": "h2c",
+                "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA",
+            }
+        return join(how, {**own, **more}, fill(head_set, values | dict(own)))
 
     return send
+
+
+def _data(want: Want, rng: random.Random) -> dict[str, str]:
+    """The headers of what a program sends."""
+    sent = {"Content-Length": str(texts.between(2, 9000, rng))}
+    if want.method != "DELETE" or rng.random() < 0.3:
+        sent["Content-Type"] = rng.choice(
+            ["application/x-www-form-urlencoded", "application/json", "text/xml", "multipart/form-data; boundary=b"]
+        )
+    return sent

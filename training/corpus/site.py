@@ -1,8 +1,9 @@
 """site.py - what is asked for, when, and from where: everything that does not depend on who asks.
 
 Law: a visit and its requests are drawn before anybody knows whether a person or a bot makes them. So address, time,
-host, scheme, HTTP version, language, number of requests, the year of the browser, and (but for what robots.py does on
-purpose) the path, have the same distribution for both, and a model cannot tell the classes by them.
+host, scheme, HTTP version, language, number of requests, the year of the browser, methods, queries, cookies and referrers
+to send if any, and (but for what robots.py does on purpose) the path, have the same distribution for both, and a model
+cannot tell the classes by them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import random
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from training.corpus import agents
+from training.corpus import agents, texts
+from training.corpus.kinds import KINDS, draw_kind
+from training.corpus.tables import draw
+from training.corpus.texts import WORDS
 
 # Protocol as nginx names it, scheme, share of the visits. HTTP/1.1 is also what a site behind a delivery network sees.
 CONNECTIONS = [
@@ -21,42 +25,50 @@ CONNECTIONS = [
     ("HTTP/1.1", "http", 24),
     ("HTTP/1.0", "http", 2),
 ]
+# Share of the http visits where a load balancer ended https before.
+ENDED = 0.06
 SPOKEN_SINCE = {"HTTP/2.0": 2016, "HTTP/3.0": 2021}
 # fmt: off
-# Kind of request (what the page wants it for), share of the requests
-KINDS = {
-    "page": 48, "style": 6, "script": 8, "image": 15, "font": 3, "media": 2, "xhr": 8, "post": 4, "favicon": 3,
-    "prefetch": 1, "worker": 1, "download": 1,
-}
-WORDS = """
-about account album answers api archive article articles author baking beach blog board books bridge calendar cars cart
-catalog category chapter checkout city classic coffee comments company contact cooking courses delivery demo design
-detail docs download drive editor energy events faq film finance first fitness forum gallery games garden gift green
-guide harbour health help history home hotel house index info install issue items jobs journal kids kitchen language
-latest learn legal library list local login manual maps market media members menu mobile music nature news notes offers
-order overview page people photo photos places plans poems post posts press prices privacy product products profile
-project radio readme recipe region release report review river sale school science search season section series service
-setup shop shows site small software space sport stories story student summer support tags team terms text ticket topic
-tours town training travel tutorial update user users video view village water weather wiki winter words work world
-writing
-""".split()
 EXTENSIONS = ["", "", "", "/", "/", ".html", ".html", ".php", ".php", ".htm", ".aspx", ".jsp"]
 # Kind: folders, extensions
 ASSETS = {
     "style": (["css", "assets", "static", "styles", "wp-content/themes/base"], ["css"]),
     "script": (["js", "assets", "static", "scripts", "wp-includes/js"], ["js", "js", "mjs"]),
     "image": (["images", "img", "assets", "media", "photos", "wp-content/uploads/2019/04"],
-              ["png", "jpg", "jpg", "gif", "svg", "webp", "jpeg", "ico"]),
+              ["png", "jpg", "jpg", "gif", "svg", "webp", "jpeg", "ico", "avif"]),
     "font": (["fonts", "assets/fonts"], ["woff2", "woff", "ttf"]),
-    "media": (["media", "video", "files"], ["mp4", "webm", "mp3"]),
+    "media": (["media", "video", "files"], ["mp4", "webm", "mp3", "m4s", "ts"]),
+    "audio": (["media", "audio", "files"], ["mp3", "ogg", "wav", "m4a"]),
+    "track": (["media", "video"], ["vtt"]),
+    "object": (["images", "assets", "docs"], ["svg", "pdf"]),
     "download": (["files", "downloads", "docs"], ["pdf", "zip", "tar.gz", "csv", "epub"]),
 }
-ICONS = ["/favicon.ico"] * 6 + ["/apple-touch-icon.png", "/favicon-32x32.png"]
+ASSETS |= {"saved": ASSETS["download"], "module": ASSETS["script"]}
+# Kinds with paths of their own, and what scripts ask for.
+PATHS = {
+    "favicon": ["/favicon.ico"] * 6 + ["/apple-touch-icon.png", "/favicon-32x32.png", "/apple-touch-icon-precomposed.png"],
+    "service": ["/sw.js", "/service-worker.js", "/serviceworker.js", "/ngsw-worker.js", "/firebase-messaging-sw.js"],
+    "manifest": ["/manifest.webmanifest", "/manifest.json", "/site.webmanifest"],
+    "counter": ["/matomo.php", "/piwik.php", "/collect", "/pixel.gif", "/b/ss/main/1", "/tr/", "/count.gif", "/i", "/e.gif"],
+    "beacon": ["/api/beacon", "/collect", "/g/collect", "/rum", "/cdn-cgi/rum", "/log", "/matomo.php", "/events", "/api/vitals"],
+    "ping": ["/ping", "/click", "/api/ping"],
+    "report": ["/csp-report", "/csp", "/reports", "/api/csp"],
+    "events": ["/events", "/stream", "/api/events", "/sse", "/.well-known/mercure", "/_next/webpack-hmr"],
+    "socket": ["/ws", "/socket.io/", "/cable", "/websocket", "/live/websocket", "/signalr", "/app/ws", "/hub", "/graphql", "/"],
+    "worker": ["/worker.js", "/assets/worker.js", "/js/worker.min.js", "/pdf.worker.mjs"],
+    "wellknown": ["/.well-known/jwks.json", "/.well-known/openid-configuration", "/.well-known/assetlinks.json",
+                  "/.well-known/change-password", "/.well-known/webauthn", "/.well-known/apple-app-site-association",
+                  "/.well-known/appspecific/com.chrome.devtools.json", "/.well-known/matrix/client", "/.well-known/nodeinfo",
+                  "/.well-known/webfinger", "/.well-known/security.txt", "/.well-known/host-meta"],
+}
+APIS = ["api", "api/v1", "api/v2", "ajax", "graphql", "wp-json/wp/v2", "rest", "_next/data", "trpc", "rpc"]
+LOADERS = ["/load-styles.php", "/wp-admin/load-scripts.php", "/w/load.php", "/css2", "/combo"]
 # Doors that owners use every day and scanners try all the time.
 DOORS = ["/wp-login.php", "/wp-admin/", "/wp-admin/admin-ajax.php", "/login", "/user/login", "/admin/",
          "/administrator/", "/xmlrpc.php"]
+SIGN_IN = ["/oauth2/callback", "/auth/callback", "/callback", "/saml/acs", "/login/verify", "/auth/google/callback",
+           "/unsubscribe", "/reset-password", "/signin-oidc", "/api/auth/callback/google", "/magic", "/sso", "/oauth/authorize"]
 USUAL = ["/index.php", "/index.html", "/search", "/feed/", "/sitemap.xml"]
-KEYS = ["id", "p", "page", "q", "lang", "sort", "ref", "cat", "s", "v", "utm_source", "fbclid"]
 ENDS = [".com", ".org", ".net", ".de", ".info", ".example"]
 # fmt: on
 
@@ -71,16 +83,29 @@ class Visit:
     protocol: str
     language: str
     year: int  # the client's browser, if it has or claims one, is of this year
+    ended: bool = False  # https that somebody on the way ended: the site sees http
+    cookies: str = ""  # what the client has for this site, if it keeps any
+
+    @property
+    def secure(self) -> bool:
+        """Whether the client sees https."""
+        return self.scheme == "https" or self.ended
 
     @property
     def trusted(self) -> bool:
         """True where browsers send Sec-* headers and br: over https, and on this machine."""
-        return self.scheme == "https" or self.host.split(":")[0] in ("localhost", "127.0.0.1")
+        return self.secure or self.loopback
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the site runs on the client's own machine."""
+        name = self.host.partition(":")[0]
+        return name in ("localhost", "127.0.0.1") or name.endswith(".localhost")
 
     @property
     def origin(self) -> str:
-        """Scheme and host, as a referrer of the site's own begins."""
-        return f"{self.scheme}://{self.host}"
+        """Scheme and host as the client sees them: so a referrer of the site's own begins."""
+        return f"{'https' if self.secure else 'http'}://{self.host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +115,25 @@ class Want:
     kind: str
     path: str
     page: str | None = None
-    again: bool = False  # the client has an older copy of it, or sends data to it
+    again: bool = False  # the client has an older copy of it
     time: float = 0.0
-    asked: str = ""  # the method, where it does not follow from the kind
+    method: str = "GET"
+    outside: str = "https://www.google.com/"  # where it comes from, if it comes from another site
 
     @property
-    def method(self) -> str:
-        """GET, or POST where a form or a script sends data."""
-        return self.asked or ("POST" if self.kind == "post" or (self.kind == "xhr" and self.again) else "GET")
+    def protocol_at_most(self) -> str:
+        """Sites behind a proxy take sockets over HTTP/1.1 alone: browsers open a connection of their own for them."""
+        return "HTTP/1.1" if self.kind == "socket" else "HTTP/9"
+
+    @property
+    def sends(self) -> bool:
+        """Whether it carries data, or changes some."""
+        return self.method in ("POST", "PUT", "PATCH", "DELETE")
+
+
+def protocol(visit: Visit, want: Want) -> str:
+    """The HTTP version of one request of a visit."""
+    return min(visit.protocol, want.protocol_at_most)
 
 
 def address(rng: random.Random) -> str:
@@ -114,21 +150,38 @@ def visit(rng: random.Random) -> Visit:
     protocol, scheme, _ = rng.choices(CONNECTIONS, [share for _, _, share in CONNECTIONS])[0]
     while (year := agents.draw_year(rng)) < SPOKEN_SINCE.get(protocol, 0):
         pass
-    return Visit(address(rng), _host(rng), scheme, protocol, agents.draw_language(rng), year)
+    ended = scheme == "http" and rng.random() < ENDED
+    return Visit(address(rng), _host(rng), scheme, protocol, agents.draw_language(rng), year, ended, texts.cookies(rng))
 
 
-def wants(rng: random.Random) -> list[Want]:
+def wants(visit: Visit, rng: random.Random) -> list[Want]:
     """The requests of one visit, one to eight, in order of time."""
     now, extension = rng.uniform(1.6e9, 1.8e9), rng.choice(EXTENSIONS)
     page: str | None = None
     out: list[Want] = []
     for _ in range(rng.choices(range(1, 9), [30, 20, 14, 10, 8, 7, 6, 5])[0]):
-        kind = "page" if not out and rng.random() < 0.6 else rng.choices(list(KINDS), list(KINDS.values()))[0]
+        kind = "page" if not out and rng.random() < 0.6 else draw_kind(rng)
         path = _path(kind, extension, rng)
-        out.append(Want(kind, path, page, rng.random() < 0.12, round(now, 3)))
+        method = KINDS[kind].method(rng)
+        out.append(Want(kind, path, page, rng.random() < 0.12, round(now, 3), method, outside(visit, rng)))
         now += rng.expovariate(0.05 if kind == "page" else 2)
         page = path if kind == "page" else page
     return out
+
+
+def outside(visit: Visit, rng: random.Random) -> str:
+    """The address of a page elsewhere that links here: a search, a social network, another site."""
+    group = rng.choices(["search", "social", "other"], [55, 20, 25])[0]
+    came = draw("referrers.tsv", rng, group, visit.year)[0].format(
+        host=visit.host,
+        land=rng.choice(["com", "com", "de", "co.uk", "fr"]),
+        number=f"{rng.getrandbits(64):x}",
+        question="+".join(rng.sample(WORDS, rng.randint(1, 4))),
+        site=name(rng),
+        slug=slug(rng),
+        word=rng.choice(WORDS),
+    )
+    return came + ("" if "?" in came or rng.random() < 0.9 else texts.query("page", rng))
 
 
 def slug(rng: random.Random, longest: int = 4) -> str:
@@ -143,45 +196,52 @@ def name(rng: random.Random) -> str:
 
 def _host(rng: random.Random) -> str:
     chance = rng.random()
-    if chance < 0.04:
-        return f"{rng.choice(['localhost', '127.0.0.1'])}:{rng.choice([3000, 8000, 8080, 8443])}"
-    if chance < 0.1:  # sites without a name
+    if chance < 0.05:
+        return f"{rng.choice(['localhost', '127.0.0.1', 'app.localhost'])}:{rng.choice([3000, 4200, 5173, 8000, 8080, 8443])}"
+    if chance < 0.08:  # at home, in the office
+        names = [
+            f"192.168.{rng.randint(0, 255)}.{rng.randint(2, 250)}",
+            f"10.0.{rng.randint(0, 255)}.{rng.randint(2, 250)}",
+        ]
+        return rng.choice([*names, "nas", "intranet", "homeassistant.local"]) + rng.choice(
+            ["", "", ":8080", ":8096", ":8123"]
+        )
+    if chance < 0.13:  # sites without a name
         return str(IPv4Address(rng.getrandbits(32))) + rng.choice(["", "", ":8080", ":8443"])
     return rng.choice(["", "", "www.", "www.", "blog.", "shop."]) + name(rng)
 
 
-def _query(rng: random.Random) -> str:
-    def value() -> str:
-        return rng.choice([str(rng.randint(1, 9999)), rng.choice(WORDS), "%20".join(rng.sample(WORDS, 2))])
-
-    return "?" + "&".join(f"{rng.choice(KEYS)}={value()}" for _ in range(rng.randint(1, 3)))
-
-
 def _path(kind: str, extension: str, rng: random.Random) -> str:
-    if kind == "favicon":
-        return rng.choice(ICONS)
-    if kind == "worker":
-        return rng.choice(["/sw.js", "/service-worker.js"])
+    query = texts.query(KINDS[kind].query, rng)
+    if kind in PATHS:
+        return rng.choice(PATHS[kind]) + query
+    if kind in ("style", "script") and query and rng.random() < 0.3:
+        return rng.choice(LOADERS) + query
     if kind in ASSETS:
         folders, extensions = ASSETS[kind]
         mark = rng.choice(["", "", ".min", f".{rng.getrandbits(32):08x}", f"-{rng.randint(1, 9)}"])
-        version = f"?v={rng.randint(1, 9)}.{rng.randint(0, 20)}" if rng.random() < 0.15 else ""
-        return f"/{rng.choice(folders)}/{slug(rng, 3)}{mark}.{rng.choice(extensions)}{version}"
-    if kind == "xhr":
-        base = rng.choice(["api", "api/v1", "ajax", "graphql", "wp-json/wp/v2"])
-        return f"/{base}/{slug(rng, 1)}" + (_query(rng) if rng.random() < 0.4 else "")
-    return _page(extension, rng)
+        return f"/{rng.choice(folders)}/{slug(rng, 3)}{mark}.{rng.choice(extensions)}{query}"
+    if KINDS[kind].query == "fetch" and rng.random() < 0.9:
+        deeper = "".join(f"/{slug(rng, 1)}" for _ in range(rng.choice([0, 0, 1, 2])))
+        number = rng.choice(["", "", f"/{rng.randint(1, 9999)}", f"/{rng.getrandbits(64):x}", ".json"])
+        return f"/{rng.choice(APIS)}/{slug(rng, 2)}{deeper}{number}{query}"
+    if kind == "head" and rng.random() < 0.4:
+        folders, extensions = ASSETS[rng.choice(["image", "download"])]
+        return f"/{rng.choice(folders)}/{slug(rng, 3)}.{rng.choice(extensions)}{query}"
+    return _page(extension, query, rng)
 
 
-def _page(extension: str, rng: random.Random) -> str:
+def _page(extension: str, query: str, rng: random.Random) -> str:
     chance = rng.random()
-    if chance < 0.22:
-        return "/"
-    if chance < 0.25:
-        return rng.choice(DOORS)
-    if chance < 0.29:
-        return rng.choice(USUAL) + (_query(rng) if chance < 0.27 else "")
+    if chance < 0.2:
+        return "/" + query
+    if chance < 0.23:
+        return rng.choice(DOORS) + query
+    if chance < 0.27:
+        return rng.choice(USUAL) + query
+    if chance < 0.31:
+        return rng.choice(SIGN_IN) + query
     folders = [rng.choice(WORDS) for _ in range(rng.randint(0, 2))]
     if rng.random() < 0.2:
         folders += [str(rng.randint(2005, 2026)), f"{rng.randint(1, 12):02}"]
-    return "/" + "/".join([*folders, slug(rng)]) + extension + (_query(rng) if rng.random() < 0.18 else "")
+    return "/" + "/".join([*folders, slug(rng)]) + extension + query
