@@ -135,10 +135,11 @@ docs: build
 # The default model, from packages alone. The same packages give the same file: its date is that of the corpus' code.
 MODEL_ROWS := 120000
 MODEL_DATE := 1795392000
+MODEL_OPTIONS := --evidence bounded -C 0.1
 model: build
 	@mkdir -p build
 	@$(BIN)/python -m training.corpus --views --seed 1 --rows $(MODEL_ROWS) --out build/corpus.jsonl
-	@SOURCE_DATE_EPOCH=$(MODEL_DATE) $(BIN)/xbot train --format jsonl --out sidecar/default.xbot build/corpus.jsonl
+	@SOURCE_DATE_EPOCH=$(MODEL_DATE) $(BIN)/xbot train $(MODEL_OPTIONS) --format jsonl --out sidecar/default.xbot build/corpus.jsonl
 
 clean:
 	rm -rf build dist .demo .fuzz bench/results *.egg-info sidecar/*.so sidecar/core.c sidecar/protocol.c $(VENV)/built

@@ -109,12 +109,16 @@ def same_packages() -> None:
             pytest.skip(f"{name} is {version(name)} here, {release} where the model was made")
 
 
-def recipe() -> tuple[str, str]:
-    """Rows and date of `make model`."""
+def recipe() -> tuple[str, str, str]:
+    """Rows, date and options of `make model`."""
     text = (ROOT / "Makefile").read_text()
-    found = [re.search(rf"^{name}\s*:=\s*(\d+)$", text, re.MULTILINE) for name in ("MODEL_ROWS", "MODEL_DATE")]
-    assert all(found)
-    return found[0][1], found[1][1]  # type: ignore[index]
+    rows, date, options = (
+        re.search(rf"^MODEL_{name}\s*:=\s*(.+)$", text, re.MULTILINE) for name in ("ROWS", "DATE", "OPTIONS")
+    )
+    assert rows
+    assert date
+    assert options
+    return rows[1], date[1], options[1]
 
 
 def make_corpus(place: Path) -> Path:
@@ -136,11 +140,17 @@ def test_the_recipe_makes_its_corpus(default: model.Model, tmp_path: Path) -> No
 @pytest.mark.skipif(os.environ.get("XBOT_SLOW") != "1", reason="takes a minute: set XBOT_SLOW=1")
 def test_the_recipe_makes_it_byte_for_byte(default: model.Model, tmp_path: Path, xbot) -> None:
     same_packages()
-    here = {"numpy": np.__version__, "python": platform.python_version(), "scikit-learn": version("scikit-learn")}
+    here = {
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "scikit-learn": version("scikit-learn"),
+        "scipy": version("scipy"),
+    }
     if (made := default.provenance["versions"]) != here:
         pytest.skip(f"made with {made}, here is {here}")
     out = tmp_path / "default.xbot"
-    command = [Path(sys.executable).parent / "xbot", "train", "--quiet", "--format", "jsonl", "--out", out]
+    command = [Path(sys.executable).parent / "xbot", "train", "--quiet", *recipe()[2].split()]
+    command += ["--format", "jsonl", "--out", out]
     environment = os.environ | {"SOURCE_DATE_EPOCH": recipe()[1]}
     subprocess.run([*command, make_corpus(tmp_path)], check=True, env=environment)
     assert out.read_bytes() == PATH.read_bytes()

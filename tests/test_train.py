@@ -537,7 +537,7 @@ def test_a_sample_is_fitted_and_all_rows_are_judged(noisy: tuple[Path, Path, Pat
     whole, part = (
         fit.fit(data, fit.Settings(fit_rows=most, max_fpr=0.2), lambda: steps.append(None)) for most in (2000, 1000)
     )
-    assert len(steps) == 2 * fit.STEPS
+    assert len(steps) == 2 * fit.Settings().steps
     assert len(part.margins) == len(data.y) == 2000
     assert not np.array_equal(part.margins, whole.margins)
     assert part.figures.true_bots + part.figures.missed_bots == (data.y == 1).sum()

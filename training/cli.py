@@ -95,6 +95,13 @@ def fitting_options(command: Command) -> Command:
             help="Linear SVM, logistic regression, or naive Bayes.",
         ),
         click.option(
+            "--evidence",
+            type=click.Choice(["free", "bounded"]),
+            default="free",
+            show_default=True,
+            help="bounded: nothing that a visitor adds speaks for a human (svm only); costs recall.",
+        ),
+        click.option(
             "-C",
             "--inverse-regularization",
             "C",
@@ -145,7 +152,9 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
     split = options.pop("split")
     if split == "auto":
         split = "row" if options["log_format"] == "challenge" else "client"
-    names = ("kind", "C", "max_fpr", "fit_rows", "seed")
+    if options["evidence"] == "bounded" and options["kind"] != "svm":
+        raise XbotError(f"--evidence bounded goes with --model svm, not with {options['kind']}")
+    names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
     return Settings(split=split, **{name: options.pop(name) for name in names})
 
 
@@ -256,7 +265,7 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
         report.mkdir(parents=True, exist_ok=True)
     settings = fitting_settings(options)
     data, how, labels = read_logs(reasons=report is not None, **options)
-    with progress.over_steps("fitting", fit.STEPS, quiet=options["quiet"]) as advance:
+    with progress.over_steps("fitting", settings.steps, quiet=options["quiet"]) as advance:
         fitted = fit.fit(data, settings, advance)
     words = write_model(out, data, fitted, settings, how, options["logs"])
     if pipeline is not None:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 import sklearn
 from sklearn.pipeline import Pipeline
 
 import sidecar
 from sidecar import core, model
 from training.dataset import Dataset, How, never_held
-from training.fit import FOLDS, Fitted, Settings
+from training.fit import FOLDS, TRIFLE, Fitted, Settings
 from training.linear import linear_of, unfold
 
 # Stored in each model with their margins: a build that gives other margins refuses the file. Made up, no one's traffic.
@@ -71,15 +72,24 @@ def provenance(
         "settings": {**asdict(settings), "format": how.log_format, "folds": FOLDS, "without": sorted(how.without)},
         "split": fitted.split,
         "held_out": fitted.figures.as_dict(),
+        **_bounds(fitted),
         "versions": {
             "python": platform.python_version(),
             "scikit-learn": sklearn.__version__,
             "numpy": np.__version__,
+            "scipy": scipy.__version__,
         },
         "words": {
             str(bucket): "ip_net" if text.startswith("ip_net=") else text for bucket, text in sorted(words.items())
         },
     }
+
+
+def _bounds(fitted: Fitted) -> dict[str, Any]:
+    """What bounded evidence is bounded to, and what free evidence would have found on the same folds."""
+    if fitted.free is None:
+        return {}
+    return {"bounded": {"trifle": TRIFLE, "recall": fitted.figures.recall, "recall_free": fitted.free.recall}}
 
 
 def groups_of(data: Dataset, how: How) -> int:

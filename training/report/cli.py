@@ -56,7 +56,7 @@ def report(
             about = subject.judge(loaded, str(judge), data, how, logs, labels, settings, advance=advance)
     else:
         data, how, labels = read_logs(reasons=True, **options)
-        with progress.over_steps("fitting", fit.STEPS, quiet=quiet) as fitted_one:
+        with progress.over_steps("fitting", settings.steps, quiet=quiet) as fitted_one:
             fitted = fit.fit(data, settings, fitted_one)
         # By way of a file, as xbot train does it: what the page shows is what would be served.
         with tempfile.TemporaryDirectory(prefix="xbot-report-") as place:

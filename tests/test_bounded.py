@@ -1,0 +1,235 @@
+"""The linear SVM with bounds: LinearSVC without them; with them inside them, and at a minimum.
+
+Law: small random problems beside scikit-learn, and beside projected gradients; logs as users give them at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tables
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidecar import cli, core, model, reading
+
+joblib = pytest.importorskip("joblib", reason="training needs: pip install 'xbot[train]'")
+np = pytest.importorskip("numpy", reason="training needs: pip install 'xbot[train]'")
+scipy_sparse = pytest.importorskip("scipy.sparse", reason="training needs: pip install 'xbot[train]'")
+LinearSVC = pytest.importorskip("sklearn.svm", reason="training needs: pip install 'xbot[train]'").LinearSVC
+bounded = pytest.importorskip("training.bounded", reason="training needs: pip install 'xbot[train]'")
+dataset = pytest.importorskip("training.dataset", reason="training needs: pip install 'xbot[train]'")
+fit = pytest.importorskip("training.fit", reason="training needs: pip install 'xbot[train]'")
+
+SOME = [0, 1, 2, 3, 4, 5]
+
+
+def problem(seed: int, rows: int = 120) -> tuple[Any, Any, Any]:
+    """(X, y, row weights): some columns centred, some of zeros and ones, one rare, one empty, one that is always 1."""
+    draw = np.random.default_rng(seed)
+    y = (draw.random(rows) < draw.uniform(0.2, 0.8)).astype(int)
+    y[:2] = 0, 1
+    centred = draw.normal(0, 1, (rows, 3)) + np.outer(y - 0.5, draw.normal(0, 1, 3))
+    words = (draw.random((rows, 6)) < 0.1 + 0.4 * draw.random(6) * np.where(y == 1, 1.0, 0.4)[:, None]).astype(float)
+    rare = np.zeros((rows, 1))
+    rare[draw.integers(rows)] = 1
+    X = np.hstack([centred, words, rare, np.zeros((rows, 1)), np.ones((rows, 1))])
+    return scipy_sparse.csr_matrix(X), y, draw.uniform(0.1, 3, rows)
+
+
+def value_and_gradient(w: Any, b: float, X: Any, y: Any, weight: Any, C: float) -> tuple[float, Any, float]:
+    """The problem as it is written, once more and plainly."""
+    sign = np.where(y == 1, 1.0, -1.0)
+    short = np.maximum(0, 1 - sign * (X @ w + b))
+    pull = -2 * C * weight * sign * short
+    return 0.5 * w @ w + C * weight @ short**2, w + X.T @ pull, pull.sum()
+
+
+def ranges(X: Any) -> Any:
+    X = X.toarray()
+    return np.maximum(X.max(axis=0), 0) - np.minimum(X.min(axis=0), 0)
+
+
+@pytest.mark.parametrize("seed", SOME)
+@pytest.mark.parametrize("dual", [False, True])
+@pytest.mark.parametrize("C", [0.01, 1.0])
+def test_without_bounds_it_is_linear_svc(seed: int, dual: bool, C: float) -> None:
+    """LinearSVC makes its bias small by a share of 1 / intercept_scaling²: with a large one it hardly does."""
+    X, y, weight = problem(seed)
+    mine = bounded.BoundedSVC(C=C, most_against=np.inf, tol=1e-9).fit(X, y, sample_weight=weight)
+    theirs = LinearSVC(C=C, dual=dual, tol=1e-9, max_iter=2_000_000, intercept_scaling=30.0, random_state=0)
+    theirs.fit(X, y, sample_weight=weight)
+    assert np.abs(mine.coef_ - theirs.coef_).max() < 2e-3
+    assert np.abs(mine.decision_function(X) - theirs.decision_function(X)).max() < 5e-3
+    least = value_and_gradient(mine.coef_[0], mine.intercept_[0], X, y, weight, C)[0]
+    assert least <= value_and_gradient(theirs.coef_[0], theirs.intercept_[0], X, y, weight, C)[0] * (1 + 1e-9)
+    far = np.abs(theirs.decision_function(X)) > 0.01
+    assert np.array_equal(mine.predict(X)[far], theirs.predict(X)[far])
+
+
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([0.0, 0.01, 0.2, np.inf]),
+    st.sampled_from([0.05, 0.5, np.inf]),
+    st.sampled_from([0.01, 0.3, 10.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_within_bounds_and_at_a_minimum(seed: int, against: float, most: float, C: float) -> None:
+    """The conditions of Karush, Kuhn and Tucker: no weight outside its bounds; where one lies inside them the gradient is 0,
+    and at a bound it points outwards."""
+    X, y, weight = problem(seed)
+    machine = bounded.BoundedSVC(C=C, most_against=against, most_for=most, tol=1e-9, max_iter=20_000)
+    machine.fit(X, y, sample_weight=weight)
+    w, b = machine.coef_[0], machine.intercept_[0]
+    span = ranges(X)
+    assert (w * span >= -against * (1 + 1e-12)).all()
+    assert (w * span <= most * (1 + 1e-12)).all()
+    assert w[span == 0].tolist() == [0.0]
+    _, gradient, at_bias = value_and_gradient(w, b, X, y, weight, C)
+    small = 1e-5 * C * weight.sum()
+    assert abs(at_bias) < small
+    low, high = w * span <= -against + 1e-9, w * span >= most - 1e-9
+    assert (np.abs(gradient[~low & ~high]) < small).all()
+    assert (gradient[low & (span > 0)] > -small).all()
+    assert (gradient[high & (span > 0)] < small).all()
+
+
+@pytest.mark.parametrize("seed", SOME[:3])
+def test_projected_gradients_find_no_less(seed: int) -> None:
+    """Beside the plainest way there is: accelerated steps, each put back into the box."""
+    X, y, weight = problem(seed)
+    C, span = 0.3, np.append(ranges(X), 1.0)
+    machine = bounded.BoundedSVC(C=C, most_against=0.02, most_for=0.6, tol=1e-9).fit(X, y, sample_weight=weight)
+    lower, upper = np.full(13, -np.inf), np.full(13, np.inf)
+    used = np.append(span[:-1] > 0, False)
+    lower[used], upper[used] = -0.02 / span[used], 0.6 / span[used]
+    ones = np.hstack([X.toarray(), np.ones((X.shape[0], 1))])
+    step = 1 / (1 + np.linalg.eigvalsh(2 * C * (ones.T * weight) @ ones)[-1])
+    at, before = np.zeros(13), np.zeros(13)
+    for n in range(20_000):
+        ahead = at + n / (n + 3) * (at - before)
+        _, gradient, at_bias = value_and_gradient(ahead[:-1], ahead[-1], X, y, weight, C)
+        before, at = at, np.clip(ahead - step * np.append(gradient, at_bias), lower, upper)
+    theirs = value_and_gradient(at[:-1], at[-1], X, y, weight, C)[0]
+    mine = value_and_gradient(machine.coef_[0], machine.intercept_[0], X, y, weight, C)[0]
+    assert mine == pytest.approx(theirs, rel=1e-8)
+    assert np.abs(np.append(machine.coef_, machine.intercept_) - at).max() < 1e-4
+
+
+def test_its_own_tolerance_is_near_enough() -> None:
+    for seed in SOME:
+        X, y, weight = problem(seed)
+        found = []
+        for tol in (1e-9, bounded.BoundedSVC().tol):
+            machine = bounded.BoundedSVC(C=0.1, tol=tol).fit(X, y, sample_weight=weight)
+            found.append(value_and_gradient(machine.coef_[0], machine.intercept_[0], X, y, weight, 0.1)[0])
+        assert found[0] * (1 - 1e-9) <= found[1] <= found[0] * 1.0001
+
+
+def test_a_solver_that_stops_early_says_so() -> None:
+    X, y, weight = problem(0)
+    with pytest.warns(match="before it converged"):
+        bounded.BoundedSVC(C=1.0, max_iter=2).fit(X, y, sample_weight=weight)
+    with pytest.raises(ValueError, match="two classes"):
+        bounded.BoundedSVC().fit(X, np.ones(len(y)))
+
+
+# ---- as users meet it ----
+
+Run = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command in this process: here("train", ..., code=2) -> (stdout, stderr)."""
+
+    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", ["xbot", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert ended.value.code == code, err
+        return out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Captures in which a cookie and a language speak for a human: people have them, tools mostly do not."""
+    draw, path = random.Random(5), tmp_path_factory.mktemp("bounded") / "log.jsonl"
+    agents = tables.rows("agents.tsv", 5)
+    browsers = [row[4] for row in agents if row[2] in ("pc", "smartphone", "tablet")]
+    tools = [row[4] for row in agents if row[2] == "tool"]
+    lines = []
+    for n in range(800):
+        bot = draw.random() < 0.4
+        headers = [
+            ["Host", "a.example"],
+            ["User-Agent", draw.choice(tools if bot and draw.random() < 0.6 else browsers)],
+        ]
+        headers += [["Accept", "*/*"]] * (draw.random() < 0.7)
+        headers += [["Accept-Language", "en"]] * (draw.random() < (0.1 if bot else 0.95))
+        headers += [["Cookie", "a=b"]] * (draw.random() < (0.02 if bot else 0.6))
+        record = {"ip": f"192.0.2.{n % 250}", "uri": f"/{draw.choice('abcd')}/x", "headers": headers}
+        lines.append(json.dumps({**record, "label": "bot" if bot else "human"}))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_nothing_in_the_file_speaks_for_a_human(here: Run, log: Path, tmp_path: Path) -> None:
+    """With free evidence the same log gives such weights, and an added cookie lowers a bot's margin; bounded, it cannot."""
+    lowest, moved = {}, {}
+    for evidence in ("free", "bounded"):
+        out = tmp_path / evidence
+        here("train", "--quiet", "--evidence", evidence, "--split", "row", "--format", "jsonl", "--out", out, log)
+        loaded = model.load(out)
+        lowest[evidence] = min(loaded.weight)
+        request, margins = core.Request(), []
+        for more in ([], [(b"Cookie", b"a=b"), (b"Accept-Language", b"en"), (b"X-Any", b"1")]):
+            request.load_record([(b"Host", b"a.example"), (b"User-Agent", b"curl/8"), *more], True, uri=b"/a/x")
+            margins.append(loaded.judge(request).margin)
+        moved[evidence] = margins[1] - margins[0]
+        assert loaded.provenance["settings"]["evidence"] == evidence
+    assert lowest["free"] < -0.01
+    assert moved["free"] < -0.01
+    assert lowest["bounded"] >= -fit.TRIFLE
+    assert moved["bounded"] >= 0
+
+
+def test_bounds_keep_the_margins_and_say_their_cost(here: Run, log: Path, tmp_path: Path) -> None:
+    """The exported machine is the fitted one; summary and provenance hold what free evidence finds; the file is the same
+    each time."""
+    outs, kept = [tmp_path / "one", tmp_path / "two"], tmp_path / "pipeline"
+    command = ["train", "--evidence", "bounded", "--split", "row", "--format", "jsonl", "--max-fpr", "0.05"]
+    said = [here(*command, "--pipeline", kept, "--out", out, log)[0] for out in outs]
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    about, pipeline = model.load(outs[0]).provenance, joblib.load(kept)
+    assert about["machine"] == "BoundedSVC"
+    assert about["bounded"]["trifle"] == fit.TRIFLE
+    assert about["bounded"]["recall"] == about["held_out"]["recall"]
+    free = tmp_path / "free"
+    here(*command, "--quiet", "--evidence", "free", "--out", free, log)
+    assert about["bounded"]["recall_free"] == pytest.approx(model.load(free).provenance["held_out"]["recall"], abs=0.02)
+    assert "bounded" not in model.load(free).provenance
+    assert "recall, free" in said[0]
+    assert f"{about['bounded']['recall_free']:.4f}" in said[0]
+    data = dataset.read([str(log)], dataset.How("jsonl", 15, None, dataset.masked_names(("ip",))))
+    loaded, request, wanted = model.load(outs[0]), core.Request(), pipeline.decision_function(data.X)
+    for line, margin in zip(log.read_bytes().splitlines(), wanted, strict=True):
+        reading.load_record(line, request)
+        assert abs(loaded.judge(request).margin - margin) <= 1e-9
+
+
+@pytest.mark.parametrize("kind", ["nb", "logistic"])
+def test_other_machines_have_no_bounds(here: Run, log: Path, tmp_path: Path, kind: str) -> None:
+    command = ["train", "--evidence", "bounded", "--model", kind, "--format", "jsonl", "--out", tmp_path / "m", log]
+    assert here(*command, code=2)[1] == f"xbot: --evidence bounded goes with --model svm, not with {kind}\n"
+    assert not (tmp_path / "m").exists()
