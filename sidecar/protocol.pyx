@@ -30,7 +30,6 @@ cdef class Server:
     cdef set open
     cdef bytearray shared
     cdef object shared_view
-    cdef Py_buffer pinned   # so that nobody resizes `shared`, which get_buffer hands out
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
                  stats=None, log=None):
@@ -39,10 +38,6 @@ cdef class Server:
         self.open = set()
         self.shared = bytearray(XB_MAX_HEAD)
         self.shared_view = memoryview(self.shared)
-        PyObject_GetBuffer(self.shared, &self.pinned, PyBUF_SIMPLE)
-
-    def __dealloc__(self):
-        PyBuffer_Release(&self.pinned)
 
     def __call__(self):
         return Connection(self)

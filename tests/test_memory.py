@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import array
 import gc
-import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import models
 import pytest
 import tables
-from test_policies import policies_of
+from test_policies import opened
 
 from sidecar import core, reading
 from sidecar.protocol import Server
@@ -57,13 +55,13 @@ NONE: dict[str, Callable[[core.Request, core.Model], object]] = {
     "report_lines' block": lambda r, m: m.report_lines(r, "combined", None, 1, False),
     "append": lambda _r, _m: core.Matrix(10).append(None),
     "append_lines": lambda _r, _m: core.Matrix(10).append_lines("combined", None, 1),
-    "decide's model": lambda r, _m: policies_of().decide(None, r, "strict"),
-    "decide's request": lambda _r, m: policies_of().decide(m, None, "strict"),
-    "decide's policy": lambda r, m: policies_of().decide(m, r, None),
+    "decide's model": lambda r, _m: opened(paths=["/a"]).decide(None, r, "default"),
+    "decide's request": lambda _r, m: opened(paths=["/a"]).decide(m, None, "default"),
+    "decide's policy": lambda r, m: opened(paths=["/a"]).decide(m, r, None),
     "Model": lambda _r, _m: core.Model(None),
     "Policies": lambda _r, _m: core.Policies(None),
     "Answerer": lambda _r, _m: core.Answerer(None),
-    "Answerer's policy": lambda _r, m: core.Answerer(m, policies=policies_of(), policy=None),
+    "Answerer's policy": lambda _r, m: core.Answerer(m, policies=opened(paths=["/a"]), policy=None),
     "read_stats": lambda _r, _m: core.read_stats(None),
 }
 
@@ -74,7 +72,7 @@ def test_none_is_not_bytes(call: Callable[..., object], made_model: core.Model) 
         call(core.Request(), made_model)
 
 
-@pytest.mark.parametrize("made", [core.Matrix, core.Model, core.Policies, core.Answerer, Server, type(Server)])
+@pytest.mark.parametrize("made", [core.Matrix, core.Model, core.Policies, core.Answerer, Server])
 def test_no_object_without_its_parts(made: Any) -> None:
     """`T.__new__(T)` once gave a matrix of no arrays, and a model of no weights."""
     with pytest.raises(TypeError):
@@ -142,7 +140,7 @@ def test_hosts_do_not_say_their_own_length() -> None:
     hosts = Long("I", [core.host_hash(b"known.example")])
     assert request.features(10, hosts)[0][place] == 1.0
     hosts.pop()
-    assert math.isfinite(request.features(10, hosts)[0][place])
+    assert request.features(10, hosts)[0][place] != 1.0
 
 
 def test_hosts_may_change_between_rows() -> None:
@@ -236,7 +234,9 @@ def test_text_is_the_line_also_after_a_policy() -> None:
     assert (request.fields["policy"], request.fields["ip"]) == (b"login", b"192.0.2.7")
 
 
-@pytest.mark.parametrize("said", [{"label": 2}, {"label": 300}, {"status": 1000}, {"time": -2}, {"time": core.MAX_TIME + 1}])
+@pytest.mark.parametrize(
+    "said", [{"label": 2}, {"label": 300}, {"status": 1000}, {"time": -2}, {"time": core.MAX_TIME + 1}]
+)
 def test_numbers_out_of_range(said: dict[str, int]) -> None:
     with pytest.raises(core.LineError, match=next(iter(said))):
         record(**said)
@@ -269,7 +269,7 @@ def test_a_target_beyond_the_workspace(made_model: core.Model) -> None:
     with pytest.raises(core.LineError, match="uri"):
         reading.load_record(b'{"agent": "x", "uri": "/%s"}' % (b"a" * 200_000), request)
     request = record(uri=b"/" + b"a" * (core.MAX_LINE - 1))
-    policies_of(paths=["/a"]).decide(made_model, request, "login")
+    opened(paths=["/a"]).decide(made_model, request, "default")
 
 
 @pytest.mark.parametrize("dialect", [None, *core.DIALECTS])
@@ -320,9 +320,7 @@ def test_what_was_checked_cannot_be_written_to() -> None:
     with pytest.raises(TypeError, match="read-only"):
         core.Model(bytearray(GOOD))
     with pytest.raises(TypeError, match="read-only"):
-        core.Policies(bytearray(policies_of().data))
-    words = memoryview(array.array("Q", GOOD)).toreadonly() if len(GOOD) % 8 == 0 else memoryview(GOOD)
-    del words
+        core.Policies(bytearray(opened(paths=["/a"]).data))
     assert core.Model(memoryview(GOOD)).weight[0] == core.Model(GOOD).weight[0]
 
 
@@ -398,10 +396,9 @@ def test_nobody_resizes_the_buffers_of_a_connection(made_model: core.Model) -> N
     connection.connection_made(Transport())
     shared = connection.get_buffer(-1)
     whole = shared.obj
-    shared[:9] = b"GET / HTT"
-    shared.release()
     with pytest.raises(BufferError):
         whole.clear()
+    shared[:9] = b"GET / HTT"
     connection.buffer_updated(9)
     pieces = connection.get_buffer(-1)
     own = pieces.obj
@@ -409,6 +406,13 @@ def test_nobody_resizes_the_buffers_of_a_connection(made_model: core.Model) -> N
     own.clear()
     with pytest.raises(ValueError, match="the buffer has room"):
         connection.buffer_updated(1)
+    other = Server(made_model)()
+    shared = other.get_buffer(-1)
+    whole = shared.obj
+    shared.release()
+    whole.clear()
+    with pytest.raises(ValueError, match="the buffer has room"):
+        other.buffer_updated(1)
 
 
 def test_a_logger_may_end_the_connection(made_model: core.Model) -> None:
@@ -433,8 +437,3 @@ def test_a_logger_may_end_the_connection(made_model: core.Model) -> None:
 def test_no_description_before_an_answer(made_model: core.Model) -> None:
     """It read a policy that was not there. Only a connection, which has the bytes, may ask."""
     assert not hasattr(core.Answerer(made_model), "describe")
-
-
-def test_the_sanitizer_runs_this() -> None:
-    makefile = (Path(__file__).resolve().parent.parent / "Makefile").read_text()
-    assert "tests/test_memory.py" in makefile
