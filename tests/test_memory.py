@@ -306,8 +306,7 @@ def test_a_matrix_does_not_grow_under_a_buffer(column: str) -> None:
     with memoryview(getattr(matrix, column)) as held:
         before = bytes(held)
         with pytest.raises(BufferError):
-            for _ in range(1000):
-                matrix.append(request)
+            matrix.append(request)
         assert bytes(held) == before
     assert len(matrix) == 1
     assert len(matrix.dense) == len(core.FEATURES)
