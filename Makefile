@@ -127,7 +127,7 @@ asan: build
 	@XBOT_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-temp build/asan-objects --build-lib build/asan
 	@PYTHONPATH=build/asan LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider \
-	  tests/test_request.py tests/test_hash.py tests/test_features.py tests/test_logs.py tests/test_model_file.py
+	  tests/test_memory.py tests/test_request.py tests/test_hash.py tests/test_features.py tests/test_logs.py tests/test_model_file.py
 
 docs: build
 	@$(BIN)/python docs/make_features.py > docs/features.md

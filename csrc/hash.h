@@ -1,9 +1,10 @@
-/* hash.h - the one hash of this project: words, header names and hosts to 64 bits, letters without regard to case.
+/* hash.h - the two hashes of this project, to 64 bits: xb_hash of words, header names and hosts, letters without regard to
+ * case; xb_hash_bytes of what is no text, such as an address.
  *
  * Law: pure functions; the values are part of the model file's meaning, so a change here is a new featurizer version
  * (XB_FEATURIZER_VERSION in featurizer.h). tests/test_hash.py states the same function in Python.
  *
- * The input is taken as little-endian 8-byte words, the last one padded with zeros. Bit 5 of every byte is set: that
+ * xb_hash: the input is taken as little-endian 8-byte words, the last one padded with zeros. Bit 5 of every byte is set: that
  * folds A-Z onto a-z, and a few control and punctuation bytes onto each other, which only costs a rare collision.
  * Each word goes through a multiply and xor-shift round, the finish is one more (the mixing steps are those of
  * MurmurHash3's 64-bit finaliser, by Austin Appleby, public domain; the constants are his).
@@ -71,6 +72,19 @@ static inline uint64_t xb_hash_readable(const char *at, size_t size)
 static inline uint64_t xb_hash_within(xb_span s, const char *end)
 {
     return (size_t)(end - s.at) >= ((s.size + 7) & ~(size_t)7) ? xb_hash_readable(s.at, s.size) : xb_hash(s);
+}
+
+/* Of bytes as they are: the same words, none folded, each through xb_mix. xb_mix is one to one, so inputs of the same size
+ * up to 8 bytes never have the same hash. */
+static inline uint64_t xb_hash_bytes(xb_span s)
+{
+    uint64_t h = s.size * XB_GOLDEN;
+    const char *p = s.at, *end = s.at + s.size;
+    for (; end - p >= 8; p += 8)
+        h = xb_mix(h ^ xb_load64(p));
+    if (p < end)
+        h = xb_mix(h ^ xb_load_tail(end, (size_t)(end - p), s.size >= 8));
+    return h;
 }
 
 #endif

@@ -182,23 +182,27 @@ def nginx(show: bool, write: Path | None) -> None:
     if show == (write is not None):
         raise XbotError("nginx: give one of --print and --write DIR")
     files = sorted(path for path in (Path(sidecar.__file__).parent / "nginx").iterdir() if path.is_file())
-    for file in files:
-        text = file.read_text()
-        if write is None:
-            click.echo(f"# ---- {file.name} ----\n{text}")
-        else:
-            _write_new(write / file.name, text)
+    if write is None:
+        for file in files:
+            click.echo(f"# ---- {file.name} ----\n{file.read_text()}")
+    else:
+        _write_new(write, {file.name: file.read_bytes() for file in files})
 
 
-def _write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet; one with the same text stays, with another it is an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        if path.read_text() != text:
+def _write_new(directory: Path, texts: dict[str, bytes]) -> None:
+    """Write files that are not there yet; one with the same bytes stays; one with others is an error, and none is
+    written then."""
+    from sidecar import outputs
+
+    directory.mkdir(parents=True, exist_ok=True)
+    there = {path for name in texts if os.path.lexists(path := directory / name)}
+    for path in sorted(there):
+        if not path.is_file() or path.read_bytes() != texts[path.name]:
             raise XbotError(f"{path}: there already, with other contents; move it away first")
-        return
-    path.write_text(text)
-    click.echo(path)
+    for name, text in texts.items():
+        if directory / name not in there:
+            outputs.write(directory / name, text)
+            click.echo(directory / name)
 
 
 def _let_go_of_stderr() -> None:

@@ -5,9 +5,14 @@ cdef class Request:
     cdef xb_workspace *work
     cdef xb_line line
     cdef bytearray scratch
-    cdef object kept
+    cdef object kept        # all that spans of the request point into
+    cdef bytes came_from    # likewise: what come_from() added
+    cdef bytes asked        # likewise: what ask_policy() added
+    cdef int busy           # above 0: it is being read, and must not change
 
     cdef bint read(self, int format, xb_span line) noexcept
+    cdef int idle(self) except -1
+    cdef int take(self, object kept) except -1
 
 
 cdef class Model:
@@ -16,7 +21,7 @@ cdef class Model:
     cdef Py_buffer view
 
     cdef object _doubles(self, const double *at, Py_ssize_t n)
-    cdef bytes _report(self, Request request, long line, bint as_json)
+    cdef bytes _report(self, Request request, unsigned long line, bint as_json)
 
 
 cdef class Policies:
@@ -37,3 +42,4 @@ cdef class Answerer:
 
     cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept
     cdef void connected(self) noexcept
+    cdef dict describe(self)

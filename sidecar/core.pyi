@@ -1,4 +1,5 @@
 from array import array
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 class Row(NamedTuple):
@@ -32,6 +33,7 @@ DIALECTS: Final[tuple[str, ...]]
 FORMATS: Final[tuple[str, ...]]
 SCHEMA_ID: Final[int]
 FEATURIZER_VERSION: Final[int]
+MAX_TIME: Final[int]
 MIN_K: Final[int]
 MAX_K: Final[int]
 MAX_HEAD: Final[int]
@@ -114,13 +116,13 @@ class Matrix:
     present: int
     families: int
     errors: list[tuple[int, str, str]]
-    def __init__(self, k: int, hosts: array[int] | None = None, without: frozenset[str] = ...) -> None: ...
+    def __init__(self, k: int, hosts: array[int] | None = None, without: Collection[str] = ...) -> None: ...
     def __len__(self) -> int: ...
     def append(self, request: Request, line: int = 0) -> None: ...
     def append_lines(self, log_format: str, block: bytes, first_line: int) -> int: ...
 
 class Model:
-    data: Any  # a buffer
+    data: Any  # a read-only buffer
     def __init__(self, data: Any) -> None: ...
     @property
     def header(self) -> dict[str, Any]: ...
@@ -144,7 +146,7 @@ class Model:
     ) -> tuple[bytes, int, list[tuple[int, str, str]]]: ...
 
 class Policies:
-    data: Any  # a buffer
+    data: Any  # a read-only buffer
     def __init__(self, data: Any) -> None: ...
     @property
     def names(self) -> tuple[str, ...]: ...

@@ -8,6 +8,7 @@ from cpython.array cimport array, extend_buffer, resize_smart
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free
+from cpython.object cimport Py_SIZE
 from libc.math cimport NAN, isnan
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -20,7 +21,7 @@ from sidecar.csrc cimport (
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
     XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
     xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
-    xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash,
+    xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_hash_bytes,
     xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_observing, xb_outcome_names, xb_path_resolve,
     xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
     xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_score_text, xb_shape, xb_span, xb_stats, xb_token, xb_token_contribution,
@@ -34,6 +35,11 @@ from collections import namedtuple
 cdef extern from "Python.h":
     char *PyOS_double_to_string(double value, char code, int precision, int flags, int *kind) except NULL
     int Py_DTSF_ADD_DOT_0
+
+cdef extern from *:
+    # What cpython.array does not tell: how many buffers of an array are held. It resizes one without asking.
+    ctypedef struct exporting "arrayobject":
+        int ob_exports
 
 xb_init()
 
@@ -62,6 +68,7 @@ FAMILIES = tuple(
 )
 DIALECTS = tuple(xb_dialect_names[i].decode() for i in range(XB_DIALECT_COUNT))
 FORMATS = ("challenge", "combined", "jsonl")
+MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
 SCHEMA_ID = xb_schema_id()
 FEATURIZER_VERSION = XB_FEATURIZER_VERSION
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
@@ -114,17 +121,26 @@ cdef object _text(xb_span s):
     return None if s.at is NULL else s.at[:s.size].decode("utf-8", "backslashreplace")
 
 
-def hash_text(bytes text):
+cdef int _line_format(str log_format) except -1:
+    """The number of a format whose lines are read in C."""
+    if log_format == "challenge":
+        return CHALLENGE
+    if log_format == "combined":
+        return COMBINED
+    raise ValueError(f"{log_format!r}: only lines of challenge and combined are read here")
+
+
+def hash_text(bytes text not None):
     """csrc/hash.h's hash of `text`: 64 bits, letters without regard to case."""
     return xb_hash(_span(text))
 
 
-def host_hash(bytes host):
+def host_hash(bytes host not None):
     """What the set of known hosts in a model stores of `host`: 32 bits."""
     return xb_host_hash(_span(host))
 
 
-def parse_address(bytes text):
+def parse_address(bytes text not None):
     """The 4 or 16 bytes of an address; None if the text is none."""
     cdef xb_address address
     if not xb_address_parse(_span(text), &address):
@@ -133,11 +149,16 @@ def parse_address(bytes text):
 
 
 cdef class Request:
-    """One request at a time, from a log line, a record or a request head. Reuse it: it owns some 360 KiB."""
+    """One request at a time, from a log line, a record or a request head. Reuse it: it owns some 360 KiB.
+
+    It is empty at first, and again after a source that could not be read. RuntimeError for one that is loaded or judged
+    while it is being read (by a callback of the garbage collector, say).
+    """
 
     def __cinit__(self):
         self.work = _new_workspace()
         self.scratch = bytearray(XB_MAX_LINE)
+        self.take(None)
 
     def __dealloc__(self):
         free(self.work)
@@ -148,44 +169,84 @@ cdef class Request:
             return xb_challenge_line(line, scratch, &self.work.request, &self.line)
         return xb_combined_line(line, scratch, &self.work.request, &self.line)
 
-    def load_line(self, str log_format, bytes line):
+    cdef int idle(self) except -1:
+        """RuntimeError if somebody is reading what the request holds."""
+        if self.busy:
+            raise RuntimeError("the request is being read")
+        return 0
+
+    cdef int take(self, object kept) except -1:
+        """Empties the request; `kept` (bytes, or a tuple or list of them) holds what its spans will point into."""
+        self.idle()
+        xb_request_clear(&self.work.request)
+        self.line.label, self.line.status, self.line.time = -1, -1, -1
+        self.kept, self.came_from, self.asked = kept, None, None
+        return 0
+
+    def load_line(self, str log_format not None, bytes line not None):
         """Reads a line of the challenge or combined format. LineError if it cannot be read."""
-        self.kept = line
-        if not self.read(FORMATS.index(log_format), _span(line)):
+        cdef int number = _line_format(log_format)
+        self.take(line)
+        if not self.read(number, _span(line)):
+            self.take(None)
             raise LineError(self.line.error_field.decode(), self.line.error.decode())
 
-    def load_head(self, bytes head, str dialect="nginx"):
-        """Reads one whole request head as the proxy of this dialect sends it; None: as the visitor sent it, and then nothing
-        says from where. LineError if it cannot be read."""
-        self.kept = head
-        self.line.label, self.line.status, self.line.time = -1, -1, -1
+    def load_head(self, bytes head not None, str dialect="nginx"):
+        """Reads one whole request head, at most MAX_HEAD bytes and the empty line, as the proxy of this dialect sends it;
+        None: as the visitor sent it, and then nothing says from where. LineError if it cannot be read."""
+        cdef int number = -1 if dialect is None else DIALECTS.index(dialect)
+        if PyBytes_GET_SIZE(head) > XB_MAX_HEAD + 2:  # the workspace has room for no more of decoded values
+            self.take(None)
+            raise LineError("head", f"longer than {XB_MAX_HEAD} bytes")
+        self.take(head)
         if xb_request_parse(&self.work.request, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), 0) <= 0:
+            self.take(None)
             raise LineError("head", "not one whole HTTP/1.0 or HTTP/1.1 request head")
-        if dialect is not None:
-            xb_dialect_apply(<xb_dialect>DIALECTS.index(dialect), &self.work.request, <char *>self.work.scratch)
+        if number >= 0:
+            xb_dialect_apply(<xb_dialect>number, &self.work.request, <char *>self.work.scratch)
 
     def come_from(self, bytes ip not None):
         """Says where a request came from whose head does not say it."""
-        self.kept = (self.kept, ip)
+        self.idle()
         self.work.request.ip = _span(ip)
         self.work.request.present |= XB_HAS_IP
+        self.came_from = ip
 
     def ask_policy(self, bytes name not None):
         """Says which policy is asked for."""
-        self.kept = (self.kept, name)
+        self.idle()
         self.work.request.policy = _span(name)
+        self.asked = name
 
     def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
                     bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1):
         """Reads a record: `headers` is a list of (name, value) pairs of bytes; if it is None, `agent` and `referrer` are
-        what is known of them. What is None is absent."""
+        what is known of them. What is None is absent. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
+        (seconds since 1970 UTC, MAX_TIME at most) are -1 for none. LineError names the field that cannot be."""
         cdef bytes name, value
-        self.kept = (headers, agent, referrer, ip, method, uri, protocol, scheme, host)
-        self.line.label, self.line.status, self.line.time = label, status, time
-        r = &self.work.request
-        xb_request_clear(r)
+        cdef Py_ssize_t i
+        cdef list pairs = []  # our own: the caller may change his
         if headers is not None:
             for name, value in headers:
+                if name is None or value is None:
+                    raise TypeError("headers: a name or value is None")
+                pairs.append(name)
+                pairs.append(value)
+        self.take(None)
+        if not -1 <= label <= 1:
+            raise LineError("label", "expected 1, 0 or -1")
+        if not -1 <= status <= 999:
+            raise LineError("status", "expected 0 to 999")
+        if not -1 <= time <= MAX_TIME:
+            raise LineError("time", "before 1970 or after 9999")
+        if uri is not None and PyBytes_GET_SIZE(uri) > XB_MAX_LINE:
+            raise LineError("uri", f"longer than {XB_MAX_LINE} bytes")
+        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host))
+        self.line.label, self.line.status, self.line.time = label, status, time
+        r = &self.work.request
+        if headers is not None:
+            for i in range(0, len(pairs), 2):
+                name, value = pairs[i], pairs[i + 1]
                 xb_request_add(r, _span(name), _span(value))
             r.present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_HEADERS
             if ordered:
@@ -246,56 +307,78 @@ cdef class Request:
     def fields(self):
         """What the request says, as bytes; None where absent."""
         r = &self.work.request
-        return {
-            "ip": _bytes(r.ip), "method": _bytes(r.method), "uri": _bytes(r.uri), "protocol": _bytes(r.protocol),
-            "scheme": _bytes(r.scheme), "host": _bytes(r.host), "agent": _bytes(r.agent), "referrer": _bytes(r.referrer),
-            "policy": _bytes(r.policy),
-        }
+        self.busy += 1
+        try:
+            return {
+                "ip": _bytes(r.ip), "method": _bytes(r.method), "uri": _bytes(r.uri), "protocol": _bytes(r.protocol),
+                "scheme": _bytes(r.scheme), "host": _bytes(r.host), "agent": _bytes(r.agent), "referrer": _bytes(r.referrer),
+                "policy": _bytes(r.policy),
+            }
+        finally:
+            self.busy -= 1
 
     @property
     def headers(self):
         """The (name, value) pairs, in order, control headers of a proxy included."""
+        cdef uint32_t i
         r = &self.work.request
-        return [(_bytes(r.headers[i].name), _bytes(r.headers[i].value)) for i in range(r.n_headers)]
+        self.busy += 1
+        try:
+            return [(_bytes(r.headers[i].name), _bytes(r.headers[i].value)) for i in range(r.n_headers)]
+        finally:
+            self.busy -= 1
 
-    def features(self, unsigned k, hosts=None, uint32_t families=XB_ALL_FAMILIES):
+    def features(self, unsigned k, array hosts=None, uint32_t families=XB_ALL_FAMILIES):
         """(dense, tokens): a list of floats in the order of FEATURES, NaN for absent; a list of (bucket, family, text).
 
         `hosts`: the set of known hosts, an array("I") of ascending host_hash values; `families`: bit i for FAMILIES[i].
         """
-        cdef xb_shape shape = _shape(k, hosts, families)
+        cdef xb_shape shape
         cdef char text[256]
-        if not XB_MIN_K <= k <= XB_MAX_K:
-            raise ValueError(f"k must be {XB_MIN_K} to {XB_MAX_K}")
+        _check_shape(k, hosts)
+        self.idle()
+        shape = _shape(k, hosts, families)
         xb_featurize(&self.work.request, &shape, &self.work.vector)
         v = &self.work.vector
-        dense = [v.dense[i] for i in range(XB_N_DENSE)]
-        tokens = []
-        for i in range(v.n_tokens):
-            size = xb_token_text(&v.tokens[i], text, sizeof(text))
-            tokens.append((v.tokens[i].bucket, FAMILIES[v.tokens[i].family].name, text[:size].decode("ascii")))
+        self.busy += 1
+        try:
+            dense = [v.dense[i] for i in range(XB_N_DENSE)]
+            tokens = []
+            for i in range(v.n_tokens):
+                size = xb_token_text(&v.tokens[i], text, sizeof(text))
+                tokens.append((v.tokens[i].bucket, FAMILIES[v.tokens[i].family].name, text[:size].decode("ascii")))
+        finally:
+            self.busy -= 1
         return dense, tokens
 
 
-cdef xb_shape _shape(unsigned k, hosts, uint32_t families):
+cdef int _check_shape(unsigned k, array hosts) except -1:
+    if not XB_MIN_K <= k <= XB_MAX_K:
+        raise ValueError(f"k must be {XB_MIN_K} to {XB_MAX_K}")
+    if hosts is not None and hosts.typecode != "I":
+        raise TypeError(f'hosts must be an array("I"), not an array("{hosts.typecode}")')
+    return 0
+
+
+cdef xb_shape _shape(unsigned k, array hosts, uint32_t families) noexcept:
+    """To be used at once: the array may be resized by its owner. Its size is its own word, not a subclass's."""
     cdef xb_shape shape
-    cdef array held
     shape.k, shape.families, shape.hosts.hash, shape.hosts.count = k, families, NULL, 0
-    if hosts is not None and len(hosts):
-        held = hosts
-        shape.hosts.hash = <const uint32_t *>held.data.as_uints
-        shape.hosts.count = len(held)
+    if hosts is not None:
+        shape.hosts.hash = <const uint32_t *>hosts.data.as_uints
+        shape.hosts.count = <uint32_t>Py_SIZE(hosts)
     return shape
 
 
 cdef uint64_t _client(xb_span ip) noexcept:
+    """A hash of the IPv4 address or the IPv6 /64 network, one to one within each; 0 where there is none."""
     cdef xb_address address
     cdef xb_span network
     if ip.at is NULL or not xb_address_parse(ip, &address):
         return 0
     network.at = <const char *>address.bytes
     network.size = 4 if address.version == 4 else 8
-    return xb_hash(network)
+    return xb_hash_bytes(network)
 
 
 cdef class Matrix:
@@ -303,21 +386,21 @@ cdef class Matrix:
 
     dense: array("d"), rows x len(FEATURES), row after row, NaN for absent; indices: array("i"), buckets; indptr:
     array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), -1 unknown; line: array("q");
-    client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown.
+    client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown. They are for reading: while a buffer
+    of one is held (numpy.frombuffer), adding a row is a BufferError, and changes nothing.
     """
     cdef readonly array dense, indices, indptr, label, time, line, client
     cdef readonly unsigned k
     cdef readonly int present
     cdef public object errors
-    cdef object hosts
+    cdef array hosts
     cdef Request request
     cdef uint8_t masked[XB_N_DENSE]
     cdef readonly uint32_t families
 
-    def __init__(self, unsigned k, hosts=None, without=()):
+    def __cinit__(self, unsigned k, array hosts=None, without=()):
         """`without`: names of features and families that are left out as if no source held them."""
-        if not XB_MIN_K <= k <= XB_MAX_K:
-            raise ValueError(f"k must be {XB_MIN_K} to {XB_MAX_K}")
+        _check_shape(k, hosts)
         self.k = k
         self.hosts = hosts
         self.request = Request()
@@ -332,9 +415,15 @@ cdef class Matrix:
     def __len__(self):
         return len(self.label)
 
-    cdef void _append(self, Request request, long line):
-        cdef xb_shape shape = _shape(self.k, self.hosts, self.families)
+    cdef int _append(self, Request request, long line) except -1:
+        cdef xb_shape shape
+        cdef array column
         cdef uint32_t i
+        request.idle()
+        for column in (self.dense, self.indices, self.indptr, self.label, self.time, self.line, self.client):
+            if (<exporting *><void *>column).ob_exports:
+                raise BufferError("a buffer of the matrix is held: it cannot grow")
+        shape = _shape(self.k, self.hosts, self.families)
         v = &request.work.vector
         xb_featurize(&request.work.request, &shape, v)
         self.present |= request.work.request.present
@@ -351,15 +440,16 @@ cdef class Matrix:
         self.time.append(request.line.time)
         self.line.append(line)
         self.client.append(_client(request.work.request.ip))
+        return 0
 
-    def append(self, Request request, long line=0):
+    def append(self, Request request not None, long line=0):
         """Adds what `request` holds now; `line` is its line in the log, for messages."""
         self._append(request, line)
 
-    def append_lines(self, str log_format, bytes block, long first_line):
+    def append_lines(self, str log_format not None, bytes block not None, long first_line):
         """Adds every line of `block` (challenge or combined). Lines that cannot be read go to `errors`. Returns how many
         lines the block had."""
-        cdef int number = FORMATS.index(log_format)
+        cdef int number = _line_format(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
         cdef long line = first_line
@@ -384,18 +474,25 @@ cdef inline const char *_next_line(const char *at, const char *end, xb_span *tex
     return newline + 1 if newline is not NULL else end
 
 
+cdef int _hold(data, Py_buffer *view) except -1:
+    """Holds a buffer whose bytes are checked once and used ever after: so one that cannot be written to."""
+    PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+    if not view.readonly:
+        PyBuffer_Release(view)
+        raise TypeError("a read-only buffer is needed, such as bytes")
+    return 0
+
+
 cdef class Model:
-    """A model file's image (any buffer, which it keeps), opened. Raises ModelError with the reason when it is refused.
+    """A model file's image (any read-only buffer, which it keeps), opened. Raises ModelError with the reason when it is refused.
 
     The digest is not checked here: sidecar.model does, before.
     """
 
-    def __init__(self, data):
+    def __cinit__(self, data):
         cdef const char *why
         cdef xb_workspace *work
-        if self.data is not None:
-            raise TypeError("a model is opened once")
-        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
+        _hold(data, &self.view)
         self.data = data
         work = _new_workspace()
         try:
@@ -440,73 +537,86 @@ cdef class Model:
 
     cdef object _doubles(self, const double *at, Py_ssize_t n):
         cdef Py_ssize_t start = <const char *>at - <const char *>self.view.buf
-        return memoryview(self.data)[start:start + 8 * n].cast("d")
+        return memoryview(self.data).cast("B")[start:start + 8 * n].cast("d")
 
     @property
     def provenance(self):
         """The JSON that training left: when, from what, how well."""
         return json.loads(_bytes(self.model.provenance))
 
-    def judge(self, Request request):
+    def judge(self, Request request not None):
         """The Verdict on what `request` holds now."""
         cdef char reason[XB_MAX_REASON]
+        request.idle()
         xb_judge(&self.model, request.work)
         v = &request.work.verdict
         size = xb_reason_text(v, &request.work.vector, reason, sizeof(reason))
         return Verdict(bool(v.bot), v.score, v.margin, reason[:size].decode("ascii"))
 
-    def explain(self, Request request):
+    def explain(self, Request request not None):
         """(Verdict, bias, [Contribution]): bias and contributions add up to the margin. A hashed word is `family=text`."""
         cdef char text[256]
         verdict = self.judge(request)
         v = &request.work.vector
         parts = []
-        for i in range(XB_N_DENSE):
-            value = None if isnan(v.dense[i]) else v.dense[i]
-            parts.append(Contribution(FEATURES[i].name, value, xb_contribution(&self.model, v, i), FEATURES[i].doc))
-        for i in range(v.n_tokens):
-            family = FAMILIES[v.tokens[i].family]
-            size = xb_token_text(&v.tokens[i], text, sizeof(text))
-            parts.append(Contribution(f"{family.name}={text[:size].decode('ascii')}", 1.0,
-                                      xb_token_contribution(&self.model, &v.tokens[i]), family.doc))
+        request.busy += 1
+        try:
+            for i in range(XB_N_DENSE):
+                value = None if isnan(v.dense[i]) else v.dense[i]
+                parts.append(Contribution(FEATURES[i].name, value, xb_contribution(&self.model, v, i), FEATURES[i].doc))
+            for i in range(v.n_tokens):
+                family = FAMILIES[v.tokens[i].family]
+                size = xb_token_text(&v.tokens[i], text, sizeof(text))
+                parts.append(Contribution(f"{family.name}={text[:size].decode('ascii')}", 1.0,
+                                          xb_token_contribution(&self.model, &v.tokens[i]), family.doc))
+        finally:
+            request.busy -= 1
         return verdict, self.model.header.bias, parts
 
-    def report(self, Request request, long line, bint as_json):
+    def report(self, Request request not None, unsigned long line, bint as_json):
         """The line that `xbot score` prints for what `request` holds now."""
+        request.idle()
         xb_judge(&self.model, request.work)
         return self._report(request, line, as_json)
 
-    cdef bytes _report(self, Request request, long line, bint as_json):
+    cdef bytes _report(self, Request request, unsigned long line, bint as_json):
         cdef char text[MAX_REPORT]
         return text[:_write_report(text, request, line, as_json)]
 
-    def report_lines(self, Request request, str log_format, bytes block, long first_line, bint as_json):
+    def report_lines(self, Request request not None, str log_format not None, bytes block not None, unsigned long first_line,
+                     bint as_json):
         """(text, lines, errors): what `xbot score` prints for a block of lines (challenge or combined), how many lines it
-        had, and [(line, field, why)] of those that cannot be read."""
-        cdef int number = FORMATS.index(log_format)
+        had, and [(line, field, why)] of those that cannot be read. `request` is empty then."""
+        cdef int number = _line_format(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
-        cdef long line = first_line
+        cdef unsigned long line = first_line
         cdef xb_span text
         cdef bytearray out = bytearray(1 << 16)
         cdef char *to = out
         cdef size_t used = 0
         done, errors = [], []
-        while at < end:
-            at = _next_line(at, end, &text)
-            if used > (1 << 16) - MAX_REPORT:
-                done.append(to[:used])
-                used = 0
-            if request.read(number, text):
-                xb_judge(&self.model, request.work)
-                used += _write_report(to + used, request, line, as_json)
-            else:
-                field, why = request.line.error_field.decode(), request.line.error.decode()
-                errors.append((line, field, why))
-                done.append(to[:used])
-                used = 0
-                done.append(report_error(line, field, why, as_json))
-            line += 1
+        request.take(block)
+        request.busy += 1
+        try:
+            while at < end:
+                at = _next_line(at, end, &text)
+                if used > (1 << 16) - MAX_REPORT:
+                    done.append(to[:used])
+                    used = 0
+                if request.read(number, text):
+                    xb_judge(&self.model, request.work)
+                    used += _write_report(to + used, request, line, as_json)
+                else:
+                    field, why = request.line.error_field.decode(), request.line.error.decode()
+                    errors.append((line, field, why))
+                    done.append(to[:used])
+                    used = 0
+                    done.append(report_error(line, field, why, as_json))
+                line += 1
+        finally:
+            request.busy -= 1
+        request.take(None)
         done.append(to[:used])
         return b"".join(done), line - first_line, errors
 
@@ -533,7 +643,7 @@ cdef char *_put_number(char *to, unsigned long n) noexcept:
     return to
 
 
-cdef size_t _write_report(char *out, Request request, long line, bint as_json):
+cdef size_t _write_report(char *out, Request request, unsigned long line, bint as_json):
     """One line of `xbot score`, at most MAX_REPORT bytes."""
     cdef const xb_verdict *v = &request.work.verdict
     cdef char *to = out
@@ -554,7 +664,7 @@ cdef size_t _write_report(char *out, Request request, long line, bint as_json):
     return to - out
 
 
-def report_error(long line, str field, str why, bint as_json):
+def report_error(unsigned long line, str field not None, str why not None, bint as_json):
     """The line that `xbot score` prints for one that cannot be read."""
     if as_json:
         return b'{"line": %d, "error": %s}\n' % (line, json.dumps(f"{field}: {why}").encode())
@@ -569,19 +679,20 @@ cdef char *_put_shortest(char *to, double x) except NULL:
     return to
 
 
-def resolve_path(bytes path):
+def resolve_path(bytes path not None):
     """The path as the lists of a policy see it (csrc/policy.h)."""
     cdef bytearray scratch = bytearray(len(path) + 1)
     return _bytes(xb_path_resolve(_span(path), scratch))
 
 
 cdef class Policies:
-    """Policies and lists, opened from an image that sidecar/policies.py made. `data` is a buffer and is not copied."""
+    """Policies and lists, opened from an image that sidecar/policies.py made. `data` is a read-only buffer and is not
+    copied."""
 
     def __cinit__(self, data):
         cdef const char *why
+        _hold(data, &self.view)
         self.data = data
-        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
         why = xb_policies_open(&self.policies, self.view.buf, self.view.len)
         if why is not NULL:
             raise PoliciesError(why.decode())
@@ -601,11 +712,13 @@ cdef class Policies:
             raise KeyError(name)
         return policy
 
-    def decide(self, Model model, Request request, str policy):
+    def decide(self, Model model not None, Request request not None, str policy not None):
         """The Decision on what `request` holds now: by the policy that it asks for, or by `policy`."""
         cdef char reason[XB_MAX_REASON]
+        cdef const xb_policy *chosen = self.named(policy)
+        request.idle()
         xb_judge(&model.model, request.work)
-        xb_apply_policy(&self.policies, self.named(policy), &model.model, request.work)
+        xb_apply_policy(&self.policies, chosen, &model.model, request.work)
         d = &request.work.decision
         size = xb_decision_text(d, &request.work.verdict, &request.work.vector, reason, sizeof(reason))
         listed = None if d.list is NULL else d.list.name.decode("ascii")
@@ -618,7 +731,7 @@ cdef class Answerer:
     Without `policies` it observes, or enforces by the model's own threshold.
     """
 
-    def __cinit__(self, Model model, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
+    def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
                   stats=None):
         cdef Py_buffer view
         self.work = _new_workspace()
@@ -633,19 +746,23 @@ cdef class Answerer:
             if view.len < <Py_ssize_t>sizeof(xb_stats):
                 PyBuffer_Release(&view)
                 raise ValueError(f"stats needs {sizeof(xb_stats)} bytes")
+            if <size_t>view.buf % sizeof(uint64_t):
+                PyBuffer_Release(&view)
+                raise ValueError(f"stats must be aligned to {sizeof(uint64_t)} bytes")
             self.service.stats = <xb_stats *>view.buf
             PyBuffer_Release(&view)  # self.stats keeps the memory
 
     def __dealloc__(self):
         free(self.work)
 
-    def serve(self, Model model not None, Policies policies not None, str policy):
+    def serve(self, Model model not None, Policies policies not None, str policy not None):
         """From the next answer on: this model, these policies, and `policy` for requests that ask for none."""
         cdef const xb_policy *chosen = policies.named(policy)
-        self.held, self.rules = model, policies
+        # First what answers, then what keeps it: letting go of the old may run code that answers.
         self.service.model = &model.model
         self.service.policies = &policies.policies
         self.service.policy = chosen
+        self.held, self.rules = model, policies
 
     @property
     def model(self):
@@ -653,8 +770,8 @@ cdef class Answerer:
 
     @model.setter
     def model(self, Model model not None):
-        self.held = model
         self.service.model = &model.model
+        self.held = model
 
     @property
     def closing(self):
@@ -672,8 +789,8 @@ cdef class Answerer:
         if self.service.stats is not NULL:
             self.service.stats.connections_total += 1
 
-    def describe(self):
-        """The last request and its verdict, for a debugging log."""
+    cdef dict describe(self):
+        """The last request and its verdict, for a debugging log. For whoever still has the bytes that were answered."""
         cdef char reason[XB_MAX_REASON]
         r = &self.work.request
         v = &self.work.verdict
@@ -689,7 +806,9 @@ cdef class Answerer:
 def read_stats(buffer):
     """A worker's counters as a dict; `outcome` goes by OUTCOMES, `rule` by RULES; `histogram` is a list of 64 counts, bucket i for [2^i, 2^(i+1)) nanoseconds."""
     cdef xb_stats stats
-    copy = bytes(memoryview(buffer)[:sizeof(xb_stats)])
+    cdef bytes copy = bytes(memoryview(buffer).cast("B")[:sizeof(xb_stats)])
+    if PyBytes_GET_SIZE(copy) < <Py_ssize_t>sizeof(xb_stats):
+        raise ValueError(f"stats are {sizeof(xb_stats)} bytes, not {len(copy)}")
     stats = (<const xb_stats *>PyBytes_AS_STRING(copy))[0]
     return {
         "requests": stats.requests, "outcome": [stats.outcome[i] for i in range(XB_COUNTED_OUTCOMES)],

@@ -8,6 +8,7 @@ cdef extern from "span.h" nogil:
 
 cdef extern from "hash.h" nogil:
     uint64_t xb_hash(xb_span s)
+    uint64_t xb_hash_bytes(xb_span s)
 
 cdef extern from "request.h" nogil:
     enum:

@@ -1,4 +1,4 @@
-"""The model file: reading it with every check, writing it so that it is there whole or not at all.
+"""The model file: reading it with every check, packing it.
 
 Law: the layout is stated once, in csrc/model.h; this module packs the header of that struct and checks the digest, and
 csrc/model.c checks everything else. Arrays come as buffers of little-endian doubles, so no numpy is needed here.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,27 +102,3 @@ def _image(parts: Parts, tests: Sequence[tuple[bytes, float]]) -> bytes:
     )  # fmt: skip
     body = header.ljust(core.MODEL_HEADER, b"\0") + arrays + hosts + self_tests + provenance
     return body + hashlib.sha256(body).digest()
-
-
-def write(path: Path, image: bytes) -> None:
-    """Puts the file in place in one step: written beside, synced, renamed. XbotError if that cannot be done."""
-    temporary = None
-    if path.exists() and not path.is_file():
-        raise XbotError(f"{path}: not a regular file")
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(image)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise XbotError(f"{path}: {error.strerror or error}") from None

@@ -4,6 +4,7 @@ Law: bytes move, nothing is decided. Whole heads are parsed where uvloop read th
 share; only a head that came in pieces is copied, to a buffer of its connection.
 """
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memmove
 
@@ -30,7 +31,7 @@ cdef class Server:
     cdef bytearray shared
     cdef object shared_view
 
-    def __init__(self, Model model, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
+    def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
                  stats=None, log=None):
         self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats)
         self.log = log
@@ -49,7 +50,7 @@ cdef class Server:
     def model(self, Model model not None):
         self.answerer.model = model
 
-    def serve(self, Model model not None, Policies policies not None, str policy):
+    def serve(self, Model model not None, Policies policies not None, str policy not None):
         """The next head is judged by this model and these policies; `policy` is for those that ask for none."""
         self.answerer.serve(model, policies, policy)
 
@@ -79,7 +80,7 @@ cdef class Connection:
     cdef size_t used        # bytes in it
     cdef bint discarding
 
-    def __init__(self, Server server not None):
+    def __cinit__(self, Server server not None):
         self.server = server
 
     def connection_made(self, transport):
@@ -109,19 +110,18 @@ cdef class Connection:
         return self.server.shared_view
 
     def buffer_updated(self, Py_ssize_t n):
-        cdef char *buf
-        cdef size_t size, seen
+        """`n` bytes were written to what get_buffer gave last."""
+        cdef Py_buffer held  # while it is answered from, nobody resizes or frees it
+        cdef size_t seen = self.used
         if self.discarding:
             return
-        if self.used:
-            buf = self.pieces
-            seen = self.used
-            size = seen + n
-        else:
-            buf = self.server.shared
-            seen = 0
-            size = n
-        self._answer(buf, size, seen)
+        PyObject_GetBuffer(self.pieces if seen else self.server.shared, &held, PyBUF_SIMPLE)
+        try:
+            if not 0 <= n <= held.len - <Py_ssize_t>seen:
+                raise ValueError(f"{n} bytes: the buffer has room for {held.len - <Py_ssize_t>seen}")
+            self._answer(<char *>held.buf, seen + n, seen)
+        finally:
+            PyBuffer_Release(&held)
 
     cdef _answer(self, char *buf, size_t size, size_t seen):
         """Answers every whole head in buf[0, size); keeps what is left of the last. Replies go out together."""
@@ -157,7 +157,7 @@ cdef class Connection:
         if size == 0:
             self.pieces = None
             return
-        if self.pieces is None:
+        if self.pieces is None or len(self.pieces) != XB_MAX_HEAD:
             self.pieces = bytearray(XB_MAX_HEAD)
         pieces = self.pieces
         memmove(pieces, buf, size)

@@ -23,7 +23,7 @@ from sidecar.errors import XbotError
 BLOCK = 1 << 20  # bytes; enough to make the cost of a block vanish, small beside a worker's memory
 
 
-Seconds = Annotated[float, msgspec.Meta(ge=0, lt=2**53)]  # since 1970 UTC
+Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 1970 UTC
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
 
 

@@ -17,8 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, progress
-from sidecar.errors import XbotError
+from sidecar import core, model, outputs, progress
 from sidecar.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top, text
 from sidecar.traffic import Traffic
 
@@ -143,10 +142,9 @@ def replay(
 
     LOGS are files, gzip too, or - for standard input. Nothing is refused by this: it reads, judges and counts.
     """
+    outputs.check([(out, outputs.REPLAY)], [*logs, new, old])
     judge = Judge(model.load(new), threshold)
     before = Judge(model.load(old)) if old else None
-    if out is not None and not out.parent.is_dir():
-        raise XbotError(f"{out}: no such directory: {out.parent}")
     with progress.over_logs("replaying", logs) as advance:
         traffic = Traffic(logs, log_format, hosts, advance)
         tally = Tally(judge, before, traffic.own)
@@ -156,7 +154,7 @@ def replay(
     tally.finish()
     done = report(traffic, tally, new, judge, old, before)
     if out is not None:
-        out.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
+        outputs.write(out, msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
     show(
         done,
         log_format,

@@ -312,4 +312,4 @@ def test_the_command_writes_what_generate_yields(tmp_path: Path) -> None:
 def test_the_command_names_a_place_it_cannot_write(tmp_path: Path) -> None:
     done = run("--out", str(tmp_path / "none" / "corpus.jsonl"), "--seed", "3")
     assert done.returncode == 2
-    assert done.stderr == f"xbot: {tmp_path}/none/corpus.jsonl: No such file or directory\n"
+    assert done.stderr == f"xbot: {tmp_path}/none/corpus.jsonl: no such directory: {tmp_path}/none\n"

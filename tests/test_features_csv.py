@@ -134,7 +134,7 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path):
         (("--csv", "--format", "combined", "{log}.none"), "{log}.none: No such file or directory"),
         (
             ("--csv", "--format", "combined", "--out", "{log}.no/x.csv", "{log}"),
-            "{log}.no/x.csv: No such file or directory",
+            "{log}.no/x.csv: no such directory: {log}.no",
         ),
         (
             ("--csv", "--format", "combined", "--without", "nose", "{log}"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from sidecar import core
 MASK = 2**64 - 1
 MIX_1, MIX_2, GOLDEN = 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53, 0x9E3779B97F4A7C15
 FOLD = 0x2020202020202020
+INCIDENTS = Path(__file__).resolve().parent / "data" / "incidents"
 
 
 def mix(h: int) -> int:
@@ -33,6 +36,14 @@ def hash_text(text: bytes) -> int:
         h ^= h >> 32
     h = h * MIX_2 & MASK
     return h ^ h >> 29
+
+
+def hash_bytes(data: bytes) -> int:
+    """The same words as they are, each through `mix`."""
+    h = len(data) * GOLDEN & MASK
+    for at in range(0, len(data), 8):
+        h = mix(h ^ int.from_bytes(data[at : at + 8], "little"))
+    return h
 
 
 def bucket(family: str, text: bytes, k: int) -> int:
@@ -57,6 +68,60 @@ def test_values_are_kept() -> None:
     assert core.hash_text(b"curl") == 0x93A53204193E08B4
     assert core.hash_text(b"accept-language") == 0x7280861A8E94A0FB
     assert core.FEATURIZER_VERSION == 1
+
+
+def clients(addresses: Iterable[str]) -> list[int]:
+    """What training tells clients apart by, of a record from each address."""
+    matrix, request = core.Matrix(core.MIN_K), core.Request()
+    for address in addresses:
+        request.load_record(None, False, agent=b"x", ip=address.encode())
+        matrix.append(request)
+    return list(matrix.client)
+
+
+_V4 = st.integers(0, 2**32 - 1).map(ipaddress.IPv4Address)
+_V6 = st.integers(2**125, 2**128 - 1).map(ipaddress.IPv6Address)  # from 2000:: on, which none of IPv4 is mapped to
+
+
+@given(_V4 | _V6)
+def test_a_client_is_the_hash_of_its_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    assert clients([str(address)]) == [hash_bytes(address.packed[: 4 if address.version == 4 else 8])]
+
+
+def test_neighbours_are_clients_of_their_own() -> None:
+    """All 65,536 of a /16, and the incidents: pairs that once were one client."""
+    assert len(set(clients(f"198.51.{n >> 8}.{n & 255}" for n in range(1 << 16)))) == 1 << 16
+    for line in (INCIDENTS / "clients.tsv").read_text().splitlines():
+        if not line.startswith("#"):
+            one, other, alike = line.split("\t")
+            first, second = clients([one, other])
+            assert (first == second) == (alike == "one client"), line
+
+
+@given(_V4 | _V6, _V4 | _V6)
+def test_two_addresses_are_two_clients(
+    one: ipaddress.IPv4Address | ipaddress.IPv6Address, other: ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> None:
+    """But for those of one /64."""
+    alike = one == other or (one.version == other.version == 6 and one.packed[:8] == other.packed[:8])
+    first, second = clients([str(one), str(other)])
+    assert (first == second) == alike
+    assert first
+    assert second
+
+
+@given(_V6, st.binary(min_size=8, max_size=8), st.integers(0, 63))
+def test_a_network_of_64_bits_is_one_client(address: ipaddress.IPv6Address, rest: bytes, bit: int) -> None:
+    inside = ipaddress.IPv6Address(address.packed[:8] + rest)
+    beside = ipaddress.IPv6Address(int(address) ^ 1 << 64 + bit)
+    first, second, third = clients(map(str, (address, inside, beside)))
+    assert first == second != third
+
+
+def test_no_client_is_unknown() -> None:
+    """0 stands for that."""
+    assert clients(["", "nobody"]) == [0, 0]
+    assert 0 not in clients(["0.0.0.0", "::", "::1", "255.255.255.255"])
 
 
 def test_no_word_of_this_project_collides() -> None:

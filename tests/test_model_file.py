@@ -18,7 +18,7 @@ import models
 import pytest
 from conftest import run_xbot
 
-from sidecar import core, model
+from sidecar import core, model, outputs
 from sidecar.errors import XbotError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,7 +159,7 @@ def test_damage_that_no_check_sees_is_a_bad_digest() -> None:
 
 def test_a_good_file_loads(tmp_path: Path) -> None:
     path = tmp_path / "site.xbot"
-    model.write(path, GOOD)
+    outputs.write(path, GOOD)
     loaded, parts = model.load(path), models.parts()
     assert loaded.data == GOOD
     for name in ("bias", "threshold", "a", "b", "k", "groups"):
@@ -253,9 +253,9 @@ def leftovers(directory: Path) -> set[str]:
 
 def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "site.xbot"
-    model.write(path, b"old")
+    outputs.write(path, b"old")
     held = path.open("rb")
-    model.write(path, GOOD)
+    outputs.write(path, GOOD)
     assert held.read() == b"old"  # who had it open keeps the old file, whole
     held.close()
     assert path.read_bytes() == GOOD
@@ -266,7 +266,7 @@ def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("failing", ["fsync", "replace", "chmod"])
 def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch, failing: str) -> None:
     path = tmp_path / "site.xbot"
-    model.write(path, GOOD)
+    outputs.write(path, GOOD)
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -275,25 +275,25 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch, failin
         *{"fsync": (os, "fsync"), "replace": (Path, "replace"), "chmod": (Path, "chmod")}[failing], fail
     )
     with pytest.raises(XbotError, match=r"site\.xbot: No space left on device"):
-        model.write(path, models.image(seed=2))
+        outputs.write(path, models.image(seed=2))
     assert path.read_bytes() == GOOD
     assert leftovers(tmp_path) == {"site.xbot"}
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(XbotError, match="none/site.xbot: No such file"):
-        model.write(tmp_path / "none" / "site.xbot", GOOD)
+        outputs.write(tmp_path / "none" / "site.xbot", GOOD)
     (tmp_path / "directory").mkdir()
     with pytest.raises(XbotError, match="directory: "):
-        model.write(tmp_path / "directory", GOOD)
+        outputs.write(tmp_path / "directory", GOOD)
     assert leftovers(tmp_path) == {"directory"}
     with pytest.raises(XbotError, match="/proc/site.xbot: "):
-        model.write(Path("/proc/site.xbot"), GOOD)
+        outputs.write(Path("/proc/site.xbot"), GOOD)
     if os.geteuid():
         closed = tmp_path / "closed"
         closed.mkdir(mode=0o500)
         with pytest.raises(XbotError, match="closed/site.xbot: Permission denied"):
-            model.write(closed / "site.xbot", GOOD)
+            outputs.write(closed / "site.xbot", GOOD)
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

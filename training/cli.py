@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sidecar import outputs
 from sidecar.core import FORMATS, MAX_K, MIN_K
 from sidecar.errors import XbotError
 
@@ -158,6 +159,11 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
     return Settings(split=split, **{name: options.pop(name) for name in names})
 
 
+def inputs_of(options: dict[str, Any]) -> list[Path | str | None]:
+    """The files that `row_options` and the argument LOGS name: none of them may be an output."""
+    return [*options["logs"], options["labels"], options["known_hosts"]]
+
+
 def needs_training(command: str) -> None:
     """XbotError where the packages of the extra are not installed."""
     try:
@@ -255,14 +261,17 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
     from sidecar import progress
     from training import fit, summary
 
-    if not out.parent.is_dir():
-        raise XbotError(f"{out}: no such directory: {out.parent}")
+    written = [(out, outputs.MODEL), (pipeline, outputs.PIPELINE)]
     if report is not None:
         from training.report import cli as report_cli
 
         report_cli.needs_report("train --report")
         report_cli.check_rereadable("train --report", options["logs"])
+        if out.exists() and not out.is_file():
+            raise XbotError(f"{out}: the report reads the model again, so it must be a regular file")
         report.mkdir(parents=True, exist_ok=True)
+        written.append((report / "report.html", outputs.PAGE))
+    outputs.check(written, inputs_of(options))
     settings = fitting_settings(options)
     data, how, labels = read_logs(reasons=report is not None, **options)
     with progress.over_steps("fitting", settings.steps, quiet=options["quiet"]) as advance:
@@ -271,7 +280,8 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
     if pipeline is not None:
         import joblib
 
-        joblib.dump(fitted.pipeline, pipeline)
+        with outputs.writing(pipeline) as file:
+            joblib.dump(fitted.pipeline, file)
     if report is not None:
         from sidecar import model
         from training.report import subject

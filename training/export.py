@@ -17,7 +17,7 @@ import sklearn
 from sklearn.pipeline import Pipeline
 
 import sidecar
-from sidecar import core, model
+from sidecar import core, model, outputs
 from training.dataset import Dataset, How, never_held
 from training.fit import FOLDS, TRIFLE, Fitted, Settings
 from training.linear import linear_of, unfold
@@ -123,4 +123,4 @@ def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, 
         hosts=how.hosts or array.array("I"),
         provenance=about,
     )
-    model.write(path, model.pack(parts, TEST_HEADS))
+    outputs.write(path, model.pack(parts, TEST_HEADS))

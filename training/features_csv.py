@@ -6,20 +6,18 @@ log. What a line does not hold, or --without leaves out, is empty; a line that c
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import csv
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar import core, progress, reading
-from sidecar.errors import XbotError
+from sidecar import core, outputs, progress, reading
 from sidecar.offline import Unreadable
 from sidecar.traffic import lines_of, loader
-from training.cli import needs_training, row_options, row_settings
+from training.cli import inputs_of, needs_training, row_options, row_settings
 
 if TYPE_CHECKING:
     from training.dataset import How
@@ -44,10 +42,11 @@ def features(as_csv: bool, out: Path | None, words: bool, quiet: bool, logs: tup
     if not as_csv:
         raise click.UsageError("say --csv")
     needs_training("features")
+    outputs.check([(out, outputs.CSV)], inputs_of({"logs": logs, **options}))
     how, marks = row_settings(logs, **options)
     shown = not quiet and out is not None
-    with _writing(out) as file, progress.over_logs("writing", logs, quiet=not shown) as advance:
-        table = csv.writer(file, lineterminator="\n")
+    with outputs.writing(out) as file, progress.over_logs("writing", logs, quiet=not shown) as advance:
+        table = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n")
         names = [row.name for row in core.FEATURES]
         table.writerow([*(["log"] * (len(logs) > 1)), "line", "label", "time", *names, *(["words"] * words)])
         table.writerows(_rows(logs, how, marks, words, advance))
@@ -90,15 +89,3 @@ def _rows(
                 yield [*first, str(line), _LABELS[label], time, *cells, *said]
             advance(len(block))
         unreadable.tell(line)
-
-
-@contextlib.contextmanager
-def _writing(out: Path | None) -> Iterator[TextIO]:
-    if out is None:
-        yield sys.stdout
-        return
-    try:
-        with out.open("w", encoding="utf-8", newline="") as file:
-            yield file
-    except OSError as error:
-        raise XbotError(f"{out}: {error.strerror or error}") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from sidecar import outputs
 from sidecar.errors import XbotError
 from training.corpus import ROWS, generate, published
 from training.corpus.views import views
@@ -20,16 +21,14 @@ from training.corpus.views import views
 @click.option("--views", "poorer", is_flag=True, help="Also as poorer sources would have kept them (views.py).")
 def main(out: Path, seed: int, rows: int, poorer: bool) -> None:
     try:
-        published.check()  # before a file is there
-        with out.open("wb") as file:
+        outputs.check([(out, outputs.CORPUS)])
+        published.check()
+        with outputs.writing(out) as file:
             records = generate(seed, rows)
             kept = views(records, seed) if poorer else records
             file.writelines(msgspec.json.encode(row) + b"\n" for row in kept)
     except XbotError as error:
         click.echo(f"xbot: {error}", err=True)
-        sys.exit(2)
-    except OSError as error:
-        click.echo(f"xbot: {out}: {error.strerror}", err=True)
         sys.exit(2)
 
 

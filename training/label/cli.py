@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import click
 import msgspec
 from rich.console import Console
 
-from sidecar import progress
+from sidecar import outputs, progress
 from sidecar.core import FORMATS
-from sidecar.errors import XbotError
 from sidecar.traffic import Traffic
 from training.label import rules, summary
 from training.label.engine import Labeller
@@ -55,44 +49,20 @@ def label(
         raise click.UsageError("Missing argument 'LOGS...'.")
     if log_format is None:
         raise click.UsageError("Missing option '--format'.")
-    for path in (out, report):
-        if path is not None and not path.parent.is_dir():
-            raise XbotError(f"{path}: no such directory: {path.parent}")
+    outputs.check([(out, outputs.LABELS), (report, outputs.COVERAGE)], [*logs, *files])
     with progress.over_logs("reading", logs, quiet=quiet) as advance:
         traffic = Traffic(logs, log_format, hosts, advance)
         labeller = Labeller(book, traffic.own)
         labeller.read(traffic)
-    with _writing(out) as file, progress.working("labelling", quiet=quiet):
-        file.write("line\tlabel\trules\n")
-        file.writelines(f"{n}\t{word}\t{fired}\n" for n, (word, fired) in enumerate(labeller.labels(), 1))
+    with outputs.writing(out) as file, progress.working("labelling", quiet=quiet):
+        file.write(b"line\tlabel\trules\n")
+        file.writelines(f"{n}\t{word}\t{fired}\n".encode() for n, (word, fired) in enumerate(labeller.labels(), 1))
     own = sorted(host.decode("utf-8", "backslashreplace") for host in traffic.own.hosts)
     done = summary.coverage(book, labeller, own, traffic.own.said)
     if report is not None:
-        report.write_bytes(msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
+        outputs.write(report, msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
     if not quiet:
         console = Console(stderr=True, markup=False, emoji=False, highlight=False)
         if not console.is_terminal:
             console.width = 120
         summary.show(done, console)
-
-
-@contextlib.contextmanager
-def _writing(out: Path | None) -> Iterator[TextIO]:
-    """Standard output; or a file that is there whole or not at all. What is no file, such as a pipe, is written to."""
-    if out is None:
-        yield sys.stdout
-        return
-    if out.exists() and not out.is_file():
-        with out.open("w", encoding="utf-8") as file:
-            yield file
-        return
-    out = out.resolve()  # what a link stands for, such as /dev/stdout, not the link
-    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(out)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

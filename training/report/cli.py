@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sidecar import outputs
 from sidecar.errors import XbotError
-from training.cli import fitting_options, fitting_settings, needs_training, read_logs, reading_options, write_model
+from training.cli import (
+    fitting_options,
+    fitting_settings,
+    inputs_of,
+    needs_training,
+    read_logs,
+    reading_options,
+    write_model,
+)
 
 if TYPE_CHECKING:
     from training.label.summary import Coverage
@@ -38,8 +47,7 @@ def report(
     LOGS are files, gzip too; they are read twice. The page loads nothing and opens from a file; it holds agents and
     paths of visitors, no addresses. docs/reading-a-report.md explains it.
     """
-    if not out.parent.is_dir():
-        raise XbotError(f"{out}: no such directory: {out.parent}")
+    outputs.check([(out, outputs.PAGE)], [*inputs_of(options), judge, rules_json])
     check_rereadable("report", options["logs"])
     coverage = _read_coverage(rules_json) if rules_json else None
     needs_report("report")
@@ -103,9 +111,9 @@ def write_page(
     out: Path, about: Subject, quiet: bool, *, coverage: Coverage | None = None, requests_per_day: float | None = None
 ) -> None:
     """Renders the page on a subject and puts it in place in one step."""
-    from sidecar import model, progress
+    from sidecar import outputs, progress
     from training.report import page
 
     with progress.over_logs("reporting", about.logs, quiet=quiet) as advance:
         text = page.render(about, coverage=coverage, requests_per_day=requests_per_day, advance=advance)
-    model.write(out, text.encode())
+    outputs.write(out, text.encode())

@@ -1,0 +1,156 @@
+"""outputs.py - the files that commands write.
+
+Law: nothing that a user has is lost by a slip of the finger. An output is never one of the inputs, nor takes the place of
+a file of another kind; and a file is there whole or not at all. What is no file (a pipe, /dev/null, a terminal) is
+written to as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from sidecar import core
+from sidecar.errors import XbotError
+
+_HEAD = 4096  # bytes of a file that tell its kind
+
+
+class Kind(NamedTuple):
+    """What a command writes: its name, and whether a file that begins with these bytes is one."""
+
+    name: str
+    begins: Callable[[bytes], bool]
+
+
+MODEL = Kind("model file", lambda head: head.startswith(core.MODEL_MAGIC))
+PIPELINE = Kind("pipeline of xbot train", lambda head: head[:1] == b"\x80" and b"sklearn.pipeline" in head[:64])
+PAGE = Kind("report of xbot", lambda head: b'<meta name="generator" content="xbot ' in head)
+LABELS = Kind("file of labels", lambda head: head.startswith(b"line\tlabel"))
+CSV = Kind("CSV of xbot features", lambda head: head.startswith((b"line,label,time,", b"log,line,label,time,")))
+COVERAGE = Kind("JSON of xbot label", lambda head: head.startswith(b'{\n "lines": '))
+REPLAY = Kind("JSON of xbot replay", lambda head: head.startswith(b'{\n "model": '))
+CORPUS = Kind("corpus", lambda head: head.startswith(b'{"ip":"'))
+
+
+def check(outputs: Iterable[tuple[Path | None, Kind]], inputs: Iterable[Path | str | None] = ()) -> None:
+    """XbotError for an output that is an input or another output (by whatever name, through links), that is there and of
+    another kind (an empty file is of any), or that cannot be there. `-` is standard input; None is no file.
+
+    To be called before anything else is done: hours of reading come before the first byte is written.
+    """
+    taken: dict[object, str] = {}
+    for given in inputs:
+        if given is not None and (place := _place(str(given))) is not None:
+            taken[place] = "it is an input, " + ("on standard input" if str(given) == "-" else str(given))
+    for out, kind in outputs:
+        if out is None:
+            continue
+        if not out.parent.is_dir():
+            raise XbotError(f"{out}: no such directory: {out.parent}")
+        place = _place(out)
+        if place in taken:
+            raise XbotError(f"{out}: not written: {taken[place]}")
+        if place is not None:
+            taken[place] = f"it is another output, {out}"
+        _check_kind(out, kind)
+
+
+def _place(path: Path | str) -> object:
+    """What two names of one file share: device and inode; the resolved path where there is no file yet. None for what is
+    no file: a pipe may well be read and written. The text "-" is standard input."""
+    try:
+        found = os.fstat(sys.stdin.fileno()) if path == "-" else Path(path).stat()
+    except FileNotFoundError:
+        return Path(path).resolve()
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _check_kind(out: Path, kind: Kind) -> None:
+    try:
+        if out.is_dir():
+            raise XbotError(f"{out}: is a directory")
+        if not out.is_file() or _is_standard_output(out):
+            return
+        with out.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise XbotError(f"{out}: {error.strerror or error}") from None
+    if head and not kind.begins(head):
+        raise XbotError(
+            f"{out}: not written: it is there already, and is no {kind.name}; move it away, or name another"
+        )
+
+
+def _is_standard_output(path: Path) -> bool:
+    """Whether a path is a name of this process's standard output, such as /dev/stdout."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def writing(out: Path | None) -> Iterator[BinaryIO]:
+    """A file to write to; None is standard output. It is in its place when the block ends: written beside, synced,
+    renamed. If anything fails before, what was there stays. A link stands for what it names. XbotError if the file cannot
+    be written."""
+    try:
+        if out is None or _is_standard_output(out):
+            sys.stdout.flush()
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        elif out.exists() and not out.is_file():
+            with out.open("wb") as file:
+                yield file
+        else:
+            with _beside(out.resolve()) as file:
+                yield file
+    except BrokenPipeError:
+        raise  # whoever read it has what he wanted: no mistake
+    except OSError as error:
+        raise XbotError(f"{out}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def _beside(out: Path) -> Iterator[BinaryIO]:
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_mode(out))
+        temporary.replace(out)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(out.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _mode(out: Path) -> int:
+    """That of the file whose place is taken; of a new one, what the user's umask leaves."""
+    if out.exists():
+        return stat.S_IMODE(out.stat().st_mode)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def write(out: Path, data: bytes) -> None:
+    """Puts these bytes in place, as `writing` does."""
+    with writing(out) as file:
+        file.write(data)
