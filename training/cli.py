@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -280,8 +281,9 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
     if pipeline is not None:
         import joblib
 
-        with outputs.writing(pipeline) as file:
-            joblib.dump(fitted.pipeline, file)
+        kept = io.BytesIO()  # joblib asks where it is in a file, which a pipe does not know
+        joblib.dump(fitted.pipeline, kept)
+        outputs.write(pipeline, kept.getvalue())
     if report is not None:
         from sidecar import model
         from training.report import subject
