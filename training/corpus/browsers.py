@@ -311,7 +311,7 @@ def headers(
     if not habits.encodings:
         values.pop("Accept-Encoding", None)
     if habits.thin and kind.navigates:
-        personal = ("Accept-Language", "Referer", "Cookie", "Priority", "Sec-Fetch", "sec-ch")
+        personal = ("Accept-Language", "Referer", "Cookie", "Priority", "Sec-Fetch")
         values = {name: value for name, value in values.items() if not name.startswith(personal)}
     return fill(head(order(browser, visit, want, scripted=scripted, late=late)), values, own)
 
