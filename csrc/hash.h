@@ -1,7 +1,7 @@
 /* hash.h - the one hash of this project: words, header names and hosts to 64 bits, letters without regard to case.
  *
- * Law: pure functions; the values are part of the model file's meaning, so a change here is a new featurizer version
- * (XB_FEATURIZER_VERSION in featurizer.h). tests/test_hash.py states the same function in Python.
+ * Law: pure functions; the values are part of the model file's meaning, so a change here is a new version
+ * of each family and of ref_host_known (features.def). tests/test_hash.py states the same function in Python.
  *
  * The input is taken as little-endian 8-byte words, the last one padded with zeros. Bit 5 of every byte is set: that
  * folds A-Z onto a-z, and a few control and punctuation bytes onto each other, which only costs a rare collision.

@@ -115,7 +115,7 @@ def strongest(subject: Subject, most: int) -> list[Weight]:
     rows = sample_rows(len(data.y), MOST_ROWS, subject.settings.seed)
     X: scipy.sparse.csr_matrix = data.X[rows]
     # What is absent adds nothing, as a value at the mean.
-    values = X[:, :dense].toarray().astype(np.float64)
+    values = np.clip(X[:, :dense].toarray().astype(np.float64), model.lower, model.upper)
     mean = np.array(model.mean)
     spread = np.where(np.isnan(values), 0.0, (values - mean) / scale).std(axis=0)
     share = np.asarray(X[:, dense:].sum(axis=0)).ravel() / len(rows)
