@@ -9,7 +9,8 @@ from row_versions import Row
 def test_a_row_whose_values_change_has_a_new_version() -> None:
     kept, now = row_versions.recorded(), row_versions.computed()
     assert row_versions.faults(kept, now) == []
-    assert row_versions.same_requests() and kept == now, "run: python tests/row_versions.py"
+    assert row_versions.same_requests(), "run: python tests/row_versions.py"
+    assert kept == now, "run: python tests/row_versions.py"
 
 
 def test_the_record_notices_what_it_must() -> None:

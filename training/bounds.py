@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 class Bounds(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Clips each column to the least and the largest value that `fit` saw; 0 and 0 where it saw none. Works in place."""
 
-    def fit(self, X: np.ndarray, y: Any = None) -> Bounds:
+    def fit(self, X: np.ndarray, y: Any = None) -> Bounds:  # noqa: ARG002 -- scikit-learn gives it
         """Sets lower_ and upper_, one each for a column."""
         self.lower_ = np.fmin.reduce(X, axis=0)
         self.upper_ = np.fmax.reduce(X, axis=0)
