@@ -71,7 +71,9 @@ def features(data: Dataset, seed: int = 0) -> tuple[list[Feature], list[str]]:
             continue
         found.append(
             Feature(
-                *row,
+                name=row.name,
+                group=row.group,
+                doc=row.doc,
                 auc=float(roc_auc_score(bot[told], values[told])),
                 present=float(told.mean()),
                 mean_bots=float(bots.mean(dtype=np.float64)),
