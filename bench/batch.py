@@ -51,6 +51,7 @@ def measure(bench: Bench, rounds: int, seconds: float) -> dict[str, Any]:  # noq
 
     matrix = featurized()
     dense = np.array(matrix.dense, dtype=np.float64).reshape(len(matrix), n_dense)
+    dense = np.clip(dense, model.lower, model.upper)
     dense = np.where(np.isnan(dense), mean, dense)  # an absent feature counts as its mean
     indices, indptr = np.array(matrix.indices), np.array(matrix.indptr)
     words = sparse.csr_matrix((np.ones(len(indices)), indices, indptr), shape=(len(matrix), 2**model.k))

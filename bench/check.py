@@ -61,6 +61,8 @@ def made_model() -> bytes:
         families=(1 << len(core.FAMILIES)) - 1,
         mean=doubles([0.0] * n),
         scale=doubles([1.0] * n),
+        lower=doubles([0.0] * n),
+        upper=doubles([1024.0] * n),
         weight=doubles(weights),
         hosts=sorted({core.host_hash(b"host%d.example" % i) for i in range(10_000)}),
         provenance={"made": "to count instructions"},

@@ -23,31 +23,21 @@ const xb_feature_row xb_family_rows[] = {
 #undef XB_FAMILY
 };
 
-/* Every row that decides what a model's numbers mean, as text. */
-static const char *const schema_text[] = {
-#define XB_FEATURE(name, group, version, expression, doc) #name "|" #group "|" #expression,
-#define XB_FAMILY(name, group, version, doc) #name "|" #group,
+/* A model file names each row in so many bytes. */
+#define XB_FEATURE(name, group, version, expression, doc) _Static_assert(sizeof #name <= XB_ROW_NAME, "a shorter name");
+#define XB_FAMILY(name, group, version, doc) _Static_assert(sizeof #name <= XB_ROW_NAME, "a shorter name");
 #include "features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
-#define XB_HEADER(id, name, role) name "|" #role,
-#include "headers.def"
-#undef XB_HEADER
-#define XB_AGENT(word, browser, os, category, mark) word "|" #browser "|" #os "|" #category "|" #mark,
-#include "agents.def"
-#undef XB_AGENT
-};
 
-uint64_t xb_schema_id(void)
+uint64_t xb_family_salt(uint32_t i) { return (uint64_t)(i + 1) * XB_GOLDEN; }
+
+xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts)
 {
-    uint64_t h = XB_FEATURIZER_VERSION;
-    for (size_t i = 0; i < sizeof schema_text / sizeof *schema_text; i++) {
-        /* Case decides in an expression, but xb_hash folds it: so fold the bytes in here one by one. */
-        for (const char *p = schema_text[i]; *p; p++)
-            h = xb_mix(h * XB_GOLDEN + (unsigned char)*p);
-        h = xb_mix(h + XB_GOLDEN);
-    }
-    return h;
+    xb_shape shape = {.k = k, .families = families, .hosts = hosts};
+    for (uint32_t i = 0; i < XB_N_FAMILIES; i++)
+        shape.salt[i] = xb_family_salt(i);
+    return shape;
 }
 
 void xb_init(void)
@@ -122,9 +112,9 @@ static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f,
 
 /* Adds the word of `family` that has this hash, unless its bucket is taken; n words are there. Returns how many are then. The
  * caller has asked whether the family counts. */
-static inline uint32_t put(xb_vector *v, uint32_t n, unsigned k, xb_family_id family, uint64_t hash, xb_span a, xb_span b, unsigned prefix)
+static inline uint32_t put(xb_vector *v, uint32_t n, const xb_shape *shape, xb_family_id family, uint64_t hash, xb_span a, xb_span b, unsigned prefix)
 {
-    uint32_t bucket = (uint32_t)(xb_mix(hash ^ ((uint64_t)(family + 1) * XB_GOLDEN)) >> (64 - k));
+    uint32_t bucket = (uint32_t)(xb_mix(hash ^ shape->salt[family]) >> (64 - shape->k));
     uint64_t bit = UINT64_C(1) << (bucket & 63), *taken = &v->taken[bucket >> 6];
     if (*taken & bit)
         return n;
@@ -139,14 +129,14 @@ static inline uint32_t put(xb_vector *v, uint32_t n, unsigned k, xb_family_id fa
 
 static const xb_span NO_SPAN = {NULL, 0};
 
-static inline uint32_t words(xb_vector *v, uint32_t n, unsigned k, xb_family_id family, const xb_word *word, uint32_t n_words)
+static inline uint32_t words(xb_vector *v, uint32_t n, const xb_shape *shape, xb_family_id family, const xb_word *word, uint32_t n_words)
 {
     for (uint32_t i = 0; i < n_words; i++)
-        n = put(v, n, k, family, word[i].hash, word[i].text, NO_SPAN, 0);
+        n = put(v, n, shape, family, word[i].hash, word[i].text, NO_SPAN, 0);
     return n;
 }
 
-static uint32_t networks(xb_vector *v, uint32_t n, unsigned k, const xb_facts *f)
+static uint32_t networks(xb_vector *v, uint32_t n, const xb_shape *shape, const xb_facts *f)
 {
     static const uint8_t prefixes[2][3] = {{32, 24, 16}, {128, 64, 48}};
     const uint8_t *prefix = prefixes[f->ip.version == 6];
@@ -156,7 +146,7 @@ static uint32_t networks(xb_vector *v, uint32_t n, unsigned k, const xb_facts *f
         uint64_t h = prefix[i];
         for (size_t byte = 0; byte < network.size; byte++)
             h = (h << 8 | f->ip.bytes[byte]) ^ (h >> 56) * XB_GOLDEN;
-        n = put(v, n, k, XB_T_ip_net, xb_mix(h), network, NO_SPAN, prefix[i]);
+        n = put(v, n, shape, XB_T_ip_net, xb_mix(h), network, NO_SPAN, prefix[i]);
     }
     return n;
 }
@@ -168,7 +158,6 @@ static uint32_t headers(xb_vector *v, uint32_t n, const xb_shape *shape, const x
     const bool all = r->present & XB_HAS_ORDER;
     const bool names = shape->families >> XB_T_hdr_name & 1, values = shape->families >> XB_T_hdr_value & 1;
     const bool order = all && shape->families >> XB_T_hdr_order & 1;
-    const unsigned k = shape->k;
     uint64_t before = 0;
     xb_span before_name = START;
     uint32_t named = 0;
@@ -177,14 +166,14 @@ static uint32_t headers(xb_vector *v, uint32_t n, const xb_shape *shape, const x
             continue;
         named++;
         if (names && (all || h->id != XB_H_OTHER))
-            n = put(v, n, k, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
+            n = put(v, n, shape, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
         if (order) {
-            n = put(v, n, k, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
+            n = put(v, n, shape, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
             before = h->hash;
             before_name = h->name;
         }
         if (values && (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING))
-            n = put(v, n, k, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
+            n = put(v, n, shape, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
     }
     return n;
 }
@@ -197,17 +186,16 @@ void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     xb_facts *f = &v->facts;
     xb_facts_of(r, f);
     dense(r, &shape->hosts, f, v->dense);
-    const unsigned k = shape->k;
     const uint32_t families = shape->families;
     uint32_t n = 0;
     if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)
-        n = networks(v, n, k, f);
+        n = networks(v, n, shape, f);
     if (f->present & XB_HAS_UA && families >> XB_T_ua_word & 1)
-        n = words(v, n, k, XB_T_ua_word, f->agent.word, f->agent.n_words);
+        n = words(v, n, shape, XB_T_ua_word, f->agent.word, f->agent.n_words);
     if (f->present & XB_HAS_REFERRER && f->referrer.host.size && families >> XB_T_ref_host & 1)
-        n = put(v, n, k, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
+        n = put(v, n, shape, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
     if (f->present & XB_HAS_URL && families >> XB_T_url_word & 1)
-        n = words(v, n, k, XB_T_url_word, f->path.word, f->path.n_words);
+        n = words(v, n, shape, XB_T_url_word, f->path.word, f->path.n_words);
     if (f->present & XB_HAS_HEADERS)
         n = headers(v, n, shape, r);
     v->n_tokens = n;

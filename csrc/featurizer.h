@@ -8,9 +8,6 @@
 
 #include "facts.h"
 
-/* Part of the schema id. Raise it when code behind the rows changes what they give (facts.c, hash.h, cutting of words). */
-#define XB_FEATURIZER_VERSION 1
-
 typedef enum {
 #define XB_FEATURE(name, group, version, expression, doc) XB_F_##name,
 #define XB_FAMILY(name, group, version, doc)
@@ -19,6 +16,8 @@ typedef enum {
 #undef XB_FAMILY
     XB_N_DENSE
 } xb_feature_id;
+
+enum { XB_ROW_NAME = 28 }; /* bytes of a row's name, with the zero that ends it */
 
 /* Arrays of dense features are padded to whole rounds of four, for the scorer. */
 enum { XB_PADDED_DENSE = (XB_N_DENSE + 3) / 4 * 4 };
@@ -41,9 +40,6 @@ typedef struct {
 extern const xb_feature_row xb_feature_rows[XB_N_DENSE];
 extern const xb_feature_row xb_family_rows[XB_N_FAMILIES];
 
-/* Hash of the table, the agents' words, the header names and XB_FEATURIZER_VERSION. */
-uint64_t xb_schema_id(void);
-
 /* A set of host names that travels in the model: the upper halves of their hashes, ascending. A host that is not in the
  * set is taken for known with probability count / 2^32. */
 typedef struct {
@@ -60,8 +56,15 @@ typedef struct {
     unsigned k;        /* 2^k buckets */
     uint32_t families; /* bit i: words of family i count. A family that training did not see must not fall into buckets
                           that others learned. */
+    uint64_t salt[XB_N_FAMILIES]; /* what keeps equal words of two families apart: xb_family_salt of the model's number for it */
     xb_hosts hosts;
 } xb_shape;
+
+/* The salt of the family that a model names as its i-th. */
+uint64_t xb_family_salt(uint32_t i);
+
+/* The shape of a model with all rows of this program in their order. */
+xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts);
 
 enum { XB_ALL_FAMILIES = (1 << XB_N_FAMILIES) - 1 };
 

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "answer.h"
 
@@ -43,16 +44,18 @@ static const char *check_header(const xb_model_header *h, size_t size)
         return "wrong magic: this is no xbot model";
     if (h->version > XB_MODEL_VERSION)
         return "a future format version: made by a newer xbot";
+    if (h->version == 1)
+        return "format version 1, made by xbot 0.1: train again with this xbot";
     if (h->version != XB_MODEL_VERSION || h->header_size != XB_MODEL_HEADER)
         return "unknown format version";
     if (h->file_size != size)
         return "wrong size: truncated, or more was appended";
-    if (h->schema != xb_schema_id() || h->n_dense != XB_N_DENSE)
-        return "wrong schema: fitted on another feature table; train again";
+    if (h->n_dense > XB_MAX_MODEL_ROWS || h->n_families > XB_MAX_MODEL_FAMILIES)
+        return "more rows than a model can have";
     if (h->k < XB_MIN_K || h->k > XB_MAX_K)
         return "k out of range";
-    if (h->families & ~(uint32_t)XB_ALL_FAMILIES)
-        return "families of words that this xbot does not know";
+    if ((uint64_t)h->families >> h->n_families)
+        return "families of words that the file does not name";
     if (h->dtype != XB_DTYPE_F64)
         return "unknown dtype";
     const double numbers[] = {h->bias, h->threshold, h->a, h->b};
@@ -65,26 +68,104 @@ static const char *check_header(const xb_model_header *h, size_t size)
     return NULL;
 }
 
-static const char *check_arrays(xb_model *m)
+/* Which of the program's rows (`n` of them) has this name; n if none. */
+static size_t row_named(const xb_feature_row *rows, size_t n, const char *name)
+{
+    size_t i = 0;
+    while (i < n && strcmp(rows[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+/* Maps `n_theirs` rows of the file onto the program's `n`: place[i] is where the program has the file's row i. Each row is there
+ * once, and computed by the same version. */
+static const char *map_rows(xb_model *m, const xb_model_row *theirs, size_t n_theirs, const xb_feature_row *rows, size_t n,
+                            const char *kind, uint16_t *place)
+{
+    bool taken[XB_N_DENSE + XB_N_FAMILIES] = {false};
+    for (size_t i = 0; i < n_theirs; i++) {
+        const char *name = theirs[i].name;
+        if (!*name || !memchr(name, 0, XB_ROW_NAME) || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")])
+            return "a row without a readable name";
+        size_t at = row_named(rows, n, name);
+        if (at == n)
+            snprintf(m->why, sizeof m->why, "%s %s: this xbot has none of that name; train again, or upgrade", kind, name);
+        else if (theirs[i].version != rows[at].version)
+            snprintf(m->why, sizeof m->why, "%s %s: version %u, this xbot computes version %u; train again", kind, name,
+                     theirs[i].version, rows[at].version);
+        else if (taken[at])
+            snprintf(m->why, sizeof m->why, "%s %s: named twice", kind, name);
+        else {
+            taken[at] = true;
+            place[i] = (uint16_t)at;
+            continue;
+        }
+        return m->why;
+    }
+    return NULL;
+}
+
+/* What the file's arrays say of its dense rows, in its own order. */
+typedef struct {
+    const double *mean, *scale, *lower, *upper, *weight;
+} arrays;
+
+static const char *check_arrays(const xb_model *m, const arrays *a)
 {
     const xb_model_header *h = &m->header;
-    for (size_t i = 0; i < h->n_dense; i++)
-        if (m->scale[i] == 0.0)
+    const size_t n = h->n_dense, n_weights = n + ((size_t)1 << h->k);
+    for (size_t i = 0; i < n; i++)
+        if (a->scale[i] == 0.0)
             return "a scale of 0";
-    if (!all_finite(m->mean, h->n_dense) || !all_finite(m->scale, h->n_dense) ||
-        !all_finite(m->weight, h->n_dense + ((size_t)1 << h->k)))
+    if (!all_finite(a->mean, n) || !all_finite(a->scale, n) || !all_finite(a->lower, n) || !all_finite(a->upper, n) ||
+        !all_finite(a->weight, n_weights))
         return "NaN or infinity in the arrays";
-    if (!all_small(m->mean, h->n_dense) || !all_small(m->weight, h->n_dense + ((size_t)1 << h->k)))
+    if (!all_small(a->mean, n) || !all_small(a->weight, n_weights))
         return "a number beyond 1e60 in the arrays";
-    for (size_t i = 0; i < h->n_dense; i++) {
-        m->centre[i] = m->mean[i];
-        m->folded[i] = m->weight[i] / m->scale[i];
-        if (!all_small(&m->folded[i], 1))
+    for (size_t i = 0; i < n; i++) {
+        const double folded = a->weight[i] / a->scale[i];
+        if (!all_small(&folded, 1))
             return "a weight over its scale beyond 1e60";
+        if (a->lower[i] > a->upper[i])
+            return "bounds out of order: a lower above its upper";
+        if (!all_small(&a->lower[i], 1) || !all_small(&a->upper[i], 1))
+            return "a bound beyond 1e60";
     }
     for (uint32_t i = 1; i < m->shape.hosts.count; i++)
         if (m->shape.hosts.hash[i - 1] >= m->shape.hosts.hash[i])
             return "known hosts out of order";
+    return NULL;
+}
+
+/* Puts the file's rows where the program has them. */
+static const char *take_rows(xb_model *m, const arrays *a)
+{
+    const xb_model_header *h = &m->header;
+    uint16_t place[XB_N_DENSE + XB_N_FAMILIES], families[XB_N_FAMILIES];
+    const char *why = map_rows(m, m->rows, h->n_dense, xb_feature_rows, XB_N_DENSE, "row", place);
+    if (!why)
+        why = map_rows(m, m->rows + h->n_dense, h->n_families, xb_family_rows, XB_N_FAMILIES, "family", families);
+    if (why)
+        return why;
+    for (size_t i = 0; i < XB_PADDED_DENSE; i++) {
+        m->mean[i] = m->weight[i] = m->folded[i] = m->lower[i] = m->upper[i] = 0.0;
+        m->scale[i] = 1.0;
+    }
+    for (uint32_t i = 0; i < h->n_dense; i++) {
+        size_t at = place[i];
+        m->mean[at] = a->mean[i];
+        m->scale[at] = a->scale[i];
+        m->lower[at] = a->lower[i];
+        m->upper[at] = a->upper[i];
+        m->weight[at] = a->weight[i];
+        m->folded[at] = a->weight[i] / a->scale[i];
+    }
+    memset(&m->shape.salt, 0, sizeof m->shape.salt);
+    m->shape.families = 0;
+    for (uint32_t i = 0; i < h->n_families; i++) {
+        m->shape.salt[families[i]] = xb_family_salt(i);
+        m->shape.families |= (h->families >> i & 1) << families[i];
+    }
     return NULL;
 }
 
@@ -124,20 +205,25 @@ const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_worksp
     if (size < XB_MODEL_HEADER + XB_MODEL_DIGEST)
         return "wrong size: truncated";
     cursor c = {(const char *)image + XB_MODEL_HEADER, (const char *)image + size - XB_MODEL_DIGEST};
-    m->mean = take(&c, 8 * (uint64_t)h->n_dense);
-    m->scale = take(&c, 8 * (uint64_t)h->n_dense);
-    m->weight = take(&c, 8 * ((uint64_t)h->n_dense + (UINT64_C(1) << h->k)));
+    const uint64_t column = 8 * (uint64_t)h->n_dense;
+    arrays a;
+    m->rows = take(&c, sizeof(xb_model_row) * ((uint64_t)h->n_dense + h->n_families));
+    a.mean = take(&c, column);
+    a.scale = take(&c, column);
+    a.lower = take(&c, column);
+    a.upper = take(&c, column);
+    a.weight = take(&c, column + (UINT64_C(8) << h->k));
     m->shape.hosts.hash = take(&c, round_up(4 * (uint64_t)h->n_hosts));
     m->shape.hosts.count = h->n_hosts;
     m->tests = take(&c, h->tests_size);
     m->provenance = (xb_span){take(&c, h->provenance_size), h->provenance_size};
-    if (!m->mean || !m->scale || !m->weight || !m->shape.hosts.hash || !m->tests || !m->provenance.at || c.at != c.end)
+    if (!m->rows || !a.mean || !a.scale || !a.lower || !a.upper || !a.weight || !m->shape.hosts.hash || !m->tests ||
+        !m->provenance.at || c.at != c.end)
         return "wrong size: the parts do not add up to the file";
     m->shape.k = h->k;
-    m->shape.families = h->families;
-    m->bucket = m->weight + h->n_dense;
-    memset(m->centre, 0, sizeof m->centre);
-    memset(m->folded, 0, sizeof m->folded);
-    why = check_arrays(m);
+    m->bucket = a.weight + h->n_dense;
+    why = take_rows(m, &a);
+    if (!why)
+        why = check_arrays(m, &a);
     return why ? why : self_test(m, work);
 }

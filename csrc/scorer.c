@@ -11,7 +11,7 @@ double xb_margin_to_score(const xb_model *m, double margin)
 double xb_contribution(const xb_model *m, const xb_vector *v, size_t i)
 {
     double x = v->dense[i];
-    return isnan(x) ? 0.0 : (x - m->mean[i]) * m->folded[i];
+    return isnan(x) ? 0.0 : (fmin(fmax(x, m->lower[i]), m->upper[i]) - m->mean[i]) * m->folded[i];
 }
 
 double xb_token_contribution(const xb_model *m, const xb_token *t)
@@ -30,6 +30,17 @@ static inline pair load_pair(const double *at)
     return x;
 }
 
+/* x where it lies in the bounds, else the bound. Each lane is one maxpd and minpd: they give their second operand where the
+ * first is no larger (no smaller), and so keep a NAN in x. */
+static inline pair bounded(pair x, pair lower, pair upper)
+{
+    for (size_t lane = 0; lane < 2; lane++) {
+        x[lane] = lower[lane] > x[lane] ? lower[lane] : x[lane];
+        x[lane] = upper[lane] < x[lane] ? upper[lane] : x[lane];
+    }
+    return x;
+}
+
 /* The dense features' parts of the margin, and the largest of them where it is above *strongest. Returns their sum. Two pairs
  * a round, each with a sum of its own: one chain of additions would wait for each before the next. */
 static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_PADDED_DENSE], double *strongest)
@@ -38,7 +49,8 @@ static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_P
     for (size_t i = 0; i < XB_PADDED_DENSE; i += 4)
         for (size_t half = 0; half < 2; half++) {
             size_t at = i + 2 * half;
-            pair x = load_pair(v->dense + at), y = (x - load_pair(m->centre + at)) * load_pair(m->folded + at);
+            pair x = bounded(load_pair(v->dense + at), load_pair(m->lower + at), load_pair(m->upper + at));
+            pair y = (x - load_pair(m->mean + at)) * load_pair(m->folded + at);
             y = (pair)((pair_mask)y & (x == x)); /* NAN is not equal to itself */
             memcpy(part + at, &y, sizeof y);
             sum[half] += y;

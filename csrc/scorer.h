@@ -1,8 +1,8 @@
 /* scorer.h - from a feature vector to margin, score and reason.
  *
  * Law: margin = bias + sum over dense features of (value - mean) * weight / scale + sum over tokens of weight, as
- * scikit-learn's decision_function of a StandardScaler and a linear classifier gives it (within 1e-9); an absent
- * feature (NAN) counts as its mean and so adds nothing.
+ * scikit-learn's decision_function of a StandardScaler and a linear classifier gives it (within 1e-9). A value beyond what
+ * training saw counts as the nearest that it saw; an absent feature (NAN) counts as its mean and so adds nothing.
  */
 #ifndef XB_SCORER_H
 #define XB_SCORER_H

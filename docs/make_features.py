@@ -19,8 +19,9 @@ HEAD = """\
 # Features
 
 Made from `csrc/features.def` by `make docs`: edit that table, not this page. {dense} features and {families} families of
-hashed words. What a log does not hold is absent: it adds nothing to the margin. `xbot explain` shows what each one adds to
-a request's margin; `xbot train --without NAME` leaves out a group, a feature or a family.
+hashed words. A model file names each with its version, which is raised when its values change. What a log does not hold is
+absent: it adds nothing to the margin. `xbot explain` shows what each one adds to a request's margin; `xbot train --without
+NAME` leaves out a group, a feature or a family.
 """
 
 
@@ -28,9 +29,9 @@ def table(title: str, rows: list[core.Row]) -> list[str]:
     """A Markdown table."""
     return [
         "",
-        f"| {title} | what it is |",
-        "|---|---|",
-        *(f"| `{row.name}` | {row.doc.replace('|', '&#124;')} |" for row in rows),
+        f"| {title} | version | what it is |",
+        "|---|---|---|",
+        *(f"| `{row.name}` | {row.version} | {row.doc.replace('|', '&#124;')} |" for row in rows),
     ]
 
 

@@ -20,7 +20,6 @@ cdef class Model:
     cdef readonly object data
     cdef Py_buffer view
 
-    cdef object _doubles(self, const double *at, Py_ssize_t n)
     cdef bytes _report(self, Request request, unsigned long line, bint as_json)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 class Row(NamedTuple):
     name: str
     group: str
+    version: int
     doc: str
 
 class Verdict(NamedTuple):
@@ -31,8 +32,6 @@ FEATURES: Final[tuple[Row, ...]]
 FAMILIES: Final[tuple[Row, ...]]
 DIALECTS: Final[tuple[str, ...]]
 FORMATS: Final[tuple[str, ...]]
-SCHEMA_ID: Final[int]
-FEATURIZER_VERSION: Final[int]
 MAX_TIME: Final[int]
 MIN_K: Final[int]
 MAX_K: Final[int]
@@ -48,7 +47,6 @@ MODEL_MAGIC: Final[bytes]
 MODEL_VERSION: Final[int]
 MODEL_HEADER: Final[int]
 MODEL_DIGEST: Final[int]
-MODEL_F64: Final[int]
 
 class ModelError(ValueError): ...
 class PoliciesError(ValueError): ...
@@ -62,6 +60,20 @@ def parse_address(text: bytes) -> bytes | None: ...
 def resolve_path(path: bytes) -> bytes: ...
 def report_error(line: int, field: str, why: str, as_json: bool) -> bytes: ...
 def read_stats(buffer: Any) -> dict[str, Any]: ...
+def model_header(
+    k: int,
+    groups: int,
+    families: int,
+    n_hosts: int,
+    n_tests: int,
+    tests_size: int,
+    provenance_size: int,
+    file_size: int,
+    bias: float,
+    threshold: float,
+    a: float,
+    b: float,
+) -> bytes: ...
 
 class Request:
     def load_line(self, log_format: str, line: bytes) -> None: ...
@@ -127,6 +139,8 @@ class Model:
     @property
     def header(self) -> dict[str, Any]: ...
     @property
+    def rows(self) -> dict[str, int]: ...
+    @property
     def k(self) -> int: ...
     @property
     def threshold(self) -> float: ...
@@ -134,6 +148,10 @@ class Model:
     def mean(self) -> memoryview[float]: ...
     @property
     def scale(self) -> memoryview[float]: ...
+    @property
+    def lower(self) -> memoryview[float]: ...
+    @property
+    def upper(self) -> memoryview[float]: ...
     @property
     def weight(self) -> memoryview[float]: ...
     @property

@@ -12,19 +12,19 @@ from cpython.object cimport Py_SIZE
 from libc.math cimport NAN, isnan
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memchr, memcpy, strlen
+from libc.string cimport memchr, memcpy, memset, strlen
 
 from sidecar.csrc cimport (
-    XB_ALL_FAMILIES, XB_DIALECT_COUNT, XB_DTYPE_F64, XB_FEATURIZER_VERSION, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
+    XB_ALL_FAMILIES, XB_DIALECT_COUNT, XB_DTYPE_F64, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
     XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
     XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
     xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
     xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_hash_bytes,
-    xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_observing, xb_outcome_names, xb_path_resolve,
+    xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_header, xb_model_open, xb_model_row, xb_observing, xb_outcome_names, xb_path_resolve,
     xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
-    xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_score_text, xb_shape, xb_span, xb_stats, xb_token, xb_token_contribution,
+    xb_request_clear, xb_request_parse, xb_service, xb_score_text, xb_shape, xb_shape_of, xb_hosts, xb_span, xb_stats, xb_token, xb_token_contribution,
     xb_token_text, xb_value, xb_vector, xb_verdict, xb_workspace,
 )
 
@@ -43,7 +43,7 @@ cdef extern from *:
 
 xb_init()
 
-Row = namedtuple("Row", "name group doc")
+Row = namedtuple("Row", "name group version doc")
 Verdict = namedtuple("Verdict", "bot score margin reason")
 Contribution = namedtuple("Contribution", "name value contribution doc")
 Decision = namedtuple("Decision", "outcome refuse reason policy list")
@@ -59,18 +59,16 @@ GROUPS = {
 }
 
 FEATURES = tuple(
-    Row(xb_feature_rows[i].name.decode(), _GROUPS[xb_feature_rows[i].group], xb_feature_rows[i].doc.decode())
+    Row(xb_feature_rows[i].name.decode(), _GROUPS[xb_feature_rows[i].group], xb_feature_rows[i].version, xb_feature_rows[i].doc.decode())
     for i in range(XB_N_DENSE)
 )
 FAMILIES = tuple(
-    Row(xb_family_rows[i].name.decode(), _GROUPS[xb_family_rows[i].group], xb_family_rows[i].doc.decode())
+    Row(xb_family_rows[i].name.decode(), _GROUPS[xb_family_rows[i].group], xb_family_rows[i].version, xb_family_rows[i].doc.decode())
     for i in range(XB_N_FAMILIES)
 )
 DIALECTS = tuple(xb_dialect_names[i].decode() for i in range(XB_DIALECT_COUNT))
 FORMATS = ("challenge", "combined", "jsonl")
 MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
-SCHEMA_ID = xb_schema_id()
-FEATURIZER_VERSION = XB_FEATURIZER_VERSION
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE
 STATS_SIZE = sizeof(xb_stats)
@@ -79,7 +77,7 @@ RULES = ("score", "allow", "deny", "verified")
 POLICIES_MAGIC, POLICIES_VERSION = XB_POLICIES_MAGIC[:8], XB_POLICIES_VERSION
 MAX_NAME = XB_MAX_NAME - 1  # bytes of the name of a policy or list
 MODEL_MAGIC = XB_MODEL_MAGIC[:8]
-MODEL_VERSION, MODEL_HEADER, MODEL_DIGEST, MODEL_F64 = XB_MODEL_VERSION, XB_MODEL_HEADER, XB_MODEL_DIGEST, XB_DTYPE_F64
+MODEL_VERSION, MODEL_HEADER, MODEL_DIGEST = XB_MODEL_VERSION, XB_MODEL_HEADER, XB_MODEL_DIGEST
 
 cdef enum:
     CHALLENGE = 0
@@ -362,12 +360,12 @@ cdef int _check_shape(unsigned k, array hosts) except -1:
 
 cdef xb_shape _shape(unsigned k, array hosts, uint32_t families) noexcept:
     """To be used at once: the array may be resized by its owner. Its size is its own word, not a subclass's."""
-    cdef xb_shape shape
-    shape.k, shape.families, shape.hosts.hash, shape.hosts.count = k, families, NULL, 0
+    cdef xb_hosts known
+    known.hash, known.count = NULL, 0
     if hosts is not None:
-        shape.hosts.hash = <const uint32_t *>hosts.data.as_uints
-        shape.hosts.count = <uint32_t>Py_SIZE(hosts)
-    return shape
+        known.hash = <const uint32_t *>hosts.data.as_uints
+        known.count = <uint32_t>Py_SIZE(hosts)
+    return xb_shape_of(k, families, known)
 
 
 cdef uint64_t _client(xb_span ip) noexcept:
@@ -481,6 +479,32 @@ cdef int _hold(data, Py_buffer *view) except -1:
         PyBuffer_Release(view)
         raise TypeError("a read-only buffer is needed, such as bytes")
     return 0
+cdef object _doubles(const double *at):
+    return memoryview((<const char *>at)[:sizeof(double) * XB_N_DENSE]).cast("d")
+
+
+def model_header(unsigned k, uint32_t groups, uint32_t families, uint32_t n_hosts, uint32_t n_tests, uint64_t tests_size,
+                 uint64_t provenance_size, uint64_t file_size, double bias, double threshold, double a, double b):
+    """The first bytes of a model file with all rows of this program: the header, and the rows by name and version. Sizes are
+    in bytes."""
+    cdef xb_model_header header
+    cdef xb_model_row row
+    memset(&header, 0, sizeof(header))
+    memcpy(header.magic, XB_MODEL_MAGIC, sizeof(header.magic))
+    header.version, header.header_size = XB_MODEL_VERSION, sizeof(header)
+    header.n_dense, header.n_families, header.dtype = XB_N_DENSE, XB_N_FAMILIES, XB_DTYPE_F64
+    header.k, header.groups, header.families, header.n_hosts, header.n_tests = k, groups, families, n_hosts, n_tests
+    header.tests_size, header.provenance_size, header.file_size = tests_size, provenance_size, file_size
+    header.bias, header.threshold, header.a, header.b = bias, threshold, a, b
+    out = bytearray((<const char *>&header)[:sizeof(header)])
+    cdef bytes name
+    for known in FEATURES + FAMILIES:
+        name = known.name.encode()
+        memset(&row, 0, sizeof(row))
+        memcpy(row.name, PyBytes_AS_STRING(name), len(name))  # featurizer.c holds them short enough
+        row.version = known.version
+        out += (<const char *>&row)[:sizeof(row)]
+    return bytes(out)
 
 
 cdef class Model:
@@ -507,12 +531,23 @@ cdef class Model:
 
     @property
     def header(self):
-        """The numbers of the header, by name."""
+        """The numbers of the header, by name; bit i of `families` is for FAMILIES[i]."""
         h = &self.model.header
         return {
-            "version": h.version, "schema": h.schema, "n_dense": h.n_dense, "k": h.k, "groups": h.groups, "families": h.families,
-            "n_hosts": h.n_hosts, "n_tests": h.n_tests, "bias": h.bias, "threshold": h.threshold, "a": h.a, "b": h.b,
+            "version": h.version, "n_dense": h.n_dense, "n_families": h.n_families, "k": h.k, "groups": h.groups,
+            "families": self.model.shape.families, "n_hosts": h.n_hosts, "n_tests": h.n_tests, "bias": h.bias,
+            "threshold": h.threshold, "a": h.a, "b": h.b,
         }
+
+    @property
+    def rows(self):
+        """Name -> version of the features and families that the file has, in its order."""
+        h = &self.model.header
+        cdef const xb_model_row *row = self.model.rows
+        cdef dict rows = {}
+        for i in range(h.n_dense + h.n_families):
+            rows[(<const char *>row[i].name).decode()] = row[i].version
+        return rows
 
     @property
     def k(self):
@@ -524,20 +559,27 @@ cdef class Model:
 
     @property
     def mean(self):
-        """mean, scale and weight (len(FEATURES) + 2^k) as memoryviews of doubles."""
-        return self._doubles(self.model.mean, XB_N_DENSE)
+        """mean, scale, lower and upper as memoryviews of doubles, in the order of FEATURES. A row that the file lacks has
+        scale 1, and 0 in the others."""
+        return _doubles(self.model.mean)
 
     @property
     def scale(self):
-        return self._doubles(self.model.scale, XB_N_DENSE)
+        return _doubles(self.model.scale)
+
+    @property
+    def lower(self):
+        return _doubles(self.model.lower)
+
+    @property
+    def upper(self):
+        return _doubles(self.model.upper)
 
     @property
     def weight(self):
-        return self._doubles(self.model.weight, XB_N_DENSE + (1 << self.model.header.k))
-
-    cdef object _doubles(self, const double *at, Py_ssize_t n):
-        cdef Py_ssize_t start = <const char *>at - <const char *>self.view.buf
-        return memoryview(self.data).cast("B")[start:start + 8 * n].cast("d")
+        """len(FEATURES) + 2^k doubles, a copy: of the features, 0 where the file lacks the row, then of the buckets."""
+        buckets = (<const char *>self.model.bucket)[:sizeof(double) << self.model.header.k]
+        return memoryview(bytes(_doubles(self.model.weight)) + buckets).cast("d")
 
     @property
     def provenance(self):

@@ -64,7 +64,6 @@ cdef extern from "dialect.h" nogil:
 
 cdef extern from "featurizer.h" nogil:
     enum:
-        XB_FEATURIZER_VERSION
         XB_N_DENSE
         XB_N_FAMILIES
         XB_MIN_K
@@ -73,9 +72,9 @@ cdef extern from "featurizer.h" nogil:
         const char *name
         const char *doc
         uint32_t group
+        uint32_t version
     const xb_feature_row xb_feature_rows[]
     const xb_feature_row xb_family_rows[]
-    uint64_t xb_schema_id()
     ctypedef struct xb_hosts:
         const uint32_t *hash
         uint32_t count
@@ -83,6 +82,7 @@ cdef extern from "featurizer.h" nogil:
         unsigned k
         uint32_t families
         xb_hosts hosts
+    xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts)
     enum:
         XB_ALL_FAMILIES
     uint32_t xb_host_hash(xb_span host)
@@ -105,23 +105,37 @@ cdef extern from "model.h" nogil:
         XB_MODEL_DIGEST
         XB_DTYPE_F64
     ctypedef struct xb_model_header:
+        uint8_t magic[8]
         uint32_t version
-        uint64_t schema
+        uint32_t header_size
         uint32_t n_dense
+        uint32_t n_families
         uint32_t k
+        uint32_t dtype
         uint32_t groups
         uint32_t families
         uint32_t n_hosts
         uint32_t n_tests
+        uint64_t tests_size
+        uint64_t provenance_size
+        uint64_t file_size
         double bias
         double threshold
         double a
         double b
+    ctypedef struct xb_model_row:
+        char name[28]
+        uint32_t version
     ctypedef struct xb_model:
         xb_model_header header
-        const double *mean
-        const double *scale
-        const double *weight
+        const xb_model_row *rows
+        const double *bucket
+        xb_shape shape
+        double *mean
+        double *scale
+        double *lower
+        double *upper
+        double *weight
         xb_span provenance
     const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work)
 

@@ -1,6 +1,6 @@
 """The model file: reading it with every check, packing it.
 
-Law: the layout is stated once, in csrc/model.h; this module packs the header of that struct and checks the digest, and
+Law: the layout is stated once, in csrc/model.h; this module puts the parts one behind the other and checks the digest, and
 csrc/model.c checks everything else. Arrays come as buffers of little-endian doubles, so no numpy is needed here.
 """
 
@@ -17,13 +17,11 @@ from typing import Any
 from sidecar import core
 from sidecar.errors import XbotError
 
-# struct xb_model_header of csrc/model.h, without the reserved bytes at its end.
-HEADER = struct.Struct("<8sIIQIIIIIIQQQddddI")
-
 
 @dataclass(frozen=True)
 class Parts:
-    """What a model file holds besides what follows from it. Arrays are buffers of doubles."""
+    """What a model file holds besides what follows from it. Arrays are buffers of doubles, in the order of core.FEATURES;
+    `lower` and `upper` bound each value."""
 
     bias: float
     threshold: float
@@ -34,6 +32,8 @@ class Parts:
     families: int
     mean: memoryview
     scale: memoryview
+    lower: memoryview
+    upper: memoryview
     weight: memoryview
     hosts: Sequence[int]
     provenance: dict[str, Any]
@@ -54,13 +54,13 @@ def load(path: Path) -> core.Model:
 def open_image(data: bytes) -> core.Model:
     """Opens a file's bytes after checking the digest; core.ModelError with the reason if they are refused.
 
-    What the C checks can name exactly (magic, version, size, schema) comes first: "bad digest" alone would hide it.
+    What the C checks can name exactly (magic, version, size) comes first: "bad digest" alone would hide it.
     """
     intact = hashlib.sha256(data[: -core.MODEL_DIGEST]).digest() == data[-core.MODEL_DIGEST :]
     try:
         opened = core.Model(data)
     except core.ModelError as error:
-        named = ("magic", "version", "size", "schema")
+        named = ("magic", "format version", "size")
         if intact or any(word in str(error) for word in named):
             raise
         raise core.ModelError(f"bad digest: the file was damaged ({error})") from None
@@ -90,15 +90,17 @@ def pack(parts: Parts, test_heads: Sequence[bytes]) -> bytes:
 
 
 def _image(parts: Parts, tests: Sequence[tuple[bytes, float]]) -> bytes:
-    arrays = b"".join(memoryview(array).cast("B") for array in (parts.mean, parts.scale, parts.weight))
+    arrays = (parts.mean, parts.scale, parts.lower, parts.upper, parts.weight)
     hosts = _padded(struct.pack(f"<{len(parts.hosts)}I", *parts.hosts))
     self_tests = _self_tests(tests)
     provenance = _padded(json.dumps(parts.provenance, sort_keys=True, indent=1).encode(), b" ")
-    size = core.MODEL_HEADER + len(arrays) + len(hosts) + len(self_tests) + len(provenance) + core.MODEL_DIGEST
-    header = HEADER.pack(
-        core.MODEL_MAGIC, core.MODEL_VERSION, core.MODEL_HEADER, core.SCHEMA_ID, len(core.FEATURES), parts.k,
-        core.MODEL_F64, parts.groups, len(parts.hosts), len(tests), len(self_tests), len(provenance), size,
-        parts.bias, parts.threshold, parts.a, parts.b, parts.families,
-    )  # fmt: skip
-    body = header.ljust(core.MODEL_HEADER, b"\0") + arrays + hosts + self_tests + provenance
+    rest = b"".join(memoryview(array).cast("B") for array in arrays) + hosts + self_tests + provenance
+
+    def header(file_size: int) -> bytes:
+        return core.model_header(
+            parts.k, parts.groups, parts.families, len(parts.hosts), len(tests), len(self_tests), len(provenance),
+            file_size, parts.bias, parts.threshold, parts.a, parts.b,
+        )  # fmt: skip
+
+    body = header(len(header(0)) + len(rest) + core.MODEL_DIGEST) + rest
     return body + hashlib.sha256(body).digest()

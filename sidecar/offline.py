@@ -116,19 +116,35 @@ def inspect(path: Path, as_json: bool, weights: int) -> None:
     """Show what a model file holds: header, where it comes from, how well it did, its strongest weights."""
     loaded = model.load(path)
     if as_json:
-        header = {**loaded.header, "schema": f"{loaded.header['schema']:016x}"}
-        click.echo(json.dumps({"header": header, "provenance": loaded.provenance}, indent=1))
+        said = {
+            "header": loaded.header,
+            "rows": loaded.rows,
+            "unknown_rows": unknown_rows(loaded),
+            "provenance": loaded.provenance,
+        }
+        click.echo(json.dumps(said, indent=1))
         return
     console = plain_console()
     console.print(_header_table(path, loaded))
     console.print(_weights_table(loaded, weights))
 
 
+def unknown_rows(loaded: core.Model) -> list[str]:
+    """The rows of this program that the model does not have: they weigh nothing in it."""
+    return [row.name for row in (*core.FEATURES, *core.FAMILIES) if row.name not in loaded.rows]
+
+
 def _header_table(path: Path, loaded: core.Model) -> Table:
     header, provenance = loaded.header, loaded.provenance
     table = Table(title=str(path), title_justify="left", show_header=False, show_edge=False, pad_edge=False)
     groups = [name for name, bits in core.GROUPS.items() if header["groups"] & bits]
-    table.add_row("schema", f"{header['schema']:016x}, {len(core.FEATURES)} features, 2^{header['k']} buckets of words")
+    counts = f"{header['n_dense']} features, {header['n_families']} families, 2^{header['k']} buckets of words"
+    table.add_row("format", f"version {header['version']}: {counts}")
+    raised = [f"{name} {version}" for name, version in loaded.rows.items() if version > 1]
+    if raised:
+        table.add_row("rows by version", " ".join(raised))
+    if unknown := unknown_rows(loaded):
+        table.add_row("does not know", " ".join(unknown))
     table.add_row("groups", " ".join(groups))
     table.add_row("threshold", f"{header['threshold']:.6f} of the score; bias {header['bias']:+.6f}")
     table.add_row("score", f"1 / (1 + exp({header['a']:.6f} × margin {header['b']:+.6f}))")
@@ -144,14 +160,15 @@ def _header_table(path: Path, loaded: core.Model) -> Table:
 
 def _weights_table(loaded: core.Model, most: int) -> Table:
     table = Table(title=f"the {most} strongest weights", title_justify="left", show_edge=False, pad_edge=False)
-    for column in ("weight", "feature", "mean", "scale"):
+    for column in ("weight", "feature", "mean", "scale", "bounds"):
         table.add_column(column, justify="left" if column == "feature" else "right")
     words = loaded.provenance.get("words", {})
     dense, weight = len(core.FEATURES), loaded.weight
     for i in sorted(range(len(weight)), key=lambda i: -abs(weight[i]))[:most]:
         if i < dense:
-            name, mean, scale = core.FEATURES[i].name, f"{loaded.mean[i]:.4g}", f"{loaded.scale[i]:.4g}"
+            bounds = f"{loaded.lower[i]:g} to {loaded.upper[i]:g}"
+            numbers = (core.FEATURES[i].name, f"{loaded.mean[i]:.4g}", f"{loaded.scale[i]:.4g}", bounds)
         else:
-            name, mean, scale = words.get(str(i - dense), f"bucket {i - dense}"), "", ""
-        table.add_row(f"{weight[i]:+.6f}", name, mean, scale)
+            numbers = (words.get(str(i - dense), f"bucket {i - dense}"), "", "", "")
+        table.add_row(f"{weight[i]:+.6f}", *numbers)
     return table

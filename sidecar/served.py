@@ -25,7 +25,6 @@ class Served:
     listen_policies: tuple[str, ...]
     modes: dict[str, str]  # policy to mode
     sha256: str
-    schema: str
     loaded_at: float
 
     @classmethod
@@ -56,7 +55,6 @@ class Served:
             listen_policies=plan.listen_policies,
             modes={name: policy.mode for name, policy in plan.policies.items()},
             sha256=hashlib.sha256(loaded.data).hexdigest(),
-            schema=f"{loaded.header['schema']:016x}",
             loaded_at=time.time(),
         )
 
@@ -67,4 +65,4 @@ class Served:
 
     def labels(self) -> dict[str, str]:
         """Of the model, for the log and the metrics; `sha256` is what sha256sum prints for the file."""
-        return {"path": str(self.path), "sha256": self.sha256, "schema": self.schema}
+        return {"path": str(self.path), "sha256": self.sha256}

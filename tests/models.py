@@ -64,6 +64,8 @@ def parts(seed: int = 1, k: int = core.MIN_K, **changes: Any) -> model.Parts:
         families=(1 << len(core.FAMILIES)) - 1,
         mean=doubles(largest * draw.uniform(0.0, 0.3) for draw, largest in rows),
         scale=doubles(largest * draw.choice([0.5, 1.0]) for draw, largest in rows),
+        lower=doubles(0.0 for _ in rows),
+        upper=doubles(largest * draw.choice([0.75, 1.0, 2.0]) for draw, largest in rows),
         weight=doubles([draw.uniform(-2, 2) for draw in draws] + [words.uniform(-2, 2) for _ in range(2**k)]),
         hosts=sorted({core.host_hash(b"example.com"), core.host_hash(b"known.example")}),
         provenance={"made": "for a test"},

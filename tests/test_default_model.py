@@ -60,7 +60,9 @@ def refused_kinds(loaded: model.Model) -> set[str]:
 
 
 def test_it_loads_and_is_of_this_version(default: model.Model) -> None:
-    assert default.header["schema"] == core.SCHEMA_ID
+    """It has all rows, and each bound comes from rows that training saw."""
+    assert default.rows == {row.name: row.version for row in (*core.FEATURES, *core.FAMILIES)}
+    assert any(0 < upper < 1024 for upper in default.upper)
     assert default.provenance["settings"]["max_fpr"] == 0.001
 
 

@@ -24,13 +24,18 @@ from sidecar.errors import XbotError
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = models.image()
 FIELDS = (
-    "magic version header_size schema n_dense k dtype groups n_hosts n_tests tests_size provenance_size file_size "
-    "bias threshold a b families"
+    "magic version header_size n_dense n_families k dtype groups families n_hosts n_tests tests_size provenance_size "
+    "file_size bias threshold a b"
 ).split()
-N = len(core.FEATURES)
+HEADER = struct.Struct("<8s10I3Q4d")  # where the fields lie, to change them; held against the C struct below
+ROW = struct.Struct("<28sI")
+N, FAMILIES = len(core.FEATURES), len(core.FAMILIES)
+NAMES = [row.name for row in core.FEATURES]
 BUCKETS = 1 << core.MIN_K
-MEAN = core.MODEL_HEADER
-SCALE, WEIGHT, HOSTS = MEAN + 8 * N, MEAN + 16 * N, MEAN + 24 * N + 8 * BUCKETS
+ROWS = core.MODEL_HEADER
+MEAN = ROWS + ROW.size * (N + FAMILIES)
+SCALE, LOWER, UPPER, WEIGHT = (MEAN + 8 * N * column for column in range(1, 5))
+HOSTS = WEIGHT + 8 * (N + BUCKETS)
 TESTS = HOSTS + 8  # two hosts
 
 
@@ -41,11 +46,8 @@ def signed(body: bytes) -> bytes:
 
 def changed(**fields: Any) -> bytes:
     """A good file with other values in its header, and the digest put right."""
-    values = dict(zip(FIELDS, model.HEADER.unpack_from(GOOD), strict=True)) | fields
-    body = (
-        model.HEADER.pack(*values.values()).ljust(core.MODEL_HEADER, b"\0")
-        + GOOD[core.MODEL_HEADER : -core.MODEL_DIGEST]
-    )
+    values = dict(zip(FIELDS, HEADER.unpack_from(GOOD), strict=True)) | fields
+    body = HEADER.pack(*values.values()).ljust(core.MODEL_HEADER, b"\0") + GOOD[core.MODEL_HEADER : -core.MODEL_DIGEST]
     return signed(body)
 
 
@@ -61,7 +63,7 @@ def double(value: float) -> bytes:
 
 def sized(body: bytes) -> bytes:
     """The body with the size in its header made to fit."""
-    at = 8 * (1 + 1 + 1 + 1 + 1 + 1 + 1 + 1)
+    at = HEADER.size - 4 * 8 - 8  # before the four doubles
     assert struct.unpack_from("<Q", GOOD, at)[0] == len(GOOD)
     return signed(body[:at] + struct.pack("<Q", len(body) + core.MODEL_DIGEST) + body[at + 8 :])
 
@@ -77,8 +79,26 @@ REFUSED = {
     "far future version": (changed(version=2**32 - 1), "future format version"),
     "version 0": (changed(version=0), "unknown format version"),
     "header size": (changed(header_size=64), "unknown format version"),
-    "schema": (changed(schema=core.SCHEMA_ID ^ 1), "wrong schema"),
-    "one feature less": (changed(n_dense=N - 1), "wrong schema"),
+    "yesterday's format": (changed(version=1), "made by xbot 0.1: train again"),
+    "one feature less": (changed(n_dense=N - 1), "wrong size"),
+    "one family less": (changed(n_families=FAMILIES - 1, families=1), "wrong size"),
+    "features beyond the file": (changed(n_dense=4096), "wrong size"),
+    "features beyond all measure": (changed(n_dense=2**32 - 1), "more rows than a model can have"),
+    "a row of no known name": (poked(ROWS, ROW.pack(b"ua_foo", 2)), "row ua_foo: this xbot has none of that name"),
+    "a row of another version": (
+        poked(ROWS, ROW.pack(b"ip_1", 7)),
+        f"row ip_1: version 7, this xbot computes version {core.FEATURES[0].version}",
+    ),
+    "a row twice": (poked(ROWS + ROW.size, ROW.pack(b"ip_1", core.FEATURES[0].version)), "row ip_1: named twice"),
+    "a row without a name": (poked(ROWS, ROW.pack(b"", 1)), "without a readable name"),
+    "a row whose name does not end": (poked(ROWS, ROW.pack(b"a" * 28, 1)), "without a readable name"),
+    "a row whose name is no name": (poked(ROWS, ROW.pack(b"ip\x1b[31m", 1)), "without a readable name"),
+    "a family of no known name": (poked(ROWS + N * ROW.size, ROW.pack(b"foo", 1)), "family foo: this xbot has none"),
+    "a family of another version": (poked(ROWS + N * ROW.size, ROW.pack(b"ua_word", 3)), "family ua_word: version 3"),
+    "a feature for a family": (poked(ROWS + N * ROW.size, ROW.pack(b"ip_1", 1)), "family ip_1: this xbot has none"),
+    "a lower bound above the upper": (poked(LOWER, double(1e9)), "bounds out of order"),
+    "a bound too large": (poked(UPPER, double(1e300)), "a bound beyond 1e60"),
+    "another bound": (poked(UPPER + 8 * NAMES.index("ua_length"), double(1.0)), "failed self-test"),
     "k too small": (changed(k=core.MIN_K - 1), "k out of range"),
     "k too large": (changed(k=core.MAX_K + 1), "k out of range"),
     "k larger than the file": (changed(k=core.MAX_K), "wrong size"),
@@ -110,7 +130,7 @@ REFUSED = {
     "a longer self-test": (poked(TESTS + 8, struct.pack("<I", 2**32 - 1)), "self-test"),
     "digest": (GOOD[:-1] + bytes([GOOD[-1] ^ 1]), "bad digest"),
     **{f"{name} {value}": (changed(**{name: value}), "NaN or infinity in the header") for name, value in itertools.product(("bias", "threshold", "a", "b"), (NAN, INF, -INF))},
-    **{f"{value} at {place}": (poked(place, double(value)), "NaN or infinity in the arrays") for place, value in itertools.product((MEAN, SCALE - 8, SCALE, WEIGHT, HOSTS - 8), (NAN, INF, -INF))},
+    **{f"{value} at {place}": (poked(place, double(value)), "NaN or infinity in the arrays") for place, value in itertools.product((MEAN, SCALE - 8, SCALE, LOWER, UPPER, WEIGHT - 8, WEIGHT, HOSTS - 8), (NAN, INF, -INF))},
 }  # fmt: skip
 
 
@@ -166,6 +186,9 @@ def test_a_good_file_loads(tmp_path: Path) -> None:
         assert loaded.header[name] == getattr(parts, name)
     assert list(loaded.mean) == list(parts.mean)
     assert list(loaded.scale) == list(parts.scale)
+    assert list(loaded.lower) == list(parts.lower)
+    assert list(loaded.upper) == list(parts.upper)
+    assert loaded.rows == {row.name: row.version for row in (*core.FEATURES, *core.FAMILIES)}
     assert list(loaded.weight) == list(parts.weight)
     assert loaded.provenance == parts.provenance
     assert loaded.header["n_hosts"] == len(parts.hosts)
@@ -183,7 +206,15 @@ def test_packing_is_deterministic_and_exact() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"bias": NAN}, {"threshold": 2.0}, {"hosts": [2, 1]}, {"k": 7}, {"scale": models.doubles([0.0] * N)}]
+    "change",
+    [
+        {"bias": NAN},
+        {"threshold": 2.0},
+        {"hosts": [2, 1]},
+        {"k": 7},
+        {"scale": models.doubles([0.0] * N)},
+        {"lower": models.doubles([NAN] * N)},
+    ],
 )
 def test_what_would_be_refused_is_not_packed(change: dict[str, Any]) -> None:
     with pytest.raises(core.ModelError):
@@ -220,11 +251,11 @@ def test_the_header_is_that_of_the_c_struct(tmp_path: Path) -> None:
     *rows, size = (
         subprocess.run([program], capture_output=True, check=True, env=environment).stdout.decode().split("\n")
     )
-    offset, codes = 0, re.findall(r"\d*[a-zA-Z]", model.HEADER.format.lstrip("<"))
+    offset, codes = 0, ["8s", *"IIIIIIIIIIQQQdddd"]
     for row, name, code in zip(rows, FIELDS, codes, strict=True):
         assert row == f"{name} {offset} {struct.calcsize('<' + code)}"
         offset += struct.calcsize("<" + code)
-    assert int(size) == core.MODEL_HEADER >= offset == model.HEADER.size
+    assert int(size) == core.MODEL_HEADER >= offset == HEADER.size
 
 
 def test_the_page_of_the_format_is_true() -> None:
@@ -233,7 +264,8 @@ def test_the_page_of_the_format_is_true() -> None:
     for word in (
         "magic",
         "version",
-        "schema",
+        "row",
+        "bounds",
         "threshold",
         "SHA-256",
         "self-test",

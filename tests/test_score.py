@@ -146,6 +146,7 @@ def test_the_margin_is_the_formula(made_model) -> None:
         parts = [made_model.header["bias"]]
         for i, value in enumerate(dense):
             if not math.isnan(value):
+                value = min(max(value, made_model.lower[i]), made_model.upper[i])
                 parts.append((value - made_model.mean[i]) * made_model.weight[i] / made_model.scale[i])
         parts += [made_model.weight[len(dense) + bucket] for bucket, _, _ in tokens]
         assert made_model.judge(request).margin == pytest.approx(math.fsum(parts), abs=1e-9)
@@ -179,7 +180,8 @@ def test_inspect(xbot, made_model, made_model_path) -> None:
     assert said["provenance"] == {"made": "for a test"}
     for name in ("bias", "threshold", "a", "b", "k", "n_hosts"):
         assert said["header"][name] == made_model.header[name]
-    assert said["header"]["schema"] == f"{core.SCHEMA_ID:016x}"
+    assert said["rows"] == {row.name: row.version for row in (*core.FEATURES, *core.FAMILIES)}
+    assert said["unknown_rows"] == []
     text = xbot("inspect", "--weights", "7", made_model_path).stdout.decode()
     order = sorted(range(len(made_model.weight)), key=lambda i: -abs(made_model.weight[i]))
     for i in order[:7]:

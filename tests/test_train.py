@@ -108,6 +108,15 @@ def margins_by_scikit_learn(pipeline: Any, X: Any) -> Any:
     return odds[:, 1] - odds[:, 0]
 
 
+def beyond(X: Any) -> Any:
+    """The rows with dense values that training did not see: far larger ones and negative ones, 0 where there was a value."""
+    X = X.astype(np.float64)
+    dense = X.indices < DENSE
+    factor = np.random.default_rng(2).choice([-1.0, 0.0, 1.0, 3.0, 1e4], len(X.data))
+    X.data[dense] *= factor[dense]
+    return X
+
+
 def check_margins(model_path: Path, pipeline_path: Path, log: Path) -> None:
     """The margins of `xbot score`, and those that calibration and threshold go by, are the fitted pipeline's on every
     row; some rows lack some values."""
@@ -122,6 +131,10 @@ def check_margins(model_path: Path, pipeline_path: Path, log: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear, "CHUNK", 77)
         assert np.abs(linear.margins_of(pipeline, data.X, rows) - wanted[rows]).max() <= 1e-9
+        far = beyond(data.X)
+        assert (
+            np.abs(linear.margins_of(pipeline, far, rows) - margins_by_scikit_learn(pipeline, far)[rows]).max() <= 1e-9
+        )
 
 
 @pytest.mark.parametrize("kind", fit.KINDS)
@@ -129,6 +142,43 @@ def test_margins_are_those_of_scikit_learn(here, log: Path, tmp_path: Path, kind
     out, kept = tmp_path / "m.xbot", tmp_path / "pipeline"
     here("train", "--quiet", "--format", "challenge", "--model", kind, "-C", "1", "--out", out, "--pipeline", kept, log)
     check_margins(out, kept, log)
+
+
+@pytest.mark.parametrize("kind", fit.KINDS)
+def test_beyond_what_training_saw_nothing_counts_for_more(here, log: Path, tmp_path: Path, kind: str) -> None:
+    """A row with a longer agent and referrer than any of training's has the margin of the longest ones: in the fitted
+    pipeline and by the exported file alike. An address in training is never 0 or 255, so both ends are passed."""
+    out, kept, far = tmp_path / "m.xbot", tmp_path / "pipeline", tmp_path / "far.tsv"
+    here("train", "--quiet", "--format", "challenge", "--model", kind, "-C", "1", "--out", out, "--pipeline", kept, log)
+    agents = ["".join(f"x{n % 7};+" for n in range(size)) for size in (60, 100, 200)]
+    referrers = [f"http%3A%2F%2Fa.b.c.d.e.f{n}.example%2F" + "p" * n + "%3F" + "q" * n for n in (30, 300, 900)]
+    far.write_text(
+        "".join(f"{ip}\t{a}\t{r}\tfalse\n" for ip in ("0.0.0.0", "255.255.255.255") for a in agents for r in referrers)
+    )
+    pipeline, loaded = joblib.load(kept), model.load(out)
+    X = data_of(far).X
+    dense = X[:, :DENSE].toarray().astype(np.float64)
+    assert (np.nan_to_num(dense) > np.array(loaded.upper)).any(axis=1).all()
+    assert (np.nan_to_num(dense) < np.array(loaded.lower)).any()
+    found = np.array([one["margin"] for one in scored(out, far)])
+    assert np.abs(found - margins_by_scikit_learn(pipeline, X)).max() <= 1e-9
+    weight = np.array(loaded.weight)[:DENSE] / np.array(loaded.scale)
+    assert (
+        np.abs((np.nan_to_num(dense) - np.clip(np.nan_to_num(dense), loaded.lower, loaded.upper)) * weight).max() > 0.1
+    )
+
+
+def test_bounds_are_what_training_saw(here, log: Path, tmp_path: Path) -> None:
+    """The least and the largest value of each feature over the fitted rows; 0 where no row held it."""
+    out = tmp_path / "m.xbot"
+    here("train", "--quiet", "--format", "challenge", "--out", out, log)
+    dense = data_of(log).X[:, :DENSE].toarray()
+    loaded = model.load(out)
+    for i, column in enumerate(dense.T):
+        held = column[~np.isnan(column)]
+        wanted = (held.min(), held.max()) if len(held) else (0.0, 0.0)
+        assert (loaded.lower[i], loaded.upper[i]) == wanted
+        assert len(held) or (loaded.mean[i], loaded.weight[i]) == (0.0, 0.0)
 
 
 def test_margins_on_real_rows(here, challenge_path: Path, tmp_path: Path) -> None:

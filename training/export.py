@@ -107,18 +107,21 @@ def families_of(data: Dataset, how: How) -> int:
 
 def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, Any]) -> None:
     """Writes the model file. The groups that no row held are not in `groups`; their weights are 0."""
-    bias, mean, scale, weight = unfold(fitted.pipeline)
+    arrays = unfold(fitted.pipeline)
+    weight = arrays.weight
     weight[never_held(how)] = 0.0  # naive Bayes weighs columns that were never there, too
     parts = model.Parts(
-        bias=bias,
+        bias=arrays.bias,
         threshold=fitted.threshold,
         a=fitted.a,
         b=fitted.b,
         k=data.k,
         groups=groups_of(data, how),
         families=families_of(data, how),
-        mean=mean.data,
-        scale=scale.data,
+        mean=arrays.mean.data,
+        scale=arrays.scale.data,
+        lower=arrays.lower.data,
+        upper=arrays.upper.data,
         weight=weight.data,
         hosts=how.hosts or array.array("I"),
         provenance=about,

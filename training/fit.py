@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 from sidecar import core
 from sidecar.errors import XbotError
 from training.bounded import BoundedSVC
+from training.bounds import Bounds
 from training.dataset import Dataset
 from training.linear import margins_of
 
@@ -120,14 +121,16 @@ def _to_array(X: scipy.sparse.csr_matrix) -> np.ndarray:
 
 
 def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
-    """The pipeline over the columns of training.dataset: dense ones scaled, absent values at what adds nothing; buckets
-    as they are; a machine whose decision is linear in them, and deterministic. `trifle` bounds it, if evidence is bounded.
+    """The pipeline over the columns of training.dataset: dense ones bounded and scaled, absent values at what adds nothing;
+    buckets as they are; a machine whose decision is linear in them, and deterministic. `trifle` bounds it, if evidence is
+    bounded.
 
     Naive Bayes counts, so its columns must not be negative: they are scaled to 0..1 instead.
     """
     dense = len(core.FEATURES)
     scale = make_pipeline(
-        FunctionTransformer(_to_array, accept_sparse=True),  # a copy, which the next two may write into
+        FunctionTransformer(_to_array, accept_sparse=True),  # a copy, which the next three may write into
+        Bounds(),
         MinMaxScaler(copy=False) if settings.kind == "nb" else StandardScaler(copy=False),
         SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True, copy=False),
     )

@@ -13,8 +13,8 @@ local bit = require "bit"
 
 ffi.cdef [[
 typedef struct {
-    uint8_t magic[8]; uint32_t version, header_size; uint64_t schema; uint32_t n_dense, k, dtype, groups, n_hosts, n_tests;
-    uint64_t tests_size, provenance_size, file_size; double bias, threshold, a, b; uint32_t families; uint8_t reserved[20];
+    uint8_t magic[8]; uint32_t version, header_size, n_dense, n_families, k, dtype, groups, families, n_hosts, n_tests;
+    uint64_t tests_size, provenance_size, file_size; double bias, threshold, a, b; uint8_t reserved[24];
 } bench_header;
 ]]
 
@@ -26,14 +26,16 @@ ffi.copy(header, image, 128)
 local n_dense, buckets = header.n_dense, bit.lshift(1, header.k)
 local shift, threshold, a, b, bias = 64 - header.k, header.threshold, header.a, header.b, header.bias
 
+-- Behind the names of the rows, 32 bytes each; a model made by this very xbot has its rows in the order of features.def.
 local function doubles(first, n)
   local array = ffi.new("double[?]", n)
-  ffi.copy(array, ffi.cast("const char *", image) + 128 + 8 * first, 8 * n)
+  ffi.copy(array, ffi.cast("const char *", image) + 128 + 32 * (n_dense + header.n_families) + 8 * first, 8 * n)
   return array
 end
 
-local mean, scale, weight = doubles(0, n_dense), doubles(n_dense, n_dense), doubles(2 * n_dense, n_dense)
-local bucket_weight = doubles(3 * n_dense, buckets)
+local mean, scale = doubles(0, n_dense), doubles(n_dense, n_dense)
+local lower, upper = doubles(2 * n_dense, n_dense), doubles(3 * n_dense, n_dense)
+local weight, bucket_weight = doubles(4 * n_dense, n_dense), doubles(5 * n_dense, buckets)
 local folded = ffi.new("double[?]", n_dense)
 for i = 0, n_dense - 1 do
   folded[i] = weight[i] / scale[i]
@@ -82,6 +84,7 @@ local function token(family, h)
 end
 
 local function dense(i, value)
+  value = value < lower[i] and lower[i] or value > upper[i] and upper[i] or value
   margin = margin + (value - mean[i]) * folded[i]
 end
 

@@ -98,7 +98,7 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
     try:
         served = Served.load(plan, 1)
         served.close()
-        found.add("ok", "model", f"{plan.model}: sha256 {served.sha256[:12]}, schema {served.schema}")
+        found.add("ok", "model", f"{plan.model}: sha256 {served.sha256[:12]}")
         if plan.fixed.socket_group:
             group_id(plan.fixed.socket_group)
     except XbotError as error:

@@ -51,7 +51,7 @@ static const xb_model *the_model(void)
     static model_image image;
     static xb_model model;
     static xb_workspace work;
-    if (!model.mean) {
+    if (!model.bucket) {
         image_init(&image);
         image_fill(&image);
         const char *why = xb_model_open(&model, &image, sizeof image, &work);
@@ -141,7 +141,7 @@ static void families(void)
     request_with(&w.request, 99, XB_SPAN(""));
     xb_request_add(&w.request, XB_SPAN("Accept"), XB_SPAN("*/*"));
     for (uint32_t learnt = 0; learnt <= XB_ALL_FAMILIES; learnt++) {
-        xb_shape shape = {.k = IMAGE_K, .families = learnt};
+        xb_shape shape = xb_shape_of(IMAGE_K, learnt, (xb_hosts){NULL, 0});
         uint32_t found = 0;
         xb_featurize(&w.request, &shape, &w.vector);
         for (uint32_t t = 0; t < w.vector.n_tokens; t++)

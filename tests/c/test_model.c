@@ -68,8 +68,10 @@ static void header(void)
     fresh(), image.header.version = XB_MODEL_VERSION + 1, refused("future");
     fresh(), image.header.version = 0, refused("version");
     fresh(), image.header.header_size = 120, refused("version");
-    fresh(), image.header.schema ^= 1, refused("schema");
-    fresh(), image.header.n_dense--, refused("schema");
+    fresh(), image.header.version = 1, refused("train again");
+    fresh(), image.header.n_dense--, refused("size");
+    fresh(), image.header.n_dense = UINT32_MAX, refused("more rows");
+    fresh(), image.header.n_families = UINT32_MAX, refused("more rows");
     fresh(), image.header.k = XB_MIN_K - 1, refused("k out of range");
     fresh(), image.header.k = XB_MAX_K + 1, refused("k out of range");
     fresh(), image.header.k = UINT32_MAX, refused("k out of range");
@@ -85,6 +87,8 @@ static void header(void)
         fresh(), image.header.b = bad[i], refused("NaN or infinity in the header");
         fresh(), image.mean[i] = bad[i], refused("NaN or infinity in the arrays");
         fresh(), image.scale[XB_N_DENSE - 1] = bad[i], refused("NaN or infinity in the arrays");
+        fresh(), image.lower[5] = bad[i], refused("NaN or infinity in the arrays");
+        fresh(), image.upper[XB_N_DENSE - 1] = bad[i], refused("NaN or infinity in the arrays");
         fresh(), image.weight[7] = bad[i], refused("NaN or infinity in the arrays");
         fresh(), image.bucket[(1 << IMAGE_K) - 1] = bad[i], refused("NaN or infinity in the arrays");
     }
@@ -92,6 +96,82 @@ static void header(void)
     fresh(), image.scale[3] = -0.0, refused("scale of 0");
     fresh(), image.scale[3] = 5e-324, image.weight[3] = 1.0, refused("over its scale");
     fresh(), image.mean[3] = 1e61, refused("beyond 1e60");
+    fresh(), image.upper[3] = 1e61, refused("beyond 1e60");
+    fresh(), image.lower[3] = image.upper[3] + 1e-9, refused("bounds out of order");
+}
+
+/* Rows by name: one that is not the program's, of another version, twice or unreadable is refused, and the reason names it. */
+static void rows(void)
+{
+    fresh(), memcpy(image.rows[7].name, "ua_foo\0", 8), image.rows[7].version = 2, refused("row ua_foo: this xbot has none");
+    fresh(), image.rows[XB_F_ua_empty].version = 9, refused("row ua_empty: version 9, this xbot computes version");
+    fresh(), image.rows[1] = image.rows[0], refused("row ip_1: named twice");
+    fresh(), image.rows[XB_N_DENSE + 1].version = 0, refused("family ref_host: version 0");
+    fresh(), image.rows[XB_N_DENSE].name[0] = 'x', refused("family xa_word: this xbot has none");
+    fresh(), memset(image.rows[3].name, 'a', XB_ROW_NAME), refused("without a readable name");
+    fresh(), memset(image.rows[3].name, 'a', XB_ROW_NAME - 1), refused("row aaaaaaaaaaaaaaaaaaaaaaaaaaa: this xbot has none");
+    fresh(), image.rows[3].name[0] = 0, refused("without a readable name");
+    fresh(), image.rows[3].name[1] = '\n', refused("without a readable name");
+}
+
+/* The margin of one head by the model that is open. */
+static double margin_of(const char *head)
+{
+    CHECK(xb_request_parse(&work.request, head, strlen(head), 0) > 0);
+    xb_dialect_apply(XB_DIALECT_NGINX, &work.request, work.scratch);
+    xb_judge(&model, &work);
+    return work.verdict.margin;
+}
+
+static const char some_head[] =
+    "GET / HTTP/1.1\r\nX-Real-IP: 192.0.2.1\r\nX-Original-URI: /a/b?c\r\nUser-Agent: a/1 b\r\nReferer: http://b/\r\nAccept: */*\r\n\r\n";
+
+/* The file's order of rows is its own: reversed, they give the same margin. */
+static void another_order(void)
+{
+    fresh();
+    CHECK(open_image() == NULL);
+    const double want = margin_of(some_head);
+    for (size_t i = 0, j = XB_N_DENSE - 1; i < j; i++, j--) {
+        double *const column[] = {image.mean, image.scale, image.lower, image.upper, image.weight};
+        xb_model_row row = image.rows[i];
+        image.rows[i] = image.rows[j], image.rows[j] = row;
+        for (size_t c = 0; c < 5; c++) {
+            double number = column[c][i];
+            column[c][i] = column[c][j], column[c][j] = number;
+        }
+    }
+    CHECK(open_image() == NULL);
+    CHECK(margin_of(some_head) == want);
+    /* A family's number in the file decides its words' buckets: another one must not take them. */
+    fresh();
+    xb_model_row first = image.rows[XB_N_DENSE];
+    image.rows[XB_N_DENSE] = image.rows[XB_N_DENSE + 1], image.rows[XB_N_DENSE + 1] = first;
+    image.header.families = 1u << 1;
+    CHECK(open_image() == NULL);
+    CHECK_EQUAL(model.shape.families, 1u << 0);
+    CHECK(model.shape.salt[0] == xb_family_salt(1) && model.shape.salt[1] == xb_family_salt(0));
+}
+
+/* A value beyond the bounds counts as the bound; an absent one stays absent. */
+static void bounds(void)
+{
+    image_init(&image);
+    image.weight[XB_F_url_parameters] = -1.0;
+    image.lower[XB_F_url_parameters] = 2.0, image.upper[XB_F_url_parameters] = 3.0;
+    CHECK(open_image() == NULL);
+    static const char *const target[] = {"/", "/?a", "/?a&b", "/?a&b&c", "/?a&b&c&d", "/?a&b&c&d&e&f&g&h"};
+    static const double want[] = {-2.0, -2.0, -2.0, -3.0, -3.0, -3.0};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        char head[128];
+        snprintf(head, sizeof head, "GET / HTTP/1.1\r\nX-Original-URI: %s\r\n\r\n", target[i]);
+        CHECK(margin_of(head) == want[i]);
+        CHECK(xb_contribution(&model, &work.vector, XB_F_url_parameters) == want[i]);
+    }
+    CHECK(xb_request_parse(&work.request, "GET / HTTP/1.1\r\n\r\n", 18, 0) > 0);
+    work.request.present = 0; /* no target at all */
+    xb_judge(&model, &work);
+    CHECK(work.verdict.margin == 0.0);
 }
 
 /* "A model that loads can be used without a further check": numbers so large that a margin overflows do not load. */
@@ -123,7 +203,8 @@ static void huge_numbers(void)
 /* An image with what the small one lacks: known hosts and self-tests. */
 static struct {
     xb_model_header header;
-    double numbers[3 * XB_N_DENSE + (1 << IMAGE_K)];
+    xb_model_row rows[XB_N_DENSE + XB_N_FAMILIES];
+    double numbers[5 * XB_N_DENSE + (1 << IMAGE_K)];
     uint32_t hosts[4];
     double margin;
     uint32_t size, zero;
@@ -140,6 +221,7 @@ static void make_full(void)
     fresh();
     memset(&full, 0, sizeof full);
     full.header = image.header;
+    memcpy(full.rows, image.rows, sizeof full.rows);
     memcpy(full.numbers, image.mean, sizeof full.numbers);
     full.header.n_hosts = 3;
     full.hosts[0] = 5, full.hosts[1] = 6, full.hosts[2] = UINT32_MAX;
@@ -180,7 +262,7 @@ static void hosts_and_self_tests(void)
     make_full(), full.header.n_tests = 0, refused_full("self-test too long");
     make_full(), full.hosts[1] = 5, refused_full("hosts out of order");
     make_full(), full.hosts[2] = 1, refused_full("hosts out of order");
-    make_full(), full.numbers[2 * XB_N_DENSE + XB_F_ua_length] += 0.5, refused_full("failed self-test");
+    make_full(), full.numbers[4 * XB_N_DENSE + XB_F_ua_length] += 0.5, refused_full("failed self-test");
 }
 
 static void known_hosts(void)
@@ -208,6 +290,9 @@ int main(void)
     xb_init();
     sizes();
     header();
+    rows();
+    another_order();
+    bounds();
     huge_numbers();
     hosts_and_self_tests();
     known_hosts();

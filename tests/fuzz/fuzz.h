@@ -32,7 +32,7 @@ static inline const xb_model *fuzz_model(void)
     static model_image image;
     static xb_model model;
     static xb_workspace work;
-    if (!model.mean) {
+    if (!model.bucket) {
         xb_init();
         image_init(&image);
         image_fill(&image);

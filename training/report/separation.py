@@ -71,7 +71,9 @@ def features(data: Dataset, seed: int = 0) -> tuple[list[Feature], list[str]]:
             continue
         found.append(
             Feature(
-                *row,
+                name=row.name,
+                group=row.group,
+                doc=row.doc,
                 auc=float(roc_auc_score(bot[told], values[told])),
                 present=float(told.mean()),
                 mean_bots=float(bots.mean(dtype=np.float64)),
@@ -115,7 +117,7 @@ def strongest(subject: Subject, most: int) -> list[Weight]:
     rows = sample_rows(len(data.y), MOST_ROWS, subject.settings.seed)
     X: scipy.sparse.csr_matrix = data.X[rows]
     # What is absent adds nothing, as a value at the mean.
-    values = X[:, :dense].toarray().astype(np.float64)
+    values = np.clip(X[:, :dense].toarray().astype(np.float64), model.lower, model.upper)
     mean = np.array(model.mean)
     spread = np.where(np.isnan(values), 0.0, (values - mean) / scale).std(axis=0)
     share = np.asarray(X[:, dense:].sum(axis=0)).ravel() / len(rows)
