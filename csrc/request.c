@@ -17,7 +17,8 @@ typedef struct {
 enum { ROLE_HOP, ROLE_PROXY, ROLE_VISITOR };
 
 /* Open addressing on the top bits; at most a quarter full, so a miss ends at the first or second slot. */
-enum { TABLE_BITS = 8, TABLE_SIZE = 1 << TABLE_BITS };
+enum { TABLE_BITS = 9, TABLE_SIZE = 1 << TABLE_BITS };
+_Static_assert(64 * XB_SEEN_WORDS <= TABLE_SIZE / 4, "a fuller table");
 static known_header table[TABLE_SIZE];
 
 static void table_put(xb_span name, uint8_t id, bool visitor)
@@ -75,7 +76,7 @@ static inline void add(xb_request *r, xb_span name, const char *readable, xb_spa
         id = known->id;
         visitor = known->visitor;
         if (!xb_has(r, id)) {
-            r->seen |= UINT64_C(1) << id;
+            r->seen[id / 64u] |= UINT64_C(1) << (id % 64u);
             r->first[id] = (uint16_t)n;
         }
         break;

@@ -22,7 +22,8 @@ typedef enum {
     XB_H_OTHER = 255
 } xb_header_id;
 
-_Static_assert(XB_H_COUNT <= 64, "header presence is a 64-bit set");
+enum { XB_SEEN_WORDS = 2 };
+_Static_assert(XB_H_COUNT <= 64 * XB_SEEN_WORDS, "header presence is a bit set");
 
 typedef struct {
     xb_span name;
@@ -54,8 +55,8 @@ typedef struct {
     xb_span agent;
     xb_span referrer;
     xb_span policy;   /* the policy that the proxy asks for, by name; never the visitor's choice */
-    uint64_t seen;                /* bit i: a header with id i is there */
-    uint16_t first[XB_H_COUNT];   /* headers[first[id]], valid where bit id of `seen` is set */
+    uint64_t seen[XB_SEEN_WORDS]; /* bit id % 64 of word id / 64: a header with this id is there */
+    uint16_t first[XB_H_COUNT];   /* headers[first[id]], valid where `seen` has the id */
     uint32_t n_headers;
     uint32_t malformed;           /* lines without a colon */
     bool truncated;               /* more headers or bytes than the bounds */
@@ -91,7 +92,7 @@ void xb_request_add(xb_request *r, xb_span name, xb_span value);
 /* Empties the struct; touches only what the others read. */
 void xb_request_clear(xb_request *r);
 
-static inline bool xb_has(const xb_request *r, xb_header_id id) { return (r->seen >> id) & 1; }
+static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen[id / 64u] >> (id % 64u) & 1; }
 
 /* The first value of a header, or an absent span. */
 static inline xb_span xb_value(const xb_request *r, xb_header_id id)

@@ -14,7 +14,7 @@ static bool same_span(xb_span a, xb_span b)
 /* Everything that a parse tells. */
 static bool same_request(const xb_request *a, const xb_request *b)
 {
-    if (a->present != b->present || a->seen != b->seen || a->n_headers != b->n_headers || a->malformed != b->malformed ||
+    if (a->present != b->present || memcmp(a->seen, b->seen, sizeof a->seen) != 0 || a->n_headers != b->n_headers || a->malformed != b->malformed ||
         a->truncated != b->truncated || a->keepalive != b->keepalive || a->body != b->body)
         return false;
     if (!same_span(a->method, b->method) || !same_span(a->uri, b->uri) || !same_span(a->protocol, b->protocol) ||
