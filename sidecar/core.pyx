@@ -20,7 +20,7 @@ from sidecar.csrc cimport (
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
     XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
     xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
-    xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash,
+    xb_dialect_apply, xb_dialects, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash,
     xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_open, xb_observing, xb_outcome_names, xb_path_resolve,
     xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
     xb_request_clear, xb_request_parse, xb_schema_id, xb_service, xb_score_text, xb_shape, xb_span, xb_stats, xb_token, xb_token_contribution,
@@ -60,7 +60,7 @@ FAMILIES = tuple(
     Row(xb_family_rows[i].name.decode(), _GROUPS[xb_family_rows[i].group], xb_family_rows[i].doc.decode())
     for i in range(XB_N_FAMILIES)
 )
-DIALECTS = tuple(xb_dialect_names[i].decode() for i in range(XB_DIALECT_COUNT))
+DIALECTS = tuple(xb_dialects[i].name.decode() for i in range(XB_DIALECT_COUNT))
 FORMATS = ("challenge", "combined", "jsonl")
 SCHEMA_ID = xb_schema_id()
 FEATURIZER_VERSION = XB_FEATURIZER_VERSION
@@ -237,6 +237,11 @@ cdef class Request:
     def present(self):
         """The bits of GROUPS that the source holds."""
         return self.work.request.present
+
+    @property
+    def missing(self):
+        """The bits of what the proxy of the head's dialect always says and did not (csrc/dialect.h); 0 for a log."""
+        return self.work.request.missing
 
     @property
     def truncated(self):
