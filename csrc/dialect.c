@@ -1,9 +1,5 @@
 #include "dialect.h"
 
-const char *const xb_dialect_names[XB_DIALECT_COUNT] = {
-    "nginx", "ingress-nginx", "forward-auth", "ext-authz", "haproxy", "challenge",
-};
-
 xb_span xb_url_decode(xb_span s, char *out, const char **bad)
 {
     char *to = out;
@@ -52,21 +48,20 @@ static xb_span target_policy(const xb_request *r)
     return (xb_span){NULL, 0};
 }
 
-/* The end of the last header of this name: each proxy on the way adds its peer's address there, the one that asks as the
- * last. What stands before it anybody may have written. */
-static xb_span last_member(const xb_request *r, xb_header_id id)
+/* The end of the last X-Forwarded-For: each proxy on the way adds its peer's address there, the one that asks as the last.
+ * What stands before it anybody may have written. */
+static xb_span last_forwarded(const xb_request *r)
 {
-    for (uint32_t i = r->n_headers; i-- > 0;) {
-        if (r->headers[i].id != id)
-            continue;
-        const char *at = r->headers[i].value.at, *end = at + r->headers[i].value.size, *p = end;
-        while (p > at && p[-1] != ',')
-            p--;
-        while (p < end && (*p == ' ' || *p == '\t'))
-            p++;
-        return xb_span_of(p, end);
-    }
-    return (xb_span){NULL, 0};
+    const bool several = xb_differ(r, XB_H_X_FORWARDED_FOR);
+    xb_span chain = several ? r->headers[r->last_forwarded].value : xb_value(r, XB_H_X_FORWARDED_FOR);
+    if (!chain.at)
+        return chain;
+    const char *end = chain.at + chain.size, *p = end;
+    while (p > chain.at && p[-1] != ',')
+        p--;
+    while (p < end && (*p == ' ' || *p == '\t'))
+        p++;
+    return xb_span_of(p, end);
 }
 
 /* Headers that the asking proxy adds by itself say nothing about the visitor. `prefix` is in lower case. */
@@ -77,17 +72,10 @@ static void disown(xb_request *r, xb_span prefix)
             r->headers[i].visitor = false;
 }
 
-/* HAProxy and Envoy keep names in lower case, whatever the visitor sent. */
-static void order_if_said(xb_request *r)
-{
-    r->present &= ~(uint32_t)XB_HAS_CASE;
-    if (!xb_has(r, XB_H_X_ORIGINAL_ORDER))
-        r->present &= ~(uint32_t)XB_HAS_ORDER;
-}
-
 /* What nginx's files and HAProxy's script say of the visitor. Theirs come first, or alone. */
-static void original(xb_request *r)
+static void original(xb_request *r, char *scratch)
 {
+    (void)scratch;
     r->ip = xb_value(r, XB_H_X_REAL_IP);
     r->uri = xb_value(r, XB_H_X_ORIGINAL_URI);
     r->method = xb_value(r, XB_H_X_ORIGINAL_METHOD);
@@ -96,22 +84,9 @@ static void original(xb_request *r)
     r->host = xb_value(r, XB_H_X_ORIGINAL_HOST);
 }
 
-static void nginx(xb_request *r)
+static void ingress_nginx(xb_request *r, char *scratch)
 {
-    original(r);
-    r->policy = xb_value(r, XB_H_X_BOT_POLICY);
-}
-
-static void haproxy(xb_request *r)
-{
-    r->policy = target_policy(r);
-    original(r);
-    order_if_said(r);
-}
-
-static void ingress_nginx(xb_request *r)
-{
-    r->policy = target_policy(r);
+    (void)scratch;
     r->ip = xb_value(r, XB_H_X_REAL_IP);
     r->method = xb_value(r, XB_H_X_ORIGINAL_METHOD);
     r->protocol = r->scheme = r->host = (xb_span){NULL, 0};
@@ -123,31 +98,32 @@ static void ingress_nginx(xb_request *r)
         r->scheme = xb_span_of(url.at, slash - 1);
         r->host = xb_span_of(host, path ? path : end);
         r->uri = xb_span_of(path ? path : end, end);
+        /* nginx has "?/a" for the target "http://site?/a", and takes "site?" for a host: which one it is, nobody can tell. */
+        if (xb_span_find(r->host, '?'))
+            r->missing |= XB_HAS_URL;
     }
     disown(r, XB_SPAN("x-auth-request-redirect"));
     disown(r, XB_SPAN("x-sent-from"));
     disown(r, XB_SPAN("x-scheme"));
 }
 
-static void forward_auth(xb_request *r)
+static void forward_auth(xb_request *r, char *scratch)
 {
-    r->policy = target_policy(r);
-    r->ip = last_member(r, XB_H_X_FORWARDED_FOR);
+    (void)scratch;
+    r->ip = last_forwarded(r);
     r->uri = xb_value(r, XB_H_X_FORWARDED_URI);
     r->method = xb_value(r, XB_H_X_FORWARDED_METHOD);
     r->protocol = (xb_span){NULL, 0};
     r->scheme = xb_value(r, XB_H_X_FORWARDED_PROTO);
     r->host = xb_value(r, XB_H_X_FORWARDED_HOST);
-    r->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE); /* both are written in Go, which keeps headers in a map */
 }
 
-static void ext_authz(xb_request *r)
+static void ext_authz(xb_request *r, char *scratch)
 {
+    (void)scratch;
     r->ip = xb_value(r, XB_H_X_REAL_IP);
     r->protocol = xb_value(r, XB_H_X_ORIGINAL_PROTOCOL);
     r->scheme = xb_value(r, XB_H_X_FORWARDED_PROTO);
-    r->policy = xb_value(r, XB_H_X_BOT_POLICY);
-    order_if_said(r);
     disown(r, XB_SPAN("x-envoy-"));
 }
 
@@ -157,6 +133,7 @@ static void challenge(xb_request *r, char *scratch)
     const char *end = r->uri.at + r->uri.size, *p = xb_span_find(r->uri, '?');
     xb_span name, value;
     r->present = XB_HAS_UA | XB_HAS_REFERRER;
+    r->missing = 0;
     r->ip = r->agent = r->referrer = r->host = (xb_span){NULL, 0};
     while (next_pair(&p, end, &name, &value)) {
         value = xb_url_decode(value, scratch, NULL);
@@ -170,28 +147,52 @@ static void challenge(xb_request *r, char *scratch)
     }
 }
 
+const xb_dialect_row xb_dialects[XB_DIALECT_COUNT] = {
+    [XB_DIALECT_NGINX] = {"nginx", original, XB_POLICY_BY_HEADER, XB_ORDER_KEPT, XB_WRITES_OVER,
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
+    [XB_DIALECT_INGRESS_NGINX] = {"ingress-nginx", ingress_nginx, XB_POLICY_BY_TARGET, XB_ORDER_KEPT, XB_WRITES_OVER,
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URL, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
+    /* Both are written in Go, which keeps headers in a map. */
+    [XB_DIALECT_FORWARD_AUTH] = {"forward-auth", forward_auth, XB_POLICY_BY_TARGET, XB_ORDER_LOST, XB_WRITES_OVER,
+        {{XB_H_X_FORWARDED_FOR, XB_HAS_IP}, {XB_H_X_FORWARDED_URI, XB_HAS_URL}, {XB_H_X_FORWARDED_METHOD, XB_HAS_METHOD}}},
+    [XB_DIALECT_EXT_AUTHZ] = {"ext-authz", ext_authz, XB_POLICY_BY_HEADER, XB_ORDER_IF_SAID, XB_WRITES_OVER,
+        {{XB_H_X_REAL_IP, XB_HAS_IP}}},
+    [XB_DIALECT_HAPROXY] = {"haproxy", original, XB_POLICY_BY_TARGET, XB_ORDER_IF_SAID, XB_WRITES_BEFORE,
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
+    [XB_DIALECT_CHALLENGE] = {"challenge", challenge, XB_POLICY_BY_NONE, XB_ORDER_LOST, XB_WRITES_OVER, {{0, 0}}},
+};
+
+/* What the proxy always says, and did not: not at all, empty, or in two ways. */
+static void look_for_required(const xb_dialect_row *row, xb_request *r)
+{
+    for (size_t i = 0; i < XB_MAX_REQUIRED && row->required[i].part; i++) {
+        const xb_header_id id = row->required[i].id;
+        /* An X-Forwarded-For before the last is another proxy's. */
+        const bool doubtful = row->writes == XB_WRITES_OVER && id != XB_H_X_FORWARDED_FOR && xb_differ(r, id);
+        r->required |= row->required[i].part;
+        if (doubtful || !xb_value(r, id).size)
+            r->missing |= row->required[i].part;
+    }
+}
+
 void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
 {
-    switch (dialect) {
-    case XB_DIALECT_INGRESS_NGINX:
-        ingress_nginx(r);
-        break;
-    case XB_DIALECT_FORWARD_AUTH:
-        forward_auth(r);
-        break;
-    case XB_DIALECT_EXT_AUTHZ:
-        ext_authz(r);
-        break;
-    case XB_DIALECT_HAPROXY:
-        haproxy(r);
-        break;
-    case XB_DIALECT_CHALLENGE:
-        challenge(r, scratch);
-        break;
-    default:
-        nginx(r);
-        break;
+    const xb_dialect_row *row = &xb_dialects[dialect];
+    if (row->policy == XB_POLICY_BY_TARGET)
+        r->policy = target_policy(r);
+    else if (row->policy == XB_POLICY_BY_HEADER)
+        r->policy = xb_value(r, XB_H_X_BOT_POLICY);
+    row->apply(r, scratch);
+    look_for_required(row, r);
+    bool order_said = xb_has(r, XB_H_X_ORIGINAL_ORDER);
+    if (order_said && xb_span_is(xb_value(r, XB_H_X_ORIGINAL_ORDER), XB_SPAN("lost"))) {
+        r->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE);
+        r->protocol = r->scheme = (xb_span){NULL, 0};
     }
+    if (row->order != XB_ORDER_KEPT) /* HAProxy and Envoy keep the order alone: names come in lower case */
+        r->present &= ~(uint32_t)XB_HAS_CASE;
+    if (row->order == XB_ORDER_LOST || (row->order == XB_ORDER_IF_SAID && !order_said))
+        r->present &= ~(uint32_t)XB_HAS_ORDER;
     if (r->ip.at)
         r->present |= XB_HAS_IP;
     if (!r->uri.at)

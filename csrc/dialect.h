@@ -5,7 +5,14 @@
  * that see to it), and the policy comes from where no visitor can write.
  *
  * X-Original-Order says that all headers are there and in the order in which they were sent. Where it is said to be looked
- * at and is missing, the order is absent: a proxy that keeps headers in a hash table would make a bot of everybody.
+ * at and is missing, the order is absent: a proxy that keeps headers in a hash table would make a bot of everybody. With any
+ * dialect, `X-Original-Order: lost` says that another proxy or a CDN stands before the one that asks: then neither the order,
+ * nor the case of names, nor protocol and scheme are the visitor's, and all four are absent.
+ *
+ * Each dialect has headers that its proxy sends with every question. Where one is missing, empty, or there twice with
+ * different values, the question was not asked as the dialect has it: then xb_request.missing says so, and policy.h what
+ * follows for lists. An address "unix:" is not missing: nginx says it of a visitor on a Unix socket, who has none. Outside
+ * of dialects, in logs, nothing is required: what a log does not hold is absent.
  */
 #ifndef XB_DIALECT_H
 #define XB_DIALECT_H
@@ -23,7 +30,28 @@ typedef enum {
     XB_DIALECT_COUNT
 } xb_dialect;
 
-extern const char *const xb_dialect_names[XB_DIALECT_COUNT];
+typedef enum { XB_POLICY_BY_NONE, XB_POLICY_BY_HEADER, XB_POLICY_BY_TARGET } xb_policy_source; /* X-Bot-Policy; ?policy= */
+typedef enum { XB_ORDER_KEPT, XB_ORDER_IF_SAID, XB_ORDER_LOST } xb_order_source;               /* if X-Original-Order is there */
+typedef enum {
+    XB_WRITES_OVER,  /* what the visitor sent under a required name is gone: two that differ are not the proxy's work */
+    XB_WRITES_BEFORE /* the visitor's own comes behind the proxy's, and does not count */
+} xb_writes;
+
+enum { XB_MAX_REQUIRED = 3 };
+
+typedef struct {
+    const char *name;
+    void (*apply)(xb_request *r, char *scratch); /* all but policy and order */
+    xb_policy_source policy;
+    xb_order_source order;
+    xb_writes writes;
+    struct {
+        xb_header_id id;
+        uint32_t part; /* XB_HAS_*: what is missing without it; 0 behind the last */
+    } required[XB_MAX_REQUIRED];
+} xb_dialect_row;
+
+extern const xb_dialect_row xb_dialects[XB_DIALECT_COUNT];
 
 /* Replaces the proxy's request in `r` by the visitor's. `scratch` takes decoded values; it holds at least
  * XB_MAX_HEAD bytes and must live as long as `r`. What the proxy did not send is absent. */

@@ -300,27 +300,41 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
 
 /* ---- URLs ---- */
 
+/* The host alone: of "[::1]:8080" what is within the brackets. */
+xb_span xb_without_port(xb_span host)
+{
+    const char *mark = xb_span_find(host, host.size && *host.at == '[' ? ']' : ':');
+    if (!mark)
+        return host;
+    if (*mark == ']')
+        return xb_span_of(host.at + 1, mark);
+    return memchr(mark + 1, ':', (size_t)(host.at + host.size - mark - 1)) ? host : xb_span_of(host.at, mark);
+}
+
+/* The colon of "https://": letters, digits, "+", "-" and ".", of them a letter first (RFC 3986, 3.1). NULL if there is none, as
+ * in "/login?to=http://host/". nginx takes no other target for a whole URL. */
+static const char *scheme_end(xb_span s)
+{
+    const char *p = s.at, *end = s.at + s.size;
+    if (!s.size || !(xb_class(*p) & XB_LETTER))
+        return NULL;
+    while (p < end && (xb_class(*p) & (XB_LETTER | XB_DIGIT) || *p == '+' || *p == '-' || *p == '.'))
+        p++;
+    return end - p > 2 && p[0] == ':' && p[1] == '/' && p[2] == '/' ? p : NULL;
+}
+
 static void split_url(xb_span s, xb_url *u)
 {
     const char *end = s.at + s.size;
     *u = (xb_url){.length = (uint32_t)s.size};
-    const char *colon = xb_span_find(s, ':'), *rest = s.at;
-    if (colon && end - colon > 2 && colon[1] == '/' && colon[2] == '/' && colon - s.at < 16) {
+    const char *colon = scheme_end(s), *rest = s.at;
+    if (colon) {
         u->scheme = xb_span_of(s.at, colon);
         const char *from = colon + 3;
         for (rest = from; rest < end && *rest != '/' && *rest != '?' && *rest != '#'; rest++)
             if (*rest == '@')
                 from = rest + 1;
-        u->host = xb_span_of(from, rest);
-        if (u->host.size && *from == '[') { /* [::1]:8080 */
-            const char *close = xb_span_find(u->host, ']');
-            if (close)
-                u->host = xb_span_of(from + 1, close);
-        } else {
-            const char *port = xb_span_find(u->host, ':');
-            if (port)
-                u->host = xb_span_of(from, port);
-        }
+        u->host = xb_without_port(xb_span_of(from, rest));
         u->dots = xb_span_count(u->host, '.');
         xb_address ignored;
         u->numeric = xb_address_parse(u->host, &ignored);
@@ -329,12 +343,6 @@ static void split_url(xb_span s, xb_url *u)
     const char *query = xb_span_find(tail, '?');
     u->path = xb_span_of(rest, query ? query : end);
     u->query = query ? xb_span_of(query + 1, end) : (xb_span){end, 0};
-}
-
-xb_span xb_without_port(xb_span host)
-{
-    const char *colon = xb_span_find(host, ':');
-    return colon && !memchr(colon + 1, ':', (size_t)(host.at + host.size - colon - 1)) ? xb_span_of(host.at, colon) : host;
 }
 
 static xb_span without_www(xb_span host)

@@ -207,7 +207,7 @@ static size_t append(char *out, size_t used, size_t size, xb_span s)
 {
     for (size_t i = 0; i < s.size && used + 1 < size; i++) {
         char c = xb_lower(s.at[i]);
-        out[used++] = c > 0x20 && c < 0x7f && c != '"' && c != '\\' ? c : '?';
+        out[used++] = xb_is_reason(c) ? c : '_';
     }
     return used;
 }

@@ -97,7 +97,7 @@ void xb_init(void);
 void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v);
 
 /* Writes a token as text ("curl", "accept>user-agent", "192.0.2.0/24"), at most size - 1 bytes and a zero; only
- * printable ASCII that is safe in a header comes out, anything else is written as '?'. Returns the length. */
+ * letters of a reason come out (xb_is_reason), small ones for capitals and '_' for anything else. Returns the length. */
 size_t xb_token_text(const xb_token *t, char *out, size_t size);
 
 #endif

@@ -23,11 +23,11 @@ static bool text_fits(xb_text t, uint64_t total) { return t.at <= total && t.siz
 
 static xb_span text_of(const xb_policies *p, xb_text t) { return (xb_span){p->image + t.at, t.size}; }
 
-/* A name goes into headers as it is: printable, and ended by a zero. */
+/* A name goes into headers as it is: of the letters of a reason, and ended by a zero. */
 static bool named(const char *name)
 {
     const char *p = name;
-    while (p < name + XB_MAX_NAME && *p > ' ' && *p < 0x7f)
+    while (p < name + XB_MAX_NAME && xb_is_reason(*p))
         p++;
     return p > name && p < name + XB_MAX_NAME && *p == 0;
 }
@@ -277,6 +277,8 @@ static void end_segment(char *out, size_t *used)
 xb_span xb_path_resolve(xb_span path, char *scratch)
 {
     size_t used = 0;
+    if (!path.size)
+        return XB_SPAN("/"); /* http://host */
     if (is_plain(path))
         return path;
     for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#'; i++) {
@@ -299,11 +301,26 @@ xb_span xb_path_resolve(xb_span path, char *scratch)
 
 /* ---- deciding ---- */
 
-static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, const xb_facts *f, xb_span path)
+/* What a list is compared with. */
+static uint32_t needed(const xb_list *list)
+{
+    return (list->n_v4 | list->n_v6 ? XB_HAS_IP : 0u) | (list->n_paths ? XB_HAS_URL : 0u) | (list->agent_bits ? XB_HAS_UA : 0u);
+}
+
+/* What the proxy should have said and did not. An address that nobody can read is none; "unix:" says that there is none. */
+static uint32_t missing(const xb_facts *f)
+{
+    const xb_request *r = f->request;
+    const bool unreadable = r->required & XB_HAS_IP && !f->ip.version && !xb_span_starts(r->ip, XB_SPAN("unix:"));
+    return r->missing | (unreadable ? XB_HAS_IP : 0u);
+}
+
+/* The first of `n` lists that names the visitor, or needs a part that is missing. */
+static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, const xb_facts *f, xb_span path, uint32_t lost)
 {
     for (uint32_t i = from; i < from + n; i++) {
         const xb_list *list = &p->list[p->order[i]];
-        if (xb_list_has_address(p, list, &f->ip) || xb_list_has_path(p, list, path) ||
+        if ((lost && needed(list) & lost) || xb_list_has_address(p, list, &f->ip) || xb_list_has_path(p, list, path) ||
             xb_list_has_agent(p, list, &f->agent, f->request->agent))
             return list;
     }
@@ -326,8 +343,9 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
     uint32_t from = policy->first;
     if (n[1] | n[2] | n[3]) {
         xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
+        const uint32_t lost = missing(f);
         for (int rule = XB_BY_ALLOW; rule <= XB_BY_VERIFIED && !d.list; from += n[rule++])
-            if ((d.list = naming(p, from, n[rule], f, path)))
+            if ((!lost || rule == XB_BY_DENY) && (d.list = naming(p, from, n[rule], f, path, lost)))
                 d.rule = (xb_rule)rule;
     }
     d.outcome = d.list ? outcomes[d.rule] : by_score(policy, m, v->score);

@@ -1,7 +1,9 @@
 /* policy.h - what an owner decided beside the model: policies, and the lists that they consult.
  *
  * Law: a policy sees a request and what the model says of it, and gives the outcome that the proxy is told. Lists come
- * first: allow, then deny, then verified; the score decides what no list names. No allocation; a lookup costs the
+ * first: allow, then deny, then verified; the score decides what no list names. Where a part of the request is missing that
+ * the proxy always says (dialect.h), nobody is let by unseen: no list allows or verifies, and each list that denies by that
+ * part does: by networks without an address, by paths without a target, by agents behind a head that was cut. No allocation; a lookup costs the
  * logarithm of a list's networks and path prefixes, and one probe for each word of the agent.
  *
  * Policies and lists lie in one image, made by sidecar/policies.py from the configuration and shared by all workers.
@@ -109,7 +111,7 @@ bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent
 bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path);
 
 /* The path as the proxy's locations see it: escapes decoded, "//" as one slash, "." and ".." resolved, up to a '?' or
- * '#'. Otherwise "/public/..%2flogin" would pass for a path below /public/. Returns a span of `path` itself or of
+ * '#'. Otherwise "/public/..%2flogin" would pass for a path below /public/. Returns a span of `path` itself, of a literal or of
  * `scratch`, which has room for path.size bytes. */
 xb_span xb_path_resolve(xb_span path, char *scratch);
 

@@ -58,28 +58,74 @@ void xb_request_clear(xb_request *r)
     memset(&r->n_headers, 0, offsetof(xb_request, headers) - offsetof(xb_request, n_headers));
 }
 
+static void put_bit(uint64_t *set, uint8_t id) { set[id / 64u] |= UINT64_C(1) << (id % 64u); }
+
+/* A name that was there before; headers[at] is its place. */
+__attribute__((noinline, cold)) static void add_again(xb_request *r, uint8_t id, size_t at, xb_span value)
+{
+    xb_span first = r->headers[r->first[id]].value;
+    if (first.size != value.size || memcmp(first.at, value.at, value.size) != 0)
+        put_bit(r->again, id);
+    if (id == XB_H_X_FORWARDED_FOR)
+        r->last_forwarded = (uint16_t)at;
+}
+
+static inline uint64_t hash_name(xb_span name, const char *readable)
+{
+    return name.size - 1 < NAME_BYTES ? xb_hash_readable(readable, name.size) : xb_hash(name);
+}
+
+static inline const known_header *find_known(uint64_t hash, size_t size, const char *readable)
+{
+    for (size_t slot = hash >> (64 - TABLE_BITS); table[slot].size; slot = (slot + 1) % TABLE_SIZE)
+        if (is_known(&table[slot], size, readable))
+            return &table[slot];
+    return NULL;
+}
+
+/* A header past the bound. A known name has a place of its own there, for the first such value, of X-Forwarded-For for the
+ * last. Not inlined: few heads come here, and the others should not pay. */
+__attribute__((noinline, cold)) static void add_late(xb_request *r, xb_span name, const char *readable, xb_span value)
+{
+    const uint64_t hash = hash_name(name, readable);
+    const known_header *known = find_known(hash, name.size, readable);
+    r->truncated = true;
+    if (!known)
+        return;
+    const size_t at = XB_MAX_HEADERS + (size_t)known->id;
+    const bool before = xb_has(r, known->id);
+    if (before)
+        add_again(r, known->id, at, value);
+    if (before && known->id != XB_H_X_FORWARDED_FOR)
+        return;
+    r->headers[at] = (xb_header){name, value, hash, known->id, known->visitor};
+    if (!before) {
+        put_bit(r->seen, known->id);
+        r->first[known->id] = (uint16_t)at;
+    }
+}
+
 /* Adds a header. NAME_BYTES from `readable` on can be read, and begin with the name where it is no longer than that. */
 static inline void add(xb_request *r, xb_span name, const char *readable, xb_span value)
 {
-    uint32_t n = r->n_headers;
+    const uint32_t n = r->n_headers;
     if (n == XB_MAX_HEADERS) {
-        r->truncated = true;
+        add_late(r, name, readable, value);
         return;
     }
-    uint64_t hash = name.size - 1 < NAME_BYTES ? xb_hash_readable(readable, name.size) : xb_hash(name);
+    const uint64_t hash = hash_name(name, readable);
+    const known_header *known = find_known(hash, name.size, readable);
     uint8_t id = XB_H_OTHER;
     bool visitor = true;
-    for (size_t slot = hash >> (64 - TABLE_BITS); table[slot].size; slot = (slot + 1) % TABLE_SIZE) {
-        const known_header *known = &table[slot];
-        if (!is_known(known, name.size, readable))
-            continue;
+    if (known) {
         id = known->id;
         visitor = known->visitor;
         if (!xb_has(r, id)) {
-            r->seen[id / 64u] |= UINT64_C(1) << (id % 64u);
+            put_bit(r->seen, id);
             r->first[id] = (uint16_t)n;
+        } else {
+            add_again(r, id, n, value);
         }
-        break;
     }
     r->headers[n] = (xb_header){name, value, hash, id, visitor};
     r->n_headers = n + 1;
@@ -151,9 +197,8 @@ static bool framing(xb_request *r, bool http11)
     if (!xb_has(r, XB_H_CONTENT_LENGTH))
         return true;
     xb_span length = xb_value(r, XB_H_CONTENT_LENGTH);
-    for (uint32_t i = 0; i < r->n_headers; i++)
-        if (r->headers[i].id == XB_H_CONTENT_LENGTH && !xb_span_same(r->headers[i].value, length))
-            return false;
+    if (xb_differ(r, XB_H_CONTENT_LENGTH))
+        return false;
     if (length.size == 0 || length.size > 18)
         return length.size == 0; /* an empty value is how some proxies say "none" */
     for (size_t i = 0; i < length.size; i++) {
@@ -214,7 +259,10 @@ static long parse(xb_request *r, const char *buf, size_t size, bool whole)
     const char *done = lines(r, newline + 1, end);
     if (!done && whole)
         return XB_PARTIAL;
-    r->truncated |= !whole;
+    if (!whole) {
+        r->truncated = true;
+        r->missing |= xb_has(r, XB_H_USER_AGENT) ? 0 : XB_HAS_UA; /* it may stand in what was cut off */
+    }
     r->present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL | XB_HAS_HEADERS | XB_HAS_ORDER | XB_HAS_CASE;
     r->agent = xb_value(r, XB_H_USER_AGENT);
     r->referrer = xb_value(r, XB_H_REFERER);

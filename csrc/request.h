@@ -5,6 +5,9 @@
  * One struct serves three sources: xb_request_parse fills it from an HTTP/1.x head, csrc/dialect.c then replaces the
  * proxy's own request by the visitor's, and csrc/logline.c fills it from a line of a log. What a source does not hold
  * stays absent: the bit of its group is missing in `present`.
+ *
+ * Nobody pushes a header out by sending many others: past XB_MAX_HEADERS those that headers.def names are still kept, one a
+ * name. The first of a name counts, however many there are; of X-Forwarded-For the last is kept, too.
  */
 #ifndef XB_REQUEST_H
 #define XB_REQUEST_H
@@ -12,7 +15,7 @@
 #include "span.h"
 
 #define XB_MAX_HEAD 65536  /* bytes of one head that are looked at */
-#define XB_MAX_HEADERS 256 /* headers of one head that are looked at */
+#define XB_MAX_HEADERS 256 /* headers of one head that are looked at; past them those of headers.def alone, one a name */
 
 typedef enum {
 #define XB_HEADER(id, name, role) XB_H_##id,
@@ -42,11 +45,14 @@ enum {
     XB_HAS_HEADERS = 1 << 4,
     XB_HAS_CLIENT = 1 << 5,
     XB_HAS_ORDER = 1 << 6, /* the headers are in the order in which they were sent */
-    XB_HAS_CASE = 1 << 7   /* their names are in the case in which they were sent */
+    XB_HAS_CASE = 1 << 7,  /* their names are in the case in which they were sent */
+    XB_HAS_METHOD = 1 << 8 /* of `required` and `missing` alone */
 };
 
 typedef struct {
-    uint32_t present; /* XB_HAS_* */
+    uint32_t present;  /* XB_HAS_* */
+    uint32_t required; /* XB_HAS_*: what the proxy that asks always says (dialect.h); 0 for a log, which says what it holds */
+    uint32_t missing;  /* XB_HAS_*: what it did not say, or in two ways, though it is required; or what a cut head may have held */
     xb_span ip;       /* the visitor's address, as text */
     xb_span method;
     xb_span uri;      /* path and query, as the visitor sent it */
@@ -56,14 +62,16 @@ typedef struct {
     xb_span agent;
     xb_span referrer;
     xb_span policy;   /* the policy that the proxy asks for, by name; never the visitor's choice */
-    uint64_t seen[XB_SEEN_WORDS]; /* bit id % 64 of word id / 64: a header with this id is there */
-    uint16_t first[XB_H_COUNT];   /* headers[first[id]], valid where `seen` has the id */
-    uint32_t n_headers;
+    uint64_t seen[XB_SEEN_WORDS];  /* bit id % 64 of word id / 64: a header with this id is there */
+    uint64_t again[XB_SEEN_WORDS]; /* and once more, with another value */
+    uint16_t first[XB_H_COUNT];    /* headers[first[id]], valid where `seen` has the id */
+    uint16_t last_forwarded;       /* headers[last_forwarded], valid where `again` has X-Forwarded-For */
+    uint32_t n_headers;            /* in their order; at most XB_MAX_HEADERS */
     uint32_t malformed;           /* lines without a colon */
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
     bool body;                    /* the head announces a body */
-    xb_header headers[XB_MAX_HEADERS];
+    xb_header headers[XB_MAX_HEADERS + XB_H_COUNT]; /* behind XB_MAX_HEADERS, by id: one that came past the bound */
 } xb_request;
 
 /* Builds the table of header names. Call once before anything else here; calling again does nothing. */
@@ -87,13 +95,16 @@ long xb_request_parse_truncated(xb_request *r, const char *buf, size_t size);
 /* Where the head ends: bytes up to and with its empty line, or 0 if that is not in buf[0, size). Looks from `from` on. */
 size_t xb_head_end(const char *buf, size_t size, size_t from);
 
-/* Adds a header. Beyond XB_MAX_HEADERS it sets `truncated`. For sources that hold headers as pairs. */
+/* Adds a header. Beyond XB_MAX_HEADERS it sets `truncated`, and keeps only known names. For sources that hold headers as pairs. */
 void xb_request_add(xb_request *r, xb_span name, xb_span value);
 
 /* Empties the struct; touches only what the others read. */
 void xb_request_clear(xb_request *r);
 
 static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen[id / 64u] >> (id % 64u) & 1; }
+
+/* Are there several headers with this id, and do their values differ? */
+static inline bool xb_differ(const xb_request *r, xb_header_id id) { return r->again[id / 64u] >> (id % 64u) & 1; }
 
 /* The first value of a header, or an absent span. */
 static inline xb_span xb_value(const xb_request *r, xb_header_id id)

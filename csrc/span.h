@@ -55,6 +55,12 @@ static inline int xb_hex(char c)
 
 static inline char xb_lower(char c) { return (unsigned char)(c - 'A') < 26 ? (char)(c | 0x20) : c; }
 
+/* The letters of X-Bot-Reason and X-Bot-Policy: what no page, shell or log takes for anything but text. */
+static inline bool xb_is_reason(char c)
+{
+    return xb_is_digit(c) || (c >= 'a' && c <= 'z') || (c && strchr("._:/*,;=+>-", c) != NULL);
+}
+
 /* ---- eight bytes at a time ---- */
 
 /* The byte `c` in each of the eight bytes of a word. */

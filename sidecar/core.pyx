@@ -21,7 +21,7 @@ from sidecar.csrc cimport (
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
     XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
     xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
-    xb_dialect_apply, xb_dialect_names, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_hash_bytes,
+    xb_dialect_apply, xb_dialects, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_hash_bytes,
     xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_header, xb_model_open, xb_model_row, xb_observing, xb_outcome_names, xb_path_resolve,
     xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
     xb_request_clear, xb_request_parse, xb_service, xb_score_text, xb_shape, xb_shape_of, xb_hosts, xb_span, xb_stats, xb_token, xb_token_contribution,
@@ -66,7 +66,7 @@ FAMILIES = tuple(
     Row(xb_family_rows[i].name.decode(), _GROUPS[xb_family_rows[i].group], xb_family_rows[i].version, xb_family_rows[i].doc.decode())
     for i in range(XB_N_FAMILIES)
 )
-DIALECTS = tuple(xb_dialect_names[i].decode() for i in range(XB_DIALECT_COUNT))
+DIALECTS = tuple(xb_dialects[i].name.decode() for i in range(XB_DIALECT_COUNT))
 FORMATS = ("challenge", "combined", "jsonl")
 MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
@@ -296,6 +296,11 @@ cdef class Request:
     def present(self):
         """The bits of GROUPS that the source holds."""
         return self.work.request.present
+
+    @property
+    def missing(self):
+        """The bits of what the proxy of the head's dialect always says and did not (csrc/dialect.h); 0 for a log."""
+        return self.work.request.missing
 
     @property
     def truncated(self):

@@ -32,6 +32,7 @@ cdef extern from "request.h" nogil:
         xb_span value
     ctypedef struct xb_request:
         uint32_t present
+        uint32_t missing
         xb_span ip
         xb_span method
         xb_span uri
@@ -59,7 +60,9 @@ cdef extern from "dialect.h" nogil:
     enum:
         XB_DIALECT_COUNT
     ctypedef int xb_dialect
-    const char *xb_dialect_names[]
+    ctypedef struct xb_dialect_row:
+        const char *name
+    const xb_dialect_row xb_dialects[]
     void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
 
 cdef extern from "featurizer.h" nogil:

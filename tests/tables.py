@@ -57,3 +57,19 @@ def questions() -> list[dict[str, Any]]:
         {"name": name, "dialect": dialect, "wanted": json.loads(wanted), "head": unescape(head)}
         for name, dialect, wanted, head in rows("questions.tsv", 4)
     ]
+
+
+def padding() -> list[dict[str, Any]]:
+    """tests/data/padding.tsv."""
+    return [
+        {
+            "name": name,
+            "prefix": prefix,
+            "before": int(before),
+            "after": int(after),
+            "use": use,
+            "kind": kind,
+            "outcome": outcome,
+        }
+        for name, prefix, before, after, use, kind, outcome in rows("padding.tsv", 7)
+    ]

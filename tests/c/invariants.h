@@ -13,11 +13,11 @@ static inline bool invariant_fail(char *out, size_t size, const char *what)
     return false;
 }
 
-/* Is the text safe to send as a header's value? */
+/* Is the text safe to send as a header's value, and to show in a page? */
 static inline bool safe_text(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (text[i] <= 0x20 || text[i] >= 0x7f || text[i] == '"' || text[i] == '\\')
+        if (!text[i] || !strchr("abcdefghijklmnopqrstuvwxyz0123456789._:/*,;=+>-", text[i]))
             return false;
     return true;
 }

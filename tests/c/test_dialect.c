@@ -10,7 +10,7 @@ static char scratch[XB_MAX_HEAD];
 static void question(xb_dialect dialect, const char *head)
 {
     size_t size = strlen(head);
-    case_name = xb_dialect_names[dialect];
+    case_name = xb_dialects[dialect].name;
     CHECK_EQUAL(xb_request_parse(&r, at_end(head, size), size, 0), size);
     xb_dialect_apply(dialect, &r, scratch);
 }
@@ -142,6 +142,65 @@ static void haproxy(void)
     CHECK_EQUAL(visitors(), 1);
 }
 
+/* Each required header alone decides what is missing: not there, empty, or there twice and different. */
+static void required(void)
+{
+    enum { LINE = 64 };
+    for (xb_dialect d = 0; d < XB_DIALECT_COUNT; d++) {
+        const xb_dialect_row *row = &xb_dialects[d];
+        size_t n = 0;
+        uint32_t all = 0;
+        while (n < XB_MAX_REQUIRED && row->required[n].part)
+            all |= row->required[n++].part;
+        for (size_t which = 0; which <= n; which++)
+            for (int how = 0; how < 4; how++) {
+                char head[512] = "GET / HTTP/1.1\r\n", line[LINE];
+                for (size_t i = 0; i < n; i++) {
+                    static const char *const names[XB_H_COUNT] = {
+#define XB_HEADER(id, name, role) [XB_H_##id] = name,
+#include "headers.def"
+#undef XB_HEADER
+                    };
+                    const char *name = names[row->required[i].id];
+                    if (i != which || how >= 2) {
+                        snprintf(line, sizeof line, "%s: /x\r\n", name);
+                        strcat(head, line);
+                    }
+                    if (i == which && how >= 1) {
+                        snprintf(line, sizeof line, "%s:%s\r\n", name, how == 1 ? "" : how == 2 ? " /y" : " /x");
+                        strcat(head, line);
+                    }
+                }
+                strcat(head, "\r\n");
+                question(d, head);
+                CHECK_EQUAL(r.required, all);
+                bool several_matter = row->writes == XB_WRITES_OVER && which < n && row->required[which].id != XB_H_X_FORWARDED_FOR;
+                bool is_missing = which < n && (how < 2 || (how == 2 && several_matter));
+                CHECK_EQUAL(r.missing, is_missing ? row->required[which].part : 0);
+            }
+    }
+    question(XB_DIALECT_NGINX, "GET / HTTP/1.1\r\nX-Real-IP: unix:\r\nX-Original-URI: /\r\nX-Original-Method: GET\r\n\r\n");
+    CHECK(!r.missing);
+}
+
+/* "http://site?/a" is a whole URL without a path, and "site?" a host: where the target begins is then not to be told. */
+static void ingress_nginx_targets(void)
+{
+    static const struct {
+        const char *url;
+        bool doubtful;
+    } urls[] = {
+        {"http://site/a", false},  {"http://site:80//a", false}, {"http://site/http://b?c", false}, {"http://site://a", false},
+        {"http://site?/a", true}, {"http://site?a", true},      {"http://?", true},                {"http://site", false},
+    };
+    char head[256];
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        snprintf(head, sizeof head, "GET / HTTP/1.1\r\nX-Real-IP: 192.0.2.1\r\nX-Original-Method: GET\r\nX-Original-URL: %s\r\n\r\n", urls[i].url);
+        question(XB_DIALECT_INGRESS_NGINX, head);
+        CHECK_EQUAL(r.missing, urls[i].doubtful ? XB_HAS_URL : 0);
+    }
+}
+
 /* The target of the question, where the proxy's configuration writes it. */
 static void policies(void)
 {
@@ -175,5 +234,7 @@ int main(void)
     ext_authz();
     haproxy();
     policies();
+    required();
+    ingress_nginx_targets();
     return done("test_dialect");
 }

@@ -185,9 +185,47 @@ static void too_many_headers(void)
         CHECK_EQUAL(xb_request_parse(&r, at_end(head, size), size, 0), size);
         CHECK_EQUAL(r.n_headers, XB_MAX_HEADERS);
         CHECK_EQUAL(r.truncated, n + 1 > XB_MAX_HEADERS);
-        CHECK_EQUAL(r.agent.at != NULL, n < XB_MAX_HEADERS);
+        CHECK_TEXT(r.agent, "last");
         free(head);
     }
+}
+
+/* Known names on both sides of the bound: the first of each counts, of X-Forwarded-For the last is known, too. */
+static void known_headers_past_the_bound(void)
+{
+    static xb_request r;
+    static const struct {
+        const char *before, *behind, *first, *last;
+        bool differ;
+    } cases[] = {
+        {"", "X-Forwarded-For: a\r\n", "a", "a", false},
+        {"", "X-Forwarded-For: a\r\nx-forwarded-for: a\r\n", "a", "a", false},
+        {"", "X-Forwarded-For: a\r\nX-A: b\r\nx-forwarded-for: b\r\n", "b", "b", true}, /* the place is the last one's */
+        {"X-Forwarded-For: a\r\n", "X-Forwarded-For: b\r\nX-Forwarded-For: c\r\n", "a", "c", true},
+        {"X-Forwarded-For: a\r\n", "X-Forwarded-For: b\r\nX-Forwarded-For: a\r\n", "a", "a", true},
+        {"X-Forwarded-For: a\r\nX-Forwarded-For: b\r\n", "", "a", "b", true},
+        {"X-Forwarded-For: a\r\nX-Forwarded-For: a\r\n", "", "a", "a", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char begin[256], end[256];
+        size_t size;
+        case_name = cases[i].behind;
+        snprintf(begin, sizeof begin, "GET / HTTP/1.1\r\n%s", cases[i].before);
+        snprintf(end, sizeof end, "%sReferer: r\r\nreferer: s\r\n\r\n", cases[i].behind);
+        char *head = repeated(begin, "X-A: b\r\n", XB_MAX_HEADERS, end, &size);
+        CHECK_EQUAL(xb_request_parse(&r, at_end(head, size), size, 0), size);
+        CHECK_EQUAL(r.n_headers, XB_MAX_HEADERS);
+        CHECK(r.truncated && !r.keepalive);
+        CHECK_TEXT(r.referrer, "r");
+        CHECK(xb_differ(&r, XB_H_REFERER));
+        CHECK_EQUAL(xb_differ(&r, XB_H_X_FORWARDED_FOR), cases[i].differ);
+        xb_span first = xb_value(&r, XB_H_X_FORWARDED_FOR);
+        xb_span last = cases[i].differ ? r.headers[r.last_forwarded].value : first;
+        check_text(first, (xb_span){cases[i].first, 1}, __FILE__, __LINE__, "first");
+        check_text(last, (xb_span){cases[i].last, 1}, __FILE__, __LINE__, "last");
+        free(head);
+    }
+    case_name = "";
 }
 
 /* Framing counts beyond the 256th header, too: what is behind a head that announces a body is no request. */
@@ -217,11 +255,13 @@ static void too_long(void)
     CHECK(r.truncated && !r.keepalive);
     CHECK_EQUAL(r.n_headers, 1);
     CHECK_TEXT(r.agent, "first");
+    CHECK_EQUAL(r.missing, 0);
     free(head);
     head = repeated("GET / HTTP/1.1\r\n", "X-A: b\r\n", 200, "\r\n", &size);
     for (size_t cut = 16; cut < size; cut++) { /* the same at each place of a line */
         CHECK_EQUAL(xb_request_parse_truncated(&r, at_end(head, cut), cut), cut);
         CHECK_EQUAL(r.n_headers, (cut - 16) / 8);
+        CHECK_EQUAL(r.missing, XB_HAS_UA); /* it may stand behind the cut */
     }
     for (size_t cut = 0; cut < 16; cut++)
         CHECK_EQUAL(xb_request_parse_truncated(&r, at_end(head, cut), cut), XB_BAD);
@@ -238,6 +278,7 @@ int main(int argc, char **argv)
     values();
     names();
     too_many_headers();
+    known_headers_past_the_bound();
     body_behind_many_headers();
     too_long();
     return done("request");
