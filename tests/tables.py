@@ -51,6 +51,21 @@ def lines() -> list[dict[str, Any]]:
     ]
 
 
+def spellings() -> list[tuple[str, str]]:
+    """tests/data/spellings.tsv: (target, policy)."""
+    return [(target, policy) for target, policy in rows("spellings.tsv", 2)]
+
+
+def connections() -> list[str]:
+    """tests/data/connections.tsv: values of Connection."""
+    return [value for (value,) in rows("connections.tsv", 1)]
+
+
+def control_headers() -> list[str]:
+    """tests/data/control_headers.tsv: names."""
+    return [name for (name,) in rows("control_headers.tsv", 1)]
+
+
 def questions() -> list[dict[str, Any]]:
     """tests/data/questions.tsv."""
     return [
