@@ -66,6 +66,20 @@ def control_headers() -> list[str]:
     return [name for (name,) in rows("control_headers.tsv", 1)]
 
 
+def crowds() -> list[dict[str, Any]]:
+    """tests/data/crowds.tsv."""
+    return [
+        {
+            "name": name,
+            "target": target,
+            "before": [junk.format(i) for i in range(int(n))] if place == "before" else [],
+            "behind": [junk.format(i) for i in range(int(n))] if place == "behind" else [],
+            "reason": reason,
+        }
+        for name, target, n, junk, place, reason in rows("crowds.tsv", 6)
+    ]
+
+
 def questions() -> list[dict[str, Any]]:
     """tests/data/questions.tsv."""
     return [

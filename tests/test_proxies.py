@@ -334,6 +334,19 @@ def test_no_spelling_leaves_its_policy(setup: Setup) -> None:
         assert reply.site["target"] in (target, re.sub(r"^http://[^/]*", "", target))
 
 
+def test_nothing_hides_in_a_crowd(setup: Setup) -> None:
+    """Whatever a visitor sends beside, the lists see who asks and for what; or the proxy refuses so many headers itself."""
+    for row in tables.crowds():
+        visitor = [*((name, "x") for name in row["before"]), *CURL.items(), *((name, "x") for name in row["behind"])]
+        reply = setup.proxy.ask(row["target"], visitor)
+        if reply.status in (400, 431):
+            assert setup.kind.few_headers, row["name"]
+            assert setup.tap.questions == []
+            continue
+        assert setup.answer("X-Bot-Reason") == row["reason"], row["name"]
+        setup.tap.questions.clear()
+
+
 # ---- a sidecar that is away
 
 
