@@ -389,6 +389,17 @@ def test_an_image_that_was_damaged_is_refused_or_safe(rules, made_model) -> None
                 core.Policies(bytes(damaged)).decide(made_model, request, "login")
 
 
+def test_paths_are_so_many(tmp_path) -> None:
+    for count in (256, 257):
+        paths = [f"/{i}" for i in range(count)]
+        text = f"[policies.a]\npaths = {paths[:200]}\n[policies.b]\npaths = {paths[200:]}\n"
+        if count == 256:
+            assert len(lists.routes(plan_of(tmp_path / "xbot.toml", text))) == 256
+        else:
+            with pytest.raises(XbotError, match=r"policies: 257 paths, at most 256"):
+                plan_of(tmp_path / "xbot.toml", text)
+
+
 def test_names_are_short_and_plain(tmp_path) -> None:
     assert config.NAME.fullmatch("a" * core.MAX_NAME)
     for name in ("a" * (core.MAX_NAME + 1), "-a", "A", "a b", "", "ä"):
