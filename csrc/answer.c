@@ -21,9 +21,13 @@ void xb_judge(const xb_model *m, xb_workspace *w)
 bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 {
     xb_span wanted = w->request.policy;
+    const xb_facts *f = &w->vector.facts;
     const xb_policy *found = wanted.size && policies ? xb_policy_named(policies, wanted) : NULL;
-    w->decision = xb_decide(policies, found ? found : policy, m, &w->vector.facts, &w->verdict, w->path);
-    return found || !wanted.size;
+    bool known = found || !wanted.size;
+    if (!found && policies && policies->n_routes && f->present & XB_HAS_URL)
+        found = xb_policy_for_path(policies, xb_path_resolve(f->path.url.path, w->path));
+    w->decision = xb_decide(policies, found ? found : policy, m, f, &w->verdict, w->path);
+    return known;
 }
 
 static char *copy(char *to, xb_span s)

@@ -17,13 +17,13 @@ struct xb_workspace {
     xb_verdict verdict;
     xb_decision decision;
     char scratch[XB_MAX_HEAD]; /* what the dialect decodes */
-    char path[XB_MAX_HEAD];    /* the path, resolved for the policy's lists */
+    char path[XB_MAX_HEAD];    /* the path, resolved for routes and lists */
 };
 
 typedef struct {
     const xb_model *model;
     const xb_policies *policies; /* or NULL: then no request can ask for one by name */
-    const xb_policy *policy;     /* for requests that ask for none; &xb_observing or one of `policies` */
+    const xb_policy *policy;     /* for requests that ask for none and whose path has none; &xb_observing or one of `policies` */
     xb_dialect dialect;
     bool closing;   /* say so in every answer, and close */
     xb_stats *stats; /* or NULL */
@@ -46,8 +46,8 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
 /* Featurizes and scores w->request into w->vector and w->verdict. */
 void xb_judge(const xb_model *m, xb_workspace *w);
 
-/* Decides on what was judged, by the policy that w->request asks for, else by `policy`, into w->decision. False if there
- * is none of the name it asks for; then `policy` decided. */
+/* Decides on what was judged, by the policy that w->request asks for by name, else by that of its path, else by `policy`,
+ * into w->decision. False if there is none of the name it asks for. */
 bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w);
 
 /* Writes a score, "0.0000" to "1.0000", and returns the place behind it. */

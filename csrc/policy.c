@@ -109,6 +109,18 @@ static const char *check_policy(const xb_policies *p, const xb_policy *policy, u
     return NULL;
 }
 
+static const char *check_routes(const xb_policies *p, uint64_t total)
+{
+    for (uint32_t i = 0; i < p->n_routes; i++) {
+        const xb_route *r = &p->route[i];
+        if (!text_fits(r->prefix, total) || r->policy >= p->n_policies)
+            return "a route outside the image";
+        if (i && r->prefix.size > r[-1].prefix.size)
+            return "routes out of order";
+    }
+    return NULL;
+}
+
 const char *xb_policies_open(xb_policies *p, const void *image, size_t size)
 {
     xb_policies_header h;
@@ -124,15 +136,18 @@ const char *xb_policies_open(xb_policies *p, const void *image, size_t size)
     p->image = image;
     p->n_policies = h.n_policies;
     p->n_lists = h.n_lists;
+    p->n_routes = h.n_routes;
     uint64_t at = sizeof h;
     p->policy = part(p, size, at, h.n_policies, sizeof *p->policy);
     at += h.n_policies * sizeof *p->policy;
     p->list = part(p, size, at, h.n_lists, sizeof *p->list);
     at += h.n_lists * sizeof *p->list;
+    p->route = part(p, size, at, h.n_routes, sizeof *p->route);
+    at += h.n_routes * sizeof *p->route;
     p->order = part(p, size, at, h.n_order, sizeof *p->order);
-    if (!p->policy || !p->list || !p->order)
+    if (!p->policy || !p->list || !p->route || !p->order)
         return "wrong size";
-    const char *why = NULL;
+    const char *why = check_routes(p, size);
     for (uint32_t i = 0; i < p->n_lists && !why; i++) {
         why = named(p->list[i].name) ? check_networks(p, &p->list[i], size) : "a list without a name";
         why = why ? why : check_texts(p, &p->list[i], size);
@@ -147,6 +162,14 @@ const xb_policy *xb_policy_named(const xb_policies *p, xb_span name)
     for (uint32_t i = 0; i < p->n_policies; i++)
         if (strlen(p->policy[i].name) == name.size && memcmp(p->policy[i].name, name.at, name.size) == 0)
             return &p->policy[i];
+    return NULL;
+}
+
+const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path)
+{
+    for (uint32_t i = 0; i < p->n_routes; i++)
+        if (starts(path, text_of(p, p->route[i].prefix)))
+            return &p->policy[p->route[i].policy];
     return NULL;
 }
 

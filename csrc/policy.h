@@ -3,21 +3,23 @@
  * Law: a policy sees a request and what the model says of it, and gives the outcome that the proxy is told. Lists come
  * first: allow, then deny, then verified; the score decides what no list names. Where a part of the request is missing that
  * the proxy always says (dialect.h), nobody is let by unseen: no list allows or verifies, and each list that denies by that
- * part does: by networks without an address, by paths without a target, by agents behind a head that was cut. No allocation; a lookup costs the
- * logarithm of a list's networks and path prefixes, and one probe for each word of the agent.
+ * part does: by networks without an address, by paths without a target, by agents behind a head that was cut. No allocation;
+ * a lookup costs the logarithm of a list's networks and path prefixes, and one probe for each word of the agent; finding the
+ * policy of a path, one comparison for each route.
  *
  * Policies and lists lie in one image, made by sidecar/policies.py from the configuration and shared by all workers.
  * Layout, little-endian, all parts at multiples of 8; offsets count from the image's beginning:
  *   header    struct xb_policies_header
  *   policies  struct xb_policy[n_policies], the names all different
  *   lists     struct xb_list[n_lists]
+ *   routes    struct xb_route[n_routes]   path prefixes with their policies, the longer before the shorter
  *   order     u32[n_order]          lists by number; each policy has a run of it
  *   and what the lists' offsets name:
  *   v4        u32 first[n_v4], u32 last[n_v4]        ranges of addresses as numbers, ascending, none touching another
  *   v6        struct xb_range6[n_v6]                 likewise
  *   agents    struct xb_agent_slot[2^agent_bits]     open addressing by the top bits of the hash of the first word
  *   paths     struct xb_text[n_paths]                ascending by bytes, none a prefix of another
- *   texts     the bytes that agents and paths name
+ *   texts     the bytes that agents, paths and routes name
  */
 #ifndef XB_POLICY_H
 #define XB_POLICY_H
@@ -26,7 +28,7 @@
 #include "scorer.h"
 
 #define XB_POLICIES_MAGIC "XBPOLICY"
-enum { XB_POLICIES_VERSION = 1, XB_MAX_NAME = 32 /* bytes of a name, with its closing zero */ };
+enum { XB_POLICIES_VERSION = 2, XB_MAX_NAME = 32 /* bytes of a name, with its closing zero */ };
 
 typedef struct {
     char name[XB_MAX_NAME];
@@ -53,6 +55,13 @@ typedef struct {
     uint32_t at, size;
 } xb_text;
 
+/* Requests whose path begins so are decided by this policy, unless the proxy asks for one by name. */
+typedef struct {
+    xb_text prefix;  /* of the resolved path */
+    uint32_t policy; /* by number */
+    uint32_t reserved;
+} xb_route;
+
 /* The words of an agent that a list names, such as "curl" or "go-http-client". */
 typedef struct {
     uint64_t hash; /* of the first word */
@@ -62,18 +71,21 @@ typedef struct {
 typedef struct {
     uint8_t magic[8];
     uint32_t version;
-    uint32_t n_policies, n_lists, n_order;
+    uint32_t n_policies, n_lists, n_order, n_routes;
+    uint32_t reserved;
     uint64_t size; /* bytes of the image */
 } xb_policies_header;
 
-_Static_assert(sizeof(xb_policy) == 72 && sizeof(xb_list) == 80 && sizeof(xb_policies_header) == 32, "no padding");
+_Static_assert(sizeof(xb_policy) == 72 && sizeof(xb_list) == 80 && sizeof(xb_route) == 16 && sizeof(xb_policies_header) == 40,
+               "no padding");
 
 typedef struct {
     const char *image;
     const xb_policy *policy; /* n_policies */
     const xb_list *list;     /* n_lists */
+    const xb_route *route;   /* n_routes */
     const uint32_t *order;
-    uint32_t n_policies, n_lists;
+    uint32_t n_policies, n_lists, n_routes;
 } xb_policies;
 
 /* What a service does that has no policies: observe, or enforce, by the model's own threshold. Their names are empty. */
@@ -100,6 +112,10 @@ const char *xb_policies_open(xb_policies *p, const void *image, size_t size);
 
 /* The policy of this name, or NULL. */
 const xb_policy *xb_policy_named(const xb_policies *p, xb_span name);
+
+/* The policy of the longest prefix with which this path begins, or NULL. The path must be resolved (xb_path_resolve), so that
+ * no other spelling of it leaves its policy. */
+const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path);
 
 /* Decides. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,

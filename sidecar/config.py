@@ -23,7 +23,7 @@ from sidecar.toml_lines import field_of
 
 DEFAULT_MODEL = Path(sidecar.__file__).with_name("default.xbot")
 DEFAULT_POLICY = "default"
-MOST_POLICIES, MOST_LISTS = 64, 256
+MOST_POLICIES, MOST_LISTS, MOST_PATHS = 64, 256, 256
 NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 
 # The descriptions say what is allowed, in errors and in docs/configuration.md.
@@ -39,11 +39,13 @@ else:
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of [policies]. `threshold` None: the model's own. Lists by name."""
+    """One entry of [policies]. `threshold` None: the model's own. Lists by name. `paths`: how the paths begin that it holds
+    for, where the proxy asks for none by name."""
 
     mode: Mode = "observe"
     threshold: Share | None = None
     challenge_above: Share | None = None
+    paths: tuple[Text, ...] = ()
     allow: tuple[Text, ...] = ()
     deny: tuple[Text, ...] = ()
     verified: tuple[Text, ...] = ()
@@ -61,7 +63,7 @@ class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One [[listen]]. `policy` decides where the proxy asks for none by name."""
+    """One [[listen]]. `policy` decides where the proxy asks for none by name, and no policy has the path."""
 
     address: Text
     dialect: Dialect = "nginx"
@@ -166,6 +168,8 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
             if not NAME.fullmatch(name):
                 why = f"a name has 1 to {core.MAX_NAME} of a-z, 0-9, - and _, and no - or _ first"
                 yield field_of(table, name), why
+    if (paths := sum(len(policy.paths) for policy in config.policies.values())) > MOST_PATHS:
+        yield "policies", f"{paths} paths, at most {MOST_PATHS}"
     for name, policy in config.policies.items():
         yield from _policy_mistakes(config, field_of("policies", name), policy)
 

@@ -89,7 +89,9 @@ class Judge:
 @click.command(epilog="Example: sed -n 17p access.log | xbot explain --model site.xbot --format combined")
 @click.option("--model", "path", type=_PATH, help="The model file.  [default: that of --config]")
 @click.option("--config", "configuration", type=_PATH, help="xbot.toml: its policies and lists decide as they serve.")
-@click.option("--policy", help="Of these, the one for requests that name none.  [default: default]")
+@click.option(
+    "--policy", help="Of these, the one for requests that name none, and whose path has none.  [default: default]"
+)
 @click.option(
     "--format",
     "log_format",

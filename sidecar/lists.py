@@ -1,4 +1,5 @@
-"""What a list holds: networks, agents' words and path prefixes, from the configuration and from files.
+"""What a list holds: networks, agents' words and path prefixes, from the configuration and from files. And the path prefixes
+of policies.
 
 Law: text in, checked entries out; a mistake names the file and line, or the option. A file has one entry a line; what
 follows a # is a comment. Crawlers' owners publish their networks as JSON ({"prefixes": [{"ipv4Prefix": ...}]}): such a
@@ -58,6 +59,27 @@ def contents(plan: Plan, name: str) -> Contents:
     for each in networks:
         ranges[each.version].append((int(each.network_address), int(each.broadcast_address)))
     return Contents(_merged(ranges[4]), _merged(ranges[6]), sorted(agents), _shortest(paths))
+
+
+def routes(plan: Plan) -> list[tuple[bytes, str]]:
+    """(path prefix, policy) of each path of a policy, the longer before the shorter; MistakesError if one is none, or stands in
+    two policies."""
+    places: dict[bytes, str] = {}
+    found, wrong = list[tuple[bytes, str]](), list[str]()
+    for name, policy in plan.policies.items():
+        for i, text in enumerate(policy.paths):
+            field = f"policies.{name}.paths[{i}]"
+            try:
+                prefix = path(text)
+            except ValueError as error:
+                wrong.append(str(plan.wrong(field, str(error))))
+                continue
+            if places.setdefault(prefix, field) != field:
+                wrong.append(str(plan.wrong(field, f"{text!r} is in {places[prefix]} already")))
+            found.append((prefix, name))
+    if wrong:
+        raise MistakesError(wrong)
+    return sorted(found, key=lambda route: -len(route[0]))
 
 
 def naming(plan: Plan, name: str, names: Callable[[Entries], bool]) -> str | None:

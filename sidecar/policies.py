@@ -13,9 +13,10 @@ from sidecar import core, lists
 from sidecar.config import Plan
 
 # The structs of csrc/policy.h.
-_HEADER = struct.Struct("<8sIIIIQ")
+_HEADER = struct.Struct("<8sIIIIIIQ")
 _POLICY = struct.Struct(f"<{core.MAX_NAME + 1}sddIIIIII")
 _LIST = struct.Struct(f"<{core.MAX_NAME + 1}sIIIIQQQQ")
+_ROUTE = struct.Struct("<IIII")
 _SLOT = struct.Struct("<QII")
 _TEXT = struct.Struct("<II")
 
@@ -35,17 +36,25 @@ def image(plan: Plan) -> bytes:
         )  # fmt: skip
         order += numbers
     packed_order = _padded(struct.pack(f"<{len(order)}I", *order))
-    begin = _HEADER.size + len(rows) + len(used) * _LIST.size + len(packed_order)
+    routes = lists.routes(plan)
+    fixed = len(rows) + len(used) * _LIST.size + len(routes) * _ROUTE.size
+    begin = _HEADER.size + fixed + len(packed_order)
     heads, parts = b"", bytearray()
     for name in used:
         head, part = _list(name, lists.contents(plan, name), begin + len(parts))
         heads += head
         parts += part
-    size = begin + len(parts)
+    numbered = list(plan.policies)
+    spans = _spans(begin + len(parts), [prefix for prefix, _ in routes])
+    packed_routes = b"".join(
+        _ROUTE.pack(*span, numbered.index(name), 0) for span, (_, name) in zip(spans, routes, strict=True)
+    )
+    parts += _padded(b"".join(prefix for prefix, _ in routes))
     header = _HEADER.pack(
-        core.POLICIES_MAGIC, core.POLICIES_VERSION, len(plan.policies), len(used), len(order), size
+        core.POLICIES_MAGIC, core.POLICIES_VERSION,
+        len(plan.policies), len(used), len(order), len(routes), 0, begin + len(parts),
     )  # fmt: skip
-    return header + rows + heads + packed_order + bytes(parts)
+    return header + rows + heads + packed_routes + packed_order + bytes(parts)
 
 
 def _list(name: str, listed: lists.Contents, at: int) -> tuple[bytes, bytes]:

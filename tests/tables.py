@@ -51,6 +51,35 @@ def lines() -> list[dict[str, Any]]:
     ]
 
 
+def spellings() -> list[tuple[str, str]]:
+    """tests/data/spellings.tsv: (target, policy)."""
+    return [(target, policy) for target, policy in rows("spellings.tsv", 2)]
+
+
+def connections() -> list[str]:
+    """tests/data/connections.tsv: values of Connection."""
+    return [value for (value,) in rows("connections.tsv", 1)]
+
+
+def control_headers() -> list[str]:
+    """tests/data/control_headers.tsv: names."""
+    return [name for (name,) in rows("control_headers.tsv", 1)]
+
+
+def crowds() -> list[dict[str, Any]]:
+    """tests/data/crowds.tsv."""
+    return [
+        {
+            "name": name,
+            "target": target,
+            "before": [junk.format(i) for i in range(int(n))] if place == "before" else [],
+            "behind": [junk.format(i) for i in range(int(n))] if place == "behind" else [],
+            "reason": reason,
+        }
+        for name, target, n, junk, place, reason in rows("crowds.tsv", 6)
+    ]
+
+
 def questions() -> list[dict[str, Any]]:
     """tests/data/questions.tsv."""
     return [

@@ -10,6 +10,7 @@ import http.client
 import ipaddress
 import re
 import string
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,38 @@ def test_paths_are_prefixes(made_model, listed, path) -> None:
     assert denied(opened(paths=listed), made_model, uri=path.encode() + b"?q=/never") == expected
 
 
+PREFIXES = ("/a", "/a/b", "/a/b/", "/b", "/b/a/.env", "/.env", "/~", "/%")
+
+
+def test_the_policy_of_a_path_is_that_of_nginx_s_location(made_model: core.Model, tmp_path: Path) -> None:
+    """The longest prefix, whatever the spelling. Any other choice would be a way out of a policy."""
+    if nginx_binary() is None:
+        pytest.skip("nginx is not installed")
+    rows = [f'[policies.p{i}]\npaths = ["{prefix}"]\n' for i, prefix in enumerate(PREFIXES)]
+    rules = core.Policies(policies.image(plan_of(tmp_path / "xbot.toml", "".join(rows))))
+    locations = "".join(f'location "{prefix}" {{ return 200 p{i}; }}' for i, prefix in enumerate(PREFIXES))
+    found = Counter[str]()
+    with running_nginx(f"location / {{ return 200 default; }} {locations}", socket="/nowhere.sock") as nginx:
+        connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=20)
+
+        @settings(max_examples=400, deadline=None)
+        @given(paths)
+        @example("/%61//./b/../b/?x")
+        @example("/b/../a%2fb")
+        def compare(path: str) -> None:
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            text = reply.read().decode()
+            if reply.status == 200:
+                request = core.Request()
+                request.load_record(None, False, uri=path.encode(), agent=b"")
+                assert rules.decide(made_model, request, "default").policy == text, path
+                found[text] += 1
+
+        compare()
+    assert len(found) >= 6
+
+
 def test_nothing_is_above_the_root() -> None:
     for path in (b"/../etc", b"/..", b"/a/../../etc", b"/%2e%2e/%2e%2e/etc"):
         assert core.resolve_path(path) in (b"/etc", b"/")
@@ -263,6 +296,11 @@ def test_a_location_chooses_its_policy_and_a_listener_has_one(model_path, tmp_pa
             (plain, asked("login", headers=CURL), 403, "bot", "login"),
             (strict, head(CURL), 403, "bot", "login"),
             (strict, asked("default", headers=CURL), 200, "bot", "default"),
+            (plain, head(CURL, uri="/login"), 403, "bot", "login"),
+            (plain, head(CURL, uri="/x/..%2faccount/?y"), 403, "bot", "login"),
+            (plain, head(CURL, uri="/account"), 200, "bot", "default"),
+            (plain, asked("default", headers=CURL, uri="/login"), 200, "bot", "default"),
+            (plain, asked("none-such", headers=CURL, uri="/login"), 403, "bot", "login"),
             (plain, asked("none-such", headers=CURL), 200, "bot", "default"),
             (strict, head(CURL, ip="192.0.2.1"), 200, "human", "login"),
             (strict, head(BROWSER, ip="66.249.66.1"), 200, "verified", "login"),
@@ -270,7 +308,7 @@ def test_a_location_chooses_its_policy_and_a_listener_has_one(model_path, tmp_pa
             reply = ask(place, request)
             assert (reply.status, reply["X-Bot"], reply["X-Bot-Policy"]) == (status, outcome, policy), request
         metrics = sidecar.metrics()
-        assert metrics["xbot_unknown_policy_total"] == 1
+        assert metrics["xbot_unknown_policy_total"] == 2
         assert metrics['xbot_decisions_total{rule="allow"}'] == 1
         assert metrics['xbot_requests_total{verdict="verified"}'] == 1
         # A reload takes new lists, and a broken one changes nothing.
@@ -349,6 +387,17 @@ def test_an_image_that_was_damaged_is_refused_or_safe(rules, made_model) -> None
             damaged[place] = value
             with contextlib.suppress(core.PoliciesError, KeyError):
                 core.Policies(bytes(damaged)).decide(made_model, request, "login")
+
+
+def test_paths_are_so_many(tmp_path) -> None:
+    for count in (256, 257):
+        paths = [f"/{i}" for i in range(count)]
+        text = f"[policies.a]\npaths = {paths[:200]}\n[policies.b]\npaths = {paths[200:]}\n"
+        if count == 256:
+            assert len(lists.routes(plan_of(tmp_path / "xbot.toml", text))) == 256
+        else:
+            with pytest.raises(XbotError, match=r"policies: 257 paths, at most 256"):
+                plan_of(tmp_path / "xbot.toml", text)
 
 
 def test_names_are_short_and_plain(tmp_path) -> None:

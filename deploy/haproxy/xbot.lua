@@ -2,9 +2,9 @@
 --
 --     setenv XBOT_SIDECAR 127.0.0.1:9401
 --     lua-load-per-thread /etc/haproxy/xbot.lua
---     http-request lua.xbot POLICY
+--     http-request lua.xbot
 --
--- Sets txn.xbot to human, bot, ... or unknown. Where the sidecar answered also txn.xbot_score, txn.xbot_reason,
+-- Asks for the policy that txn.xbot_ask names, if it is set. Sets txn.xbot to human, bot, ... or unknown. Where the sidecar answered also txn.xbot_score, txn.xbot_reason,
 -- txn.xbot_policy, and txn.xbot_refused, true or false. It writes the head itself: HAProxy's own HTTP client for Lua keeps
 -- headers in a table, and the sidecar looks at their order.
 
@@ -18,11 +18,22 @@ local VARIABLES = {
     ["x-bot-policy"] = "txn.xbot_policy",
 }
 
--- Ours come first, so that nothing that a visitor sends under these names counts.
-local function question(txn, policy)
-    local fetch = txn.sf
+-- The sidecar believes what a proxy says under these names; a visitor does not get to say it. HAProxy has names in lower case.
+local function is_ours(name)
+    return name == "x-real-ip" or name == "x-connection" or name:find("^x%-original%-") or name:find("^x%-tls%-")
+end
+
+-- The visitor's headers in their order, each with its line end.
+local function visitors(fetch)
+    return (fetch:req_hdrs():gsub("([^\r\n:]*):[^\r\n]*\r\n", function(name)
+        if is_ours(name) then return "" end
+    end))
+end
+
+local function question(txn)
+    local fetch, policy = txn.sf, txn:get_var("txn.xbot_ask")
     return table.concat({
-        "GET /?policy=" .. policy .. " HTTP/1.1",
+        "GET /" .. (policy and "?policy=" .. policy or "") .. " HTTP/1.1",
         "X-Real-IP: " .. fetch:src(),
         "X-Original-Method: " .. fetch:method(),
         "X-Original-URI: " .. fetch:pathq(),
@@ -30,7 +41,7 @@ local function question(txn, policy)
         "X-Original-Scheme: " .. (fetch:ssl_fc() == "1" and "https" or "http"),
         "X-Original-Host: " .. fetch:req_fhdr("host"),
         "X-Original-Order: kept",
-        fetch:req_hdrs(), -- ends with the empty line
+        visitors(fetch), -- ends with the empty line
     }, "\r\n")
 end
 
@@ -53,10 +64,10 @@ local function ask(socket, head)
     return nil, why or "no answer in HTTP"
 end
 
-core.register_action("xbot", { "http-req" }, function(txn, policy)
+core.register_action("xbot", { "http-req" }, function(txn)
     txn:set_var("txn.xbot", "unknown")
     local socket = core.tcp()
-    local status, answer = ask(socket, question(txn, policy))
+    local status, answer = ask(socket, question(txn))
     socket:close()
     if not status then
         core.Warning("xbot: " .. address .. ": " .. tostring(answer))
@@ -66,4 +77,4 @@ core.register_action("xbot", { "http-req" }, function(txn, policy)
         end
         txn:set_var("txn.xbot_refused", status == 403)
     end
-end, 1)
+end)

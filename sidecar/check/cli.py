@@ -186,9 +186,9 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
     named = {name for _, name in setup.named_policies} if setup else set()
     computed = any("$" in name and name != "$xbot_policy" for name in named)
     for name, policy in plan.policies.items():
-        if not computed and name not in (DEFAULT_POLICY, *plan.listen_policies, *named):
+        if not computed and not policy.paths and name not in (DEFAULT_POLICY, *plan.listen_policies, *named):
             why = "no listener has it, and nothing in nginx's configuration asks for it"
-            doubt(f"policies.{name}", why, f"set $xbot_policy {name}; in a location")
+            doubt(f"policies.{name}", why, f"paths = [...] in it, or set $xbot_policy {name}; in a location")
         if policy.challenge_above is not None and setup and setup.gates and not setup.mentions("suspect"):
             why = "nothing in nginx's configuration looks at suspect: the site alone is told"
             doubt(f"policies.{name}.challenge_above", why, "docs/nginx.md, the grey zone")

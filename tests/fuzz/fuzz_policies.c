@@ -5,6 +5,7 @@ static const char *const heads[] = {
     "GET / HTTP/1.1\r\n\r\n",
     "GET / HTTP/1.1\r\nX-Real-IP: 192.0.2.77\r\nX-Original-URI: /x/..%2f.env?b\r\nUser-Agent: curl/8 (go-http-client)\r\nX-Bot-Policy: login\r\n\r\n",
     "GET / HTTP/1.1\r\nX-Real-IP: 2001:db8::1\r\nX-Original-URI: /wp-login.php\r\nUser-Agent: Disco Discourse\r\nX-Bot-Policy: default\r\n\r\n",
+    "GET / HTTP/1.1\r\nX-Original-URI: /x/..%2flogin\r\n\r\n",
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
