@@ -73,7 +73,8 @@ def test_both_verdicts_are_met_here(made_model) -> None:
     verdicts = [judged(made_model, log_format, line) for log_format, lines in LOGS.items() for line in lines]
     assert 0.1 < sum(verdict.bot for verdict in verdicts) / len(verdicts) < 0.9
     assert len({round(verdict.score, 3) for verdict in verdicts}) > 50
-    assert len({verdict.reason for verdict in verdicts}) > 5
+    assert len({verdict.reason for verdict in verdicts}) > 3
+    assert {verdict.reason for verdict in verdicts if not verdict.bot} == {"none"}
 
 
 def added(parts: Iterable[dict[str, Any]], bias: float) -> tuple[float, float]:
@@ -95,7 +96,7 @@ def check_explained(objects: Iterable[bytes], names: set[str]) -> int:
         strongest = {part["name"] for part in said["contributions"] if part["contribution"] == above}
         assert (
             said["reason"] == "none"
-            if above <= 0
+            if above <= 0 or said["verdict"] == "human"
             else any(name.startswith(said["reason"]) or said["reason"].startswith(name) for name in strongest)
         )
         count += 1
