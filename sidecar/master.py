@@ -309,7 +309,8 @@ def run(
     source: Source, plan: Plan, inherited: Sequence[Bound] = (), predecessor: upgrade.Predecessor | None = None
 ) -> None:
     """Serve as planned until told to stop; `inherited` are sockets that somebody else opened, or the `predecessor`, from
-    which we take over. XbotError when the model, a list or an address cannot be used."""
+    which we take over. XbotError when a list or an address cannot be used, the model's file cannot be read, or a new master is
+    refused its model."""
     log = structlog.get_logger()
     name_process(b"xbot")  # a new master is started by the name of its interpreter
     fixed = plan.fixed
