@@ -14,7 +14,7 @@ C_STRICT  := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wc
 # $(call need,command,package)
 need = @command -v $(1) >/dev/null 2>&1 || { echo "make: $(1) is missing; install it: apt-get install $(2)" >&2; exit 1; }
 
-.PHONY: help build test lint format demo bench bench-check fuzz asan soak docs model install install-files clean nginx
+.PHONY: help build test lint format demo bench bench-check fuzz asan soak docs model networks install install-files clean nginx
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run every test (XBOT_DATA=DIR adds those on real data)"
@@ -27,6 +27,7 @@ help:
 	@echo "make fuzz    libFuzzer on csrc/, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make model   make the default model, sidecar/default.xbot, again"
+	@echo "make networks  write the networks of search engines, sidecar/search-engines.txt, again"
 	@echo "make docs    write the pages that are made from the code"
 	@echo "make clean   remove what was built"
 
@@ -140,6 +141,12 @@ model: build
 	@mkdir -p build
 	@$(BIN)/python -m training.corpus --views --seed 1 --rows $(MODEL_ROWS) --out build/corpus.jsonl
 	@SOURCE_DATE_EPOCH=$(MODEL_DATE) $(BIN)/xbot train $(MODEL_OPTIONS) --format jsonl --out sidecar/default.xbot build/corpus.jsonl
+
+# The list `search-engines`, from what the newest package has. Look at what changed before you commit it.
+networks: build
+	@$(BIN)/python -m pip install --quiet --upgrade --group networks
+	@$(BIN)/python -m training.search_engines > build/search-engines.txt
+	@mv build/search-engines.txt sidecar/search-engines.txt
 
 clean:
 	rm -rf build dist .demo .fuzz bench/results *.egg-info sidecar/*.so sidecar/core.c sidecar/protocol.c $(VENV)/built

@@ -379,7 +379,7 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
 size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 {
     if (!d->list)
-        return xb_reason_text(verdict, v, out, size);
+        return xb_reason_text(verdict, v, d->outcome != XB_HUMAN, out, size);
     int n = snprintf(out, size, "%s=%s", rule_names[d->rule], d->list->name);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }

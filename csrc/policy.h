@@ -131,7 +131,8 @@ bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path);
  * `scratch`, which has room for path.size bytes. */
 xb_span xb_path_resolve(xb_span path, char *scratch);
 
-/* The decision's reason: "deny=abuse", "verified=crawlers", or by score the verdict's. Returns its length. */
+/* The decision's reason: "deny=abuse", "verified=crawlers", or by score what accuses a suspect or a bot most; a human by
+ * score has "none". Returns its length. */
 size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size);
 
 #endif

@@ -84,19 +84,20 @@ xb_verdict xb_score(const xb_model *m, const xb_vector *v)
     return out;
 }
 
-size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
+size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bool accused, char *out, size_t size)
 {
     const char *name = "none";
+    int reason = accused ? verdict->reason : -1;
     size_t used;
-    if (verdict->reason >= XB_N_DENSE)
-        name = xb_family_rows[v->tokens[verdict->reason - XB_N_DENSE].family].name;
-    else if (verdict->reason >= 0)
-        name = xb_feature_rows[verdict->reason].name;
+    if (reason >= XB_N_DENSE)
+        name = xb_family_rows[v->tokens[reason - XB_N_DENSE].family].name;
+    else if (reason >= 0)
+        name = xb_feature_rows[reason].name;
     used = strlen(name);
     memcpy(out, name, used + 1);
-    if (verdict->reason >= XB_N_DENSE) {
+    if (reason >= XB_N_DENSE) {
         out[used++] = '=';
-        used += xb_token_text(&v->tokens[verdict->reason - XB_N_DENSE], out + used, size - used);
+        used += xb_token_text(&v->tokens[reason - XB_N_DENSE], out + used, size - used);
     }
     return used;
 }

@@ -33,6 +33,9 @@ class _Handler(MetricsHandler):
         elif path == "/healthz":
             up, wanted = self.master.workers.up, self.master.workers.count
             state = "draining" if self.master.draining else f"{up} of {wanted} workers are up"
+            served = self.master.served
+            if served.refused:
+                state += f"; model refused, served is {served.instead}: {served.refused}"
             self._text(200 if self.master.healthy else 503, state)
         else:
             self._text(404, "there are /metrics and /healthz")

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 import sidecar
-from sidecar import core, listeners, toml_file
+from sidecar import core, listeners, search_engines, toml_file
 from sidecar.errors import XbotError
 from sidecar.toml_lines import field_of
 
@@ -30,6 +30,7 @@ NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Seconds = Annotated[float, Meta(ge=0, le=3600, description="a number of seconds from 0 to 3600")]
 Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
+Answer = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
 Mode = Literal["observe", "enforce"]
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ else:
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of [policies]. `threshold` None: the model's own. Lists by name. `paths`: how the paths begin that it holds
-    for, where the proxy asks for none by name."""
+    """One entry of [policies]. None: `threshold` is the model's own, `search_engines` what the whole file says. Lists by
+    name. `paths`: how the paths begin that it holds for, where the proxy asks for none by name."""
 
     mode: Mode = "observe"
     threshold: Share | None = None
@@ -49,6 +50,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow: tuple[Text, ...] = ()
     deny: tuple[Text, ...] = ()
     verified: tuple[Text, ...] = ()
+    search_engines: Answer | None = None
 
 
 class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +62,10 @@ class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_files: tuple[Text, ...] = ()
     agent_files: tuple[Text, ...] = ()
     path_files: tuple[Text, ...] = ()
+
+
+# The lists that are there without being written; the owner's of the same name takes their place.
+OURS = {search_engines.NAME: Entries(network_files=(str(search_engines.FILE),))}
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +91,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: Text | None = None
     socket_group: Text | None = None
     drain_timeout: Seconds = 10.0
+    search_engines: Answer = True
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
     policies: dict[str, Policy] = {}
@@ -188,11 +195,12 @@ def _address_mistakes(field: str, text: str, places: dict[listeners.Address, str
 
 def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tuple[str, str]]:
     used: dict[str, str] = {}
+    known = {**OURS, **config.lists}
     for use in ("allow", "deny", "verified"):
         for i, name in enumerate(getattr(policy, use)):
-            found, where = config.lists.get(name), f"{field}.{use}[{i}]"
+            found, where = known.get(name), f"{field}.{use}[{i}]"
             if found is None:
-                yield where, f"no list {name!r}; {toml_file.meant(name, config.lists)}"
+                yield where, f"no list {name!r}; {toml_file.meant(name, known)}"
             elif used.setdefault(name, where) != where:
                 yield where, f"{name!r} is in {used[name]} already, which comes first"
             elif use == "verified" and (found.agents or found.paths or found.agent_files or found.path_files):
@@ -224,6 +232,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         log=msgspec.convert({"level": level, "format": form}, Log),
     )
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
+    policies = {name: _with_search_engines(each, config.search_engines) for name, each in policies.items()}
     if over.mode:
         policies = {name: msgspec.structs.replace(each, mode=over.mode) for name, each in policies.items()}
     in_file = path.parent / config.model if path and config.model else None
@@ -234,9 +243,24 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         names_model=over.model is None and in_file is not None,
         listen_policies=tuple(each.policy for each in listen),
         policies=policies,
-        lists=config.lists,
+        lists={**OURS, **config.lists},
         dialect=over.dialect or "nginx",
     )
+
+
+def _with_search_engines(policy: Policy, everywhere: bool) -> Policy:
+    """The policy with their list as its last, unless the owner says no or put it elsewhere."""
+    wanted = everywhere if policy.search_engines is None else policy.search_engines
+    if not wanted or search_engines.NAME in (*policy.allow, *policy.deny, *policy.verified):
+        return policy
+    return msgspec.structs.replace(policy, verified=(*policy.verified, search_engines.NAME))
+
+
+def uses_our_search_engines(plan: Plan) -> bool:
+    """Does a policy of the plan go by the list that comes with xbot?"""
+    name = search_engines.NAME
+    used = any(name in (*each.allow, *each.deny, *each.verified) for each in plan.policies.values())
+    return used and plan.lists.get(name) == OURS[name]
 
 
 def _parsed(option: str, text: str) -> listeners.Address:

@@ -591,14 +591,16 @@ cdef class Model:
         """The JSON that training left: when, from what, how well."""
         return json.loads(_bytes(self.model.provenance))
 
-    def judge(self, Request request not None):
-        """The Verdict on what `request` holds now."""
+    def judge(self, Request request not None, threshold=None):
+        """The Verdict on what `request` holds now, by this threshold of the score or the model's own. The reason is what
+        accuses a bot most; a human's is none."""
         cdef char reason[XB_MAX_REASON]
         request.idle()
         xb_judge(&self.model, request.work)
         v = &request.work.verdict
-        size = xb_reason_text(v, &request.work.vector, reason, sizeof(reason))
-        return Verdict(bool(v.bot), v.score, v.margin, reason[:size].decode("ascii"))
+        bot = v.bot if threshold is None else v.score >= threshold
+        size = xb_reason_text(v, &request.work.vector, bot, reason, sizeof(reason))
+        return Verdict(bool(bot), v.score, v.margin, reason[:size].decode("ascii"))
 
     def explain(self, Request request not None):
         """(Verdict, bias, [Contribution]): bias and contributions add up to the margin. A hashed word is `family=text`."""
@@ -700,13 +702,13 @@ cdef size_t _write_report(char *out, Request request, unsigned long line, bint a
         to = xb_score_text(to, v.score)
         to = _put_shortest(_put(to, b', "margin": '), v.margin)
         to = _put(to, b', "reason": "')
-        to += xb_reason_text(v, &request.work.vector, to, XB_MAX_REASON)
+        to += xb_reason_text(v, &request.work.vector, v.bot, to, XB_MAX_REASON)
         to = _put(to, b'"}\n')
     else:
         to = _put_number(to, line)
         to = _put(to, b"\tbot\t" if v.bot else b"\thuman\t")
         to = _put(xb_score_text(to, v.score), b"\t")
-        to += xb_reason_text(v, &request.work.vector, to, XB_MAX_REASON)
+        to += xb_reason_text(v, &request.work.vector, v.bot, to, XB_MAX_REASON)
         to = _put(to, b"\n")
     return to - out
 

@@ -150,7 +150,7 @@ cdef extern from "scorer.h" nogil:
         int reason
     double xb_contribution(const xb_model *m, const xb_vector *v, size_t i)
     double xb_token_contribution(const xb_model *m, const xb_token *t)
-    size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
+    size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bint accused, char *out, size_t size)
 
 cdef extern from "policy.h" nogil:
     const char *XB_POLICIES_MAGIC

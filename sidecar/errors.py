@@ -10,6 +10,10 @@ class XbotError(Exception):
     """The command prints `xbot: MESSAGE` and exits with 2. The message names file, line and field, if any."""
 
 
+class RefusedModelError(XbotError):
+    """A model file is there and can be read, and this xbot cannot use it: damaged, of another version, no model at all."""
+
+
 class MistakesError(XbotError):
     """All that is wrong with a file, in `lines`, at least one; as a message, the first and how many more there are."""
 

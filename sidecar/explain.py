@@ -18,21 +18,29 @@ from rich.table import Table
 
 from sidecar import config, core, lists, model, policies
 from sidecar.errors import XbotError
-from sidecar.offline import Unreadable, plain_console, requests
+from sidecar.offline import MODEL_FILE, Unreadable, plain_console, requests
 
 _PATH = click.Path(path_type=Path)
+# The groups of core.GROUPS, in words.
+_HOLDS = {
+    "ip": "address", "ua": "agent", "referrer": "referrer", "url": "URL", "headers": "headers",
+    "client": "client",
+}  # fmt: skip
 # What nginx/log_format.conf puts behind a combined line: verdict, score, reason, policy.
 _LOGGED = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"\s*$')
 
 
 class Why(NamedTuple):
-    """All there is to say of a request. Without a configuration there is no decision; `entry` is the list's that decided."""
+    """All there is to say of a request. Without a configuration there is no decision; `entry` is the list's that decided.
+    `held`, `not_held`: the groups of features that the model looks at, and its source holds, or does not hold whole."""
 
     verdict: core.Verdict
     decision: core.Decision | None
     entry: str | None
     bias: float
     parts: list[core.Contribution]
+    held: list[str]
+    not_held: list[str]
 
     @property
     def outcome(self) -> str:
@@ -69,7 +77,10 @@ class Judge:
         decision = self.rules.decide(self.model, request, self.policy) if self.rules else None
         entry = self._entry(decision, request) if decision and decision.list else None
         verdict, bias, parts = self.model.explain(request)
-        return Why(verdict, decision, entry, bias, parts)
+        looked_at = {name: self.model.header["groups"] & bits for name, bits in core.GROUPS.items()}
+        held = [name for name, bits in looked_at.items() if bits and not bits & ~request.present]
+        not_held = [name for name, bits in looked_at.items() if bits & ~request.present]
+        return Why(verdict, decision, entry, bias, parts, held, not_held)
 
     def _entry(self, decision: core.Decision, request: core.Request) -> str | None:
         """The entry of the list that decided."""
@@ -87,7 +98,9 @@ class Judge:
 
 
 @click.command(epilog="Example: sed -n 17p access.log | xbot explain --model site.xbot --format combined")
-@click.option("--model", "path", type=_PATH, help="The model file.  [default: that of --config]")
+@click.option(
+    "--model", "path", type=MODEL_FILE, help="The model file; default: xbot's own.  [default: that of --config]"
+)
 @click.option("--config", "configuration", type=_PATH, help="xbot.toml: its policies and lists decide as they serve.")
 @click.option(
     "--policy", help="Of these, the one for requests that name none, and whose path has none.  [default: default]"
@@ -189,6 +202,7 @@ def _as_object(line: int, why: Why) -> dict[str, Any]:
         "margin": why.verdict.margin,
         "reason": why.decision.reason if why.decision else why.verdict.reason,
         **decided,
+        "groups_not_held": why.not_held,
         "bias": why.bias,
         "contributions": [{"name": p.name, "value": p.value, "contribution": p.contribution} for p in why.parts],
     }
@@ -207,10 +221,18 @@ def _decided(decision: core.Decision, entry: str | None) -> str:
     return f"policy {decision.policy}: {decision.outcome}, {told}, {why}"
 
 
+def _doubt(why: Why) -> str:
+    """What the verdict is worth where the model looks at more than is there."""
+    lacks, by = (", ".join(_HOLDS[name] for name in groups) for groups in (why.not_held, why.held))
+    more = ", or not all of them in their order" if "headers" in why.not_held else ""
+    return f"judged by {by or 'nothing'} only: there are no {lacks} here{more}; behind the proxy the verdict may differ"
+
+
 def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
     fields, verdict = request.fields, why.verdict
     title = [
         f"line {line}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",
+        *([_doubt(why)] if why.not_held else []),
         *([f"logged: {logged}"] if logged else []),
         *([_decided(why.decision, why.entry)] if why.decision else []),
         " ".join(_text(fields[name]) or "-" for name in ("ip", "method", "uri")),

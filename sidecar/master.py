@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 import sidecar
-from sidecar import config, control, listeners, systemd, upgrade
+from sidecar import config, control, listeners, search_engines, systemd, upgrade
 from sidecar.config import Fixed, Overrides, Plan
 from sidecar.errors import XbotError
 from sidecar.listeners import Bound
@@ -299,18 +299,23 @@ class Master:
 
     def _announce(self) -> None:
         if self._serving:
-            self.notifier.ready(f"{self.fixed.workers} workers, model {self.served.sha256[:12]}")
+            state = f"{self.fixed.workers} workers, model {self.served.sha256[:12]}"
+            if self.served.refused:
+                state += f"; {self.served.instead}: {self.served.refused}"
+            self.notifier.ready(state)
 
 
 def run(
     source: Source, plan: Plan, inherited: Sequence[Bound] = (), predecessor: upgrade.Predecessor | None = None
 ) -> None:
     """Serve as planned until told to stop; `inherited` are sockets that somebody else opened, or the `predecessor`, from
-    which we take over. XbotError when the model, a list or an address cannot be used."""
+    which we take over. XbotError when a list or an address cannot be used, the model's file cannot be read, or a new master is
+    refused its model."""
     log = structlog.get_logger()
     name_process(b"xbot")  # a new master is started by the name of its interpreter
     fixed = plan.fixed
-    served = Served.load(plan, 1)
+    # A new master that cannot use the model leaves it to the old one, who can.
+    served = Served.load(plan, 1) if predecessor else Served.at_start(plan)
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 until there is a loop to hear it
         signal.signal(number, signal.SIG_IGN)
     _raise_open_files()
@@ -341,7 +346,11 @@ def run(
 
             master.admin = admin.Endpoint(endpoint, master)
             started["admin"] = str(endpoint.address)
+        if served.search_engines:
+            started["search_engines"] = search_engines.said()
         log.info("started", **started, **served.labels())
+        if served.refused:
+            log.error("model refused", reason=served.refused, instead=served.instead)
         asyncio.run(master.run())
 
 

@@ -6,6 +6,7 @@ They are read from the shared memory when somebody asks, and cost a request noth
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from sidecar import search_engines
 from sidecar.core import OUTCOMES, RULES
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class SidecarCollector(Collector):
 
     def __init__(self, master: Master) -> None:
         self._master = master
+        midnight = datetime.datetime.combine(search_engines.date(), datetime.time(), datetime.timezone.utc)
+        self._search_engines = midnight.timestamp()
 
     def describe(self) -> list[Metric]:
         """Nothing beforehand, so that registering reads no counters."""
@@ -92,6 +96,14 @@ class SidecarCollector(Collector):
         yield reloads
         model = master.served
         yield InfoMetricFamily("xbot_model", "The model that is served", value=model.labels())
+        refused = "1 while the default model observes in the place of one that was refused at the start"
+        yield GaugeMetricFamily("xbot_model_refused", refused, value=model.refused is not None)
+        if model.search_engines:
+            yield GaugeMetricFamily(
+                "xbot_search_engines_timestamp_seconds",
+                "The date of the networks of search engines that come with xbot",
+                value=self._search_engines,
+            )
         yield GaugeMetricFamily("xbot_model_loaded_timestamp_seconds", "When it was loaded", value=model.loaded_at)
 
 

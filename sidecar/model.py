@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar import core
-from sidecar.errors import XbotError
+from sidecar.errors import RefusedModelError, XbotError
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Parts:
 
 
 def load(path: Path) -> core.Model:
-    """Reads and checks a model file; XbotError with the path and the reason if it is refused."""
+    """Reads and checks a model file. With the path and the reason: XbotError if it cannot be read, RefusedModelError if it
+    cannot be used."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -48,7 +49,7 @@ def load(path: Path) -> core.Model:
     try:
         return open_image(data)
     except core.ModelError as error:
-        raise XbotError(f"{path}: {error}") from None
+        raise RefusedModelError(f"{path}: {error}") from None
 
 
 def open_image(data: bytes) -> core.Model:

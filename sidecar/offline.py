@@ -17,11 +17,25 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model, progress, reading
+from sidecar.config import DEFAULT_MODEL
 from sidecar.errors import XbotError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MODEL = click.option("--model", "path", required=True, type=click.Path(path_type=Path), help="The model file.")
+
+class ModelFile(click.Path):
+    """A model's path; `default` is the model that comes with xbot. A file of that name is ./default."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click calls it, for each value."""
+        return DEFAULT_MODEL if value == "default" else super().convert(value, param, ctx)
+
+
+MODEL_FILE = ModelFile()
+_MODEL = click.option("--model", "path", required=True, type=MODEL_FILE, help="The model file; default: xbot's own.")
 _FORMAT = click.option(
     "--format",
     "log_format",
@@ -109,7 +123,7 @@ def plain_console() -> Console:
 
 
 @click.command(epilog="Example: xbot inspect site.xbot")
-@click.argument("path", metavar="MODEL", type=click.Path(path_type=Path))
+@click.argument("path", metavar="MODEL", type=MODEL_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Header and provenance as one JSON object.")
 @click.option("--weights", default=20, show_default=True, help="How many of the strongest weights to show.")
 def inspect(path: Path, as_json: bool, weights: int) -> None:

@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model, outputs, progress
+from sidecar.errors import XbotError
+from sidecar.offline import MODEL_FILE
 from sidecar.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top, text
 from sidecar.traffic import Traffic
 
@@ -124,9 +126,9 @@ class Report(msgspec.Struct):
 
 
 @click.command(epilog="Example: xbot replay --model new.xbot --against old.xbot --format combined access.log")
-@click.option("--model", "new", required=True, type=click.Path(path_type=Path), help="The model to try.")
+@click.option("--model", "new", required=True, type=MODEL_FILE, help="The model to try; default: xbot's own.")
 @click.option(
-    "--against", "old", type=click.Path(path_type=Path), help="The model to compare with, at its own threshold."
+    "--against", "old", type=MODEL_FILE, help="The model to compare with, at its own threshold; default: xbot's own."
 )
 @click.option("--format", "log_format", required=True, type=click.Choice(core.FORMATS), help="The logs' format.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Refuse from this score on.  [default: the model's own]")

@@ -114,11 +114,10 @@ class Judge:
     def __init__(self, model: core.Model, threshold: float | None = None) -> None:
         self.model = model
         self.threshold = model.threshold if threshold is None else threshold
-        self._own = threshold is None
 
     def __call__(self, request: core.Request) -> Judgement:
-        verdict = self.model.judge(request)
-        return Judgement(verdict.bot if self._own else verdict.score >= self.threshold, verdict.score, verdict.reason)
+        verdict = self.model.judge(request, self.threshold)
+        return Judgement(verdict.bot, verdict.score, verdict.reason)
 
 
 class Place(NamedTuple):

@@ -265,6 +265,10 @@ def test_the_score_decides_what_no_list_names(made_model, tmp_path) -> None:
             seen.add(decision.outcome)
             assert decision.outcome == ("bot" if score >= high else "suspect" if score >= low else "human")
             assert decision.refuse == (decision.outcome == "bot")
+            # What accuses most is said of whom this policy accuses, and of nobody else.
+            accused = made_model.judge(request, low)
+            assert decision.reason == accused.reason
+            assert accused.reason == "none" or decision.outcome != "human"
             plain = rules.decide(made_model, request, "plain")
             assert plain.outcome == ("bot" if score >= made_model.threshold else "human")
         assert len(seen) >= 2

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import models
 import pytest
+from conftest import XBOT
 
 from sidecar import core, tally
+from sidecar.config import DEFAULT_MODEL
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
@@ -137,6 +139,32 @@ def test_flips_both_ways(replay, tmp_path: Path) -> None:
     assert "newly refused: 2 requests; clients that change sides: 1" in shown
     assert "no longer refused: 4 requests; clients that change sides: 2" in shown
     assert told["days"][0]["refused_before"] == 4
+
+
+def test_the_default_model_is_called_default(xbot, tmp_path: Path) -> None:
+    """Whoever has another default model sees who would change sides: here everybody with Firefox, and curl."""
+    log, out = tmp_path / "a.log", tmp_path / "a.json"
+    log.write_text(
+        "".join(f"{line(ip, agent=agent)}\n" for ip, agent in (("192.0.2.1", FIREFOX), ("192.0.2.2", "curl/8")))
+    )
+    old = model(tmp_path / "old.xbot", ua_browser_firefox=1.0)
+    for words, newly, no_longer in (
+        (("--model", "default", "--against", old), "192.0.2.2", "192.0.2.1"),
+        (("--model", old, "--against", "default"), "192.0.2.1", "192.0.2.2"),
+    ):
+        xbot("replay", *words, "--format", "combined", "--json", out, log)
+        told = json.loads(out.read_bytes())
+        assert [each["ip"] for each in told["newly_refused"]["examples"]] == [newly]
+        assert [each["ip"] for each in told["no_longer_refused"]["examples"]] == [no_longer]
+        assert str(DEFAULT_MODEL) in (told["model"], told["against"])
+
+
+def test_a_file_called_default_is_named_by_its_path(tmp_path: Path) -> None:
+    model(tmp_path / "default", ua_browser_firefox=1.0)
+    (tmp_path / "a.log").write_text(line("192.0.2.1", agent=FIREFOX) + "\n")
+    command = [XBOT, "replay", "--model", "./default", "--format", "combined", "a.log"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "refused │ 1 (100.00%)" in " ".join(done.stdout.split())
 
 
 def test_a_model_against_itself_changes_nothing(replay, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The commands of docs/training.md run as they stand, in their order: on a small log made on the fly, and on real ones.
 
-Not run here: pip, xbot serve (tests/test_sidecar.py does), and --backend dask (tests/test_logs.py, on a real cluster).
+Not run in their order: pip, xbot serve, and --backend dask (tests/test_logs.py, on a real cluster). What the page says of
+enforcing and of taking it back is done at the end, with its own file and its own commands.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
 
 from quality import LOGS
+from sidecar_harness import CURL, Sidecar, ask, head, load
 
 from sidecar import model
+from sidecar.config import DEFAULT_MODEL
 from training.corpus import generate, published
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "training.md"
@@ -94,3 +97,57 @@ def test_the_commands_run_on_a_real_log(site: str, data_dir: Path, tmp_path: Pat
 def test_what_is_left_to_other_tests_is_on_the_page() -> None:
     text = "\n".join(commands())
     assert all(word in text for word in ELSEWHERE)
+
+
+# ---- enforcing, and taking it back
+
+
+class AsOnThePage(Sidecar):
+    """Serves by the page's xbot.toml, in the directory where that is; the socket is beside it."""
+
+    def __init__(self, place: Path, model_path: Path, *arguments: object) -> None:
+        (block,) = re.findall(r"^    # xbot\.toml\n(?:    .*\n|\n)+", PAGE.read_text(), re.MULTILINE)
+        text = re.sub(r"^    ", "", block, flags=re.MULTILINE)
+        assert "/run/xbot/xbot.sock" in text
+        text = text.replace("/run/xbot/xbot.sock", f"{place}/s").replace('socket_group = "www-data"\n', "")
+        (place / "xbot.toml").write_text(text)
+        shutil.copy(model_path, place / "site.xbot")
+        super().__init__(place, "--config", "xbot.toml", *arguments, listen=(), workers=1, cwd=place)
+        at = self._command.index("--model")
+        del self._command[at : at + 2]
+
+    def take_back(self, place: Path) -> None:
+        """The two commands of the page, by a shell."""
+        (block,) = re.findall(r"^    sed -i .*\n    kill -HUP PID\n", PAGE.read_text(), re.MULTILINE)
+        before = len(self.events("reloaded"))
+        pid = self.events("started")[-1]["pid"]
+        subprocess.run(["sh", "-ec", block.replace("PID", str(pid))], cwd=place, check=True)
+        self.wait_for("reloaded", before + 1)
+
+
+def test_enforcing_is_taken_back_as_the_page_says(made_model_path: Path, tmp_path: Path) -> None:
+    """The page once said that `--mode observe` and SIGHUP do it: a running sidecar has no way to hear of a flag."""
+    with AsOnThePage(tmp_path, made_model_path) as sidecar:
+        assert ask(sidecar.address, head(CURL)).status == 403
+        with load(sidecar.address, keepalive=True) as outcome:
+            sidecar.take_back(tmp_path)
+        assert outcome.failures == []
+        assert ask(sidecar.address, head(CURL)).status == 200
+
+
+def test_a_flag_is_not_taken_back_so(made_model_path: Path, tmp_path: Path) -> None:
+    """As the page warns: it stands above the file as long as the sidecar runs."""
+    with AsOnThePage(tmp_path, made_model_path, "--mode", "enforce") as sidecar:
+        sidecar.take_back(tmp_path)
+        assert ask(sidecar.address, head(CURL)).status == 403
+
+
+def test_the_old_model_is_put_back(made_model_path: Path, tmp_path: Path) -> None:
+    with AsOnThePage(tmp_path, DEFAULT_MODEL) as sidecar:
+        first = sidecar.events("started")[0]["sha256"]
+        old = (tmp_path / "site.xbot").read_bytes()
+        for image, same in ((made_model_path.read_bytes(), False), (old, True)):
+            (tmp_path / "new").write_bytes(image)
+            (tmp_path / "new").replace(tmp_path / "site.xbot")
+            sidecar.reload()
+            assert (sidecar.events("reloaded")[-1]["sha256"] == first) == same

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import msgspec
 
-from sidecar import config, lists
+from sidecar import config, lists, search_engines
 from sidecar.check import nginx_conf, running, traps
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
@@ -91,7 +91,10 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
             found.add_error("lists", error)
             continue
         networks, agents, paths = len(holds.v4) + len(holds.v6), len(holds.agents), len(holds.paths)
-        if networks or agents or paths:
+        if name == search_engines.NAME and plan.lists[name] == config.OURS[name]:
+            if config.uses_our_search_engines(plan):
+                _look_at_our_search_engines(found, networks)
+        elif networks or agents or paths:
             found.add("ok", "lists", f"{name}: {networks} networks, {agents} agents, {paths} paths")
         else:
             found.add("warning", "lists", str(plan.wrong(f"lists.{name}", "there is nothing in it")))
@@ -104,6 +107,14 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
     except XbotError as error:
         found.add_error(ABOUT, error)
     return plan
+
+
+def _look_at_our_search_engines(found: Findings, networks: int) -> None:
+    name, said = search_engines.NAME, f"{networks} networks that come with xbot, {search_engines.said()}"
+    if search_engines.age() < search_engines.OLD:
+        found.add("ok", "lists", f"{name}: {said}")
+    else:
+        found.add("warning", "lists", f"{name}: {said}: engines move", f"a newer xbot, or a list {name} of your own")
 
 
 def settings(plan: Plan) -> dict[str, Any]:
@@ -181,7 +192,7 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
             doubt("--mode", f"{overrides.mode} stands above the mode of {', '.join(changed)}")
     used = {name for each in plan.policies.values() for name in (*each.allow, *each.deny, *each.verified)}
     for name in plan.lists:
-        if name not in used:
+        if name not in used and plan.lists[name] != config.OURS.get(name):
             doubt(f"lists.{name}", "no policy uses it")
     named = {name for _, name in setup.named_policies} if setup else set()
     computed = any("$" in name and name != "$xbot_policy" for name in named)
@@ -189,6 +200,14 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
         if not computed and not policy.paths and name not in (DEFAULT_POLICY, *plan.listen_policies, *named):
             why = "no listener has it, and nothing in nginx's configuration asks for it"
             doubt(f"policies.{name}", why, f"paths = [...] in it, or set $xbot_policy {name}; in a location")
+        if (
+            policy.mode == "enforce"
+            and not policy.verified
+            and search_engines.NAME not in (*policy.allow, *policy.deny)
+        ):
+            field = "--mode" if overrides.mode else f"policies.{name}"
+            why = f"{name} enforces and verifies no list: search engines may be refused"
+            doubt(field, why, "search_engines = true, or a list of their networks in verified")
         if policy.challenge_above is not None and setup and setup.gates and not setup.mentions("suspect"):
             why = "nothing in nginx's configuration looks at suspect: the site alone is told"
             doubt(f"policies.{name}.challenge_above", why, "docs/nginx.md, the grey zone")

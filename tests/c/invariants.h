@@ -74,7 +74,7 @@ static inline bool judged_well(const xb_model *m, const xb_workspace *w, char *w
             return invariant_fail(wrong, size, "the reason is not the strongest contribution");
     }
     char reason[XB_MAX_REASON];
-    size_t n = xb_reason_text(&w->verdict, v, reason, sizeof reason);
+    size_t n = xb_reason_text(&w->verdict, v, true, reason, sizeof reason);
     if (!n || n >= sizeof reason || !safe_text(reason, n))
         return invariant_fail(wrong, size, "the reason's text is unsafe or too long");
     return true;
