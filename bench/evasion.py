@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model
+from sidecar.errors import XbotError
 from training.corpus import generate
 
 SEED = 9
@@ -76,7 +77,9 @@ def evade(
     judge: Judge, people: Sequence[Sent], bots: Sequence[Found], sample: int | None = None
 ) -> tuple[list[Row], dict[str, Any]]:
     """The table's rows; and about them: how many were caught and tried, and the changes that free most. Two and three
-    changes are tried on at most `sample` requests of each group, or not at all."""
+    changes are tried on at most `sample` requests of each group, or not at all. XbotError where no bot was caught."""
+    if not bots:
+        raise XbotError("nothing to attack: the model catches none of these bots")
     attack, changes = Attack(judge, attacked(bots, judge)), alphabet(people)
     rows, tried = one_change(attack, changes)
     caught = Counter(group for group, _ in bots)

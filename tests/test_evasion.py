@@ -19,6 +19,7 @@ import changes  # noqa: E402
 import evasion  # noqa: E402
 
 from sidecar import core, model  # noqa: E402
+from sidecar.errors import XbotError  # noqa: E402
 
 PEOPLE, BOTS = evasion.of_corpus()
 ALPHABET = changes.alphabet(PEOPLE)
@@ -109,6 +110,11 @@ def test_two_changes_free_where_one_does_not() -> None:
 
 
 def test_nothing_frees_where_nothing_is_looked_at() -> None:
-    found, about = evasion.short(model_of())
+    found, about = evasion.evade(evasion.Judge(model_of()), PEOPLE, BOTS[:40], 20)
     assert all(one.for_each["all"] == 0.0 for one in found)
     assert about["top"] == []
+
+
+def test_what_catches_nothing_cannot_be_attacked() -> None:
+    with pytest.raises(XbotError, match="catches none"):
+        evasion.evade(evasion.Judge(model_of()), PEOPLE, [])
