@@ -21,6 +21,9 @@ import evasion  # noqa: E402
 from sidecar import core, model  # noqa: E402
 from sidecar.errors import XbotError  # noqa: E402
 
+# Shares of our own corpus' caught bots that may pass: after the best single change for all, and after any padding.
+MOST_BY_ONE, MOST_BY_PADDING = 0.10, 0.01
+
 PEOPLE, BOTS = evasion.of_corpus()
 ALPHABET = changes.alphabet(PEOPLE)
 SENT = [one for _, one in BOTS[:40]]
@@ -118,3 +121,12 @@ def test_nothing_frees_where_nothing_is_looked_at() -> None:
 def test_what_catches_nothing_cannot_be_attacked() -> None:
     with pytest.raises(XbotError, match="catches none"):
         evasion.evade(evasion.Judge(model_of()), PEOPLE, [])
+
+
+def test_the_default_model_is_not_bought_by_one_change() -> None:
+    """The short pass. The card has the figures on real bots."""
+    found, about = evasion.short(model.load(ROOT / "sidecar" / "default.xbot"))
+    rows = {one.attack: one for one in found}
+    best = [(one["change"], f"{one['all']:.1%}") for one in about["top"]]
+    assert rows["padding"].for_all["all"][0] <= MOST_BY_PADDING, best
+    assert rows["one change"].for_all["all"][0] <= MOST_BY_ONE, best
