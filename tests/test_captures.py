@@ -17,6 +17,12 @@ pytest.importorskip("crawleruseragents", reason="needs the packages of the extra
 
 import captures  # noqa: E402
 import cases  # noqa: E402
+import quality  # noqa: E402
+
+from sidecar import model  # noqa: E402
+
+MOST_PEOPLE = 3  # requests of people's browsers that may be refused, of 993; of pages and their parts none
+LEAST_LIBRARIES = 0.8  # the share of requests over https, by libraries in a browser's clothes, that are to be caught
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 
@@ -97,3 +103,18 @@ def test_a_kind_is_on_the_card_when_a_row_names_it() -> None:
     assert cases.on_card(card, "calendars and contacts")
     assert not cases.on_card(card, "file sync")
     assert not cases.on_card(card, "federation")
+
+
+def test_the_default_model_on_real_clients(data_dir: Path) -> None:
+    tallies = captures.judge(data_dir, model.load(quality.DEFAULT))
+    refused = {key: tally for key, tally in tallies.items() if key[0] == "human" and tally.bots}
+    assert not [tally.mistakes for key, tally in refused.items() if key[1].endswith(captures.PARTS)]
+    assert sum(tally.bots for tally in refused.values()) <= MOST_PEOPLE, [t.mistakes for t in refused.values()]
+    for name in captures.SIDES:
+        caught = tallies["bot", "library: in clothes", "https", name]
+        assert caught.bots / caught.requests >= LEAST_LIBRARIES, name
+
+
+def test_the_default_model_on_the_cases(data_dir: Path) -> None:
+    loaded, card = model.load(quality.DEFAULT), cases.CARD.read_text(encoding="utf-8")
+    assert not [case.name for case in cases.cases(data_dir) if not cases.judge(case, loaded, card)[0]]
