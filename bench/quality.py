@@ -119,19 +119,31 @@ def browsers(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
 
 def plain_clients(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
     """curl, wget and the clients of the usual languages, as they came over a socket."""
+    for record in plain_records(data):
+        agent = _record(request, **record)
+        yield "header sets: plain clients", "bot", judge(request), agent, 1.0
+
+
+def plain_records(data: Path) -> Iterator[dict[str, Any]]:
+    """The same, in the format `jsonl`."""
     for row in lines(data / "headers" / "automation_clients.jsonl"):
         about = {"uri": row["path"], "method": row["method"], "protocol": row["proto"], "scheme": "http"}
-        agent = _record(request, headers=row["headers"], **about)
-        yield "header sets: plain clients", "bot", judge(request), agent, 1.0
+        yield {"headers": row["headers"], **about}
 
 
 def honeypot(data: Path, request: core.Request, judge: Judge) -> Iterator[Row]:
     """Requests to a bare address that no page names."""
+    for kind, record in honeypot_records(data):
+        agent = _record(request, **record)
+        yield f"honeypot: agent is {kind}", "bot", judge(request), agent, 1.0
+
+
+def honeypot_records(data: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same in the format `jsonl`, each with the kind of its agent: browser, tool or none."""
     for row in lines(data / "honeypot" / "requests.jsonl.gz"):
         uri = row["path"] + ("?" + row["query"] if row["query"] else "")
         about = {"uri": uri, "method": row["method"], "ip": row["ip"], "protocol": "HTTP/1.1", "scheme": "http"}
-        agent = _record(request, headers=row["headers"], **about)
-        yield f"honeypot: agent is {row['ua_kind']}", "bot", judge(request), agent, 1.0
+        yield row["ua_kind"], {"headers": row["headers"], **about}
 
 
 def weak_labels(data: Path, site: str) -> list[tuple[int, str, str]]:
@@ -178,8 +190,9 @@ def judge_sets(data: Path, loaded: model.Model, sets: tuple[Read, ...] = SETS, l
 
 
 def markdown(columns: tuple[str, ...], rows: list[list[str]]) -> str:
-    """A table whose figures stand to the right."""
-    aligned = ["---:" if (row and row[0].isdigit()) or row.endswith("%") else "---" for row in rows[0]]
+    """A table whose figures stand to the right; the first column is a name."""
+    figures = [bool(i and cell) and (cell[0].isdigit() or cell.endswith("%")) for i, cell in enumerate(rows[0])]
+    aligned = ["---:" if figure else "---" for figure in figures]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, aligned, *rows))
 
 

@@ -1,0 +1,464 @@
+"""What an attacker may change in a request: the alphabet of bench/evasion.py, fixed before a model is fitted.
+
+Law: a change is an object that knows nothing of any model. After it the site still answers what was asked: host, protocol
+and resource stay. Values are those of people; the words, counts and limits below are all there is besides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Sent(NamedTuple):
+    """A request as it is sent. What is None is not known."""
+
+    method: bytes
+    uri: bytes
+    protocol: bytes
+    scheme: bytes | None
+    host: bytes | None
+    headers: Headers
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the head takes."""
+        return len(self.method) + len(self.uri) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+
+def sent(record: dict[str, Any]) -> Sent:
+    """A record of the format `jsonl`, headers in order, as a request."""
+
+    def raw(text: str) -> bytes:
+        return text.encode("utf-8", "surrogateescape")
+
+    headers = tuple((raw(name), raw(value)) for name, value in record["headers"])
+    own = next((value for name, value in headers if name.lower() == b"host"), None)
+    host = raw(record["host"]) if record.get("host") else own
+    scheme = raw(record["scheme"]) if record.get("scheme") else None
+    return Sent(raw(record["method"]), raw(record["uri"]), raw(record["protocol"]), scheme, host, headers)
+
+
+Apply = Callable[[Sent], Sent]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change. `family`: those that differ in a value or a count only."""
+
+    name: str
+    kind: str
+    family: str
+    apply: Apply
+    cost: str = "bytes"
+
+    @property
+    def public(self) -> str:
+        """The name without a value of people's: those stay where they were captured."""
+        return self.name if self.kind in ("remove", "reorder", "padding", "padded header", "method") else self.family
+
+
+# Three kinds are counted apart. A text browser or a player sends so little that whoever takes its agent looks as it does;
+# another method changes what is answered; a whole head is many changes at once.
+KINDS = {
+    "add": "a header is set to a value of people's: replaced where it is there, else added",
+    "remove": "a header is left out",
+    "reorder": "headers in another order, or their names in another case",
+    "agent": "a graphical browser's agent, or words beside the own one",
+    "path": "words, dots and escapes in a target that leads to the same resource",
+    "padding": "more of what is there and counted, up to nginx's limits",
+    "padded header": "a header that may not have been there, padded",
+    "plain agent": "the agent of a text browser, a player or an application",
+    "method": "GET, HEAD or POST instead",
+    "copy": "all headers of a person's request",
+}
+APART = frozenset({"plain agent", "method", "copy"})
+PADDING = frozenset({"padding", "padded header"})
+
+# nginx answers 414 or 400 beyond its `large_client_header_buffers 4 8k`.
+LINE, HEAD = 8190, 4 * 8192
+STEPS = (1, 4, 16, 63, 255, 1000, 4000, 8000)
+MOST_HEADERS = 256
+VALUES = 20  # of one header, the commonest
+WORDS = 40  # of people's agents and paths, the commonest
+
+# Not an attacker's to choose: without them, or with others, the site answers nothing, or something else.
+FIXED = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect", b"te"})
+COSTS = {
+    b"range": "bytes; a part is answered",
+    b"if-none-match": "bytes; nothing is answered where it fits",
+    b"if-modified-since": "bytes; nothing is answered where it fits",
+    b"accept-encoding": "bytes; it must unpack what comes",
+    b"authorization": "bytes; refused where it is looked at",
+    b"content-type": "bytes; a form may not be read",
+}
+GRAPHICAL = re.compile(rb"Mozilla/5\.0 .*(Chrome|Firefox|Safari)/")
+OWN_WORDS = ("Mozilla", "Gecko", "Chrome", "Safari", "Firefox", "Windows", "Macintosh", "Linux", "Android", "iPhone",
+             "Mobile", "Version", "AppleWebKit", "KHTML", "Edg", "OPR", "Trident", "Opera", "Googlebot", "assets",
+             "images", "static", "index", "search", "news", "blog", "contact", "about", "login", "wiki")  # fmt: skip
+# Headers that anybody can send; the corpus of people without data knows few of them.
+OWN_HEADERS = {
+    b"Authorization": b"Bearer x",
+    b"Cache-Control": b"max-age=0",
+    b"Content-Type": b"application/json",
+    b"Cookie": b"sid=1",
+    b"DNT": b"1",
+    b"From": b"a@example.com",
+    b"If-Modified-Since": b"Thu, 01 Jan 1970 00:00:00 GMT",
+    b"If-None-Match": b'"1"',
+    b"Origin": b"http://example.com",
+    b"Pragma": b"no-cache",
+    b"Priority": b"u=0, i",
+    b"Purpose": b"prefetch",
+    b"Range": b"bytes=0-",
+    b"Referer": b"https://www.google.com/",
+    b"Sec-GPC": b"1",
+    b"Sec-Purpose": b"prefetch",
+    b"Sec-WebSocket-Key": b"dGhlIHNhbXBsZSBub25jZQ==",
+    b"Access-Control-Request-Method": b"GET",
+    b"X-Requested-With": b"XMLHttpRequest",
+}
+ORDERS = {
+    "Chromium": b"host connection sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests user-agent accept"
+    b" sec-fetch-site sec-fetch-mode sec-fetch-user sec-fetch-dest referer accept-encoding accept-language cookie",
+    "Firefox": b"host user-agent accept accept-language accept-encoding referer connection cookie"
+    b" upgrade-insecure-requests sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user priority",
+    "Safari": b"host cookie accept sec-fetch-site sec-fetch-dest sec-fetch-mode user-agent referer accept-language"
+    b" accept-encoding connection priority",
+}
+
+
+def accepted(request: Sent) -> bool:
+    """Whether nginx takes the head, by its limits."""
+    if len(request.uri) > LINE - 20 or len(request.headers) > MOST_HEADERS + 64:
+        return False
+    return request.size < HEAD and all(len(name) + len(value) + 4 <= LINE for name, value in request.headers)
+
+
+def spelled(request: Sent, headers: Headers) -> Headers:
+    """The same headers; over HTTP/2 and HTTP/3 their names are in lower case."""
+    if request.protocol.startswith(b"HTTP/1"):
+        return headers
+    return tuple((name.lower(), value) for name, value in headers)
+
+
+def value_of(request: Sent, name: bytes) -> bytes:
+    """The first header of this name; empty where there is none."""
+    return next((value for found, value in request.headers if found.lower() == name), b"")
+
+
+def with_header(name: bytes, value: bytes, first: bool = False) -> Apply:
+    """Replaces the first header of this name, or adds it as the last (the first)."""
+    lower = name.lower()
+
+    def apply(request: Sent) -> Sent:
+        headers = request.headers
+        for i, (found, _) in enumerate(headers):
+            if found.lower() == lower:
+                return request._replace(headers=(*headers[:i], (found, value), *headers[i + 1 :]))
+        return with_junk(((name, value),), first)(request)
+
+    return apply
+
+
+def without(name: bytes) -> Apply:
+    def apply(request: Sent) -> Sent:
+        left = tuple(pair for pair in request.headers if pair[0].lower() != name)
+        return request if len(left) == len(request.headers) else request._replace(headers=left)
+
+    return apply
+
+
+def reordered(place: Callable[[bytes], Any]) -> Apply:
+    """Sorts by `place` of the name in lower case; equal ones keep their order."""
+    return lambda request: request._replace(headers=tuple(sorted(request.headers, key=lambda p: place(p[0].lower()))))
+
+
+def renamed(case: Callable[[bytes], bytes]) -> Apply:
+    def apply(request: Sent) -> Sent:
+        headers = tuple((case(name), value) for name, value in request.headers)
+        return request._replace(headers=spelled(request, headers))
+
+    return apply
+
+
+def asked_by(method: bytes) -> Apply:
+    return lambda request: request._replace(method=method)
+
+
+def as_whole_url(request: Sent) -> Sent:
+    return request._replace(uri=(request.scheme or b"http") + b"://" + (request.host or b"localhost") + request.uri)
+
+
+def dressed(headers: Headers) -> Apply:
+    """All headers are these, but for those that are fixed."""
+    own = tuple(pair for pair in headers if pair[0].lower() not in FIXED)
+
+    def apply(request: Sent) -> Sent:
+        kept = tuple(pair for pair in request.headers if pair[0].lower() in FIXED)
+        return request._replace(headers=kept + spelled(request, own))
+
+    return apply
+
+
+def both(one: Apply, other: Apply) -> Apply:
+    return lambda request: other(one(request))
+
+
+def where(name: bytes, apply: Apply) -> Apply:
+    """Only where this header is there: more of it, and not one more."""
+    return lambda request: apply(request) if value_of(request, name) else request
+
+
+def with_agent(change: Callable[[bytes], bytes]) -> Apply:
+    return lambda request: with_header(b"User-Agent", change(value_of(request, b"user-agent")))(request)
+
+
+def agent_and(tail: bytes) -> Apply:
+    """More behind the agent, where there is one: else it would be another agent."""
+    return lambda request: (
+        with_agent(lambda agent: agent + tail)(request) if value_of(request, b"user-agent") else request
+    )
+
+
+def with_query(text: bytes) -> Apply:
+    return lambda request: request._replace(uri=request.uri + (b"&" if b"?" in request.uri else b"?") + text)
+
+
+def with_path(change: Callable[[bytes], bytes]) -> Apply:
+    """Changes the path where the target has one."""
+
+    def apply(request: Sent) -> Sent:
+        path, mark, query = request.uri.partition(b"?")
+        return request._replace(uri=change(path) + mark + query) if path.startswith(b"/") else request
+
+    return apply
+
+
+def path_between(head: bytes, tail: bytes) -> Apply:
+    """Something before the path, something behind it."""
+    return with_path(lambda path: head + path + tail)
+
+
+def with_referrer(tail: bytes, host: bytes | None = None) -> Apply:
+    """A referrer of the site itself, or of another host."""
+    return lambda request: with_header(
+        b"Referer", (request.scheme or b"http") + b"://" + (host or request.host or b"localhost") + tail
+    )(request)
+
+
+def with_junk(headers: Headers, first: bool = False) -> Apply:
+    """More headers behind (before) all others."""
+
+    def apply(request: Sent) -> Sent:
+        more = spelled(request, headers)
+        return request._replace(headers=more + request.headers if first else request.headers + more)
+
+    return apply
+
+
+def numbered(n: int) -> Iterator[bytes]:
+    """n different words of letters: bare numbers are no words."""
+    return (bytes((97 + i // 676 % 26, 97 + i // 26 % 26, 97 + i % 26)) for i in range(n))
+
+
+def text(value: bytes) -> str:
+    return value.decode("latin-1")
+
+
+def _spelling(people: Iterable[Sent]) -> dict[bytes, bytes]:
+    """How people's browsers write a name over HTTP/1, by the name in lower case."""
+    found: dict[bytes, bytes] = {}
+    for request in people:
+        for name, _ in request.headers:
+            if request.protocol.startswith(b"HTTP/1"):
+                found[name.lower()] = name
+            else:
+                found.setdefault(name.lower(), name.title())
+    return found
+
+
+def headers_of(people: Sequence[Sent]) -> Iterator[Change]:
+    """Sets each header to each value of people's, and leaves each out."""
+    spelling, values = _spelling(people), Counter((n.lower(), v) for one in people for n, v in one.headers)
+    by_name: dict[bytes, list[bytes]] = {}
+    for (name, value), _ in values.most_common():
+        if name not in FIXED | {b"user-agent"} and len(by_name.setdefault(name, [])) < VALUES:
+            by_name[name].append(value)
+    for name, value in OWN_HEADERS.items():
+        spelling.setdefault(name.lower(), name)
+        if value not in by_name.setdefault(name.lower(), []):
+            by_name[name.lower()].append(value)
+    for name, found in sorted(by_name.items()):
+        shown, cost = spelling[name].decode("latin-1"), COSTS.get(name, "bytes")
+        for value in found:
+            family = f"add {shown}"
+            yield Change(f"{shown}: {text(value)}", "add", family, with_header(spelling[name], value), cost)
+        common = with_header(spelling[name], found[0], first=True)
+        yield Change(f"{shown} first: {text(found[0])}", "add", f"add {shown} first", common, cost)
+        yield Change(f"{shown}: (empty)", "add", f"add {shown} empty", with_header(spelling[name], b""), cost)
+    for name in sorted({*by_name, b"user-agent", b"connection", b"accept-charset"}):
+        yield Change(f"no {name.decode()}", "remove", f"remove {name.decode()}", without(name), "what it was for")
+    bare = without(b"")
+    for name in by_name:
+        bare = both(bare, without(name))
+    yield Change("no header but the agent", "remove", "remove all", bare, "what they were for")
+
+
+def orders() -> Iterator[Change]:
+    """Orders of the engines, plain ones, and cases of names."""
+    found: dict[str, Apply] = {}
+    for engine, names in ORDERS.items():
+        place = {name: i for i, name in enumerate(names.split())}
+        found[f"the order of {engine}"] = reordered(partial(_place, place))
+    found["sorted by name"] = reordered(bytes)
+    found["backwards"] = lambda request: request._replace(headers=request.headers[::-1])
+    for name in (b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"referer", b"cookie", b"host"):
+        found[f"{name.decode()} to the front"] = reordered(name.__ne__)
+        found[f"{name.decode()} to the end"] = reordered(name.__eq__)
+    found |= {f"names in {case.__name__} case": renamed(case) for case in (bytes.lower, bytes.title, bytes.upper)}
+    for shown, apply in found.items():
+        yield Change(shown, "reorder", shown, apply, "nothing")
+
+
+def _place(places: dict[bytes, int], name: bytes) -> int:
+    return places.get(name, len(places))
+
+
+def agents(people: Sequence[Sent]) -> Iterator[Change]:
+    """Agents of people, and words of theirs before and behind the bot's own."""
+    found = Counter(value_of(one, b"user-agent") for one in people)
+    for agent, _ in found.most_common(2 * VALUES):
+        kind = "agent" if GRAPHICAL.match(agent) else "plain agent"
+        yield Change(f"agent: {text(agent)}", kind, kind, with_header(b"User-Agent", agent), "its name")
+    words = Counter(word for agent, n in found.items() for word in re.findall(rb"[A-Za-z]{2,}", agent) * n)
+    own = [word.encode() for word in OWN_WORDS]
+    for word in dict.fromkeys([word for word, _ in words.most_common(WORDS)] + own):
+        shown = word.decode()
+        yield Change(f"agent + {shown}", "agent", "agent + word", agent_and(b" " + word))
+    for shown, change in (
+        ("agent: Mozilla/5.0 before it", lambda a: b"Mozilla/5.0 " + a),
+        ("agent in lower case", bytes.lower),
+        ("agent in upper case", bytes.upper),
+        ("agent: -", lambda _: b"-"),
+        ("agent: its first word", lambda a: a.split(b" ")[0]),
+        ("agent: without what is in brackets", lambda a: re.sub(rb"\([^)]*\)", b"", a)),
+    ):
+        yield Change(shown, "agent", shown, with_agent(change), "its name")
+
+
+def paths(people: Sequence[Sent]) -> Iterator[Change]:
+    """Other targets that lead to the same resource: behind it, and by a way that is resolved."""
+    words = Counter(word for one in people for word in re.findall(rb"[a-z]{3,}", one.uri.partition(b"?")[0]))
+    own = [word.encode() for word in OWN_WORDS]
+    for word in dict.fromkeys([word for word, _ in words.most_common(WORDS)] + own):
+        shown = word.decode()
+        for name, family, apply in (
+            (f"path + /{shown}", "path + word", path_between(b"", b"/" + word)),
+            (f"path: /{shown}/.. before it", "path ..", path_between(b"/" + word + b"/..", b"")),
+            (f"query + {shown}", "query + word", with_query(word + b"=" + word)),
+        ):
+            yield Change(name, "path", family, apply)
+    for tail in (b".html", b".css", b".js", b".png", b".jpg", b".ico", b".woff2", b".php", b"/", b";v=1", b"%20"):
+        yield Change(f"path + {text(tail)}", "path", "path + end", path_between(b"", tail))
+        yield Change(f"path + /x{text(tail)}", "path", "path + part", path_between(b"", b"/x" + tail))
+    for shown, change in (
+        ("path: // before it", lambda p: b"/" + p),
+        ("path: /. before it", lambda p: b"/." + p),
+        ("path: /%2e before it", lambda p: b"/%2e" + p),
+        ("path: dots escaped", lambda p: p.replace(b".", b"%2e")),
+        ("path: all letters escaped", lambda p: re.sub(rb"[a-z]", lambda m: b"%%%02x" % m[0][0], p)),
+    ):
+        yield Change(shown, "path", shown, with_path(change))
+    for shown, query in (("?", b""), ("?/health", b"/health"), ("?a=b://x/health", b"a=b://x/health")):
+        yield Change(f"query {shown}", "path", "query", with_query(query))
+    yield Change("the target as a whole URL", "path", "absolute", as_whole_url)
+
+
+def _padding(n: int) -> dict[str, Apply]:
+    """Each kind of padding, n of it."""
+    many = min(n, MOST_HEADERS)
+    junk = tuple((b"X-" + word.title(), b"1") for word in numbered(many))
+    return {
+        "parameters": with_query(b"&".join([b"a=1"] * n)),
+        "parameters of other names": with_query(b"&".join(word + b"=1" for word in numbered(n))),
+        "ampersands": with_query(b"&" * n),
+        "bytes of query": with_query(b"q=" + b"x" * n),
+        "percent signs in the query": with_query(b"q=" + b"%20" * n),
+        "parts of the path": path_between(b"", b"/x" * n),
+        "parts of other names": path_between(b"", b"".join(b"/" + word for word in numbered(n))),
+        "bytes of path": path_between(b"", b"/" + b"x" * n),
+        "slashes": path_between(b"/" * n, b""),
+        "dots in the path": path_between(b"/." * n, b""),
+        "percent signs in the path": path_between(b"", b"/" + b"%20" * n),
+        "words of the agent": agent_and(b" x" * n),
+        "other words of the agent": agent_and(b"".join(b" " + word for word in numbered(n))),
+        "bytes of the agent": agent_and(b" " + b"x" * n),
+        "blanks in the agent": agent_and(b" " * n + b"x"),
+        "semicolons in the agent": agent_and(b";" * n),
+        "digits in the agent": agent_and(b" " + b"1" * n),
+        "headers": with_junk(junk),
+        "headers before the others": with_junk(junk, first=True),
+        "headers of one name": with_junk(((b"X-Junk", b"1"),) * many),
+        "bytes of a header": with_junk(((b"X-Junk", b"x" * n),)),
+        "cookie headers": with_junk(((b"Cookie", b"a=1"),) * many),
+        **{what: where(name.lower(), with_header(name, value)) for what, (name, value) in _long_values(n).items()},
+        **{what: where(b"referer", apply) for what, apply in _long_referrers(n).items()},
+    }
+
+
+def _long_values(n: int) -> dict[str, tuple[bytes, bytes]]:
+    """Headers with n of something in their value."""
+    return {
+        "cookies": (b"Cookie", b"; ".join(word + b"=1" for word in numbered(n))),
+        "bytes of a cookie": (b"Cookie", b"a=" + b"x" * n),
+        "languages": (b"Accept-Language", b",".join([b"en"] * n)),
+        "types": (b"Accept", b",".join([b"*/*"] * n)),
+        "encodings": (b"Accept-Encoding", b", ".join([b"gzip"] * n)),
+    }
+
+
+def _long_referrers(n: int) -> dict[str, Apply]:
+    """Referrers with n of something."""
+    return {
+        "bytes of the referrer's path": with_referrer(b"/" + b"x" * n),
+        "parts of the referrer's path": with_referrer(b"/x" * n),
+        "bytes of the referrer's query": with_referrer(b"/?q=" + b"x" * n),
+        "parameters of the referrer": with_referrer(b"/?" + b"&" * n),
+        "dots in the referrer's host": with_referrer(b"/", b"a." * n + b"example.org"),
+    }
+
+
+def padding() -> Iterator[Change]:
+    for n in STEPS:
+        for what, apply in _padding(n).items():
+            if n <= MOST_HEADERS or "headers" not in what:
+                yield Change(f"{n} {what}", "padding", f"pad {what}", apply)
+        for what, (name, value) in _long_values(n).items():
+            yield Change(f"with {n} {what}", "padded header", f"add {what}", with_header(name, value))
+        for what, apply in _long_referrers(n).items():
+            yield Change(f"with {n} {what}", "padded header", f"add {what}", apply)
+
+
+def apart(people: Sequence[Sent]) -> Iterator[Change]:
+    """What is counted apart: another method, and whole heads of people's that open pages or load their parts."""
+    for method in (b"GET", b"HEAD", b"POST"):
+        yield Change(f"method {method.decode()}", "method", "method", asked_by(method), "what is answered")
+    heads: dict[tuple[bytes, bytes], Sent] = {}
+    for one in people:
+        if one.method == b"GET":
+            heads.setdefault((value_of(one, b"user-agent"), value_of(one, b"accept")), one)
+    for (agent, accept), one in list(heads.items())[:VALUES]:
+        shown = f"headers of {text(agent)}, {text(accept)}"
+        yield Change(shown, "copy", "copy", dressed(one.headers), "a list of headers")
+
+
+def alphabet(people: Sequence[Sent]) -> list[Change]:
+    """All changes, by values of these people's requests."""
+    return [*headers_of(people), *orders(), *agents(people), *paths(people), *padding(), *apart(people)]
