@@ -24,6 +24,8 @@ xb_engine xb_engine_of(const xb_agent_facts *ua)
 {
     if (!ua->mozilla || ua->category >= XB_CATEGORY_TOOL)
         return XB_ENGINE_NONE;
+    if (ua->marks & XB_MARK_EDGEHTML)
+        return XB_ENGINE_NONE; /* it only says Chrome */
     if (ua->marks & XB_MARK_CHROMIUM && ua->os != XB_OS_IOS)
         return XB_ENGINE_CHROMIUM;
     if (ua->browser == XB_BROWSER_FIREFOX && ua->marks & XB_MARK_GECKO && ua->os != XB_OS_IOS)
@@ -33,8 +35,12 @@ xb_engine xb_engine_of(const xb_agent_facts *ua)
 
 static bool chromium_since(const claim *c, uint32_t version) { return c->engine == XB_ENGINE_CHROMIUM && c->version >= version; }
 static bool gecko_since(const claim *c, uint32_t version) { return c->engine == XB_ENGINE_GECKO && c->version >= version; }
-/* A program that shows pages in a view of its own decides by itself what the view sends. */
-static bool embedded(const claim *c) { return c->ua->marks & (XB_MARK_WEBVIEW | XB_MARK_EMBEDDED) || c->ua->browser == XB_BROWSER_APP; }
+/* A program that shows pages in a view of its own decides by itself what the view sends; so do television sets. */
+static bool embedded(const claim *c)
+{
+    return c->ua->marks & (XB_MARK_WEBVIEW | XB_MARK_EMBEDDED) || c->ua->browser == XB_BROWSER_APP ||
+           c->ua->category == XB_CATEGORY_APPLIANCE;
+}
 
 /* "/.well-known/..." that stays there: browsers and systems ask for these by themselves. */
 static bool well_known(xb_span path)
@@ -62,8 +68,8 @@ static bool unsafe_method(xb_span method)
 
 /* ---- what is there, what is not ---- */
 
-/* Does a text browser send what it always does? Dillo names no language, but what kind of thing it asks for; Links takes
- * anything, but names its character sets. */
+/* Does a text browser send what it always does? Dillo names no language, but what kind of thing it asks for; Links and NetSurf
+ * take anything, but name their character sets; ELinks takes anything. */
 static bool text_browser(const claim *c)
 {
     if (!HAS(ACCEPT) || !HAS(ACCEPT_ENCODING))
@@ -71,8 +77,8 @@ static bool text_browser(const claim *c)
     if (xb_contains(c->r->agent, XB_SPAN("dillo")))
         return !c->any;
     if (xb_contains(c->r->agent, XB_SPAN("netsurf")))
-        return HAS(ACCEPT_LANGUAGE);
-    return HAS(ACCEPT_LANGUAGE) && (c->any ? HAS(ACCEPT_CHARSET) : xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html")));
+        return HAS(ACCEPT_LANGUAGE) || HAS(ACCEPT_CHARSET);
+    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET) || xb_contains(c->r->agent, XB_SPAN("elinks")));
 }
 
 static uint64_t accepts(const claim *c)
@@ -80,7 +86,7 @@ static uint64_t accepts(const claim *c)
     uint64_t odd = 0;
     if (c->ua->browser == XB_BROWSER_TEXT && !text_browser(c))
         odd |= ODD(TEXT_BROWSER);
-    if (HAS(COOKIE) && !HAS(ACCEPT_LANGUAGE))
+    if (HAS(COOKIE) && !HAS(ACCEPT_LANGUAGE) && (c->ua->mozilla || c->ua->category >= XB_CATEGORY_TOOL))
         odd |= ODD(COOKIE);
     if (!c->browsing || c->well_known)
         return odd;
@@ -88,7 +94,10 @@ static uint64_t accepts(const claim *c)
         odd |= c->stripped ? ODD(STRIPPED) : ODD(NO_LANGUAGE);
     if (!HAS(ACCEPT_ENCODING) && !c->media)
         odd |= ODD(NO_ENCODING);
-    if (HAS(ACCEPT_ENCODING) && !c->media && !(READS(GZIP) && READS(DEFLATE)))
+    /* Firefox takes fonts as they are. */
+    if (HAS(ACCEPT_ENCODING) && !c->media && !(READS(GZIP) && READS(DEFLATE)) &&
+        !(c->engine == XB_ENGINE_GECKO && c->f->path.kind == XB_KIND_ASSET) &&
+        (chromium_since(c, 30) || gecko_since(c, 20) || (c->engine == XB_ENGINE_WEBKIT && c->version >= 10)))
         odd |= ODD(ENCODING);
     if (HAS(CONTENT_TYPE) && (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head"))) && !c->scripted)
         odd |= ODD(CONTENT_TYPE);
@@ -218,7 +227,8 @@ static uint64_t over_https(const claim *c)
     /* Fetches by workers have none, so only what a page itself asks for counts. */
     const bool scripted = IS(SEC_FETCH_DEST, "empty") || xb_span_ends(VALUE(SEC_FETCH_DEST), XB_SPAN("worker")) ||
                           (c->any && !HAS(SEC_FETCH_DEST));
-    if (chromium && own && c->version >= 95 && !HAS(SEC_CH_UA) && !c->socket && !c->worker && !c->preflight && !scripted)
+    const bool hinting = chromium && own && c->version >= 95;
+    if (hinting && !HAS(SEC_CH_UA) && !c->socket && !c->worker && !c->preflight && !scripted)
         odd |= ODD(NO_HINTS);
     return odd;
 }
@@ -253,15 +263,15 @@ static uint64_t order(const claim *c)
     uint64_t odd = 0;
     if (c->engine == XB_ENGINE_NONE || c->stripped || c->media) /* a player's headers come in another order */
         return 0;
-    if (SWAPPED(ACCEPT, ACCEPT_ENCODING))
+    if (SWAPPED(ACCEPT, ACCEPT_ENCODING) && (c->engine != XB_ENGINE_WEBKIT || c->version >= 13))
         odd |= ODD(ORDER_ENCODING);
     if (c->engine == XB_ENGINE_WEBKIT)
         return odd;
     if (chromium ? SWAPPED(ACCEPT_ENCODING, ACCEPT_LANGUAGE) : SWAPPED(ACCEPT_LANGUAGE, ACCEPT_ENCODING))
         odd |= ODD(ORDER_LANGUAGE);
-    /* Chromium before 100 puts the Accept that a script chose first; the script of a worker comes as Accept, Referer, agent. */
+    /* Older ones put the Accept that a script chose first; the script of a worker comes as Accept, Referer, agent. */
     if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!c->worker && !c->preflight && !(c->any && SWAPPED(USER_AGENT, REFERER)) &&
-                                                  c->version >= (c->html ? 76 : 100))))
+                                                  c->version >= (c->html ? 76 : 130))))
         odd |= ODD(ORDER_AGENT);
     if (chromium ? SWAPPED(REFERER, ACCEPT_ENCODING) : SWAPPED(ACCEPT_ENCODING, REFERER))
         odd |= ODD(ORDER_REFERER);
@@ -295,7 +305,7 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
 {
     const xb_agent_facts *ua = &f->agent;
     claim claimed = {.r = r, .f = f, .ua = ua, .engine = xb_engine_of(ua)}, *c = &claimed;
-    c->version = c->engine == XB_ENGINE_CHROMIUM ? ua->chromium : ua->major;
+    c->version = c->engine == XB_ENGINE_CHROMIUM ? ua->chromium : ua->major; /* of WebKit: Safari's */
     c->browsing = ua->mozilla && ua->browser > XB_BROWSER_TEXT && ua->category < XB_CATEGORY_TOOL;
     c->socket = HAS(SEC_WEBSOCKET_KEY);
     c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && xb_span_is(r->method, XB_SPAN("options"));

@@ -136,7 +136,7 @@ static bool agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
     if (!known)
         return false;
     const char *behind = w.text.at + w.text.size;
-    if (known->marks & XB_MARK_PRODUCT && (behind == end || (*behind != '/' && *behind != '-')))
+    if (known->marks & (XB_MARK_PRODUCT | XB_MARK_EDGEHTML) && (behind == end || (*behind != '/' && *behind != '-')))
         return true;
     if (known->marks & XB_MARK_URL && (behind == end || (*behind != ':' && *behind != '.')))
         return true; /* "Go-http-client" holds no address */
@@ -145,7 +145,8 @@ static bool agent_word_fact(xb_agent_facts *a, xb_word w, const char *end)
         chromium_fact(a, behind, end);
     if (known->browser >= a->browser && known->browser) {
         a->browser = known->browser;
-        uint32_t major = version_behind(w.text.at + w.text.size, end);
+        /* Behind "Safari" stands a build of WebKit; its version stands behind "Version". */
+        uint32_t major = known->browser == XB_BROWSER_SAFARI ? 0 : version_behind(w.text.at + w.text.size, end);
         if (major)
             a->major = major;
     } else if (known->marks & XB_MARK_VERSION && a->browser <= XB_BROWSER_SAFARI) {

@@ -43,6 +43,7 @@ enum {
     XB_MARK_CHROMIUM = 1 << 8,
     XB_MARK_NOT_A_BOT = 1 << 9,
     XB_MARK_PRODUCT = 1 << 10,
+    XB_MARK_EDGEHTML = 1 << 12, /* Edge before it was a Chromium */
     XB_MARK_EMBEDDED = 1 << 11 /* a browser's engine inside a program of a desk */
 };
 
