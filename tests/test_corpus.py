@@ -121,7 +121,7 @@ def test_one_trait_has_one_distribution(corpus: list[Row], other: list[Row], tra
 
 
 def query(row: Row) -> str:
-    return row["uri"].partition("?")[2]
+    return str(row["uri"]).partition("?")[2]
 
 
 @pytest.mark.parametrize(

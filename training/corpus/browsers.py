@@ -30,7 +30,7 @@ ENGINES = [
     ("edgehtml", r"Edge/(\d+)"),
     ("presto", r"^Opera/"),
     ("webkit", r"(?:iPhone|CPU|iPad; CPU) OS (\d+)_"),
-    ("chromium", r"Chrom(?:e|ium)/(\d+)"),
+    ("chromium", r"Chrom(?:e|ium)/(\d+)|Tizen.*\) (?:Version/)?(\d+)[.\d]*/[.\d]+ TV"),
     ("gecko", r"(?:Firefox|Thunderbird)/(\d+)|rv:1\."),
     ("android", r"Android (\d+)|Kindle|Tizen"),
     ("gtk", r"(?:X11|Wayland).*Version/(\d+)"),

@@ -29,7 +29,8 @@ OLD_GREASE = ['" Not A;Brand";v="99"', '" Not;A Brand";v="99"', '";Not A Brand";
 LETTERS = " (:-./);=?_"
 VERSIONS = ("8", "99", "24")
 PLATFORMS = [
-    ("Android", "Android"), ("Windows", "Windows"), ("Mac OS X", "macOS"), ("CrOS", "Chrome OS"), ("", "Linux"),
+    ("Android", "Android"), ("Windows", "Windows"), ("Mac OS X", "macOS"), ("CrOS", "Chrome OS"), ("Tizen", "Tizen"),
+    ("", "Linux"),
 ]
 # fmt: on
 ORDERS = list(permutations(range(3)))  # in the order of Chromium's own table

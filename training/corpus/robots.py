@@ -21,10 +21,10 @@ from training.corpus.tables import Blanks, draw
 Send = Callable[[Want], Pairs]  # the headers of a program for one request
 ACCEPTS = ["text/html", "*/*", "text/html,*/*", "application/json, text/plain, */*", "text/html,application/xhtml+xml"]
 ENCODINGS = ["gzip, deflate", "gzip, deflate, br", "gzip", "identity", "gzip,deflate", "*"]
-LANGUAGES = ["en-US,en;q=0.9", "en-US,en;q=0.5", "en", "en-US"]
+LANGUAGES = ["en-US,en;q=0.9", "en-US,en;q=0.5", "en", "en", "en-US"]
 # How much of a browser's headers a disguised tool copies, and how often: the agent alone, one header and two, a handful,
 # a whole set put into a library, that of another browser, a whole set with faults, a whole set for whatever it asks.
-GRADES = {"agent": 20, "accept": 11, "language": 13, "more": 10, "dict": 15, "mixed": 7, "stale": 18, "document": 10}
+GRADES = {"agent": 18, "accept": 10, "language": 19, "more": 10, "dict": 15, "mixed": 7, "stale": 18, "document": 10}
 MORE = {
     "Upgrade-Insecure-Requests": "1",
     "Cache-Control": "max-age=0",
@@ -128,7 +128,7 @@ def join(how: str, own: Mapping[str, str], usual: Pairs) -> Pairs:
 def declared(visit: Visit, rng: random.Random) -> Send:
     """A crawler, monitor or scanner that says so; its headers are its own, a tool's or a driven browser's."""
     chance = rng.random()
-    if chance < 0.3:  # behind, or within, a browser's own agent, whose headers it has as well
+    if chance < 0.34:  # behind, or within, a browser's own agent, whose headers it has as well
         return _driven(parse(_named("tail", visit, rng)), visit, rng, languages_too=rng.random() < 0.8)
     name = rng.choice(published.crawler_agents()) if rng.random() < 0.7 else _named("crawler", visit, rng)
     if chance < 0.45:
@@ -178,7 +178,7 @@ def disguised(visit: Visit, rng: random.Random) -> Send:
             rng.shuffle(kept)
         return _sending("sorted" if how == "sorted" else "end", head_set, own | dict(kept), visit, rng)
     if level != "agent":
-        own["Accept"] = rng.choice([accept(browser, "page"), accept(other, "page"), "*/*", rng.choice(ACCEPTS)])
+        own["Accept"] = rng.choice([accept(browser, "page"), accept(other, "page"), "*/*", "*/*", rng.choice(ACCEPTS)])
     if level in ("language", "more"):
         own["Accept-Language"] = rng.choice([*LANGUAGES, languages(browser, visit.language)])
         if rng.random() < 0.6:

@@ -26,7 +26,7 @@ CONNECTIONS = [
     ("HTTP/1.0", "http", 2),
 ]
 # Share of the http visits where a load balancer ended https before.
-ENDED = 0.06
+ENDED = 0.02
 SPOKEN_SINCE = {"HTTP/2.0": 2016, "HTTP/3.0": 2021}
 # fmt: off
 EXTENSIONS = ["", "", "", "/", "/", ".html", ".html", ".php", ".php", ".htm", ".aspx", ".jsp"]
