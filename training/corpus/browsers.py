@@ -175,7 +175,13 @@ def encodings(browser: Browser, *, trusted: bool) -> str:
     engine, version = browser.engine, browser.version
     br = ", br" if trusted and browser.has("br") else ""
     if (engine == "chromium" and version < 43) or (engine == "gecko" and version < 4) or engine == "android":
-        return "gzip,deflate,sdch" if engine == "chromium" else "gzip" if version < 3 else "gzip,deflate"
+        return (
+            "gzip,deflate,sdch"
+            if engine == "chromium"
+            else "gzip"
+            if engine == "android" and version < 3
+            else "gzip,deflate"
+        )
     if engine == "chromium" and version < 59:
         return f"gzip, deflate, sdch{br}"
     if engine == "webkit" and version in (11, 12) and trusted:
@@ -373,7 +379,7 @@ def _by_kind(
                 del values["Range"]
     if kind in ("font", "module") and not (engine == "gtk" and kind == "font") and engine != "gecko":
         values["Origin"] = visit.origin
-    if kind == "font" and engine == "gecko" and browser.version < 100:
+    if kind == "font" and engine == "gecko" and browser.version < 60:
         values["Accept-Encoding"] = "identity"
     if kind == "object" and engine == "gecko":
         values["Accept"] = "*/*"

@@ -79,7 +79,7 @@ def draw_habits(browser: Browser, recorded: Mapping[str, str], rng: random.Rando
         cookies=rng.random() > 0.1,
         referrers=rng.random() > 0.06,
         saves_data=rng.random() < 0.05,
-        thin=browser.version >= 14 and rng.random() < 0.03,
+        thin=browser.version >= 14 and browser.engine in ("chromium", "gecko", "webkit") and rng.random() < 0.03,
         encodings=rng.random() > 0.001,
         language=rng.choices(list(LANGUAGES), list(LANGUAGES.values()))[0] if rng.random() < 0.06 else None,
         jxl=browser.version >= 130 and rng.random() < (0.6 if browser.version >= 150 else 0.25),
