@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sidecar import core, reading
 from sidecar.errors import XbotError
-from training.corpus import agents, browsers, generate, published, robots, site
+from training.corpus import agents, browsers, generate, hints, published, robots, site
 from training.corpus.browsers import Habits, parse
 from training.corpus.heads import fill, spoken
+from training.corpus.kinds import KINDS
 from training.corpus.site import Visit, Want
 from training.corpus.tables import rows
 
@@ -110,12 +112,38 @@ def test_the_frame_of_a_visit_does_not_tell_the_class(corpus: list[Row], other: 
     assert abs(roc_auc_score(is_bot(other), guesses) - 0.5) < 0.04
 
 
-@pytest.mark.parametrize("trait", ["protocol", "scheme"])
+@pytest.mark.parametrize("trait", ["protocol", "scheme", "method"])
 def test_one_trait_has_one_distribution(corpus: list[Row], other: list[Row], trait: str) -> None:
     counts = Counter((row[trait], row["label"]) for row in corpus + other)
     for kind in {key for key, _ in counts}:
-        share = counts[kind, "bot"] / (counts[kind, "bot"] + counts[kind, "human"])
-        assert abs(share - 0.5) < 0.1, kind
+        total = counts[kind, "bot"] + counts[kind, "human"]
+        assert abs(counts[kind, "bot"] / total - 0.5) < 0.06 + 2.5 / total**0.5, kind  # a visit has several rows
+
+
+def query(row: Row) -> str:
+    return str(row["uri"]).partition("?")[2]
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        pytest.param(lambda row: len(query(row)), id="bytes of the query"),
+        pytest.param(lambda row: query(row).count("&") + bool(query(row)), id="parameters"),
+        pytest.param(lambda row: query(row).count("%"), id="percent signs"),
+        pytest.param(lambda row: len(value(row, "cookie") or "") or None, id="bytes of the cookies, if any"),
+        pytest.param(lambda row: len(row["uri"]), id="bytes of the target"),
+    ],
+)
+def test_no_count_tells_the_class(corpus: list[Row], other: list[Row], measure: Callable[[Row], int | None]) -> None:
+    """Advertisements, sign-in and counters have long queries, and bots pad: lengths are drawn before the class."""
+    scans = {target.partition("?")[0] for _, _, target in rows("probes.tsv")}
+    measured = [(measure(row), row) for row in corpus + other if row["uri"].partition("?")[0] not in scans]
+    counts = [(count, row["label"] == "bot") for count, row in measured if count is not None]
+    bots = np.array([bot for _, bot in counts])
+    numbers = np.array([count for count, _ in counts])
+    assert abs(roc_auc_score(bots, numbers) - 0.5) < 0.06
+    for label in (bots, ~bots):  # a heavy tail in both
+        assert np.percentile(numbers[label], 99) > 3 * max(np.mean(numbers[label]), 0.2)
 
 
 def test_the_age_of_a_claimed_browser_does_not_tell_the_class(corpus: list[Row], other: list[Row]) -> None:
@@ -191,6 +219,68 @@ def test_browsers_send_sec_headers_and_br_where_they_trust_only(monkeypatch: pyt
         if not (value(row, "user-agent") or "").startswith("Links"):
             assert "br" not in (value(row, "accept-encoding") or ""), row
     assert any(value(row, "sec-fetch-mode") for row in people if row["host"].startswith("localhost"))
+
+
+def claims(row: Row) -> tuple[str, int]:
+    browser = parse(value(row, "user-agent") or "")
+    return browser.engine, browser.version
+
+
+def test_peoples_hints_agree_with_their_agents(corpus: list[Row], other: list[Row]) -> None:
+    hinted = [row for row in corpus + other if row["label"] == "human" and value(row, "sec-ch-ua")]
+    assert len(hinted) > 2000
+    for row in hinted:
+        engine, version = claims(row)
+        agent = value(row, "user-agent") or ""
+        assert engine == "chromium", row
+        assert f'"Chromium";v="{version}"' in (value(row, "sec-ch-ua") or ""), row
+        assert value(row, "sec-ch-ua-platform") == f'"{hints.platform(agent)}"', row
+
+
+def test_people_send_what_their_engine_sends(corpus: list[Row], other: list[Row]) -> None:
+    """Where a request's headers contradict its agent, it is not a person's."""
+    for row in corpus + other:
+        engine, version = claims(row)
+        names = {name.lower() for name, _ in row["headers"]}
+        if row["label"] != "human" or engine not in ("chromium", "gecko", "webkit"):
+            continue
+        encodings = value(row, "accept-encoding") or ""
+        if "zstd" in encodings:
+            assert browsers.Browser("", engine, version).has("zstd"), row
+        if engine != "chromium":
+            assert "image/apng" not in (value(row, "accept") or ""), row
+        if row["method"] in ("POST", "PUT", "PATCH", "DELETE") and engine != "gecko":
+            assert "origin" in names, row
+        if row["method"] in ("GET", "HEAD"):
+            assert "content-type" not in names, row
+        assert "http2-settings" not in names, row
+
+
+@pytest.mark.parametrize(
+    ("version", "brands"),
+    [
+        (90, None),
+        (110, '"Chromium";v="110", "Not A(Brand";v="24", "Google Chrome";v="110"'),
+        (131, '"Google Chrome";v="131", "Chromium";v="131", "Not_A Brand";v="24"'),
+        (142, '"Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"'),
+    ],
+)
+def test_brands_stand_where_chromium_puts_them(version: int, brands: str | None) -> None:
+    made = hints.brands("Chrome", version, random.Random(0), "Google Chrome")
+    assert made == brands if brands else "Brand" in made
+    assert hints.brands("Chromium/156", 156, random.Random(0)) == '"Not:A-Brand";v="8", "Chromium";v="156"'
+
+
+def test_browsers_of_the_next_year_are_in_both_classes(corpus: list[Row], other: list[Row]) -> None:
+    for label in ("bot", "human"):
+        newest = Counter[str]()
+        for row in corpus + other:
+            if row["label"] == label:
+                engine, version = claims(row)
+                newest[engine] = max(newest[engine], version)
+        assert newest["chromium"] >= 157
+        assert newest["gecko"] >= 154
+        assert newest["webkit"] >= 27
 
 
 def test_http_2_has_small_names_and_nothing_about_the_connection(corpus: list[Row]) -> None:
@@ -273,6 +363,77 @@ def test_the_order_of_a_browsers_headers(agent: str, protocol: str, kind: str, n
     visit = Visit("192.0.2.1", "site.example", "https", protocol, "en-US", 2024)
     pairs = browsers.headers(parse(agent), Habits(), visit, Want(kind, "/"), random.Random(0))
     assert [name for name, _ in spoken(pairs, protocol)] == names.split()
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind", "has", "lacks"),
+    [
+        (
+            CHROME.format(150),
+            "socket",
+            "sec-websocket-key origin accept-language",
+            "accept sec-fetch-mode sec-ch-ua referer",
+        ),
+        (FIREFOX, "socket", "sec-websocket-key origin accept sec-fetch-mode", "referer"),
+        (SAFARI, "socket", "sec-websocket-key origin", "sec-ch-ua referer"),
+        (
+            CHROME.format(150),
+            "preflight",
+            "access-control-request-method origin sec-fetch-mode",
+            "cookie sec-ch-ua content-type",
+        ),
+        (FIREFOX, "preflight", "access-control-request-method origin sec-fetch-mode", "cookie content-type"),
+        (CHROME.format(150), "service", "service-worker cache-control", "sec-ch-ua"),
+        (FIREFOX, "service", "service-worker", "referer"),
+        (CHROME.format(150), "inworker", "sec-fetch-mode", "sec-ch-ua"),
+        (CHROME.format(150), "saved", "referer sec-fetch-mode", "accept sec-ch-ua"),
+        (CHROME.format(150), "events", "cache-control pragma sec-ch-ua", ""),
+        (CHROME.format(150), "beacon", "origin sec-ch-ua", "upgrade-insecure-requests"),
+        (CHROME.format(150), "manifest", "sec-fetch-mode", "cookie"),
+        (CHROME.format(150), "prerender", "sec-purpose upgrade-insecure-requests", "sec-fetch-user"),
+        (SAFARI, "send", "origin content-type", "sec-ch-ua sec-fetch-user"),
+    ],
+)
+def test_a_kind_of_request_has_its_headers(agent: str, kind: str, has: str, lacks: str) -> None:
+    visit = Visit("192.0.2.1", "site.example", "https", "HTTP/2.0", "en-US", 2026, cookies="a=1")
+    for seed in range(20):
+        want = Want(kind, "/", "/page", method=KINDS[kind].methods[0])
+        pairs = browsers.headers(
+            parse(agent), Habits(), visit, want, random.Random(seed), "https://site.example/page", "a=1"
+        )
+        names = {name.lower() for name, _ in pairs}
+        assert not set(has.split()) - names
+        assert not set(lacks.split()) & names
+
+
+def test_every_kind_is_asked_for_by_every_engine() -> None:
+    for agent in (CHROME.format(60), CHROME.format(150), FIREFOX, SAFARI, IE6):
+        for kind, row in KINDS.items():
+            for scheme in ("http", "https"):
+                visit = Visit("192.0.2.1", "site.example", scheme, "HTTP/1.1", "en-US", 2026, cookies="a=1")
+                want = browsers.possible(parse(agent), Want(kind, "/", method=row.methods[0]))
+                pairs = browsers.headers(parse(agent), Habits(), visit, want, random.Random(1))
+                assert [name for name, _ in pairs if name.startswith("@")] == []
+                assert len({name.lower() for name, _ in pairs}) == len(pairs)
+
+
+def test_any_bot_may_add_what_people_send(corpus: list[Row], other: list[Row]) -> None:
+    """Tools under their own names, too: no addition belongs to people."""
+    declared = [
+        row for row in corpus + other if re.search(r"curl|python|Go-http|Java/|Wget", value(row, "user-agent") or "")
+    ]
+    assert {row["label"] for row in declared} == {"bot"}
+    for name in (
+        "range",
+        "cookie",
+        "accept-language",
+        "referer",
+        "origin",
+        "authorization",
+        "sec-fetch-mode",
+        "if-none-match",
+    ):
+        assert sum(value(row, name) is not None for row in declared) > 3, name
 
 
 def test_own_headers_join_a_tools_headers_as_the_tool_does_it() -> None:

@@ -5,9 +5,13 @@ the class and not the source. So a visit's frame (site.py) is drawn before its c
 its headers (browsers.py), and tests hold that no single trait of the sources separates the classes.
 
     site.py, agents.py (agents.tsv)     what is asked for, when, from where, by a browser of which year: for both alike
-    browsers.py (heads.tsv, accept.tsv) the headers of a browser, in order, by engine and version
+    kinds.py (kinds.tsv)                the kinds of requests that the life of a page is made of
+    texts.py (queries.tsv)              long texts: queries, cookies, tokens
+    browsers.py (heads.tsv, accept.tsv) the headers of a browser, in order, by engine, version and kind of request
+    hints.py                            the client hints of a Chromium
     people.py (referrers.tsv)           visits by people
     robots.py (robots.tsv, tools.tsv, crawlers.tsv, probes.tsv)    visits by programs
+    additions.py                        what any program may add because people's requests have it
     views.py                            the same as poorer sources would have kept them: logs without headers
     published.py                        the packages: crawlers' agents, people's agents, header sets of real browsers
 """

@@ -39,8 +39,8 @@ ANDROID_BUILDS = {
     1: "DRC83 ESD20", 2: "FRF91 GRI40 GINGERBREAD GRJ22", 3: "HMJ37 HTJ85B", 4: "IMM76D JRO03C JDQ39 KOT49H",
     5: "LRX21V LRX22C LMY47V", 6: "MMB29M MRA58K MOB30M", 7: "NRD90M N2G48C NMF26X", 8: "OPM1.171019.011 R16NW",
     9: "PPR1.180610.011 PKQ1.181203.001", 10: "QP1A.190711.020 QKQ1.200114.002", 11: "RP1A.200720.011",
-    12: "SP1A.210812.016", 13: "TP1A.220624.014", 14: "UP1A.231005.007", 15: "AP3A.240617.008", 16: "BP2A.250605.031", 17: "CP1A.260305.018",
-    18: "CP2A.260705.006",
+    12: "SP1A.210812.016", 13: "TP1A.220624.014", 14: "UP1A.231005.007", 15: "AP3A.240617.008", 16: "BP2A.250605.031",
+    17: "CP1A.260305.018", 18: "CP2A.260705.006",
 }
 # fmt: on
 
@@ -180,7 +180,7 @@ def _model(b: _Blanks) -> str:
 
 def _app_name(b: _Blanks) -> str:
     """An invented application's: words that no list holds are no sign of a bot."""
-    invented = "".join(b.rng.choice("bdfgklmnprstvz") + b.rng.choice("aeiou") for _ in range(b.rng.randint(1, 3)))
+    invented = "".join(b.rng.choice("bdfgklmnprstvz") + b.rng.choice("aeiou") for _ in range(b.rng.randint(2, 3)))
     word = draw("agents.tsv", b.rng, "appword", b.year)[0]
     name = b.rng.choice([invented.title(), invented.title() + word, word, invented])
     return b.rng.choice([name, name, name, f"{name}%20{word}", f"com.{invented}.{word.lower()}", f"{name}-App"])

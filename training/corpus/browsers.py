@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 
 from training.corpus import texts
 from training.corpus.heads import Pairs, fill, head
-from training.corpus.hints import fit, hints
+from training.corpus.hints import hints
 from training.corpus.kinds import KINDS
 from training.corpus.site import Visit, Want, protocol
 from training.corpus.tables import rows
@@ -30,11 +30,12 @@ ENGINES = [
     ("edgehtml", r"Edge/(\d+)"),
     ("presto", r"^Opera/"),
     ("webkit", r"(?:iPhone|CPU|iPad; CPU) OS (\d+)_"),
-    ("chromium", r"Chrom(?:e|ium)/(\d+)"),
-    ("gecko", r"(?:Firefox|Thunderbird)/(\d+)|Goanna/(\d+)|rv:1\."),
+    ("chromium", r"Chrom(?:e|ium)/(\d+)|Tizen.*\) (?:Version/)?(\d+)[.\d]*/[.\d]+ TV"),
+    ("gecko", r"(?:Firefox|Thunderbird)/(\d+)|rv:1\."),
     ("android", r"Android (\d+)|Kindle|Tizen"),
     ("gtk", r"(?:X11|Wayland).*Version/(\d+)"),
-    ("webkit", r"Version/(\d+)|KHTML|AppleWebKit"),
+    ("webkit", r"Version/(\d+)"),
+    ("webkit", r"KHTML|AppleWebKit"),
 ]
 PLAIN_HEADS = ["Lynx", "w3m", "ELinks", "Links", "Dillo", "NetSurf", "Emacs", "Opera Mini", "BlackBerry", "DoCoMo",
                "Darwin/2", "Darwin", "AppleCoreMedia", "Dalvik", "stagefright", "ExoPlayer", "watchOS", "ffice", "VLC",
@@ -54,7 +55,7 @@ SINCE: dict[str, dict[str, int]] = {
     "storage": {"chromium": 133, "gecko": 145},  # Sec-Fetch-Storage-Access
     # kinds of requests
     "send": {"chromium": 1, "gecko": 3, "webkit": 4, "gtk": 8, "trident": 8, "edgehtml": 12, "android": 2, "presto": 0},
-    "socket": {"chromium": 16, "gecko": 11, "webkit": 6, "gtk": 8, "edgehtml": 12},
+    "socket": {"chromium": 16, "gecko": 11, "webkit": 6, "gtk": 8},
     "preflight": {"chromium": 4, "gecko": 4, "webkit": 4, "gtk": 8, "edgehtml": 12},
     "events": {"chromium": 9, "gecko": 6, "webkit": 5, "gtk": 8},
     "worker": {"chromium": 45, "gecko": 44, "webkit": 11, "gtk": 12},
@@ -174,7 +175,13 @@ def encodings(browser: Browser, *, trusted: bool) -> str:
     engine, version = browser.engine, browser.version
     br = ", br" if trusted and browser.has("br") else ""
     if (engine == "chromium" and version < 43) or (engine == "gecko" and version < 4) or engine == "android":
-        return "gzip,deflate,sdch" if engine == "chromium" else "gzip" if version < 3 else "gzip,deflate"
+        return (
+            "gzip,deflate,sdch"
+            if engine == "chromium"
+            else "gzip"
+            if engine == "android" and version < 3
+            else "gzip,deflate"
+        )
     if engine == "chromium" and version < 59:
         return f"gzip, deflate, sdch{br}"
     if engine == "webkit" and version in (11, 12) and trusted:
@@ -235,7 +242,7 @@ def order(browser: Browser, visit: Visit, want: Want, *, scripted: bool, late: b
         fetched = kind in ("fetch", "send", "head", "cors", "inworker") and not scripted
         return sets.get(kind, "gtk" if KINDS[kind].navigates else "gtk-fetch" if fetched else "gtk-part")
     if kind == "socket":
-        return "edgehtml-socket" if engine == "edgehtml" else "webkit-socket-accept" if late else "webkit-socket"
+        return "webkit-socket-accept" if late else "webkit-socket"
     if engine in ORDERS:
         steps = ORDERS[engine]
         return steps[bisect_right([since for since, _ in steps], version) - 1][1]
@@ -267,7 +274,9 @@ def _gecko_order(version: int, visit: Visit, kind: str, *, late: bool) -> str:
         return "gecko-socket"
     if kind in ("media", "audio") and not (visit.trusted and version >= 110):
         return "gecko-media"
-    if kind in ("fetch", "send", "head", "cors", "preflight", "events", "inworker") and not (late and version >= 100):
+    if kind == "preflight":
+        return "gecko-fetch"
+    if kind in ("fetch", "send", "head", "cors", "events", "inworker") and not (late and version >= 100):
         return "gecko-fetch"
     return "gecko-late" if late and version >= 100 else "gecko"
 
@@ -289,7 +298,7 @@ def headers(
             values["Accept"] = values["Accept"].replace("image/avif", "image/jxl,image/avif", 1)
     elif re.search("Darwin/2|watchOS", browser.agent):
         values["Accept-Encoding"] = "gzip, deflate, br" if visit.trusted else "gzip, deflate"
-    if referrer and habits.referrers:
+    if referrer and (habits.referrers or want.kind == "saved"):
         cut = browser.has("origin only") and not referrer.startswith(visit.origin)
         values["Referer"] = "/".join(referrer.split("/")[:3]) + "/" if cut else referrer
     if cookie and habits.cookies:
@@ -307,7 +316,7 @@ def headers(
     if habits.saves_data and browser.engine == "chromium" and "Android" in browser.agent:
         values["Save-Data"] = "on"
     _as_recorded(values, habits.recorded, browser, want)
-    _left_out(values, browser, visit, want)
+    _left_out(values, browser, want)
     if not habits.encodings:
         values.pop("Accept-Encoding", None)
     if habits.thin and kind.navigates:
@@ -321,9 +330,9 @@ def _by_engine(values: dict[str, str], browser: Browser, visit: Visit, want: Wan
     engine, version = browser.engine, browser.version
     # WebKit stopped to say over https that it would like https.
     satisfied = engine in ("webkit", "gtk") and version >= 17 and visit.secure
-    if KINDS[want.kind].navigates and browser.has("upgrade") and not satisfied:
-        if not (want.kind == "object" and engine == "gecko"):
-            values["Upgrade-Insecure-Requests"] = "1"
+    opens = KINDS[want.kind].navigates and not (want.kind == "object" and engine == "gecko")
+    if opens and browser.has("upgrade") and not satisfied:
+        values["Upgrade-Insecure-Requests"] = "1"
     if engine == "chromium" and version < 20:
         values["Accept-Charset"] = "ISO-8859-1,utf-8;q=0.7,*;q=0.3"
     if engine == "gecko" and version < 8:
@@ -353,12 +362,12 @@ def _by_kind(
     kind, engine = want.kind, browser.engine
     scripted = False
     if kind in ("fetch", "send", "cors", "inworker"):
-        scripted = _scripted(values, own, browser, visit, want, rng)
+        scripted = _scripted(values, own, browser, visit, rng)
     if want.sends:
         _sent(values, browser, visit, want, rng)
     elif want.again and kind not in ("favicon", "media", "socket", "preflight", "head", "events"):
         _conditional(values, browser, want, rng)
-    elif KINDS[kind].navigates and rng.random() < 0.05 or kind == "fetch" and rng.random() < 0.04:
+    elif (KINDS[kind].navigates or kind == "fetch") and rng.random() < 0.05:
         values |= {"Cache-Control": "no-cache", "Pragma": "no-cache"}  # a reload, or a script's no-store
     if kind in ("media", "audio"):
         values["Range"] = "bytes=0-1" if engine == "webkit" and rng.random() < 0.5 else _range(rng)
@@ -370,8 +379,10 @@ def _by_kind(
                 del values["Range"]
     if kind in ("font", "module") and not (engine == "gtk" and kind == "font") and engine != "gecko":
         values["Origin"] = visit.origin
-    if kind == "font" and engine == "gecko" and browser.version < 100:
+    if kind == "font" and engine == "gecko" and browser.version < 60:
         values["Accept-Encoding"] = "identity"
+    if kind == "object" and engine == "gecko":
+        values["Accept"] = "*/*"
     if kind in ("prefetch", "prerender"):
         _ahead(values, browser, kind)
     if kind == "service":
@@ -390,7 +401,7 @@ def _by_kind(
         if engine != "chromium" or browser.version >= 127:
             values["Pragma"] = "no-cache"
     if kind == "socket":
-        _socket(values, own, visit, engine, rng)
+        _socket(values, visit, engine, rng)
     if kind == "preflight":
         _preflight(values, browser, visit, want, rng)
     if kind == "cors":
@@ -428,7 +439,7 @@ def _other(visit: Visit, want: Want) -> tuple[str, str]:
 
 
 def _scripted(
-    values: dict[str, str], own: dict[str, Pairs], browser: Browser, visit: Visit, want: Want, rng: random.Random
+    values: dict[str, str], own: dict[str, Pairs], browser: Browser, visit: Visit, rng: random.Random
 ) -> bool:
     """What a page's script sets itself. Whether it set Accept."""
     said = rng.choices(
@@ -487,7 +498,7 @@ def _sent(values: dict[str, str], browser: Browser, visit: Visit, want: Want, rn
         values["Cache-Control"] = "max-age=0"
 
 
-def _socket(values: dict[str, str], own: dict[str, Pairs], visit: Visit, engine: str, rng: random.Random) -> None:
+def _socket(values: dict[str, str], visit: Visit, engine: str, rng: random.Random) -> None:
     values |= {"Origin": visit.origin, "Sec-WebSocket-Key": texts.token("b64", 22, rng) + "=="}
     if rng.random() < 0.2:
         values["Sec-WebSocket-Protocol"] = rng.choice(
@@ -597,11 +608,11 @@ def _as_recorded(values: dict[str, str], recorded: Mapping[str, str], browser: B
             values[name] = value
 
 
-def _left_out(values: dict[str, str], browser: Browser, visit: Visit, want: Want) -> None:
+def _left_out(values: dict[str, str], browser: Browser, want: Want) -> None:
     """What requests that no page made itself do not say."""
     if want.kind == "saved" and browser.engine == "chromium":
         values.pop("Accept", None)
-    if want.kind in ("manifest", "report") and browser.engine in ("chromium", "gecko") and want.kind == "manifest":
+    if want.kind == "manifest" and browser.engine in ("chromium", "gecko"):
         values.pop("Cookie", None)
     if want.kind == "report" and browser.engine == "gecko":
         values.pop("Cookie", None)

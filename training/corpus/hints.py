@@ -18,17 +18,19 @@ BRANDS = [
     (r"SamsungBrowser", "Samsung Internet", r"SamsungBrowser/([\d.]+)"), (r"YaBrowser", "YaBrowser", r"YaBrowser/(\d+\.\d+)"),
     (r"; wv\)", "Android WebView", None), (r"Whale/", "Whale", r"Whale/(\d+)"),
     (r"HuaweiBrowser", "HuaweiBrowser", r"HuaweiBrowser/(\d+)"), (r"Ecosia", "Ecosia", None),
+    (r"UCBrowser|MiuiBrowser|QQBrowser|HeyTap|Version/4\.0|Silk/", "Android WebView", None),
     (r"DuckDuckGo|Ddg/", "DuckDuckGo", None), (r"Ubuntu Chromium|Qt|Falkon|Chromium/", "Chromium", None),
 ]
 # Brands that do not show in the agent, and how often.
-UNSEEN = {"Google Chrome": 91, "Chromium": 3, "Brave": 4, "Vivaldi": 1, "DuckDuckGo": 0.5, "Opera": 0.5}
+UNSEEN = {"Google Chrome": 91, "Chromium": 3, "Brave": 4, "Vivaldi": 1, "DuckDuckGo": 0.5}
 # GREASE before version 105, and what it is made of since.
 OLD_GREASE = ['" Not A;Brand";v="99"', '" Not;A Brand";v="99"', '";Not A Brand";v="99"', '"(Not(A:Brand";v="99"',
               '".Not/A)Brand";v="99"']
 LETTERS = " (:-./);=?_"
 VERSIONS = ("8", "99", "24")
 PLATFORMS = [
-    ("Android", "Android"), ("Windows", "Windows"), ("Mac OS X", "macOS"), ("CrOS", "Chrome OS"), ("", "Linux"),
+    ("Android", "Android"), ("Windows", "Windows"), ("Mac OS X", "macOS"), ("CrOS", "Chrome OS"), ("Tizen", "Tizen"),
+    ("", "Linux"),
 ]
 # fmt: on
 ORDERS = list(permutations(range(3)))  # in the order of Chromium's own table
@@ -53,7 +55,7 @@ def _brand(agent: str, version: int, rng: random.Random) -> str | None:
             own = product and re.search(product, agent)
             return f'"{name}";v="{own[1] if own else version}"' if name != "Chromium" else None
     name = rng.choices(list(UNSEEN), list(UNSEEN.values()))[0]
-    return f'"{name}";v="{version - 16 if name == "Opera" else version}"' if name != "Chromium" else None
+    return f'"{name}";v="{version}"' if name != "Chromium" else None
 
 
 def brands(agent: str, version: int, rng: random.Random, brand: str | None = None) -> str:
@@ -82,7 +84,7 @@ def fit(agent: str, version: int, given: dict[str, str]) -> bool:
     named = re.search(r'"Chromium";v="(\d+)', given.get("sec-ch-ua", ""))
     mobile = "?1" if "Mobile" in agent else "?0"
     return (
-        bool(named)
+        named is not None
         and int(named[1]) == version
         and given.get("sec-ch-ua-platform") == f'"{platform(agent)}"'
         and given.get("sec-ch-ua-mobile") == mobile

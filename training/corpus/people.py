@@ -10,6 +10,7 @@ previews) are left out: each site decides on these.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -24,9 +25,11 @@ PUBLISHED_SINCE = 2023  # the year of the oldest browsers in the published lists
 PLAIN = {"HTTP/1.0": 0.5, "HTTP/1.1": 0.05}  # share of text browsers and simple telephones
 APPS = 0.04  # share of visits by an application of the person's, or by a browser's helper, under its own name
 # Accept-Language of people who changed a setting, or whose system says none, and how often.
-LANGUAGES = {"C": 6, "": 0.3, "*": 1, "en": 2, "en-us": 2, "de": 1, "en-US,en;q=0.9,de;q=0.8,fr;q=0.7,es;q=0.6": 2, "eo,en;q=0.8": 1,
+LANGUAGES = {"C": 6, "*": 1, "en": 2, "en-us": 2, "de": 1, "en-US,en;q=0.9,de;q=0.8,fr;q=0.7,es;q=0.6": 2, "eo,en;q=0.8": 1,
              "zh-TW,zh;q=0.9,en-US;q=0.8,en;q=0.7": 2, "en-GB,en-US;q=0.9,en;q=0.8": 3, "gd,en;q=0.5": 1, "c": 1, "en-US,en;q=0.5": 2,
              "pt-BR,pt;q=0.8,en-US;q=0.5,en;q=0.3": 2, "sr-Latn-RS,sr;q=0.9,en;q=0.8": 1, "ru-RU,ru;q=0.9": 2, "en-US": 2}  # fmt: skip
+# Players: they ask for films and music alone.
+PLAYERS = re.compile(r"^VLC|libmpv|AppleCoreMedia|stagefright|ExoPlayer|^Roku")
 TEXT = ("Lynx", "w3m", "ELinks", "Emacs")  # browsers that show no picture and no style
 
 
@@ -58,6 +61,8 @@ def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tu
         name, recorded = app_agent(visit, rng), {}
     browser = parse(name)
     habits = draw_habits(browser, recorded, rng)
+    if PLAYERS.search(name):
+        wants = [replace(want, kind="media", method="GET", path=site.path("media", rng)) for want in wants]
     known = rng.random() < 0.5  # has been here before
     for want in wants:
         asked = _possible(browser, want)
@@ -70,11 +75,11 @@ def draw_habits(browser: Browser, recorded: Mapping[str, str], rng: random.Rando
     return Habits(
         dnt=rng.random() < 0.06,
         gpc=rng.random() < 0.05,
-        hints=rng.random() > 0.015,
+        hints=rng.random() > 0.004,
         cookies=rng.random() > 0.1,
         referrers=rng.random() > 0.06,
         saves_data=rng.random() < 0.05,
-        thin=rng.random() < 0.03,
+        thin=browser.version >= 14 and browser.engine in ("chromium", "gecko", "webkit") and rng.random() < 0.03,
         encodings=rng.random() > 0.001,
         language=rng.choices(list(LANGUAGES), list(LANGUAGES.values()))[0] if rng.random() < 0.06 else None,
         jxl=browser.version >= 130 and rng.random() < (0.6 if browser.version >= 150 else 0.25),
@@ -107,7 +112,7 @@ def referrer(visit: Visit, want: Want, rng: random.Random) -> str:
     if want.page is None and opens and want.kind not in ("frame", "object", "prerender"):
         return "" if chance < 0.5 else want.outside if chance < 0.9 else visit.origin + "/"
     # Browsers long asked for a site's icon by themselves, and did not say from which page.
-    if chance < (0.05 if want.kind != "favicon" else 0.8 if visit.year < 2019 else 0.3):
+    if want.kind != "saved" and chance < (0.05 if want.kind != "favicon" else 0.8 if visit.year < 2019 else 0.3):
         return ""
     if chance < (0.12 if opens else 0.06):  # a second search; a picture that another site shows
         return want.outside

@@ -21,10 +21,10 @@ from training.corpus.tables import Blanks, draw
 Send = Callable[[Want], Pairs]  # the headers of a program for one request
 ACCEPTS = ["text/html", "*/*", "text/html,*/*", "application/json, text/plain, */*", "text/html,application/xhtml+xml"]
 ENCODINGS = ["gzip, deflate", "gzip, deflate, br", "gzip", "identity", "gzip,deflate", "*"]
-LANGUAGES = ["en-US,en;q=0.9", "en-US,en;q=0.5", "en", "en-US"]
+LANGUAGES = ["en-US,en;q=0.9", "en-US,en;q=0.5", "en", "en", "en-US"]
 # How much of a browser's headers a disguised tool copies, and how often: the agent alone, one header and two, a handful,
 # a whole set put into a library, that of another browser, a whole set with faults, a whole set for whatever it asks.
-GRADES = {"agent": 20, "accept": 11, "language": 13, "more": 10, "dict": 15, "mixed": 7, "stale": 14, "document": 10}
+GRADES = {"agent": 18, "accept": 10, "language": 19, "more": 10, "dict": 15, "mixed": 7, "stale": 18, "document": 10}
 MORE = {
     "Upgrade-Insecure-Requests": "1",
     "Cache-Control": "max-age=0",
@@ -53,8 +53,7 @@ def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tu
         wants = [replace(wants[0], kind="page", method="GET", path="/robots.txt"), *wants[1:]]
     send = kind(visit, rng)
     for want in wants:
-        asked = replace(want, method="HEAD") if want.method == "GET" and rng.random() < 0.03 else want
-        yield asked, send(asked)
+        yield want, send(want)
 
 
 def _probe(want: Want, rng: random.Random) -> Want:
@@ -86,7 +85,7 @@ def _blanks(visit: Visit, rng: random.Random) -> Blanks:
             "c": str(rng.randint(100, 400)),
             "hex": f"{rng.getrandbits(64):x}",
             "host": site.name(rng),
-            "word": rng.choice(site.WORDS),
+            "word": rng.choice(texts.WORDS),
         }[key]
 
     blanks = Blanks(make)
@@ -129,12 +128,12 @@ def join(how: str, own: Mapping[str, str], usual: Pairs) -> Pairs:
 def declared(visit: Visit, rng: random.Random) -> Send:
     """A crawler, monitor or scanner that says so; its headers are its own, a tool's or a driven browser's."""
     chance = rng.random()
-    if chance < 0.25:  # behind, or within, a browser's own agent, whose headers it has as well
+    if chance < 0.34:  # behind, or within, a browser's own agent, whose headers it has as well
         return _driven(parse(_named("tail", visit, rng)), visit, rng, languages_too=rng.random() < 0.8)
     name = rng.choice(published.crawler_agents()) if rng.random() < 0.7 else _named("crawler", visit, rng)
-    if chance < 0.4:
+    if chance < 0.45:
         return _driven(parse(name), visit, rng, languages_too=rng.random() < 0.5)
-    how, _, head_set = ("end", "", *draw("crawlers.tsv", rng)) if chance < 0.75 else _tool(rng)
+    how, _, head_set = ("end", "", *draw("crawlers.tsv", rng)) if chance < 0.78 else _tool(rng)
     return _sending(how, head_set, {"User-Agent": name}, visit, rng)
 
 
@@ -162,7 +161,7 @@ def odd(visit: Visit, rng: random.Random) -> Send:
 
 def disguised(visit: Visit, rng: random.Random) -> Send:
     """A tool that claims to be a browser and copies more or less of what one sends; what it forgets shows."""
-    name = people.app_agent(visit, rng) if rng.random() < people.APPS else people.agent(visit, rng)[0]
+    name = people.app_agent(visit, rng) if rng.random() < 2 * people.APPS else people.agent(visit, rng)[0]
     browser, other = parse(name), parse(people.agent(visit, rng)[0])
     level = rng.choices(list(GRADES), list(GRADES.values()))[0]
     if level in ("document", "stale"):
@@ -179,7 +178,7 @@ def disguised(visit: Visit, rng: random.Random) -> Send:
             rng.shuffle(kept)
         return _sending("sorted" if how == "sorted" else "end", head_set, own | dict(kept), visit, rng)
     if level != "agent":
-        own["Accept"] = rng.choice([accept(browser, "page"), accept(other, "page"), rng.choice(ACCEPTS)])
+        own["Accept"] = rng.choice([accept(browser, "page"), accept(other, "page"), "*/*", "*/*", rng.choice(ACCEPTS)])
     if level in ("language", "more"):
         own["Accept-Language"] = rng.choice([*LANGUAGES, languages(browser, visit.language)])
         if rng.random() < 0.6:
@@ -264,7 +263,7 @@ def _fault(browser: Browser, other: Browser, rng: random.Random) -> Callable[[Pa
         return [*pairs[:2], *mine.items(), *(pair for pair in pairs[2:] if pair[0] not in mine)]
 
     ways = [swapped, aged, elsewhere, losing, cased, shuffled, unpacked, hinted]
-    chosen = rng.choices(ways, [5, 4, 3, 5, 3, 5, 3, 2], k=rng.choices([1, 2], [3, 2])[0])
+    chosen = rng.choices(ways, [5, 5, 6, 5, 4, 5, 3, 2], k=rng.choices([1, 2], [3, 2])[0])
 
     def all_of(pairs: Pairs) -> Pairs:
         for way in chosen:

@@ -26,7 +26,7 @@ CONNECTIONS = [
     ("HTTP/1.0", "http", 2),
 ]
 # Share of the http visits where a load balancer ended https before.
-ENDED = 0.06
+ENDED = 0.02
 SPOKEN_SINCE = {"HTTP/2.0": 2016, "HTTP/3.0": 2021}
 # fmt: off
 EXTENSIONS = ["", "", "", "/", "/", ".html", ".html", ".php", ".php", ".htm", ".aspx", ".jsp"]
@@ -161,11 +161,11 @@ def wants(visit: Visit, rng: random.Random) -> list[Want]:
     out: list[Want] = []
     for _ in range(rng.choices(range(1, 9), [30, 20, 14, 10, 8, 7, 6, 5])[0]):
         kind = "page" if not out and rng.random() < 0.6 else draw_kind(rng)
-        path = _path(kind, extension, rng)
+        target = path(kind, rng, extension)
         method = KINDS[kind].method(rng)
-        out.append(Want(kind, path, page, rng.random() < 0.12, round(now, 3), method, outside(visit, rng)))
+        out.append(Want(kind, target, page, rng.random() < 0.12, round(now, 3), method, outside(visit, rng)))
         now += rng.expovariate(0.05 if kind == "page" else 2)
-        page = path if kind == "page" else page
+        page = target if kind == "page" else page
     return out
 
 
@@ -211,7 +211,8 @@ def _host(rng: random.Random) -> str:
     return rng.choice(["", "", "www.", "www.", "blog.", "shop."]) + name(rng)
 
 
-def _path(kind: str, extension: str, rng: random.Random) -> str:
+def path(kind: str, rng: random.Random, extension: str = "") -> str:
+    """A path for a request of `kind`, with a query if it has one; `extension`: of the site's pages."""
     query = texts.query(KINDS[kind].query, rng)
     if kind in PATHS:
         return rng.choice(PATHS[kind]) + query

@@ -18,8 +18,9 @@ _LOGGED = frozenset(
     """
 user-agent referer accept accept-encoding accept-language accept-charset cookie cache-control pragma range
 if-modified-since if-none-match origin authorization content-type from dnt sec-gpc sec-fetch-site sec-fetch-mode
-sec-fetch-dest sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests
-x-requested-with priority purpose sec-purpose
+sec-fetch-dest sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform upgrade-insecure-requests x-requested-with
+priority purpose sec-purpose sec-websocket-key access-control-request-method service-worker icy-metadata
+http2-settings
 """.split()
 )
 
