@@ -6,8 +6,8 @@ typedef struct {
     const xb_agent_facts *ua;
     xb_engine engine;
     uint32_t version;  /* of the engine, 0 unknown */
-    bool browsing;     /* the agent claims a browser, and does not say that it is a program */
-    bool socket, preflight, worker, media, well_known, prefetch; /* what the request is, by what only that has */
+    bool browsing;     /* the agent claims a browser, whatever else it says: a tool's word must not lift a contradiction */
+    bool socket, preflight, worker, player, well_known, prefetch; /* what the request is, by what only that has */
     bool html;         /* Accept is that of an opened page */
     bool any;          /* Accept is star/star */
     bool stripped;     /* a page is opened with neither Accept-Language nor Sec-Fetch-*: other headers may be missing or moved, too */
@@ -22,13 +22,13 @@ typedef struct {
 
 xb_engine xb_engine_of(const xb_agent_facts *ua)
 {
-    if (!ua->mozilla || ua->category >= XB_CATEGORY_TOOL)
+    if (!ua->mozilla)
         return XB_ENGINE_NONE;
     if (ua->marks & XB_MARK_EDGEHTML)
         return XB_ENGINE_NONE; /* it only says Chrome */
-    if (ua->marks & XB_MARK_CHROMIUM && ua->os != XB_OS_IOS)
+    if (ua->marks & XB_MARK_CHROMIUM)
         return XB_ENGINE_CHROMIUM;
-    if (ua->browser == XB_BROWSER_FIREFOX && ua->marks & XB_MARK_GECKO && ua->os != XB_OS_IOS)
+    if (ua->browser == XB_BROWSER_FIREFOX && ua->marks & XB_MARK_GECKO && !(ua->marks & XB_MARK_WEBKIT)) /* on iOS it has that */
         return XB_ENGINE_GECKO;
     return ua->marks & XB_MARK_WEBKIT ? XB_ENGINE_WEBKIT : XB_ENGINE_NONE;
 }
@@ -81,9 +81,25 @@ static bool text_browser(const claim *c)
     return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET) || xb_contains(c->r->agent, XB_SPAN("elinks")));
 }
 
+/* Does an application on somebody's device send what the library of its system always does? Apple's names languages and
+ * encodings; Android's reads gzip and nothing else; Facebook's own says its name. */
+static bool program(const claim *c)
+{
+    const uint32_t marks = c->ua->marks;
+    if (marks & XB_MARK_CFNETWORK)
+        return HAS(ACCEPT_LANGUAGE) && HAS(ACCEPT_ENCODING) && HAS(ACCEPT);
+    if (marks & XB_MARK_DALVIK)
+        return READS(GZIP) && !READS(DEFLATE);
+    return !xb_span_starts(c->r->agent, XB_SPAN("[fban")) || HAS(X_FB_HTTP_ENGINE);
+}
+
 static uint64_t accepts(const claim *c)
 {
     uint64_t odd = 0;
+    if (!program(c))
+        odd |= ODD(PROGRAM);
+    if (c->browsing && xb_span_is(c->r->method, XB_SPAN("post")) && !HAS(ORIGIN) && !c->f->referrer.length)
+        odd |= ODD(POST);
     if (c->ua->browser == XB_BROWSER_TEXT && !text_browser(c))
         odd |= ODD(TEXT_BROWSER);
     if (HAS(COOKIE) && !HAS(ACCEPT_LANGUAGE) && (c->ua->mozilla || c->ua->category >= XB_CATEGORY_TOOL))
@@ -92,10 +108,10 @@ static uint64_t accepts(const claim *c)
         return odd;
     if (!HAS(ACCEPT_LANGUAGE))
         odd |= c->stripped ? ODD(STRIPPED) : ODD(NO_LANGUAGE);
-    if (!HAS(ACCEPT_ENCODING) && !c->media)
+    if (!HAS(ACCEPT_ENCODING) && !c->player)
         odd |= ODD(NO_ENCODING);
     /* Firefox takes fonts as they are. */
-    if (HAS(ACCEPT_ENCODING) && !c->media && !(READS(GZIP) && READS(DEFLATE)) &&
+    if (HAS(ACCEPT_ENCODING) && !c->player && !(READS(GZIP) && READS(DEFLATE)) &&
         !(c->engine == XB_ENGINE_GECKO && c->f->path.kind == XB_KIND_ASSET) &&
         (chromium_since(c, 30) || gecko_since(c, 20) || (c->engine == XB_ENGINE_WEBKIT && c->version >= 10)))
         odd |= ODD(ENCODING);
@@ -104,11 +120,11 @@ static uint64_t accepts(const claim *c)
     /* Chromium saves a link's target without Accept, but says from which page. */
     if (!HAS(ACCEPT) && !c->socket && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
-    if (c->any && c->f->path.kind == XB_KIND_PAGE && !c->scripted && !c->media && !c->worker && !c->prefetch)
+    if (c->any && (c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT) && !c->scripted && !c->worker && !c->prefetch)
         odd |= ODD(PAGE_ANY);
     /* APNG is named by Chromium alone: since 59 wherever it opens a page, or shows a picture. */
     const bool apng = xb_contains(VALUE(ACCEPT), XB_SPAN("image/apng"));
-    if (c->engine == XB_ENGINE_CHROMIUM ? c->version >= 60 && c->html && !apng : apng)
+    if (c->engine == XB_ENGINE_CHROMIUM ? c->version >= 60 && c->html && !apng : apng && c->ua->category != XB_CATEGORY_APPLIANCE)
         odd |= ODD(ACCEPT);
     if (c->html && !HAS(UPGRADE_INSECURE_REQUESTS) && !c->prefetch && (chromium_since(c, 44) || gecko_since(c, 60)))
         odd |= ODD(NO_UPGRADE);
@@ -215,7 +231,7 @@ static uint64_t over_https(const claim *c)
     uint64_t odd = 0;
     if (c->well_known)
         return 0;
-    if (!c->media && !c->stripped && HAS(ACCEPT_ENCODING)) {
+    if (!c->player && !c->stripped && HAS(ACCEPT_ENCODING)) {
         if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
             odd |= ODD(NO_BR);
         if (!READS(ZSTD) && own && (chromium_since(c, 124) || gecko_since(c, 128)))
@@ -252,7 +268,7 @@ static uint64_t over_plain_http(const claim *c)
 /* Are both there, and `later` before `earlier`? */
 static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
 {
-    return xb_has(c->r, earlier) && xb_has(c->r, later) && c->r->first[later] < c->r->first[earlier];
+    return xb_has(c->r, earlier) && xb_has(c->r, later) && xb_place(c->r, later) < xb_place(c->r, earlier);
 }
 
 #define SWAPPED(earlier, later) swapped(c, XB_H_##earlier, XB_H_##later)
@@ -261,7 +277,7 @@ static uint64_t order(const claim *c)
 {
     const bool chromium = c->engine == XB_ENGINE_CHROMIUM, gecko = c->engine == XB_ENGINE_GECKO;
     uint64_t odd = 0;
-    if (c->engine == XB_ENGINE_NONE || c->stripped || c->media) /* a player's headers come in another order */
+    if (c->engine == XB_ENGINE_NONE || c->stripped || c->player) /* a player's headers come in another order */
         return 0;
     if (SWAPPED(ACCEPT, ACCEPT_ENCODING) && (c->engine != XB_ENGINE_WEBKIT || c->version >= 13))
         odd |= ODD(ORDER_ENCODING);
@@ -271,7 +287,7 @@ static uint64_t order(const claim *c)
         odd |= ODD(ORDER_LANGUAGE);
     /* Older ones put the Accept that a script chose first; the script of a worker comes as Accept, Referer, agent. */
     if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!c->worker && !c->preflight && !(c->any && SWAPPED(USER_AGENT, REFERER)) &&
-                                                  c->version >= (c->html ? 76 : 130))))
+                                                  c->version >= (c->html ? 76 : 127))))
         odd |= ODD(ORDER_AGENT);
     if (chromium ? SWAPPED(REFERER, ACCEPT_ENCODING) : SWAPPED(ACCEPT_ENCODING, REFERER))
         odd |= ODD(ORDER_REFERER);
@@ -305,18 +321,23 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
 {
     const xb_agent_facts *ua = &f->agent;
     claim claimed = {.r = r, .f = f, .ua = ua, .engine = xb_engine_of(ua)}, *c = &claimed;
-    c->version = c->engine == XB_ENGINE_CHROMIUM ? ua->chromium : ua->major; /* of WebKit: Safari's */
-    c->browsing = ua->mozilla && ua->browser > XB_BROWSER_TEXT && ua->category < XB_CATEGORY_TOOL;
+    if (c->engine == XB_ENGINE_CHROMIUM)
+        c->version = ua->chromium;
+    else if (c->engine != XB_ENGINE_WEBKIT || ua->browser == XB_BROWSER_SAFARI)
+        c->version = ua->major; /* of WebKit it is Safari's; other browsers on iOS do not say it */
+    c->browsing = ua->mozilla && ua->browser != XB_BROWSER_TEXT &&
+                  !(ua->marks & XB_MARK_EMBEDDED && c->engine == XB_ENGINE_NONE); /* Outlook shows pages by Internet Explorer's parts */
     c->socket = HAS(SEC_WEBSOCKET_KEY);
     c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && xb_span_is(r->method, XB_SPAN("options"));
     c->worker = HAS(SERVICE_WORKER);
-    c->media = HAS(RANGE) || HAS(ICY_METADATA);
     c->prefetch = HAS(SEC_PURPOSE) || HAS(PURPOSE);
     c->well_known = well_known(f->path.url.path);
     c->html = xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,"));
     c->any = IS(ACCEPT, "*/*");
     c->stripped = c->html && !HAS(ACCEPT_LANGUAGE) && !HAS(SEC_FETCH_MODE) && !HAS(COOKIE);
     c->scripted = HAS(SEC_FETCH_MODE) || HAS(REFERER) || HAS(ORIGIN) || HAS(X_REQUESTED_WITH);
+    /* Films and sounds are not packed: Chromium and Firefox say so, WebKit says nothing. */
+    c->player = (HAS(RANGE) || HAS(ICY_METADATA)) && !c->html && (READS(IDENTITY) || (c->engine == XB_ENGINE_WEBKIT && !HAS(ACCEPT_ENCODING)));
     uint64_t odd = accepts(c) | fetch(c) | hints(c);
     if (c->browsing) {
         if (r->scheme.size)

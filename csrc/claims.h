@@ -24,6 +24,8 @@ enum {
     XB_ODD_CONTENT_TYPE,    /* GET or HEAD with Content-Type, and no script of a page asked */
     XB_ODD_PAGE_ANY,        /* asks for a page as Accept: star/star, and no script of a page did */
     XB_ODD_TEXT_BROWSER,    /* a text browser without one of its Accept headers */
+    XB_ODD_PROGRAM,         /* an application's agent without what its system's library always sends */
+    XB_ODD_POST,            /* a browser sends POST with neither Referer nor Origin */
     XB_ODD_NO_UPGRADE,      /* opens a page without Upgrade-Insecure-Requests */
     XB_ODD_UPGRADE,         /* Upgrade-Insecure-Requests, and no page is opened */
     XB_ODD_NO_BR,           /* over https, cannot read br */
@@ -60,7 +62,7 @@ enum {
 
 _Static_assert(XB_ODD_COUNT <= 64, "contradictions are a 64-bit set");
 
-/* Which engine the agent claims; XB_ENGINE_NONE for tools, crawlers and programs of their own. */
+/* Which engine the agent claims; XB_ENGINE_NONE where it claims none. */
 xb_engine xb_engine_of(const xb_agent_facts *ua);
 
 /* The contradictions of a request, as bits. Everything else in `f` is there. Those that need the scheme, the order or the

@@ -43,8 +43,10 @@ enum {
     XB_MARK_CHROMIUM = 1 << 8,
     XB_MARK_NOT_A_BOT = 1 << 9,
     XB_MARK_PRODUCT = 1 << 10,
-    XB_MARK_EDGEHTML = 1 << 12, /* Edge before it was a Chromium */
-    XB_MARK_EMBEDDED = 1 << 11 /* a browser's engine inside a program of a desk */
+    XB_MARK_EMBEDDED = 1 << 11,  /* a browser's engine inside a program of a desk */
+    XB_MARK_EDGEHTML = 1 << 12,  /* Edge before it was a Chromium */
+    XB_MARK_CFNETWORK = 1 << 13, /* a program by Apple's library */
+    XB_MARK_DALVIK = 1 << 14     /* a program by Android's */
 };
 
 typedef struct {

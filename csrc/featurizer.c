@@ -90,9 +90,17 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 #define ODD_OVER(name) (r->scheme.size ? ODD(name) : NAN)
 #define CASE_KNOWN ((r->present & XB_HAS_CASE) && f->protocol && f->protocol < 20)
 
-/* An agent that claims to be a browser, and does not say that it is a program. */
-#define BROWSING (ua->mozilla && ua->browser > XB_BROWSER_TEXT && ua->category < XB_CATEGORY_TOOL)
+/* An agent that claims to be a browser. */
+#define BROWSING (ua->mozilla && !BROWSER(TEXT))
+/* Browsers begin with Mozilla/, but for the old Opera; text browsers, Facebook's programs and Apple's helpers with their names. */
+#define STARTS(lower) xb_span_starts(r->agent, XB_SPAN(lower))
+#define MISSHAPEN                                                                                                              \
+    (!ua->mozilla && !BROWSER(NONE) && !BROWSER(UC) && !BROWSER(BLACKBERRY) && !BROWSER(SAMSUNG) && !MARK(CFNETWORK) &&        \
+     !MARK(DALVIK) && !STARTS("opera/") && !STARTS("[fb") && !STARTS("lynx/") && !STARTS("links (") && !STARTS("elinks") &&    \
+     !STARTS("w3m/") && !STARTS("dillo/") && !STARTS("netsurf/"))
 #define ENGINE(name) (xb_engine_of(ua) == XB_ENGINE_##name)
+/* Browsers of the last ten years: the older ones, of which there were hundreds, die out. */
+#define RECENT (ua->chromium >= 55 || (!ua->chromium && (BROWSER(FIREFOX) || BROWSER(SAFARI)) && ua->major >= (BROWSER(FIREFOX) ? 50 : 10)))
 #define DESK (ua->category == XB_CATEGORY_PC && !MARK(EMBEDDED))
 
 static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
@@ -153,28 +161,41 @@ static uint32_t networks(xb_vector *v, uint32_t n, const xb_shape *shape, const 
 
 static const xb_span START = {"^", 1};
 
+typedef struct {
+    const xb_shape *shape;
+    bool all, names, values, order;
+    uint32_t others; /* names that mean nothing here, so far */
+    uint64_t before; /* the hash of the header before, for its order */
+    xb_span before_name;
+} header_words;
+
+static inline uint32_t header(xb_vector *v, uint32_t n, header_words *w, const xb_header *h)
+{
+    if (!h->visitor || (h->id == XB_H_OTHER && ++w->others > XB_MAX_NAMED))
+        return n;
+    if (w->names && (w->all || h->id != XB_H_OTHER))
+        n = put(v, n, w->shape, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
+    if (w->order) {
+        n = put(v, n, w->shape, XB_T_hdr_order, w->before * XB_MIX_1 + h->hash, w->before_name, h->name, 0);
+        w->before = h->hash;
+        w->before_name = h->name;
+    }
+    if (w->values && (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING))
+        n = put(v, n, w->shape, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
+    return n;
+}
+
 static uint32_t headers(xb_vector *v, uint32_t n, const xb_shape *shape, const xb_request *r)
 {
-    const bool all = r->present & XB_HAS_ORDER;
-    const bool names = shape->families >> XB_T_hdr_name & 1, values = shape->families >> XB_T_hdr_value & 1;
-    const bool order = all && shape->families >> XB_T_hdr_order & 1;
-    uint64_t before = 0;
-    xb_span before_name = START;
-    uint32_t named = 0;
-    for (const xb_header *h = r->headers, *end = h + r->n_headers; h < end && named < XB_MAX_NAMED; h++) {
-        if (!h->visitor)
-            continue;
-        named++;
-        if (names && (all || h->id != XB_H_OTHER))
-            n = put(v, n, shape, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
-        if (order) {
-            n = put(v, n, shape, XB_T_hdr_order, before * XB_MIX_1 + h->hash, before_name, h->name, 0);
-            before = h->hash;
-            before_name = h->name;
-        }
-        if (values && (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING))
-            n = put(v, n, shape, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
-    }
+    header_words w = {.shape = shape, .all = r->present & XB_HAS_ORDER, .before_name = START};
+    w.names = shape->families >> XB_T_hdr_name & 1;
+    w.values = shape->families >> XB_T_hdr_value & 1;
+    w.order = w.all && shape->families >> XB_T_hdr_order & 1;
+    for (const xb_header *h = r->headers, *end = h + r->n_headers; h < end; h++)
+        n = header(v, n, &w, h);
+    for (uint32_t id = 0; r->n_late && id < XB_H_COUNT; id++) /* known names that came behind the bound */
+        if (xb_has(r, (xb_header_id)id) && r->first[id] >= XB_MAX_HEADERS)
+            n = header(v, n, &w, &r->headers[r->first[id]]);
     return n;
 }
 

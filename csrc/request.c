@@ -102,6 +102,7 @@ __attribute__((noinline, cold)) static void add_late(xb_request *r, xb_span name
     if (!before) {
         put_bit(r->seen, known->id);
         r->first[known->id] = (uint16_t)at;
+        r->late[known->id] = (uint16_t)(XB_MAX_HEADERS + r->n_late++);
     }
 }
 

@@ -65,6 +65,8 @@ typedef struct {
     uint64_t seen[XB_SEEN_WORDS];  /* bit id % 64 of word id / 64: a header with this id is there */
     uint64_t again[XB_SEEN_WORDS]; /* and once more, with another value */
     uint16_t first[XB_H_COUNT];    /* headers[first[id]], valid where `seen` has the id */
+    uint16_t late[XB_H_COUNT];     /* place in the head of a header behind the bound, valid where first[id] >= XB_MAX_HEADERS */
+    uint16_t n_late;
     uint16_t last_forwarded;       /* headers[last_forwarded], valid where `again` has X-Forwarded-For */
     uint32_t n_headers;            /* in their order; at most XB_MAX_HEADERS */
     uint32_t malformed;           /* lines without a colon */
@@ -105,6 +107,12 @@ static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen
 
 /* Are there several headers with this id, and do their values differ? */
 static inline bool xb_differ(const xb_request *r, xb_header_id id) { return r->again[id / 64u] >> (id % 64u) & 1; }
+
+/* Where among the headers the first one with this id, which is there, stands. */
+static inline uint32_t xb_place(const xb_request *r, xb_header_id id)
+{
+    return r->first[id] < XB_MAX_HEADERS ? r->first[id] : r->late[id];
+}
 
 /* The first value of a header, or an absent span. */
 static inline xb_span xb_value(const xb_request *r, xb_header_id id)

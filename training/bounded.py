@@ -16,6 +16,20 @@ from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 
+from sidecar import core
+
+# Rows of which one of a kind always holds: which system, browser and device an agent names, where a visitor comes from, whether
+# a cookie came back. To take another is free, so under bounded evidence none of them may weigh anything.
+DESCRIPTIONS = tuple(
+    row.name
+    for row in core.FEATURES
+    if row.name.startswith(("ua_os_", "ua_browser_", "ua_vendor_", "ua_category_"))
+    and row.name
+    not in ("ua_os_unknown", "ua_browser_unknown", "ua_category_unknown", "ua_category_tool", "ua_category_crawler")
+) + (
+    "ua_mozilla", "ua_webkit", "ua_gecko", "ua_webview", "ua_version_known", "ref_empty", "ref_own", "ref_external",
+    "ref_scheme_http", "ref_scheme_https", "hdr_cookie",
+)  # fmt: skip
 FULL = 0.3  # a column with more values than this share of the rows is quicker as an array
 CORRECTIONS = 20  # steps that L-BFGS-B looks back on
 
@@ -26,7 +40,8 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     The range is from the least to the greatest value in the rows that are fitted, and 0 is in it. So no row can have its
     margin lowered by more than `most_against` by moving one column up through its range, nor raised by more than `most_for`.
-    Infinity is no bound. tol: how near a minimum it stops, about the square root of the relative excess.
+    Infinity is no bound. A column with a value in fewer than `least_rows` rows has weight 0: of a word that was seen a few times
+    only chance could say anything. tol: how near a minimum it stops, about the square root of the relative excess.
 
     After `fit`: coef_ (1, columns), intercept_ (1,), classes_, n_iter_, as LinearSVC has them.
     """
@@ -38,12 +53,14 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         most_for: float = np.inf,
         tol: float = 1e-4,
         max_iter: int = 1000,
+        least_rows: int = 1,
     ) -> None:
         self.C = C
         self.most_against = most_against
         self.most_for = most_for
         self.tol = tol
         self.max_iter = max_iter
+        self.least_rows = least_rows
 
     def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> BoundedSVC:
         """X: rows x columns, sparse or not; y: two classes, of which the greater is that with margins above 0.
@@ -54,11 +71,11 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = scipy.sparse.csc_matrix(X, dtype=np.float64)
         sign = np.where(label == 1, 1.0, -1.0)
         cost = self.C * (np.ones(len(sign)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64))
-        # Columns without a value have weight 0. The others are divided by the root of their curvature at w = 0, the bias
+        # Columns with too few values have weight 0. The others are divided by the root of their curvature at w = 0, the bias
         # too: rare words and common ones then move alike, and a fifth of the steps are enough.
         filled = np.diff(columns.indptr)
         full = np.flatnonzero(filled > FULL * columns.shape[0])
-        some = np.flatnonzero((filled > 0) & (filled <= FULL * columns.shape[0]))
+        some = np.flatnonzero((filled >= max(1, self.least_rows)) & (filled <= FULL * columns.shape[0]))
         order = np.concatenate([full, some])
         unit = np.sqrt(1.0 + 2.0 * (columns.multiply(columns).T @ cost)[order])
         bias_unit = np.sqrt(2.0 * cost.sum())

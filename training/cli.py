@@ -149,6 +149,7 @@ def fitting_options(command: Command) -> Command:
 
 def fitting_settings(options: dict[str, Any]) -> Settings:
     """Takes what `fitting_options` gave out of a command's options."""
+    from training.bounded import DESCRIPTIONS
     from training.fit import Settings
 
     split = options.pop("split")
@@ -156,6 +157,8 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
         split = "row" if options["log_format"] == "challenge" else "client"
     if options["evidence"] == "bounded" and options["kind"] != "svm":
         raise XbotError(f"--evidence bounded goes with --model svm, not with {options['kind']}")
+    if options["evidence"] == "bounded":
+        options["without"] = (*options["without"], *DESCRIPTIONS)
     names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
     return Settings(split=split, **{name: options.pop(name) for name in names})
 

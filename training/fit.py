@@ -35,6 +35,7 @@ from training.dataset import Dataset
 from training.linear import margins_of
 
 FOLDS = 5
+LEAST_WORD = 20  # rows that must hold a word before bounded evidence gives it a weight
 LEAST_ROWS = 10  # of each class: two in every fold
 DUAL = 0.1  # the largest C for which the dual problem is the quicker one
 CALIBRATED = 200_000  # rows that two numbers are fitted on
@@ -139,7 +140,7 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     )
     machine: BoundedSVC | LinearSVC | LogisticRegression | MultinomialNB
     if settings.kind == "svm" and settings.evidence == "bounded":
-        machine = BoundedSVC(C=settings.C, most_against=trifle)
+        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD)
     elif settings.kind == "svm":
         # One problem, two ways to its solution. By coordinates of the dual it is found several times as fast, and nearer,
         # as long as C is small; with a large one that takes ever more rounds. bench/solvers.py measures both.

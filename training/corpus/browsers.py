@@ -29,6 +29,7 @@ ENGINES = [
     ("trident", r"MSIE (\d+)|Trident/.*rv:(\d+)"),
     ("edgehtml", r"Edge/(\d+)"),
     ("presto", r"^Opera/"),
+    ("chromium", r"iPhone.*Chrome/(\d+)"),  # its developers' tools, playing a telephone
     ("webkit", r"(?:iPhone|CPU|iPad; CPU) OS (\d+)_"),
     ("chromium", r"Chrom(?:e|ium)/(\d+)|Tizen.*\) (?:Version/)?(\d+)[.\d]*/[.\d]+ TV"),
     ("gecko", r"(?:Firefox|Thunderbird)/(\d+)|rv:1\."),

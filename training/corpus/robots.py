@@ -8,6 +8,7 @@ with. Bots that send exactly what a browser sends are left out: one request cann
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -161,7 +162,15 @@ def odd(visit: Visit, rng: random.Random) -> Send:
 
 def disguised(visit: Visit, rng: random.Random) -> Send:
     """A tool that claims to be a browser and copies more or less of what one sends; what it forgets shows."""
-    name = people.app_agent(visit, rng) if rng.random() < 2 * people.APPS else people.agent(visit, rng)[0]
+    chance = rng.random()
+    if chance < 2 * people.APPS:
+        name = people.app_agent(visit, rng)
+    elif chance < 2 * people.APPS + 0.03:  # a text browser looks easy to play
+        name = agents.draw_agent(visit.year, rng, visit.language, "plain")
+    else:
+        name = people.agent(visit, rng)[0]
+    if rng.random() < 0.12:
+        name = _mangled(name, people.agent(visit, rng)[0], rng)
     browser, other = parse(name), parse(people.agent(visit, rng)[0])
     level = rng.choices(list(GRADES), list(GRADES.values()))[0]
     if level in ("document", "stale"):
@@ -188,6 +197,22 @@ def disguised(visit: Visit, rng: random.Random) -> Send:
     shuffled = list(own.items())
     rng.shuffle(shuffled)
     return _sending(how, head_set, dict(shuffled), visit, rng)
+
+
+def _mangled(name: str, other: str, rng: random.Random) -> str:
+    """A browser's agent that somebody wrote from memory, cut, or mixed with another one."""
+    words, others = name.split(), other.split()
+    some = " ".join(rng.sample(others, min(len(others), rng.randint(1, 4))))
+    return rng.choice(
+        [
+            words[0],
+            f"{words[0]} {some}",
+            f"{name} {some}",
+            " ".join(words[: rng.randint(1, len(words))]),
+            re.sub(r"\([^()]*\)\s*", "", name),
+            f"{name} {rng.choice(['Chrome', 'iPhone', 'Firefox/120.0', 'Mobile', 'Android', 'libwww', 'Safari', 'Edg/120.0.0.0'])}",
+        ]
+    )
 
 
 def _copied(browser: Browser, other: Browser, visit: Visit, rng: random.Random, *, everywhere: bool) -> Send:
