@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model, outputs, progress
-from sidecar.errors import XbotError
 from sidecar.offline import MODEL_FILE
 from sidecar.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top, text
 from sidecar.traffic import Traffic

@@ -20,16 +20,16 @@ from sidecar import core
 
 # Rows of which one of a kind always holds: which system, browser and device an agent names, where a visitor comes from, whether
 # a cookie came back. To take another is free, so under bounded evidence none of them may weigh anything.
-DESCRIPTIONS = tuple(
-    row.name
-    for row in core.FEATURES
-    if row.name.startswith(("ua_os_", "ua_browser_", "ua_vendor_", "ua_category_"))
-    and row.name
-    not in ("ua_os_unknown", "ua_browser_unknown", "ua_category_unknown", "ua_category_tool", "ua_category_crawler")
-) + (
-    "ua_mozilla", "ua_webkit", "ua_gecko", "ua_webview", "ua_version_known", "ref_empty", "ref_own", "ref_external",
-    "ref_scheme_http", "ref_scheme_https", "hdr_cookie",
-)  # fmt: skip
+_UNDESCRIBED = ("ua_os_unknown", "ua_browser_unknown", "ua_category_unknown", "ua_category_tool", "ua_category_crawler")
+DESCRIPTIONS = (
+    *(
+        row.name
+        for row in core.FEATURES
+        if row.name.startswith(("ua_os_", "ua_browser_", "ua_vendor_", "ua_category_")) and row.name not in _UNDESCRIBED
+    ),
+    *("ua_mozilla", "ua_webkit", "ua_gecko", "ua_webview", "ua_version_known", "hdr_cookie"),
+    *("ref_empty", "ref_own", "ref_external", "ref_scheme_http", "ref_scheme_https"),
+)
 FULL = 0.3  # a column with more values than this share of the rows is quicker as an array
 CORRECTIONS = 20  # steps that L-BFGS-B looks back on
 
