@@ -82,7 +82,8 @@ static bool text_browser(const claim *c)
 }
 
 /* Does an application on somebody's device send what the library of its system always does? Apple's names languages and
- * encodings; Android's reads gzip and nothing else; Facebook's own says its name. */
+ * encodings; Android's reads gzip and nothing else; players ask for a part; the old Opera never takes anything; Facebook's own says
+ * its name. */
 static bool program(const claim *c)
 {
     const uint32_t marks = c->ua->marks;
@@ -90,6 +91,10 @@ static bool program(const claim *c)
         return HAS(ACCEPT_LANGUAGE) && HAS(ACCEPT_ENCODING) && HAS(ACCEPT);
     if (marks & XB_MARK_DALVIK)
         return READS(GZIP) && !READS(DEFLATE);
+    if (marks & XB_MARK_PLAYER)
+        return HAS(RANGE) || HAS(ICY_METADATA);
+    if (xb_span_starts(c->r->agent, XB_SPAN("opera/")))
+        return HAS(ACCEPT_LANGUAGE) && HAS(ACCEPT_ENCODING) && HAS(ACCEPT) && !c->any;
     return !xb_span_starts(c->r->agent, XB_SPAN("[fban")) || HAS(X_FB_HTTP_ENGINE);
 }
 

@@ -46,7 +46,8 @@ enum {
     XB_MARK_EMBEDDED = 1 << 11,  /* a browser's engine inside a program of a desk */
     XB_MARK_EDGEHTML = 1 << 12,  /* Edge before it was a Chromium */
     XB_MARK_CFNETWORK = 1 << 13, /* a program by Apple's library */
-    XB_MARK_DALVIK = 1 << 14     /* a program by Android's */
+    XB_MARK_DALVIK = 1 << 14,    /* a program by Android's */
+    XB_MARK_PLAYER = 1 << 15     /* plays films and sounds */
 };
 
 typedef struct {

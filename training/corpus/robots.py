@@ -163,9 +163,9 @@ def odd(visit: Visit, rng: random.Random) -> Send:
 def disguised(visit: Visit, rng: random.Random) -> Send:
     """A tool that claims to be a browser and copies more or less of what one sends; what it forgets shows."""
     chance = rng.random()
-    if chance < 2 * people.APPS:
+    if chance < 3 * people.APPS:
         name = people.app_agent(visit, rng)
-    elif chance < 2 * people.APPS + 0.03:  # a text browser looks easy to play
+    elif chance < 3 * people.APPS + 0.08:  # a text browser looks easy to play
         name = agents.draw_agent(visit.year, rng, visit.language, "plain")
     else:
         name = people.agent(visit, rng)[0]
