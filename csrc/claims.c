@@ -98,6 +98,15 @@ static bool program(const claim *c)
     return !xb_span_starts(c->r->agent, XB_SPAN("[fban")) || HAS(X_FB_HTTP_ENGINE);
 }
 
+/* Is this what a browser accepts where it opens a page, or loads a part of one from a path that does not tell its kind? */
+static bool for_a_page(xb_span accept)
+{
+    return xb_contains(accept, XB_SPAN("text/html")) || xb_span_starts(accept, XB_SPAN("image/")) ||
+           xb_span_starts(accept, XB_SPAN("text/css")) || xb_span_starts(accept, XB_SPAN("audio/")) ||
+           xb_span_starts(accept, XB_SPAN("video/")) || xb_span_starts(accept, XB_SPAN("application/font")) ||
+           xb_span_starts(accept, XB_SPAN("text/event-stream"));
+}
+
 static uint64_t accepts(const claim *c)
 {
     uint64_t odd = 0;
@@ -123,9 +132,10 @@ static uint64_t accepts(const claim *c)
     if (HAS(CONTENT_TYPE) && (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head"))) && !c->scripted)
         odd |= ODD(CONTENT_TYPE);
     /* Chromium saves a link's target without Accept, but says from which page. */
-    if (!HAS(ACCEPT) && !c->socket && !HAS(REFERER))
+    if (!VALUE(ACCEPT).size && !c->socket && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
-    if (c->any && (c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT) && !c->scripted && !c->worker && !c->prefetch)
+    if ((c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT) && !c->scripted && !c->worker && !c->prefetch &&
+        HAS(ACCEPT) && !for_a_page(VALUE(ACCEPT)))
         odd |= ODD(PAGE_ANY);
     /* APNG is named by Chromium alone: since 59 wherever it opens a page, or shows a picture. */
     const bool apng = xb_contains(VALUE(ACCEPT), XB_SPAN("image/apng"));

@@ -22,7 +22,7 @@ enum {
     XB_ODD_STRIPPED,        /* opens a page with neither Accept-Language nor Sec-Fetch-*: somebody took headers away, or few were copied */
     XB_ODD_NO_ACCEPT,       /* without Accept */
     XB_ODD_CONTENT_TYPE,    /* GET or HEAD with Content-Type, and no script of a page asked */
-    XB_ODD_PAGE_ANY,        /* asks for a page as Accept: star/star, and no script of a page did */
+    XB_ODD_PAGE_ANY,        /* asks for a page with an Accept that opens none, and no script of a page did */
     XB_ODD_TEXT_BROWSER,    /* a text browser without one of its Accept headers */
     XB_ODD_PROGRAM,         /* an application's agent without what its system's library always sends */
     XB_ODD_POST,            /* a browser sends POST with neither Referer nor Origin */

@@ -133,6 +133,7 @@ static void challenge(xb_request *r, char *scratch)
     const char *end = r->uri.at + r->uri.size, *p = xb_span_find(r->uri, '?');
     xb_span name, value;
     r->present = XB_HAS_UA | XB_HAS_REFERRER;
+    r->method = r->protocol = r->scheme = (xb_span){NULL, 0};
     r->missing = 0;
     r->ip = r->agent = r->referrer = r->host = (xb_span){NULL, 0};
     while (next_pair(&p, end, &name, &value)) {

@@ -63,7 +63,7 @@ def test_it_loads_and_is_of_this_version(default: model.Model) -> None:
     """It has all rows, and each bound comes from rows that training saw."""
     assert default.rows == {row.name: row.version for row in (*core.FEATURES, *core.FAMILIES)}
     assert any(0 < upper < 1024 for upper in default.upper)
-    assert default.provenance["settings"]["max_fpr"] == 0.001
+    assert default.provenance["settings"]["max_fpr"] == 0.003
 
 
 def test_addresses_have_no_weight(default: model.Model) -> None:
@@ -185,7 +185,7 @@ def test_people_are_let_in(tallies: dict[tuple[str, str], quality.Tally], words:
 def test_programs_that_do_not_hide_are_caught(
     tallies: dict[tuple[str, str], quality.Tally], words: tuple[str, ...]
 ) -> None:
-    assert share(tallies, "bot", *words) >= 0.98
+    assert share(tallies, "bot", *words) >= 0.97
 
 
 def test_bots_in_a_browsers_clothes(

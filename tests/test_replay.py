@@ -208,7 +208,7 @@ REQUESTS = {
 
 def test_likely_false_positives_of_each_kind(replay, tmp_path: Path) -> None:
     rows = [json.dumps({"ip": f"192.0.2.{i}", "method": "GET", **row}) for i, row in enumerate(REQUESTS.values())]
-    everybody = model(tmp_path / "all.xbot", url_get=1.0)
+    everybody = model(tmp_path / "all.xbot", url_depth=1.0)
     told, shown = replay(rows, "--model", everybody, log_format="jsonl")
     assert told["refused"] == len(rows)
     expected: dict[str, list[int]] = {}
@@ -220,7 +220,7 @@ def test_likely_false_positives_of_each_kind(replay, tmp_path: Path) -> None:
     assert {s["kind"]: s["requests"] for s in told["suspects"]} == {name: len(at) for name, at in expected.items()}
     first = told["suspects"][0]
     assert first["examples"][0]["uri"] == "/"
-    assert first["examples"][0]["reason"] == "url_get"
+    assert first["examples"][0]["reason"] == "url_depth"
     assert f"sed -n {first['examples'][0]['line']}p | xbot explain --model" in shown
     assert set(tally.WHY) - {"loads-parts"} == set(expected), "every kind has its request"
 
@@ -330,7 +330,7 @@ def test_challenge(replay) -> None:
 def test_bad_options(options: list[str], message: str, xbot, tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text(line("192.0.2.1") + "\n")
-    loaded = model(tmp_path / "m.xbot", url_get=1.0)
+    loaded = model(tmp_path / "m.xbot", url_depth=1.0)
     options = [option.format(log=log) for option in options]
     done = xbot("replay", "--model", loaded, "--format", "combined", log, *options, code=2)
     assert message in done.stderr.decode()
@@ -340,7 +340,7 @@ def test_bad_options(options: list[str], message: str, xbot, tmp_path: Path) -> 
 def test_an_empty_log(xbot, tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("")
     done = xbot(
-        "replay", "--model", model(tmp_path / "m.xbot", url_get=1.0), "--format", "combined", tmp_path / "a.log", code=2
+        "replay", "--model", model(tmp_path / "m.xbot", url_depth=1.0), "--format", "combined", tmp_path / "a.log", code=2
     )
     assert b"a.log: empty, no line to read" in done.stderr
 

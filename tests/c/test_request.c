@@ -139,7 +139,7 @@ static void values(void)
     CHECK_TEXT(r.headers[1].value, "second");
     CHECK(!xb_value(&r, XB_H_ACCEPT).at);
     CHECK(r.headers[0].id == XB_H_HOST && !r.headers[0].visitor && r.headers[2].visitor);
-    CHECK_EQUAL(r.present, XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL | XB_HAS_HEADERS | XB_HAS_ORDER);
+    CHECK_EQUAL(r.present, XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL | XB_HAS_HEADERS | XB_HAS_ORDER | XB_HAS_CASE);
 }
 
 /* Each name of headers.def is found, in any case; a name that differs by one byte is another. */
