@@ -168,17 +168,12 @@ static bool in_brackets(const char *from, const char *p)
     return false;
 }
 
-/* How many products the agent names outside its brackets that are not in agents.def; `known` has bit i for word i. A product
- * stands at the beginning or behind a blank or semicolon; what stands behind a slash is its version. */
-static uint32_t foreign_products(xb_span s, const xb_agent_facts *a, uint64_t known)
+/* Is the word a product that the agent names outside its brackets? Such a one stands at the beginning or behind a blank or
+ * semicolon; what stands behind a slash is its version. */
+static bool is_product(xb_span agent, xb_span word)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < a->n_words; i++) {
-        const char *word = a->word[i].text.at;
-        if (!(known >> i & 1) && (word == s.at || word[-1] == ' ' || word[-1] == ';'))
-            n += !in_brackets(s.at, word);
-    }
-    return n;
+    const bool begins = word.at == agent.at || word.at[-1] == ' ' || word.at[-1] == ';';
+    return begins && !in_brackets(agent.at, word.at);
 }
 
 /* Is there an @ before a letter? */
@@ -247,7 +242,7 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
     uint64_t last = 0;                             /* bit 0: the byte before these 64 is of a word */
     bool named = false;                            /* the word has more than digits in earlier blocks */
     bool at = false;
-    uint64_t known = 0; /* bit i: word i is in agents.def */
+    uint64_t unknown = 0; /* bit i: word i is not in agents.def */
     memset(a, 0, offsetof(xb_agent_facts, word));
     a->length = (uint32_t)s.size;
     a->mozilla = xb_span_starts(s, XB_SPAN("mozilla/"));
@@ -276,7 +271,7 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
             xb_word w = {text, xb_hash_within(text, end)};
             const bool is_known = agent_word_fact(a, w, end);
             if (a->n_words < XB_MAX_WORDS) {
-                known |= (uint64_t)is_known << a->n_words;
+                unknown |= (uint64_t)!is_known << a->n_words;
                 a->word[a->n_words++] = w;
             }
         }
@@ -295,8 +290,8 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
         a->category = XB_CATEGORY_PC;
     a->vendor = vendor_of[a->browser];
     a->mail = at && holds_mail(s);
-    if (a->mozilla && a->browser)
-        a->foreign = foreign_products(s, a, known);
+    for (; a->mozilla && a->browser && unknown; unknown &= unknown - 1)
+        a->foreign += is_product(s, a->word[__builtin_ctzll(unknown)].text);
 }
 
 /* ---- URLs ---- */
@@ -332,9 +327,9 @@ static void split_url(xb_span s, xb_url *u)
     if (colon) {
         u->scheme = xb_span_of(s.at, colon);
         const char *from = colon + 3;
-        for (rest = from; rest < end && *rest != '/' && *rest != '?' && *rest != '#'; rest++)
-            if (*rest == '@')
-                from = rest + 1;
+        rest = xb_find(from, xb_find(from, end, '/', '?'), '#', '#');
+        for (const char *at; (at = xb_find(from, rest, '@', '@')) < rest;)
+            from = at + 1;
         u->host = xb_without_port(xb_span_of(from, rest));
         u->dots = xb_span_count(u->host, '.');
         xb_address ignored;

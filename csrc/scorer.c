@@ -19,48 +19,39 @@ double xb_token_contribution(const xb_model *m, const xb_token *t)
     return m->bucket[t->bucket];
 }
 
-/* Two doubles at once, which every 64-bit machine has registers for; GCC and Clang make them of this without -ffast-math. */
-typedef double pair __attribute__((vector_size(16)));
-typedef int64_t pair_mask __attribute__((vector_size(16)));
+/* Four doubles at once. Where the processor has no registers for them, the compiler makes two pairs of this. */
+typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
+typedef int64_t four_mask __attribute__((vector_size(32)));
 
-static inline pair load_pair(const double *at)
-{
-    pair x;
-    memcpy(&x, at, sizeof x);
-    return x;
-}
+/* With glibc, the function that follows is compiled twice, and the one that the processor can run is taken at start. Both add in
+ * the same order, so they give the same sum. */
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
 
-/* x where it lies in the bounds, else the bound. Each lane is one maxpd and minpd: they give their second operand where the
- * first is no larger (no smaller), and so keep a NAN in x. */
-static inline pair bounded(pair x, pair lower, pair upper)
+/* The dense features' parts of the margin, and the largest of them where it is above *strongest. Returns their sum. */
+WIDE static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_PADDED_DENSE], double *strongest)
 {
-    for (size_t lane = 0; lane < 2; lane++) {
-        x[lane] = lower[lane] > x[lane] ? lower[lane] : x[lane];
-        x[lane] = upper[lane] < x[lane] ? upper[lane] : x[lane];
+#define SELECT(mask, a, b) (four)(((four_mask)(a) & (mask)) | ((four_mask)(b) & ~(mask)))
+    four sum = {0}, most = {0};
+    for (size_t i = 0; i < XB_PADDED_DENSE; i += 4) {
+        const four lower = *(const four *)(m->lower + i), upper = *(const four *)(m->upper + i);
+        four x = *(const four *)(v->dense + i);
+        x = SELECT(x < lower, lower, x); /* NAN is not below, nor above, nor equal to itself */
+        x = SELECT(x > upper, upper, x);
+        four y = (x - *(const four *)(m->mean + i)) * *(const four *)(m->folded + i);
+        y = (four)((four_mask)y & (x == x));
+        *(four *)(part + i) = y;
+        sum += y;
+        most = SELECT(y > most, y, most);
     }
-    return x;
-}
-
-/* The dense features' parts of the margin, and the largest of them where it is above *strongest. Returns their sum. Two pairs
- * a round, each with a sum of its own: one chain of additions would wait for each before the next. */
-static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_PADDED_DENSE], double *strongest)
-{
-    pair sum[2] = {{0}}, most[2] = {{0}};
-    for (size_t i = 0; i < XB_PADDED_DENSE; i += 4)
-        for (size_t half = 0; half < 2; half++) {
-            size_t at = i + 2 * half;
-            pair x = bounded(load_pair(v->dense + at), load_pair(m->lower + at), load_pair(m->upper + at));
-            pair y = (x - load_pair(m->mean + at)) * load_pair(m->folded + at);
-            y = (pair)((pair_mask)y & (x == x)); /* NAN is not equal to itself */
-            memcpy(part + at, &y, sizeof y);
-            sum[half] += y;
-            pair_mask above = y > most[half];
-            most[half] = (pair)(((pair_mask)y & above) | ((pair_mask)most[half] & ~above));
-        }
+#undef SELECT
     for (size_t lane = 0; lane < 4; lane++)
-        if (most[lane / 2][lane % 2] > *strongest)
-            *strongest = most[lane / 2][lane % 2];
-    return (sum[0][0] + sum[0][1]) + (sum[1][0] + sum[1][1]);
+        if (most[lane] > *strongest)
+            *strongest = most[lane];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 xb_verdict xb_score(const xb_model *m, const xb_vector *v)

@@ -178,7 +178,8 @@ static inline const char *xb_find_text(xb_span s, xb_span lower)
 #ifdef __SSE2__
     const __m128i fold = _mm_set1_epi8(0x20), first = _mm_set1_epi8((char)(lower.at[0] | 0x20));
     const __m128i last = _mm_set1_epi8((char)(lower.at[lower.size - 1] | 0x20));
-    for (; end - p >= 16; p += 16) {
+    while (end - s.at >= 16 && p < end) {
+        p = end - p < 16 ? end - 16 : p; /* the last 16 places: some of them a second time */
         const __m128i a = _mm_or_si128(_mm_loadu_si128((const __m128i *)p), fold);
         const __m128i b = _mm_or_si128(_mm_loadu_si128((const __m128i *)(p + lower.size - 1)), fold);
         unsigned found = (unsigned)_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, first), _mm_cmpeq_epi8(b, last)));
@@ -187,6 +188,7 @@ static inline const char *xb_find_text(xb_span s, xb_span lower)
             if (xb_span_is((xb_span){at, lower.size}, lower))
                 return at;
         }
+        p += 16;
     }
 #endif
     for (; p < end; p++)
