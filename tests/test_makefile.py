@@ -36,7 +36,7 @@ def asked_for(done: subprocess.CompletedProcess[str]) -> list[str]:
     assert done.returncode == 2
     line, end = done.stderr.splitlines()
     assert "Error 1" in end
-    before, told, packages = line.partition("some system packages are missing: sudo apt-get install ")
+    _, told, packages = line.partition("some system packages are missing: sudo apt-get install ")
     assert told, line
     return packages.split()
 
