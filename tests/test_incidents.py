@@ -38,7 +38,9 @@ def test_there_are_incidents() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_incident_stays_mended(path: Path) -> None:
     verdict, records = read(path)
-    done = run_xbot("score", "--json", "--model", MODEL, "--format", "jsonl", "-", stdin="\n".join(records).encode() + b"\n")
+    done = run_xbot(
+        "score", "--json", "--model", MODEL, "--format", "jsonl", "-", stdin="\n".join(records).encode() + b"\n"
+    )
     scored = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["verdict"] for one in scored] == [verdict] * len(records), scored
 
