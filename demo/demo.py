@@ -46,7 +46,7 @@ console = Console(highlight=False)
 @click.command(help=__doc__)
 @click.option("--once", is_flag=True, help="Show the table and end: 1 if a verdict that must hold does not.")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=ROOT / ".demo", help="Where to keep files.")
-@click.option("--rows", type=click.IntRange(200), default=8_000, show_default=True, help="Requests to train on.")
+@click.option("--rows", type=click.IntRange(200), default=12_000, show_default=True, help="Requests to train on.")
 def main(once: bool, folder: Path, rows: int) -> None:
     try:
         if not nginx_harness.nginx_binary():
