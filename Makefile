@@ -1,20 +1,31 @@
 # make demo, make test: the two commands of the README. `make help` lists the rest.
-# Everything lives in .venv, but for nginx, which comes by apt-get if it is missing.
+# Everything lives in .venv, but for what the system has to have: what is missing of that is told at once, by its packages.
 PYTHON       ?= python3
 VENV         := .venv
 BIN          := $(VENV)/bin
 FUZZ_SECONDS ?= 60
-SUDO         := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+SUDO          = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH  := $(PATH):/usr/sbin:/sbin
 
 C_SOURCES := $(wildcard csrc/*.c)
 COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*.def sidecar/*.pyx sidecar/*.pxd)
 C_STRICT  := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wconversion -Wno-sign-conversion
 
-# $(call need,command,package)
-need = @command -v $(1) >/dev/null 2>&1 || { echo "make: $(1) is missing; install it: apt-get install $(2)" >&2; exit 1; }
+# What a goal needs of the system beside Python and cc, as command:package. Their packages are Debian's.
+NEEDS_demo  := nginx:nginx-light
+NEEDS_test  := nginx:nginx-light
+NEEDS_soak  := nginx:nginx-light
+NEEDS_bench := nginx:nginx-light wrk:wrk
+NEEDS_lint  := gcc:gcc
+NEEDS_bench-check := gcc:gcc
+NEEDS_fuzz  := clang:clang
+NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
-.PHONY: help build test lint format demo bench bench-check fuzz asan soak docs model networks install install-files clean nginx
+comma := ,
+# $(call install,extras,options of pip)
+install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
+
+.PHONY: help build test lint format demo bench bench-check fuzz asan soak docs model networks install install-files clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run every test (XBOT_DATA=DIR adds those on real data)"
@@ -31,21 +42,43 @@ help:
 	@echo "make docs    write the pages that are made from the code"
 	@echo "make clean   remove what was built"
 
-build: $(VENV)/built
+build: system $(VENV)/built
 
-# The packages. Again when the list of them changes.
-$(VENV)/installed: pyproject.toml
+# All that is missing is told at once. nginx, where nothing else is missing, is installed.
+system:
+	@missing=; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' \
+	  2>/dev/null || missing="$$missing python3-dev"; \
+	if ! command -v cc >/dev/null 2>&1; then missing="$$missing gcc libc6-dev"; \
+	elif ! echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1; then missing="$$missing libc6-dev"; fi; \
+	for need in $(NEEDS); do \
+	  command -v $${need%%:*} >/dev/null 2>&1 || case "$$missing " in *" $${need#*:} "*) ;; *) missing="$$missing $${need#*:}";; esac; \
+	done; \
+	if [ "$$missing" = " nginx-light" ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "nginx is missing: installing it by apt-get"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null && missing=; \
+	fi; \
+	if [ "$$missing" ]; then echo "make: some system packages are missing: $(SUDO:%=% )apt-get install$$missing" >&2; exit 1; fi
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "make: $(PYTHON) is missing or older than 3.10; install it, or name another: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "make: Python's venv is missing; install it: apt-get install python3-venv" >&2; exit 1; }
-	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || \
-	  { echo "make: Python.h is missing; install it: apt-get install python3-dev" >&2; exit 1; }
-	$(call need,cc,gcc libc6-dev)
+	  { echo "make: $(PYTHON) is older than 3.10; name another: make PYTHON=python3.12" >&2; exit 1; }
+
+# The packages of the command and of the demo; then, each on top, those of the tests and of lint. Again when their list changes.
+$(VENV)/installed: pyproject.toml | system
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing packages into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77' 'cython>=3.1'
-	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[train,corpus]' --group test --group lint
+	@$(call install,train$(comma)corpus)
+	@touch $@
+
+$(VENV)/test: $(VENV)/installed
+	@echo "installing the packages of the tests"
+	@$(call install,report,--group test)
+	@touch $@
+
+$(VENV)/lint: $(VENV)/installed
+	@echo "installing the packages of lint"
+	@$(call install,report,--group lint)
 	@touch $@
 
 # The extensions. Again when csrc/ or a .pyx changes.
@@ -55,20 +88,14 @@ $(VENV)/built: $(VENV)/installed $(COMPILED)
 	@$(BIN)/python -c 'import sidecar.core, sidecar.protocol'
 	@touch $@
 
-nginx:
-	@command -v nginx >/dev/null 2>&1 || { \
-	  echo "nginx is missing: installing it by apt-get"; \
-	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null || \
-	  { echo "make: could not install nginx; install it yourself, then try again" >&2; exit 1; }; }
-
-demo: build nginx
+demo: build
 	@$(BIN)/python demo/demo.py $(if $(ONCE),--once)
 
 # Files side by side: each has its own ports, sockets and directories.
-test: build nginx
+test: build $(VENV)/test
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-soak: build nginx
+soak: build $(VENV)/test
 	@XBOT_SOAK=1 $(BIN)/python -m pytest -k behind_nginx tests/test_upgrade.py
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
@@ -97,34 +124,30 @@ install-files:
 	  cmp -s $$file $$to || { test ! -e $$to || to=$$to.new; install -m 644 $$file $$to; echo "$$to"; }; \
 	done
 
-lint: build
-	$(call need,gcc,gcc)
+lint: build $(VENV)/lint
 	@for source in $(C_SOURCES) bench/head.c; do gcc $(C_STRICT) -D_POSIX_C_SOURCE=200809L -Icsrc -c $$source -o /dev/null || exit 1; done
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@echo "lint: clean"
 
-format: build
+format: build $(VENV)/lint
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: build nginx
-	$(call need,wrk,wrk)
-	@$(BIN)/python -m pip install --quiet --group bench
+bench: build
+	@$(call install,report,--group bench)
 	@$(BIN)/python bench/run.py $(BENCH)
 	@echo "logs and training: $(BIN)/python bench/logs.py"
 
 bench-check: build
-	$(call need,gcc,gcc)
 	@$(BIN)/python bench/check.py $(BENCH)
 
-fuzz: build
-	$(call need,clang,clang)
+fuzz: build $(VENV)/test
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python tests/fuzz/run.py
 
 # Built beside the normal extensions, so that neither takes the other's place.
-asan: build
+asan: build $(VENV)/test
 	@XBOT_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-temp build/asan-objects --build-lib build/asan
 	@PYTHONPATH=build/asan LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider \

@@ -61,7 +61,7 @@ def command(*options: str) -> list[str]:
 @needs_nginx
 def test_the_demo_shows_verdicts_that_came_through_nginx(tmp_path: Path, marked: dict[str, str]) -> None:
     run = subprocess.run(
-        command("--once", "--dir", str(tmp_path), "--rows", "5000"),
+        command("--once", "--dir", str(tmp_path), "--rows", "8000"),
         env=marked,
         cwd=tmp_path,
         capture_output=True,

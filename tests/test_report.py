@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("matplotlib", reason="the report needs: pip install 'xbot[train]'")
-pytest.importorskip("jinja2", reason="the report needs: pip install 'xbot[train]'")
+pytest.importorskip("matplotlib", reason="the report needs: pip install 'xbot[report]'")
+pytest.importorskip("jinja2", reason="the report needs: pip install 'xbot[report]'")
 pytest.importorskip("html5lib", reason="reading the page needs html5lib (dependency group test)")
 
 import numpy as np

@@ -84,7 +84,7 @@ def needs_report(command: str) -> None:
         import jinja2
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
-        raise XbotError(f"{command} needs {error.name}, which is not installed: pip install 'xbot[train]'") from None
+        raise XbotError(f"{command} needs {error.name}, which is not installed: pip install 'xbot[report]'") from None
     del jinja2
 
 
