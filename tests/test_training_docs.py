@@ -125,9 +125,9 @@ class AsOnThePage(Sidecar):
         self.wait_for("reloaded", before + 1)
 
 
-def test_enforcing_is_taken_back_as_the_page_says(made_model_path: Path, tmp_path: Path) -> None:
+def test_enforcing_is_taken_back_as_the_page_says(tmp_path: Path) -> None:
     """The page once said that `--mode observe` and SIGHUP do it: a running sidecar has no way to hear of a flag."""
-    with AsOnThePage(tmp_path, made_model_path) as sidecar:
+    with AsOnThePage(tmp_path, DEFAULT_MODEL) as sidecar:
         assert ask(sidecar.address, head(CURL)).status == 403
         with load(sidecar.address, keepalive=True) as outcome:
             sidecar.take_back(tmp_path)
@@ -135,9 +135,9 @@ def test_enforcing_is_taken_back_as_the_page_says(made_model_path: Path, tmp_pat
         assert ask(sidecar.address, head(CURL)).status == 200
 
 
-def test_a_flag_is_not_taken_back_so(made_model_path: Path, tmp_path: Path) -> None:
+def test_a_flag_is_not_taken_back_so(tmp_path: Path) -> None:
     """As the page warns: it stands above the file as long as the sidecar runs."""
-    with AsOnThePage(tmp_path, made_model_path, "--mode", "enforce") as sidecar:
+    with AsOnThePage(tmp_path, DEFAULT_MODEL, "--mode", "enforce") as sidecar:
         sidecar.take_back(tmp_path)
         assert ask(sidecar.address, head(CURL)).status == 403
 
