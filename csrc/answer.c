@@ -12,38 +12,10 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-void xb_judge(const xb_model *m, xb_workspace *w)
-{
-    xb_featurize(&w->request, &m->shape, &w->vector);
-    w->verdict = xb_score(m, &w->vector);
-}
-
-bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
-{
-    xb_span wanted = w->request.policy;
-    const xb_facts *f = &w->vector.facts;
-    const xb_policy *found = wanted.size && policies ? xb_policy_named(policies, wanted) : NULL;
-    bool known = found || !wanted.size;
-    if (!found && policies && policies->n_routes && f->present & XB_HAS_URL)
-        found = xb_policy_for_path(policies, xb_path_resolve(f->path.url.path, w->path));
-    w->decision = xb_decide(policies, found ? found : policy, m, f, &w->verdict, w->path);
-    return known;
-}
-
 static char *copy(char *to, xb_span s)
 {
     memcpy(to, s.at, s.size);
     return to + s.size;
-}
-
-char *xb_score_text(char *to, double score)
-{
-    unsigned n = (unsigned)(score * 10000.0 + 0.5);
-    to[0] = (char)('0' + n / 10000);
-    to[1] = '.';
-    for (int i = 5; i > 1; i--, n /= 10)
-        to[i] = (char)('0' + n % 10);
-    return to + 6;
 }
 
 static char *copy_text(char *to, const char *text) { return copy(to, (xb_span){text, strlen(text)}); }

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "answer.h"
+#include "dialect.h"
+#include "judge.h"
 
 /* A part of the image, in order; `at` moves on. */
 typedef struct {

@@ -101,3 +101,13 @@ size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bool accuse
     }
     return used;
 }
+
+char *xb_score_text(char *to, double score)
+{
+    unsigned n = (unsigned)(score * 10000.0 + 0.5);
+    to[0] = (char)('0' + n / 10000);
+    to[1] = '.';
+    for (int i = 5; i > 1; i--, n /= 10)
+        to[i] = (char)('0' + n % 10);
+    return to + 6;
+}

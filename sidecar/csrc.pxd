@@ -143,6 +143,8 @@ cdef extern from "model.h" nogil:
     const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work)
 
 cdef extern from "scorer.h" nogil:
+    enum:
+        XB_MAX_REASON
     ctypedef struct xb_verdict:
         double margin
         double score
@@ -150,6 +152,7 @@ cdef extern from "scorer.h" nogil:
         int reason
     double xb_contribution(const xb_model *m, const xb_vector *v, size_t i)
     double xb_token_contribution(const xb_model *m, const xb_token *t)
+    char *xb_score_text(char *to, double score)
     size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bint accused, char *out, size_t size)
 
 cdef extern from "policy.h" nogil:
@@ -188,6 +191,17 @@ cdef extern from "policy.h" nogil:
     xb_span xb_path_resolve(xb_span path, char *scratch)
     size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
+cdef extern from "judge.h" nogil:
+    ctypedef struct xb_workspace:
+        xb_request request
+        xb_vector vector
+        xb_verdict verdict
+        xb_decision decision
+        char *scratch
+        char *path
+    void xb_judge(const xb_model *m, xb_workspace *w)
+    bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
+
 cdef extern from "stats.h" nogil:
     enum:
         XB_HISTOGRAM
@@ -208,14 +222,6 @@ cdef extern from "stats.h" nogil:
 cdef extern from "answer.h" nogil:
     enum:
         XB_MAX_REPLY
-        XB_MAX_REASON
-    ctypedef struct xb_workspace:
-        xb_request request
-        xb_vector vector
-        xb_verdict verdict
-        xb_decision decision
-        char *scratch
-        char *path
     ctypedef struct xb_service:
         const xb_model *model
         const xb_policies *policies
@@ -229,9 +235,6 @@ cdef extern from "answer.h" nogil:
         char bytes[320]
     long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
                    bint truncated, xb_reply *reply)
-    void xb_judge(const xb_model *m, xb_workspace *w)
-    bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
-    char *xb_score_text(char *to, double score)
 
 cdef extern from "logline.h" nogil:
     enum:
