@@ -20,13 +20,13 @@ static char *copy(char *to, xb_span s)
 
 static char *copy_text(char *to, const char *text) { return copy(to, (xb_span){text, strlen(text)}); }
 
-static void write_reply(const xb_service *s, const xb_workspace *w, bool refuse, xb_reply *reply)
+static void write_reply(const xb_workspace *w, xb_reply *reply)
 {
     char *p = reply->bytes;
     const xb_decision *d = &w->decision;
-    if (refuse)
+    if (d->refuse)
         p = copy(p, XB_SPAN("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nX-Bot: "));
-    else if (s->dialect == XB_DIALECT_CHALLENGE)
+    else if (w->request.status_only)
         p = copy(p, XB_SPAN("HTTP/1.1 204 No Content\r\nX-Bot: ")); /* RFC 9110, 8.6: no length with 204 */
     else
         p = copy(p, XB_SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: "));
@@ -43,14 +43,14 @@ static void write_reply(const xb_service *s, const xb_workspace *w, bool refuse,
     reply->size = (size_t)(p - reply->bytes);
 }
 
-static void count(xb_stats *stats, const xb_workspace *w, bool refuse, bool policy_known, uint64_t started)
+static void count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t started)
 {
     uint64_t ns = now_ns() - started;
     const xb_decision *d = &w->decision;
     stats->requests++;
     stats->outcome[d->outcome]++;
     stats->rule[d->rule]++;
-    stats->refused += refuse;
+    stats->refused += d->refuse;
     stats->unknown_policy += !policy_known;
     stats->truncated += w->request.truncated || w->vector.truncated;
     stats->sum_ns += ns;
@@ -77,10 +77,8 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     xb_dialect_apply(s->dialect, &w->request, w->scratch);
     xb_judge(s->model, w);
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
-    /* The hackathon's endpoint has no other way to tell. */
-    bool refuse = w->decision.refuse || (s->dialect == XB_DIALECT_CHALLENGE && w->decision.outcome == XB_BOT);
-    write_reply(s, w, refuse, reply);
+    write_reply(w, reply);
     if (s->stats)
-        count(s->stats, w, refuse, policy_known, started);
+        count(s->stats, w, policy_known, started);
     return used;
 }

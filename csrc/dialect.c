@@ -134,6 +134,7 @@ static void challenge(xb_request *r, char *scratch)
     xb_span name, value;
     r->present = XB_HAS_UA | XB_HAS_REFERRER;
     r->missing = 0;
+    r->status_only = true;
     r->ip = r->agent = r->referrer = r->host = (xb_span){NULL, 0};
     while (next_pair(&p, end, &name, &value)) {
         value = xb_url_decode(value, scratch, NULL);

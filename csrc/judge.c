@@ -15,5 +15,6 @@ bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const
     if (!found && policies && policies->n_routes && f->present & XB_HAS_URL)
         found = xb_policy_for_path(policies, xb_path_resolve(f->path.url.path, w->path));
     w->decision = xb_decide(policies, found ? found : policy, m, f, &w->verdict, w->path);
+    w->decision.refuse |= w->request.status_only && w->decision.outcome == XB_BOT;
     return known;
 }

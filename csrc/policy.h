@@ -103,7 +103,7 @@ typedef struct {
     xb_outcome outcome;
     xb_rule rule;
     const xb_list *list; /* NULL by score */
-    bool refuse;         /* the policy enforces, and the outcome is a bot */
+    bool refuse;         /* the outcome is a bot, and the policy enforces, or who asks has no other way to tell (judge.h) */
 } xb_decision;
 
 /* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused. The image must outlive it.

@@ -241,7 +241,7 @@ static const char *lines(xb_request *r, const char *p, const char *end)
 
 enum { MAX_STRAY = 64 };
 
-static long parse(xb_request *r, const char *buf, size_t size, bool whole)
+static long parse_head(xb_request *r, const char *buf, size_t size, bool whole)
 {
     const char *p = buf, *end = buf + size;
     xb_request_clear(r);
@@ -273,10 +273,19 @@ static long parse(xb_request *r, const char *buf, size_t size, bool whole)
     return done ? (long)(done - buf) : (long)size;
 }
 
+static long parse(xb_request *r, const char *buf, size_t size, bool whole)
+{
+    long used = parse_head(r, buf, size, whole);
+    if (used <= 0)
+        xb_request_clear(r);
+    return used;
+}
+
 long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size)
 {
     if (seen_size && !xb_head_end(buf, size, seen_size)) {
-        /* Only stray line breaks so far would make an "end" of nothing; parse() below sees that. */
+        /* Only stray line breaks so far would make an "end" of nothing; parse_head() sees that. */
+        xb_request_clear(r);
         return XB_PARTIAL;
     }
     return parse(r, buf, size, true);

@@ -73,6 +73,7 @@ typedef struct {
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
     bool body;                    /* the head announces a body */
+    bool status_only;             /* who asks looks at the reply's status alone: a bot is refused, whatever the policy does */
     xb_header headers[XB_MAX_HEADERS + XB_H_COUNT]; /* behind XB_MAX_HEADERS, by id: one that came past the bound */
 } xb_request;
 
@@ -87,7 +88,8 @@ void xb_request_init(void);
  * bytes above 0x7f.
  * `seen_size` is how many bytes of this head an earlier call has seen (0 at first): then the end of the head is looked
  * for in the new bytes only, so that a head that comes byte by byte costs linear time.
- * Never reads outside buf[0, size). */
+ * After XB_PARTIAL and XB_BAD the request is empty, as xb_request_clear leaves it: nothing of this head or of the one before
+ * it can be taken for a request. Never reads outside buf[0, size). */
 enum { XB_PARTIAL = 0, XB_BAD = -1 };
 long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size);
 
@@ -100,7 +102,7 @@ size_t xb_head_end(const char *buf, size_t size, size_t from);
 /* Adds a header. Beyond XB_MAX_HEADERS it sets `truncated`, and keeps only known names. For sources that hold headers as pairs. */
 void xb_request_add(xb_request *r, xb_span name, xb_span value);
 
-/* Empties the struct; touches only what the others read. */
+/* Empties the struct: no header, no field, nothing present. Touches only what the others read. */
 void xb_request_clear(xb_request *r);
 
 static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen[id / 64u] >> (id % 64u) & 1; }

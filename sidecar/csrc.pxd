@@ -24,12 +24,10 @@ cdef extern from "request.h" nogil:
         XB_HAS_CLIENT
         XB_HAS_ORDER
         XB_HAS_CASE
-        XB_H_HOST
-        XB_H_USER_AGENT
-        XB_H_REFERER
     ctypedef struct xb_header:
         xb_span name
         xb_span value
+        bint visitor
     ctypedef struct xb_request:
         uint32_t present
         uint32_t missing
@@ -48,7 +46,25 @@ cdef extern from "request.h" nogil:
     long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size)
     void xb_request_add(xb_request *r, xb_span name, xb_span value)
     void xb_request_clear(xb_request *r)
-    xb_span xb_value(const xb_request *r, int header)
+
+cdef extern from "fields.h" nogil:
+    enum:
+        XB_HEADERS_UNKNOWN
+        XB_HEADERS_UNORDERED
+        XB_HEADERS_ORDERED
+    ctypedef int xb_headers
+    ctypedef struct xb_fields:
+        xb_span ip
+        xb_span method
+        xb_span uri
+        xb_span protocol
+        xb_span scheme
+        xb_span host
+        xb_span agent
+        xb_span referrer
+        xb_span policy
+        xb_headers headers
+    bint xb_request_complete(xb_request *r, const xb_fields *f)
 
 cdef extern from "facts.h" nogil:
     ctypedef struct xb_address:
@@ -129,6 +145,10 @@ cdef extern from "model.h" nogil:
     ctypedef struct xb_model_row:
         char name[28]
         uint32_t version
+    ctypedef struct xb_self_test:
+        double margin
+        uint32_t size
+        uint32_t headers
     ctypedef struct xb_model:
         xb_model_header header
         const xb_model_row *rows
@@ -140,7 +160,7 @@ cdef extern from "model.h" nogil:
         double *upper
         double *weight
         xb_span provenance
-    const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work)
+    const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v)
 
 cdef extern from "scorer.h" nogil:
     enum:

@@ -126,7 +126,7 @@ REFUSED = {
     "another bias": (changed(bias=1.0), "failed self-test"),
     "another margin": (poked(TESTS, double(0.125)), "failed self-test"),
     "a margin that is none": (poked(TESTS, double(NAN)), "self-test"),
-    "a self-test that is no head": (poked(TESTS + 16, b"\0" * 8), "self-test"),
+    "a self-test that is no request": (poked(TESTS + 16, b"\xfe\xff\xff\xff"), "self-test"),
     "a longer self-test": (poked(TESTS + 8, struct.pack("<I", 2**32 - 1)), "self-test"),
     "digest": (GOOD[:-1] + bytes([GOOD[-1] ^ 1]), "bad digest"),
     **{f"{name} {value}": (changed(**{name: value}), "NaN or infinity in the header") for name, value in itertools.product(("bias", "threshold", "a", "b"), (NAN, INF, -INF))},

@@ -97,7 +97,7 @@ int main(void)
     xb_init();
     image_init(&image);
     image_fill(&image);
-    if (xb_model_open(&model, &image, sizeof image, &work))
+    if (xb_model_open(&model, &image, sizeof image, &work.request, &work.vector))
         return 2;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         case_name = shapes[i].name;

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     xb_init();
     image_init(&image);
     image_fill(&image);
-    const char *why = xb_model_open(&model, &image, sizeof image, &work);
+    const char *why = xb_model_open(&model, &image, sizeof image, &work.request, &work.vector);
     if (why) {
         fprintf(stderr, "%s\n", why);
         return 2;
