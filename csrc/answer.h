@@ -5,7 +5,7 @@
 #ifndef XB_ANSWER_H
 #define XB_ANSWER_H
 
-#include "dialect.h"
+#include "request/dialect.h"
 #include "judge.h"
 #include "stats.h"
 

@@ -6,8 +6,8 @@
 #ifndef XB_JUDGE_H
 #define XB_JUDGE_H
 
-#include "policy.h"
-#include "scorer.h"
+#include "policy/policy.h"
+#include "model/scorer.h"
 
 /* All that judging one request needs; about 300 KiB, most of it never touched, one for each thread, all zero before its first use. */
 typedef struct {

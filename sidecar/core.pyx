@@ -119,7 +119,7 @@ cdef inline xb_span _optional(bytes text) noexcept:
 
 
 cdef inline bytes _part(xb_span s):
-    """A part of a self-test (csrc/model.h)."""
+    """A part of a self-test (csrc/model/model.h)."""
     cdef uint32_t size = 0xFFFFFFFF if s.at is NULL else s.size
     return (<const char *>&size)[:sizeof(size)] + (b"" if s.at is NULL else s.at[:s.size])
 
@@ -142,7 +142,7 @@ cdef int _line_format(str log_format) except -1:
 
 
 def hash_text(bytes text not None):
-    """csrc/hash.h's hash of `text`: 64 bits, letters without regard to case."""
+    """csrc/base/hash.h's hash of `text`: 64 bits, letters without regard to case."""
     return xb_hash(_span(text))
 
 
@@ -312,7 +312,7 @@ cdef class Request:
 
     @property
     def missing(self):
-        """The bits of what the proxy of the head's dialect always says and did not (csrc/dialect.h); 0 for a log."""
+        """The bits of what the proxy of the head's dialect always says and did not (csrc/request/dialect.h); 0 for a log."""
         return self.work.request.missing
 
     @property
@@ -742,7 +742,7 @@ cdef char *_put_shortest(char *to, double x) except NULL:
 
 
 def resolve_path(bytes path not None):
-    """The path as the lists of a policy see it (csrc/policy.h)."""
+    """The path as the lists of a policy see it (csrc/policy/policy.h)."""
     cdef bytearray scratch = bytearray(len(path) + 1)
     return _bytes(xb_path_resolve(_span(path), scratch))
 

@@ -1,16 +1,16 @@
 # The only statement of csrc/'s interface on this side. Same order as the headers.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-cdef extern from "span.h" nogil:
+cdef extern from "base/span.h" nogil:
     ctypedef struct xb_span:
         const char *at
         size_t size
 
-cdef extern from "hash.h" nogil:
+cdef extern from "base/hash.h" nogil:
     uint64_t xb_hash(xb_span s)
     uint64_t xb_hash_bytes(xb_span s)
 
-cdef extern from "request.h" nogil:
+cdef extern from "request/request.h" nogil:
     enum:
         XB_MAX_HEAD
         XB_MAX_HEADERS
@@ -47,7 +47,7 @@ cdef extern from "request.h" nogil:
     void xb_request_add(xb_request *r, xb_span name, xb_span value)
     void xb_request_clear(xb_request *r)
 
-cdef extern from "fields.h" nogil:
+cdef extern from "request/fields.h" nogil:
     enum:
         XB_HEADERS_UNKNOWN
         XB_HEADERS_UNORDERED
@@ -66,13 +66,13 @@ cdef extern from "fields.h" nogil:
         xb_headers headers
     bint xb_request_complete(xb_request *r, const xb_fields *f)
 
-cdef extern from "facts.h" nogil:
+cdef extern from "features/facts.h" nogil:
     ctypedef struct xb_address:
         uint32_t version
         uint8_t bytes[16]
     bint xb_address_parse(xb_span text, xb_address *out)
 
-cdef extern from "dialect.h" nogil:
+cdef extern from "request/dialect.h" nogil:
     enum:
         XB_DIALECT_COUNT
     ctypedef int xb_dialect
@@ -81,7 +81,7 @@ cdef extern from "dialect.h" nogil:
     const xb_dialect_row xb_dialects[]
     void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
 
-cdef extern from "featurizer.h" nogil:
+cdef extern from "features/featurizer.h" nogil:
     enum:
         XB_N_DENSE
         XB_N_FAMILIES
@@ -116,7 +116,7 @@ cdef extern from "featurizer.h" nogil:
     void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     size_t xb_token_text(const xb_token *t, char *out, size_t size)
 
-cdef extern from "model.h" nogil:
+cdef extern from "model/model.h" nogil:
     const char *XB_MODEL_MAGIC
     enum:
         XB_MODEL_VERSION
@@ -162,7 +162,7 @@ cdef extern from "model.h" nogil:
         xb_span provenance
     const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v)
 
-cdef extern from "scorer.h" nogil:
+cdef extern from "model/scorer.h" nogil:
     enum:
         XB_MAX_REASON
     ctypedef struct xb_verdict:
@@ -175,7 +175,7 @@ cdef extern from "scorer.h" nogil:
     char *xb_score_text(char *to, double score)
     size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bint accused, char *out, size_t size)
 
-cdef extern from "policy.h" nogil:
+cdef extern from "policy/policy.h" nogil:
     const char *XB_POLICIES_MAGIC
     enum:
         XB_POLICIES_VERSION
@@ -256,7 +256,7 @@ cdef extern from "answer.h" nogil:
     long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
                    bint truncated, xb_reply *reply)
 
-cdef extern from "logline.h" nogil:
+cdef extern from "request/logline.h" nogil:
     enum:
         XB_MAX_LINE
     ctypedef struct xb_line:

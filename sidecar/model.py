@@ -1,7 +1,7 @@
 """The model file: reading it with every check, packing it.
 
-Law: the layout is stated once, in csrc/model.h; this module puts the parts one behind the other and checks the digest, and
-csrc/model.c checks everything else. Arrays come as buffers of little-endian doubles, so no numpy is needed here.
+Law: the layout is stated once, in csrc/model/model.h; this module puts the parts one behind the other and checks the digest, and
+csrc/model/model.c checks everything else. Arrays come as buffers of little-endian doubles, so no numpy is needed here.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 #include "invariants.h"
 #include "model_image.h"
 
-#include "hash.h"
+#include "base/hash.h"
 
 static model_image image;
 static xb_model model;

@@ -1,7 +1,7 @@
 /* Fields and pairs become a request: each field alone and all together, with and without headers, and what wins. */
 #include "harness.h"
-#include "fields.h"
-#include "featurizer.h"
+#include "request/fields.h"
+#include "features/featurizer.h"
 
 static xb_request r;
 

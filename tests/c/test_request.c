@@ -147,7 +147,7 @@ static void names(void)
 {
     static const char *const known[] = {
 #define XB_HEADER(id, name, role) name,
-#include "headers.def"
+#include "request/headers.def"
 #undef XB_HEADER
     };
     static xb_request r;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "invariants.h"
-#include "logline.h"
+#include "request/logline.h"
 #include "model_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -2,8 +2,8 @@
  *
  * Law: no allocation, no copy, no judgement. Spans point into the caller's buffer and live as long as it does.
  *
- * One struct serves three sources: xb_request_parse fills it from an HTTP/1.x head, csrc/dialect.c then replaces the
- * proxy's own request by the visitor's, and csrc/logline.c fills it from a line of a log. What a source does not hold
+ * One struct serves three sources: xb_request_parse fills it from an HTTP/1.x head, csrc/request/dialect.c then replaces the
+ * proxy's own request by the visitor's, and csrc/request/logline.c fills it from a line of a log. What a source does not hold
  * stays absent: the bit of its group is missing in `present`.
  *
  * Nobody pushes a header out by sending many others: past XB_MAX_HEADERS those that headers.def names are still kept, one a
@@ -12,14 +12,14 @@
 #ifndef XB_REQUEST_H
 #define XB_REQUEST_H
 
-#include "span.h"
+#include "base/span.h"
 
 #define XB_MAX_HEAD 65536  /* bytes of one head that are looked at */
 #define XB_MAX_HEADERS 256 /* headers of one head that are looked at; past them those of headers.def alone, one a name */
 
 typedef enum {
 #define XB_HEADER(id, name, role) XB_H_##id,
-#include "headers.def"
+#include "request/headers.def"
 #undef XB_HEADER
     XB_H_COUNT,
     XB_H_OTHER = 255

@@ -1,4 +1,4 @@
-#include "claims.h"
+#include "features/claims.h"
 
 typedef struct {
     const xb_request *r;

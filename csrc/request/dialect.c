@@ -1,4 +1,4 @@
-#include "dialect.h"
+#include "request/dialect.h"
 
 xb_span xb_url_decode(xb_span s, char *out, const char **bad)
 {

@@ -1,4 +1,4 @@
-#include "scorer.h"
+#include "model/scorer.h"
 
 #include <math.h>
 #include <stdio.h>

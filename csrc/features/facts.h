@@ -6,26 +6,26 @@
 #ifndef XB_FACTS_H
 #define XB_FACTS_H
 
-#include "request.h"
+#include "request/request.h"
 
 #define XB_BROWSER(name, vendor) XB_BROWSER_##name,
 enum {
-#include "agents.def"
+#include "features/agents.def"
 };
 #undef XB_BROWSER
 #define XB_VENDOR(name) XB_VENDOR_##name,
 enum {
-#include "agents.def"
+#include "features/agents.def"
 };
 #undef XB_VENDOR
 #define XB_OS(name) XB_OS_##name,
 enum {
-#include "agents.def"
+#include "features/agents.def"
 };
 #undef XB_OS
 #define XB_CATEGORY(name) XB_CATEGORY_##name,
 enum {
-#include "agents.def"
+#include "features/agents.def"
 };
 #undef XB_CATEGORY
 

@@ -1,9 +1,9 @@
-#include "model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdio.h>
 
-#include "scorer.h"
+#include "model/scorer.h"
 
 /* A part of the image, in order; `at` moves on. */
 typedef struct {

@@ -22,8 +22,8 @@
 #ifndef XB_MODEL_H
 #define XB_MODEL_H
 
-#include "featurizer.h"
-#include "fields.h"
+#include "features/featurizer.h"
+#include "request/fields.h"
 
 #define XB_MODEL_MAGIC "\x89XBOT\r\n\x1a" /* a transfer in text mode, or a cut at 7 bits, changes it */
 enum { XB_MODEL_VERSION = 2, XB_MODEL_HEADER = 128, XB_MODEL_DIGEST = 32, XB_DTYPE_F64 = 1 };

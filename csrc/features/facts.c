@@ -1,9 +1,9 @@
-#include "facts.h"
+#include "features/facts.h"
 
 #include <arpa/inet.h>
 
-#include "claims.h"
-#include "hash.h"
+#include "features/claims.h"
+#include "base/hash.h"
 
 /* ---- words with a meaning ---- */
 
@@ -30,13 +30,13 @@ void xb_facts_init(void)
 {
 #define XB_AGENT(word, browser, os, category, mark) \
     table_put((agent_word){XB_SPAN(word), 0, XB_MARK_##mark, XB_BROWSER_##browser, XB_OS_##os, XB_CATEGORY_##category});
-#include "agents.def"
+#include "features/agents.def"
 #undef XB_AGENT
 }
 
 static const uint8_t vendor_of[] = {
 #define XB_BROWSER(name, vendor) XB_VENDOR_##vendor,
-#include "agents.def"
+#include "features/agents.def"
 #undef XB_BROWSER
 };
 

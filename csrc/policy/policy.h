@@ -24,8 +24,8 @@
 #ifndef XB_POLICY_H
 #define XB_POLICY_H
 
-#include "facts.h"
-#include "scorer.h"
+#include "features/facts.h"
+#include "model/scorer.h"
 
 #define XB_POLICIES_MAGIC "XBPOLICY"
 enum { XB_POLICIES_VERSION = 2, XB_MAX_NAME = 32 /* bytes of a name, with its closing zero */ };

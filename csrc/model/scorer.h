@@ -7,7 +7,7 @@
 #ifndef XB_SCORER_H
 #define XB_SCORER_H
 
-#include "model.h"
+#include "model/model.h"
 
 enum { XB_MAX_REASON = 96 }; /* room for a reason's text, with its closing zero */
 

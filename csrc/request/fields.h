@@ -6,7 +6,7 @@
 #ifndef XB_FIELDS_H
 #define XB_FIELDS_H
 
-#include "request.h"
+#include "request/request.h"
 
 /* What the source knows of the headers. */
 typedef enum {

@@ -1,4 +1,4 @@
-#include "fields.h"
+#include "request/fields.h"
 
 static void set(xb_request *r, xb_span *to, xb_span field, uint32_t part)
 {

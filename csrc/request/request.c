@@ -1,6 +1,6 @@
-#include "request.h"
+#include "request/request.h"
 
-#include "hash.h"
+#include "base/hash.h"
 
 /* A known name fits into so many words of eight bytes; the longest has 25 bytes. */
 enum { NAME_WORDS = 4, NAME_BYTES = 8 * NAME_WORDS };
@@ -48,7 +48,7 @@ void xb_request_init(void)
 #define XB_HEADER(id, name, role) \
     _Static_assert(sizeof(name) - 1 <= NAME_BYTES, "a longer name"); \
     table_put(XB_SPAN(name), XB_H_##id, ROLE_##role == ROLE_VISITOR);
-#include "headers.def"
+#include "request/headers.def"
 #undef XB_HEADER
 }
 
