@@ -66,7 +66,7 @@ cdef extern from "request/fields.h" nogil:
         xb_headers headers
     bint xb_request_complete(xb_request *r, const xb_fields *f)
 
-cdef extern from "features/facts.h" nogil:
+cdef extern from "base/address.h" nogil:
     ctypedef struct xb_address:
         uint32_t version
         uint8_t bytes[16]

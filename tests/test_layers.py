@@ -163,6 +163,28 @@ def test_headers_of_csrc_form_no_cycle() -> None:
     assert "answer.h" in done
 
 
+FLOORS = ("base", "request", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, answer, stats
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
+def test_folders_of_csrc_include_what_is_before_them(path: Path) -> None:
+    """In the order in which a request meets them, and never the other way."""
+
+    def floor(name: Path) -> int:
+        return FLOORS.index(str(name.parent))
+
+    here = path.relative_to(ROOT / "csrc")
+    for name in includes(path):
+        if name not in STANDARD:
+            assert floor(Path(name)) <= floor(here), f"{here} includes {name}"
+
+
+def test_folders_of_csrc_are_small() -> None:
+    """At most twelve source files: what outgrows that is two things."""
+    for folder in FLOORS:
+        assert len(list((ROOT / "csrc" / folder).glob("*.c"))) <= 12, folder
+
+
 def test_each_header_stands_alone(tmp_path: Path) -> None:
     """Compiled by itself, it needs no other before it."""
     for path in C_FILES:

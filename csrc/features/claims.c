@@ -1,5 +1,7 @@
 #include "features/claims.h"
 
+#include "features/url.h"
+
 typedef struct {
     const xb_request *r;
     const xb_facts *f;

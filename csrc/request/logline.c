@@ -1,7 +1,7 @@
 #include "request/logline.h"
 
 #include "request/dialect.h"
-#include "features/facts.h"
+#include "base/address.h"
 
 static bool fail(xb_line *out, const char *field, const char *why)
 {
