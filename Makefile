@@ -7,9 +7,9 @@ FUZZ_SECONDS ?= 60
 SUDO          = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH  := $(PATH):/usr/sbin:/sbin
 
-C_SOURCES := $(wildcard csrc/*.c)
-COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*.def sidecar/*.pyx sidecar/*.pxd)
-C_STRICT  := -std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wconversion -Wno-sign-conversion
+C_SOURCES := $(wildcard csrc/*.c csrc/*/*.c)
+COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*/*.[ch] csrc/*/*.def sidecar/*.pyx sidecar/*.pxd)
+C_STRICT  := -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wconversion -Wno-sign-conversion
 
 # What a goal needs of the system beside Python and cc, as command:package. Their packages are Debian's.
 NEEDS_demo  := nginx:nginx-light

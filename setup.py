@@ -12,12 +12,12 @@ from setuptools import Extension, setup
 
 SANITIZE = os.environ.get("XBOT_SANITIZE") == "1"
 # Paths relative to this file: setuptools refuses absolute ones in an sdist.
-SOURCES = sorted(str(path) for path in Path("csrc").glob("*.c"))
+SOURCES = sorted(str(path) for path in Path("csrc").rglob("*.c"))
 # Without these an edited feature table would silently keep the old features.
-DEPENDS = sorted(str(path) for pattern in ("*.h", "*.def") for path in Path("csrc").glob(pattern))
+DEPENDS = sorted(str(path) for pattern in ("*.h", "*.def") for path in Path("csrc").rglob(pattern))
 
 # No -ffast-math: margins must equal scikit-learn's, and NaN marks an absent feature.
-FLAGS = ["-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden"]
+FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden"]
 FLAGS += ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] if SANITIZE else ["-O3"]
 LINK = ["-fsanitize=address,undefined"] if SANITIZE else []
 

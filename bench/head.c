@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     xb_init();
     static xb_model model;
     const char *image = read_file(argv[1], &size);
-    const char *refused = xb_model_open(&model, image, size, &work);
+    const char *refused = xb_model_open(&model, image, size, &work.request, &work.vector);
     if (refused)
         fail(argv[1], refused);
     const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats};

@@ -12,49 +12,21 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-void xb_judge(const xb_model *m, xb_workspace *w)
-{
-    xb_featurize(&w->request, &m->shape, &w->vector);
-    w->verdict = xb_score(m, &w->vector);
-}
-
-bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
-{
-    xb_span wanted = w->request.policy;
-    const xb_facts *f = &w->vector.facts;
-    const xb_policy *found = wanted.size && policies ? xb_policy_named(policies, wanted) : NULL;
-    bool known = found || !wanted.size;
-    if (!found && policies && policies->n_routes && f->present & XB_HAS_URL)
-        found = xb_policy_for_path(policies, xb_path_resolve(f->path.url.path, w->path));
-    w->decision = xb_decide(policies, found ? found : policy, m, f, &w->verdict, w->path);
-    return known;
-}
-
 static char *copy(char *to, xb_span s)
 {
     memcpy(to, s.at, s.size);
     return to + s.size;
 }
 
-char *xb_score_text(char *to, double score)
-{
-    unsigned n = (unsigned)(score * 10000.0 + 0.5);
-    to[0] = (char)('0' + n / 10000);
-    to[1] = '.';
-    for (int i = 5; i > 1; i--, n /= 10)
-        to[i] = (char)('0' + n % 10);
-    return to + 6;
-}
-
 static char *copy_text(char *to, const char *text) { return copy(to, (xb_span){text, strlen(text)}); }
 
-static void write_reply(const xb_service *s, const xb_workspace *w, bool refuse, xb_reply *reply)
+static void write_reply(const xb_workspace *w, xb_reply *reply)
 {
     char *p = reply->bytes;
     const xb_decision *d = &w->decision;
-    if (refuse)
+    if (d->refuse)
         p = copy(p, XB_SPAN("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nX-Bot: "));
-    else if (s->dialect == XB_DIALECT_CHALLENGE)
+    else if (w->request.status_only)
         p = copy(p, XB_SPAN("HTTP/1.1 204 No Content\r\nX-Bot: ")); /* RFC 9110, 8.6: no length with 204 */
     else
         p = copy(p, XB_SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: "));
@@ -71,14 +43,14 @@ static void write_reply(const xb_service *s, const xb_workspace *w, bool refuse,
     reply->size = (size_t)(p - reply->bytes);
 }
 
-static void count(xb_stats *stats, const xb_workspace *w, bool refuse, bool policy_known, uint64_t started)
+static void count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t started)
 {
     uint64_t ns = now_ns() - started;
     const xb_decision *d = &w->decision;
     stats->requests++;
     stats->outcome[d->outcome]++;
     stats->rule[d->rule]++;
-    stats->refused += refuse;
+    stats->refused += d->refuse;
     stats->unknown_policy += !policy_known;
     stats->truncated += w->request.truncated || w->vector.truncated;
     stats->sum_ns += ns;
@@ -105,10 +77,8 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     xb_dialect_apply(s->dialect, &w->request, w->scratch);
     xb_judge(s->model, w);
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
-    /* The hackathon's endpoint has no other way to tell. */
-    bool refuse = w->decision.refuse || (s->dialect == XB_DIALECT_CHALLENGE && w->decision.outcome == XB_BOT);
-    write_reply(s, w, refuse, reply);
+    write_reply(w, reply);
     if (s->stats)
-        count(s->stats, w, refuse, policy_known, started);
+        count(s->stats, w, policy_known, started);
     return used;
 }

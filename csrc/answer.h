@@ -5,20 +5,9 @@
 #ifndef XB_ANSWER_H
 #define XB_ANSWER_H
 
-#include "dialect.h"
-#include "policy.h"
-#include "scorer.h"
+#include "request/dialect.h"
+#include "judge.h"
 #include "stats.h"
-
-/* All that judging one request needs; about 300 KiB, most of it never touched, one for each thread, all zero before its first use. */
-struct xb_workspace {
-    xb_request request;
-    xb_vector vector;
-    xb_verdict verdict;
-    xb_decision decision;
-    char scratch[XB_MAX_HEAD]; /* what the dialect decodes */
-    char path[XB_MAX_HEAD];    /* the path, resolved for routes and lists */
-};
 
 typedef struct {
     const xb_model *model;
@@ -29,7 +18,7 @@ typedef struct {
     xb_stats *stats; /* or NULL */
 } xb_service;
 
-enum { XB_MAX_REPLY = 320, XB_MAX_REASON = 96 };
+enum { XB_MAX_REPLY = 320 };
 
 typedef struct {
     size_t size; /* bytes of `bytes` */
@@ -42,15 +31,5 @@ typedef struct {
  * `seen_size`: see xb_request_parse. `truncated`: buf holds the first XB_MAX_HEAD bytes of a longer head; then what fits
  * is judged, `size` is returned, and the reply closes: the rest may announce a body. */
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply);
-
-/* Featurizes and scores w->request into w->vector and w->verdict. */
-void xb_judge(const xb_model *m, xb_workspace *w);
-
-/* Decides on what was judged, by the policy that w->request asks for by name, else by that of its path, else by `policy`,
- * into w->decision. False if there is none of the name it asks for. */
-bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w);
-
-/* Writes a score, "0.0000" to "1.0000", and returns the place behind it. */
-char *xb_score_text(char *to, double score);
 
 #endif

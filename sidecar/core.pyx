@@ -15,17 +15,17 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memcpy, memset, strlen
 
 from sidecar.csrc cimport (
-    XB_ALL_FAMILIES, XB_DIALECT_COUNT, XB_DTYPE_F64, XB_H_HOST, XB_H_REFERER, XB_H_USER_AGENT,
+    XB_ALL_FAMILIES, XB_DIALECT_COUNT, XB_DTYPE_F64, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
     XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
     XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
     xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
-    xb_dialect_apply, xb_dialects, xb_family_rows, xb_feature_rows, xb_featurize, xb_hash, xb_hash_bytes,
+    xb_dialect_apply, xb_dialects, xb_family_rows, xb_feature_rows, xb_featurize, xb_fields, xb_hash, xb_hash_bytes,
     xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_header, xb_model_open, xb_model_row, xb_observing, xb_outcome_names, xb_path_resolve,
     xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
-    xb_request_clear, xb_request_parse, xb_service, xb_score_text, xb_shape, xb_shape_of, xb_hosts, xb_span, xb_stats, xb_token, xb_token_contribution,
-    xb_token_text, xb_value, xb_vector, xb_verdict, xb_workspace,
+    xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test, xb_service, xb_score_text, xb_shape, xb_shape_of, xb_hosts, xb_span, xb_stats, xb_token, xb_token_contribution,
+    xb_token_text, xb_vector, xb_verdict, xb_workspace,
 )
 
 import array as _array
@@ -111,6 +111,19 @@ cdef inline xb_span _span(bytes text) noexcept:
     return s
 
 
+cdef inline xb_span _optional(bytes text) noexcept:
+    """Absent for None."""
+    cdef xb_span s
+    s.at, s.size = NULL, 0
+    return s if text is None else _span(text)
+
+
+cdef inline bytes _part(xb_span s):
+    """A part of a self-test (csrc/model/model.h)."""
+    cdef uint32_t size = 0xFFFFFFFF if s.at is NULL else s.size
+    return (<const char *>&size)[:sizeof(size)] + (b"" if s.at is NULL else s.at[:s.size])
+
+
 cdef inline bytes _bytes(xb_span s):
     return PyBytes_FromStringAndSize(s.at, s.size) if s.at is not NULL else None
 
@@ -129,7 +142,7 @@ cdef int _line_format(str log_format) except -1:
 
 
 def hash_text(bytes text not None):
-    """csrc/hash.h's hash of `text`: 64 bits, letters without regard to case."""
+    """csrc/base/hash.h's hash of `text`: 64 bits, letters without regard to case."""
     return xb_hash(_span(text))
 
 
@@ -237,41 +250,41 @@ cdef class Request:
             raise LineError("status", "expected 0 to 999")
         if not -1 <= time <= MAX_TIME:
             raise LineError("time", "before 1970 or after 9999")
-        if uri is not None and PyBytes_GET_SIZE(uri) > XB_MAX_LINE:
-            raise LineError("uri", f"longer than {XB_MAX_LINE} bytes")
         self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host))
-        self.line.label, self.line.status, self.line.time = label, status, time
+        cdef xb_fields fields
+        fields.ip, fields.method, fields.uri, fields.protocol = _optional(ip), _optional(method), _optional(uri), _optional(protocol)
+        fields.scheme, fields.host, fields.agent, fields.referrer = _optional(scheme), _optional(host), _optional(agent), _optional(referrer)
+        fields.policy = _optional(None)
+        fields.headers = XB_HEADERS_UNKNOWN if headers is None else XB_HEADERS_ORDERED if ordered else XB_HEADERS_UNORDERED
         r = &self.work.request
-        if headers is not None:
-            for i in range(0, len(pairs), 2):
-                name, value = pairs[i], pairs[i + 1]
-                xb_request_add(r, _span(name), _span(value))
-            r.present = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_HEADERS
-            if ordered:
-                r.present |= XB_HAS_ORDER | XB_HAS_CASE
-            r.agent = xb_value(r, XB_H_USER_AGENT)
-            r.referrer = xb_value(r, XB_H_REFERER)
-            r.host = xb_value(r, XB_H_HOST)
-        if agent is not None:
-            r.agent = _span(agent)
-            r.present |= XB_HAS_UA
-        if referrer is not None:
-            r.referrer = _span(referrer)
-            r.present |= XB_HAS_REFERRER
-        if host is not None:
-            r.host = _span(host)
-        if ip is not None:
-            r.ip = _span(ip)
-            r.present |= XB_HAS_IP
-        if uri is not None:
-            r.uri = _span(uri)
-            r.present |= XB_HAS_URL
-        if method is not None:
-            r.method = _span(method)
-        if protocol is not None:
-            r.protocol = _span(protocol)
-        if scheme is not None:
-            r.scheme = _span(scheme)
+        for i in range(0, len(pairs), 2):
+            name, value = pairs[i], pairs[i + 1]
+            xb_request_add(r, _span(name), _span(value))
+        if not xb_request_complete(r, &fields):
+            self.take(None)
+            raise LineError("uri", f"longer than {XB_MAX_HEAD} bytes")
+        self.line.label, self.line.status, self.line.time = label, status, time
+
+    def self_test(self, double margin):
+        """A self-test for a model file: what the request holds now of the visitor, and its margin. No proxy's own headers are
+        in it, so it is the same whatever dialect it came by."""
+        cdef xb_self_test test
+        cdef uint32_t i
+        r = &self.work.request
+        self.busy += 1
+        try:
+            parts = [_part(r.ip), _part(r.method), _part(r.uri), _part(r.protocol), _part(r.scheme), _part(r.host), _part(r.agent),
+                     _part(r.referrer)]
+            for i in range(r.n_headers):
+                if r.headers[i].visitor:
+                    parts.append(_part(r.headers[i].name) + _part(r.headers[i].value))
+        finally:
+            self.busy -= 1
+        text = b"".join(parts)
+        test.margin, test.size, test.headers = margin, len(text), XB_HEADERS_UNKNOWN
+        if r.present & XB_HAS_HEADERS:
+            test.headers = XB_HEADERS_ORDERED if r.present & XB_HAS_ORDER else XB_HEADERS_UNORDERED
+        return (<const char *>&test)[:sizeof(test)] + text + bytes(-len(text) % 8)
 
     @property
     def text(self):
@@ -299,7 +312,7 @@ cdef class Request:
 
     @property
     def missing(self):
-        """The bits of what the proxy of the head's dialect always says and did not (csrc/dialect.h); 0 for a log."""
+        """The bits of what the proxy of the head's dialect always says and did not (csrc/request/dialect.h); 0 for a log."""
         return self.work.request.missing
 
     @property
@@ -525,7 +538,7 @@ cdef class Model:
         self.data = data
         work = _new_workspace()
         try:
-            why = xb_model_open(&self.model, self.view.buf, self.view.len, work)
+            why = xb_model_open(&self.model, self.view.buf, self.view.len, &work.request, &work.vector)
         finally:
             free(work)
         if why is not NULL:
@@ -729,7 +742,7 @@ cdef char *_put_shortest(char *to, double x) except NULL:
 
 
 def resolve_path(bytes path not None):
-    """The path as the lists of a policy see it (csrc/policy.h)."""
+    """The path as the lists of a policy see it (csrc/policy/policy.h)."""
     cdef bytearray scratch = bytearray(len(path) + 1)
     return _bytes(xb_path_resolve(_span(path), scratch))
 
@@ -848,7 +861,7 @@ cdef class Answerer:
         out = {"ip": _text(r.ip), "method": _text(r.method), "uri": _text(r.uri), "agent": _text(r.agent),
                "referrer": _text(r.referrer)}
         out.update(verdict=OUTCOMES[d.outcome], score=round(v.score, 4), margin=v.margin,
-                   reason=reason[:size].decode("ascii"), policy=d.policy.name.decode("ascii"))
+                   refuse=bool(d.refuse), reason=reason[:size].decode("ascii"), policy=d.policy.name.decode("ascii"))
         return out
 
 

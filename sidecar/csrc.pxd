@@ -1,16 +1,16 @@
 # The only statement of csrc/'s interface on this side. Same order as the headers.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-cdef extern from "span.h" nogil:
+cdef extern from "base/span.h" nogil:
     ctypedef struct xb_span:
         const char *at
         size_t size
 
-cdef extern from "hash.h" nogil:
+cdef extern from "base/hash.h" nogil:
     uint64_t xb_hash(xb_span s)
     uint64_t xb_hash_bytes(xb_span s)
 
-cdef extern from "request.h" nogil:
+cdef extern from "request/request.h" nogil:
     enum:
         XB_MAX_HEAD
         XB_MAX_HEADERS
@@ -24,12 +24,10 @@ cdef extern from "request.h" nogil:
         XB_HAS_CLIENT
         XB_HAS_ORDER
         XB_HAS_CASE
-        XB_H_HOST
-        XB_H_USER_AGENT
-        XB_H_REFERER
     ctypedef struct xb_header:
         xb_span name
         xb_span value
+        bint visitor
     ctypedef struct xb_request:
         uint32_t present
         uint32_t missing
@@ -48,15 +46,33 @@ cdef extern from "request.h" nogil:
     long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size)
     void xb_request_add(xb_request *r, xb_span name, xb_span value)
     void xb_request_clear(xb_request *r)
-    xb_span xb_value(const xb_request *r, int header)
 
-cdef extern from "facts.h" nogil:
+cdef extern from "request/fields.h" nogil:
+    enum:
+        XB_HEADERS_UNKNOWN
+        XB_HEADERS_UNORDERED
+        XB_HEADERS_ORDERED
+    ctypedef int xb_headers
+    ctypedef struct xb_fields:
+        xb_span ip
+        xb_span method
+        xb_span uri
+        xb_span protocol
+        xb_span scheme
+        xb_span host
+        xb_span agent
+        xb_span referrer
+        xb_span policy
+        xb_headers headers
+    bint xb_request_complete(xb_request *r, const xb_fields *f)
+
+cdef extern from "base/address.h" nogil:
     ctypedef struct xb_address:
         uint32_t version
         uint8_t bytes[16]
     bint xb_address_parse(xb_span text, xb_address *out)
 
-cdef extern from "dialect.h" nogil:
+cdef extern from "request/dialect.h" nogil:
     enum:
         XB_DIALECT_COUNT
     ctypedef int xb_dialect
@@ -65,7 +81,7 @@ cdef extern from "dialect.h" nogil:
     const xb_dialect_row xb_dialects[]
     void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
 
-cdef extern from "featurizer.h" nogil:
+cdef extern from "features/featurizer.h" nogil:
     enum:
         XB_N_DENSE
         XB_N_FAMILIES
@@ -100,7 +116,7 @@ cdef extern from "featurizer.h" nogil:
     void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     size_t xb_token_text(const xb_token *t, char *out, size_t size)
 
-cdef extern from "model.h" nogil:
+cdef extern from "model/model.h" nogil:
     const char *XB_MODEL_MAGIC
     enum:
         XB_MODEL_VERSION
@@ -129,6 +145,10 @@ cdef extern from "model.h" nogil:
     ctypedef struct xb_model_row:
         char name[28]
         uint32_t version
+    ctypedef struct xb_self_test:
+        double margin
+        uint32_t size
+        uint32_t headers
     ctypedef struct xb_model:
         xb_model_header header
         const xb_model_row *rows
@@ -140,9 +160,11 @@ cdef extern from "model.h" nogil:
         double *upper
         double *weight
         xb_span provenance
-    const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work)
+    const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v)
 
-cdef extern from "scorer.h" nogil:
+cdef extern from "model/scorer.h" nogil:
+    enum:
+        XB_MAX_REASON
     ctypedef struct xb_verdict:
         double margin
         double score
@@ -150,9 +172,10 @@ cdef extern from "scorer.h" nogil:
         int reason
     double xb_contribution(const xb_model *m, const xb_vector *v, size_t i)
     double xb_token_contribution(const xb_model *m, const xb_token *t)
+    char *xb_score_text(char *to, double score)
     size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bint accused, char *out, size_t size)
 
-cdef extern from "policy.h" nogil:
+cdef extern from "policy/policy.h" nogil:
     const char *XB_POLICIES_MAGIC
     enum:
         XB_POLICIES_VERSION
@@ -188,6 +211,17 @@ cdef extern from "policy.h" nogil:
     xb_span xb_path_resolve(xb_span path, char *scratch)
     size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
+cdef extern from "judge.h" nogil:
+    ctypedef struct xb_workspace:
+        xb_request request
+        xb_vector vector
+        xb_verdict verdict
+        xb_decision decision
+        char *scratch
+        char *path
+    void xb_judge(const xb_model *m, xb_workspace *w)
+    bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
+
 cdef extern from "stats.h" nogil:
     enum:
         XB_HISTOGRAM
@@ -208,14 +242,6 @@ cdef extern from "stats.h" nogil:
 cdef extern from "answer.h" nogil:
     enum:
         XB_MAX_REPLY
-        XB_MAX_REASON
-    ctypedef struct xb_workspace:
-        xb_request request
-        xb_vector vector
-        xb_verdict verdict
-        xb_decision decision
-        char *scratch
-        char *path
     ctypedef struct xb_service:
         const xb_model *model
         const xb_policies *policies
@@ -229,11 +255,8 @@ cdef extern from "answer.h" nogil:
         char bytes[320]
     long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
                    bint truncated, xb_reply *reply)
-    void xb_judge(const xb_model *m, xb_workspace *w)
-    bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
-    char *xb_score_text(char *to, double score)
 
-cdef extern from "logline.h" nogil:
+cdef extern from "request/logline.h" nogil:
     enum:
         XB_MAX_LINE
     ctypedef struct xb_line:

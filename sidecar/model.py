@@ -1,7 +1,7 @@
 """The model file: reading it with every check, packing it.
 
-Law: the layout is stated once, in csrc/model.h; this module puts the parts one behind the other and checks the digest, and
-csrc/model.c checks everything else. Arrays come as buffers of little-endian doubles, so no numpy is needed here.
+Law: the layout is stated once, in csrc/model/model.h; this module puts the parts one behind the other and checks the digest, and
+csrc/model/model.c checks everything else. Arrays come as buffers of little-endian doubles, so no numpy is needed here.
 """
 
 from __future__ import annotations
@@ -74,26 +74,22 @@ def _padded(data: bytes, fill: bytes = b"\0") -> bytes:
     return data + fill * (-len(data) % 8)
 
 
-def _self_tests(tests: Sequence[tuple[bytes, float]]) -> bytes:
-    return b"".join(struct.pack("<dII", margin, len(head), 0) + _padded(head) for head, margin in tests)
-
-
 def pack(parts: Parts, test_heads: Sequence[bytes]) -> bytes:
-    """The image of a model file. Each of `test_heads`, a request head as nginx sends it, becomes a self-test: its
-    margin is computed by this very build and stored, and any build that loads the file must reproduce it."""
+    """The image of a model file. Each of `test_heads`, a request head as nginx sends it, becomes a self-test: what it says
+    of the visitor, and the margin by this build, which any build that loads the file must reproduce."""
     untested = _image(parts, [])
     model, request = open_image(untested), core.Request()
     tests = []
     for head in test_heads:
         request.load_head(head)
-        tests.append((head, model.judge(request).margin))
+        tests.append(request.self_test(model.judge(request).margin))
     return _image(parts, tests)
 
 
-def _image(parts: Parts, tests: Sequence[tuple[bytes, float]]) -> bytes:
+def _image(parts: Parts, tests: Sequence[bytes]) -> bytes:
     arrays = (parts.mean, parts.scale, parts.lower, parts.upper, parts.weight)
     hosts = _padded(struct.pack(f"<{len(parts.hosts)}I", *parts.hosts))
-    self_tests = _self_tests(tests)
+    self_tests = b"".join(tests)
     provenance = _padded(json.dumps(parts.provenance, sort_keys=True, indent=1).encode(), b" ")
     rest = b"".join(memoryview(array).cast("B") for array in arrays) + hosts + self_tests + provenance
 

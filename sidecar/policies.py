@@ -1,6 +1,6 @@
 """From a configuration to the image of policies and lists that the workers share.
 
-Law: the layout is stated once, in csrc/policy.h; this module packs it, and csrc/policy.c checks it when it is opened.
+Law: the layout is stated once, in csrc/policy/policy.h; this module packs it, and csrc/policy/policy.c checks it when it is opened.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sidecar import core, lists
 from sidecar.config import Plan
 
-# The structs of csrc/policy.h.
+# The structs of csrc/policy/policy.h.
 _HEADER = struct.Struct("<8sIIIIIIQ")
 _POLICY = struct.Struct(f"<{core.MAX_NAME + 1}sddIIIIII")
 _LIST = struct.Struct(f"<{core.MAX_NAME + 1}sIIIIQQQQ")

@@ -20,7 +20,7 @@ from sidecar.offline import Unreadable
 HEAD = 8  # blocks of reading.BLOCK bytes that the guess of the own host sees
 LONGEST = 512  # bytes kept of what a visitor chose freely: it tells enough, and a visitor may choose 60,000
 LEAST_ADDRESSES = 2  # that agree on a host before it is taken for the site's own
-# The parts of a page: the kinds that csrc/facts.c calls assets.
+# The parts of a page: the kinds that csrc/features/url.c calls assets.
 ASSET = re.compile(rb"\.(css|m?js|png|jpe?g|gif|ico|svg|webp|avif|woff2?|ttf|map|mp4|webm)(\?|$)", re.IGNORECASE)
 _HOST = re.compile(rb"^[a-z][a-z0-9+.-]{0,14}://(?:[^/?#@]*@)?(\[[^\]/]*\]|[^/?#:]*)", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""What each row of csrc/features.def gives on a fixed set of requests: `python tests/row_versions.py` keeps the record.
+"""What each row of csrc/features/features.def gives on a fixed set of requests: `python tests/row_versions.py` keeps the record.
 
 Law: a row whose values change has a new version. tests/data/fixed_requests.tsv is the set, tests/data/row_versions.tsv the
 record: each row's name, version and a digest of its values. The set is left alone; if it must change, every digest is taken
@@ -19,7 +19,7 @@ from sidecar import core
 
 REQUESTS, RECORD = tables.DATA / "fixed_requests.tsv", tables.DATA / "row_versions.tsv"
 HEAD = """\
-# What each row of csrc/features.def gave on fixed_requests.tsv. Written by: python tests/row_versions.py
+# What each row of csrc/features/features.def gave on fixed_requests.tsv. Written by: python tests/row_versions.py
 # requests: {requests}
 # name	version	digest of its values
 """
@@ -82,7 +82,7 @@ def faults(kept: dict[str, Row], now: dict[str, Row]) -> list[str]:
         if old and row.version < old.version:
             found.append(f"row {name}: version {row.version} was {old.version} before; versions only rise")
         elif old and row.version == old.version and row.digest != old.digest:
-            found.append(f"its values changed: raise the version of row {name} in csrc/features.def")
+            found.append(f"its values changed: raise the version of row {name} in csrc/features/features.def")
     return found
 
 

@@ -17,7 +17,7 @@ import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC, PROGRAMS = ROOT / "csrc", ROOT / "tests" / "c"
-CFLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}", f"-I{PROGRAMS}"]
+CFLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}", f"-I{PROGRAMS}"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 # csrc/ with its work counted instead of its memory watched: tests/c/counted.h.
 COUNT = ["-fsanitize-coverage=trace-pc", "-D_POSIX_C_SOURCE=200809L", "-include", str(PROGRAMS / "counted.h")]
@@ -35,7 +35,7 @@ def gcc(*arguments: object) -> None:
 
 def objects(place: Path, flags: list[str]) -> list[Path]:
     """csrc/ compiled with these flags."""
-    sources = sorted(CSRC.glob("*.c"))
+    sources = sorted(CSRC.rglob("*.c"))
     found = [place / f"{source.stem}.o" for source in sources]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda pair: gcc(*flags, "-c", pair[0], "-o", pair[1]), zip(sources, found, strict=True)))

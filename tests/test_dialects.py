@@ -24,7 +24,7 @@ from sidecar import core
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = tables.questions()
 ASKED = ("ip", "method", "uri", "protocol", "scheme", "host", "policy")
-ORDER = 1 << 6  # XB_HAS_ORDER of csrc/request.h
+ORDER = 1 << 6  # XB_HAS_ORDER of csrc/request/request.h
 OURS = ["X-Bot", "X-Bot-Score", "X-Bot-Reason", "X-Bot-Policy"]
 OTHERS = [
     "X-Bot-Id",

@@ -1,4 +1,4 @@
-"""The hash of csrc/hash.h, stated a second time from its comment, and the buckets that follow from it."""
+"""The hash of csrc/base/hash.h, stated a second time from its comment, and the buckets that follow from it."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_families_are_told_apart() -> None:
         assert found[family, "word"] == bucket(family, b"word", 20)
 
 
-_HEADERS = (Path(__file__).resolve().parent.parent / "csrc" / "headers.def").read_bytes()
+_HEADERS = (Path(__file__).resolve().parent.parent / "csrc" / "request" / "headers.def").read_bytes()
 ROLES = dict(re.findall(rb'^XB_HEADER\(\w+, "([^"]+)", (\w+)\)', _HEADERS, re.MULTILINE))
 
 

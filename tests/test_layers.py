@@ -118,7 +118,7 @@ def includes(path: Path) -> list[str]:
     return re.findall(r'^\s*#include\s+["<]([^">]+)[">]', path.read_text(), re.MULTILINE)
 
 
-C_FILES = sorted((ROOT / "csrc").glob("*.[ch]")) + sorted((ROOT / "csrc").glob("*.def"))
+C_FILES = sorted((ROOT / "csrc").rglob("*.[ch]")) + sorted((ROOT / "csrc").rglob("*.def"))
 STANDARD = {
     "stdbool.h",
     "stddef.h",
@@ -135,7 +135,7 @@ STANDARD = {
 @pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
 def test_csrc_knows_no_python(path: Path) -> None:
     """It includes itself and a few headers of the system; no allocation is in reach."""
-    own = {other.name for other in C_FILES}
+    own = {str(other.relative_to(ROOT / "csrc")) for other in C_FILES}
     assert set(includes(path)) <= own | STANDARD
     assert "Python.h" not in path.read_text()
     assert not re.search(r"\b(malloc|calloc|realloc|strdup|alloca)\s*\(", path.read_text())
@@ -143,7 +143,9 @@ def test_csrc_knows_no_python(path: Path) -> None:
 
 def test_headers_of_csrc_form_no_cycle() -> None:
     graph = {
-        path.name: [name for name in includes(path) if name.endswith(".h") and (ROOT / "csrc" / name).exists()]
+        str(path.relative_to(ROOT / "csrc")): [
+            name for name in includes(path) if name.endswith(".h") and (ROOT / "csrc" / name).exists()
+        ]
         for path in C_FILES
         if path.suffix == ".h"
     }
@@ -161,13 +163,35 @@ def test_headers_of_csrc_form_no_cycle() -> None:
     assert "answer.h" in done
 
 
+FLOORS = ("base", "request", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, answer, stats
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
+def test_folders_of_csrc_include_what_is_before_them(path: Path) -> None:
+    """In the order in which a request meets them, and never the other way."""
+
+    def floor(name: Path) -> int:
+        return FLOORS.index(str(name.parent))
+
+    here = path.relative_to(ROOT / "csrc")
+    for name in includes(path):
+        if name not in STANDARD:
+            assert floor(Path(name)) <= floor(here), f"{here} includes {name}"
+
+
+def test_folders_of_csrc_are_small() -> None:
+    """At most twelve source files: what outgrows that is two things."""
+    for folder in FLOORS:
+        assert len(list((ROOT / "csrc" / folder).glob("*.c"))) <= 12, folder
+
+
 def test_each_header_stands_alone(tmp_path: Path) -> None:
     """Compiled by itself, it needs no other before it."""
     for path in C_FILES:
         if path.suffix == ".h":
             command = [
                 "gcc",
-                "-std=c11",
+                "-std=gnu11",
                 "-Wall",
                 "-Wextra",
                 "-Werror",

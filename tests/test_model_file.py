@@ -126,7 +126,7 @@ REFUSED = {
     "another bias": (changed(bias=1.0), "failed self-test"),
     "another margin": (poked(TESTS, double(0.125)), "failed self-test"),
     "a margin that is none": (poked(TESTS, double(NAN)), "self-test"),
-    "a self-test that is no head": (poked(TESTS + 16, b"\0" * 8), "self-test"),
+    "a self-test that is no request": (poked(TESTS + 16, b"\xfe\xff\xff\xff"), "self-test"),
     "a longer self-test": (poked(TESTS + 8, struct.pack("<I", 2**32 - 1)), "self-test"),
     "digest": (GOOD[:-1] + bytes([GOOD[-1] ^ 1]), "bad digest"),
     **{f"{name} {value}": (changed(**{name: value}), "NaN or infinity in the header") for name, value in itertools.product(("bias", "threshold", "a", "b"), (NAN, INF, -INF))},
@@ -241,12 +241,10 @@ def test_the_header_is_that_of_the_c_struct(tmp_path: Path) -> None:
         f'printf("{name} %zu %zu\\n", offsetof(xb_model_header, {name}), sizeof((xb_model_header){{0}}.{name}));\n'
         for name in FIELDS
     )
-    source = (
-        f'#include <stdio.h>\n#include "model.h"\nint main(void) {{ {prints} printf("%zu", sizeof(xb_model_header)); }}'
-    )
+    source = f'#include <stdio.h>\n#include "model/model.h"\nint main(void) {{ {prints} printf("%zu", sizeof(xb_model_header)); }}'
     program = tmp_path / "offsets"
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    command = ["gcc", "-std=c11", f"-I{ROOT / 'csrc'}", "-x", "c", "-", "-o", str(program)]
+    command = ["gcc", "-std=gnu11", f"-I{ROOT / 'csrc'}", "-x", "c", "-", "-o", str(program)]
     subprocess.run(command, input=source.encode(), check=True, env=environment)
     *rows, size = (
         subprocess.run([program], capture_output=True, check=True, env=environment).stdout.decode().split("\n")

@@ -409,8 +409,8 @@ def test_model_swaps_lose_nothing(site: EchoSite, model_path: Path, other_model_
 
 
 def visitor_headers() -> set[str]:
-    """The names that features look at: those with the role VISITOR in csrc/headers.def."""
-    rows = (FILES.parent / "csrc" / "headers.def").read_text()
+    """The names that features look at: those with the role VISITOR in csrc/request/headers.def."""
+    rows = (FILES.parent / "csrc" / "request" / "headers.def").read_text()
     return set(re.findall(r'^XB_HEADER\(\w+, "([\w-]+)", VISITOR\)', rows, re.MULTILINE))
 
 

@@ -30,7 +30,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_sdist_holds_what_a_build_needs(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for source in [*(ROOT / "csrc").iterdir(), *(ROOT / "sidecar").glob("*.p[yx]*"), *(ROOT / "nginx").glob("*.conf")]:
+    for source in [
+        *(path for path in (ROOT / "csrc").rglob("*") if path.is_file()),
+        *(ROOT / "sidecar").glob("*.p[yx]*"),
+        *(ROOT / "nginx").glob("*.conf"),
+    ]:
         assert any(name.endswith("/".join(source.relative_to(ROOT).parts)) for name in names), source
     assert {"LICENSE", "README.md", "pyproject.toml", "setup.py"} <= names
     assert not {

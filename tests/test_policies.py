@@ -93,6 +93,29 @@ def test_an_address_of_an_ipv6_socket_is_its_ipv4_self(made_model) -> None:
         assert not denied(rules, made_model, ip=b"192.0.3.9")
 
 
+def test_every_host_tells_that_the_challenge_refuses(made_model) -> None:
+    """Who asks by the challenge's dialect looks at the status alone, so a bot is refused there by a policy that only observes.
+    This was once decided in the reply: `explain` and the debugging log said otherwise than the wire."""
+    plan = config.load(None)
+    denying = config.Policy(mode="observe", deny=("it",))
+    observing = config.Plan(
+        None, plan.fixed, plan.model, (), {"default": denying}, {"it": config.Entries(agents=("curl",))}
+    )
+    rules = core.Policies(policies.image(observing))
+    request = core.Request()
+    for dialect, text, refuse in (
+        ("challenge", b"GET /?ip=192.0.2.1&user_agent=curl/8&referer= HTTP/1.1\r\n\r\n", True),
+        (
+            "nginx",
+            b"GET / HTTP/1.1\r\nX-Real-IP: 192.0.2.1\r\nX-Original-URI: /\r\nX-Original-Method: GET\r\nUser-Agent: curl/8\r\n\r\n",
+            False,
+        ),
+    ):
+        request.load_head(text, dialect)
+        decided = rules.decide(made_model, request, "default")
+        assert (decided.outcome, decided.refuse) == ("bot", refuse)
+
+
 def test_no_address_is_in_no_network(made_model) -> None:
     rules = opened(networks=["0.0.0.0/0", "::/0"])
     assert denied(rules, made_model, ip=b"::1")

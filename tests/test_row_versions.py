@@ -23,7 +23,7 @@ def test_the_record_notices_what_it_must() -> None:
     }
     now = {"same": Row(1, "a"), "changed": Row(1, "b"), "raised": Row(2, "b"), "fell": Row(1, "b"), "new": Row(1, "c")}
     assert row_versions.faults(kept, now) == [
-        "its values changed: raise the version of row changed in csrc/features.def",
+        "its values changed: raise the version of row changed in csrc/features/features.def",
         "row fell: version 1 was 2 before; versions only rise",
     ]
 
@@ -44,7 +44,7 @@ def test_a_build_with_another_expression_is_noticed(monkeypatch) -> None:
 
     monkeypatch.setattr(row_versions, "requests", lambda: map(Capped, real()))
     assert row_versions.faults(kept, row_versions.computed()) == [
-        "its values changed: raise the version of row ua_length in csrc/features.def"
+        "its values changed: raise the version of row ua_length in csrc/features/features.def"
     ]
 
 

@@ -38,7 +38,7 @@ def built(place: Path, *, version: int = 1) -> Path:
     """Tomorrow's program, with version `version` of the new row."""
     tree = place / "csrc"
     shutil.copytree(CSRC, tree)
-    features, headers = tree / "features.def", tree / "headers.def"
+    features, headers = tree / "features" / "features.def", tree / "request" / "headers.def"
     rows = before_first(features.read_text(), "XB_FEATURE", FEATURE.format(version=version) + FAMILY)
     features.write_text(rows)
     headers.write_text(before_first(headers.read_text(), "XB_HEADER", HEADER))
@@ -48,7 +48,7 @@ def built(place: Path, *, version: int = 1) -> Path:
         tree,
         "-D_POSIX_C_SOURCE=200809L",
         PROGRAMS / "margins.c",
-        *sorted(tree.glob("*.c")),
+        *sorted(tree.rglob("*.c")),
         "-lm",
         "-o",
         program,

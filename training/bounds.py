@@ -1,6 +1,6 @@
 """The bounds of each feature: beyond what training saw, a value counts as the nearest that it saw.
 
-Law: a step of the pipeline, so that scikit-learn's margin and that of csrc/scorer.c stay one. An absent value (NaN) stays
+Law: a step of the pipeline, so that scikit-learn's margin and that of csrc/model/scorer.c stay one. An absent value (NaN) stays
 absent, and has no part in the bounds.
 """
 

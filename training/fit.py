@@ -110,7 +110,7 @@ class Fitted:
 
 
 def sigmoid(margins: np.ndarray, a: float, b: float) -> np.ndarray:
-    """1 / (1 + exp(a * margin + b)), as csrc/scorer.c computes it."""
+    """1 / (1 + exp(a * margin + b)), as csrc/model/scorer.c computes it."""
     with np.errstate(over="ignore"):  # exp() may reach infinity, and then the score is 0
         scores: np.ndarray = 1.0 / (1.0 + np.exp(a * margins + b))
     return scores

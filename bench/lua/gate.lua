@@ -1,6 +1,6 @@
 -- The verdict of the .xbot file @MODEL@ inside nginx, by LuaJIT: bench/services.py fills the names in.
 --
--- What it computes: margin and score as csrc/scorer.c does, from these features, each as csrc/features.def has it: the
+-- What it computes: margin and score as csrc/model/scorer.c does, from these features, each as csrc/features/features.def has it: the
 -- address in four parts (ip_1 to ip_4, ip_v6) and its three networks (ip_net); of the agent: empty, length, words, digits,
 -- short, semicolons, strange, mozilla, mail, and each word (ua_word); of the referrer: empty, lengths of it, its path and its
 -- query, dots of its host, its scheme, and the host (ref_host). A model of the challenge's log looks at these three groups.
@@ -46,7 +46,7 @@ local T = { @FAMILIES@ }
 local FOLD, GOLDEN = 0x2020202020202020ULL, 0x9e3779b97f4a7c15ULL
 local MIX_1, MIX_2 = 0xff51afd7ed558ccdULL, 0xc4ceb9fe1a85ec53ULL
 
--- Classes of bytes, as in csrc/span.h: 1 letter, 2 digit, 4 high; 8 control.
+-- Classes of bytes, as in csrc/base/span.h: 1 letter, 2 digit, 4 high; 8 control.
 local class = ffi.new("uint8_t[256]")
 for c = 0, 255 do
   class[c] = c < 32 and 8 or c == 127 and 8 or c > 127 and 4 or (c >= 48 and c <= 57) and 2
@@ -56,7 +56,7 @@ end
 local words = ffi.new("uint64_t[8192]") -- one word of a text, padded with zeros: nginx takes lines of at most 8 kB by default
 local taken, generation, margin = ffi.new("uint32_t[?]", buckets), 0, 0
 
--- csrc/hash.h
+-- csrc/base/hash.h
 local function hash(p, n)
   local h, eights = GOLDEN * n, bit.rshift(n, 3)
   words[eights] = 0ULL

@@ -18,7 +18,7 @@ from sidecar.listeners import UnixAddress
 
 KEEPS_ALIVE = (1, 29, 7)  # from here on nginx keeps connections to an upstream without being told
 LONGEST_WAIT = 5.0  # seconds that a stuck sidecar may cost a visitor
-# What the sidecar believes, and so must be nginx's word (csrc/dialect.c).
+# What the sidecar believes, and so must be nginx's word (csrc/request/dialect.c).
 TOLD = "X-Real-IP X-Original-URI X-Original-Method X-Original-Protocol X-Original-Scheme X-Original-Host".split()
 ANSWERED = ("$xbot", "$xbot_verdict", "$xbot_score", "$xbot_reason")
 # What leads to a site: the directive that sets its headers, and X-Bot's name there.

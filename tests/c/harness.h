@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "span.h"
+#include "base/span.h"
 
 static const char *case_name = ""; /* what is tested now; part of every message */
 static unsigned long checks, failures;

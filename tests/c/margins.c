@@ -20,7 +20,7 @@ int main(int argc, char **argv)
     if (!image || fseek(file, 0, SEEK_SET) || fread(image, 1, (size_t)size, file) != (size_t)size)
         return 2;
     xb_init();
-    const char *why = xb_model_open(&model, image, (size_t)size, &work);
+    const char *why = xb_model_open(&model, image, (size_t)size, &work.request, &work.vector);
     if (why) {
         puts(why);
         return 1;

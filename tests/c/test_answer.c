@@ -3,7 +3,7 @@
 #include "invariants.h"
 #include "model_image.h"
 
-#include "hash.h"
+#include "base/hash.h"
 
 static model_image image;
 static xb_model model;
@@ -18,7 +18,7 @@ static void use_model(double bias, double curl)
     image.weight[XB_F_ua_empty] = 3.0;
     const uint64_t family = (XB_T_ua_word + 1) * XB_GOLDEN;
     image.bucket[xb_mix(xb_hash(XB_SPAN("curl")) ^ family) >> (64 - IMAGE_K)] = curl;
-    const char *why = xb_model_open(&model, &image, sizeof image, &work);
+    const char *why = xb_model_open(&model, &image, sizeof image, &work.request, &work.vector);
     if (why) {
         fprintf(stderr, "%s\n", why);
         exit(2);

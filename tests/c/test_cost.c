@@ -1,7 +1,7 @@
 /* Cost is linear: twice the bytes cost at most a little more than twice the work, whatever the bytes are, and however
  * small the pieces are in which a head comes. Work is counted (counted.h), not timed. */
 #include "harness.h"
-#include "logline.h"
+#include "request/logline.h"
 #include "model_image.h"
 
 static unsigned long work_done;
@@ -97,7 +97,7 @@ int main(void)
     xb_init();
     image_init(&image);
     image_fill(&image);
-    if (xb_model_open(&model, &image, sizeof image, &work))
+    if (xb_model_open(&model, &image, sizeof image, &work.request, &work.vector))
         return 2;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         case_name = shapes[i].name;

@@ -1,7 +1,7 @@
 /* Dialects: what each makes of its proxy's question, of one that lacks everything, and of one in which the visitor forges. */
 #include "harness.h"
 
-#include "dialect.h"
+#include "request/dialect.h"
 
 static xb_request r;
 static char scratch[XB_MAX_HEAD];
@@ -158,7 +158,7 @@ static void required(void)
                 for (size_t i = 0; i < n; i++) {
                     static const char *const names[XB_H_COUNT] = {
 #define XB_HEADER(id, name, role) [XB_H_##id] = name,
-#include "headers.def"
+#include "request/headers.def"
 #undef XB_HEADER
                     };
                     const char *name = names[row->required[i].id];

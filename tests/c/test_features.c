@@ -54,7 +54,7 @@ static const xb_model *the_model(void)
     if (!model.bucket) {
         image_init(&image);
         image_fill(&image);
-        const char *why = xb_model_open(&model, &image, sizeof image, &work);
+        const char *why = xb_model_open(&model, &image, sizeof image, &work.request, &work.vector);
         if (why) {
             fprintf(stderr, "%s\n", why);
             exit(2);

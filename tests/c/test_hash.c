@@ -1,8 +1,8 @@
 /* The hash of short texts at both edges of readable memory, against the same function stated byte by byte. */
 #include "harness.h"
-#include "hash.h"
+#include "base/hash.h"
 
-/* csrc/hash.h's comment, word for word; no load wider than a byte. */
+/* csrc/base/hash.h's comment, word for word; no load wider than a byte. */
 static uint64_t reference(const unsigned char *s, size_t size)
 {
     uint64_t h = size * UINT64_C(0x9e3779b97f4a7c15);

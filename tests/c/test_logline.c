@@ -2,7 +2,7 @@
  * text going to a place that is as large as the line and no larger. */
 #include "harness.h"
 #include "invariants.h"
-#include "logline.h"
+#include "request/logline.h"
 #include "model_image.h"
 
 typedef bool (*line_reader)(xb_span line, char *scratch, xb_request *r, xb_line *out);
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     xb_init();
     image_init(&image);
     image_fill(&image);
-    const char *why = xb_model_open(&model, &image, sizeof image, &work);
+    const char *why = xb_model_open(&model, &image, sizeof image, &work.request, &work.vector);
     if (why) {
         fprintf(stderr, "%s\n", why);
         return 2;

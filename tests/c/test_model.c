@@ -8,7 +8,7 @@ static xb_model model;
 static xb_workspace work;
 
 /* The image's end lies at the guard; it must be aligned to 8, as its size is. */
-static const char *open_size(size_t size) { return xb_model_open(&model, at_end(&image, size), size, &work); }
+static const char *open_size(size_t size) { return xb_model_open(&model, at_end(&image, size), size, &work.request, &work.vector); }
 static const char *open_image(void) { return open_size(sizeof image); }
 
 static void fresh(void)
@@ -43,7 +43,7 @@ static void sizes(void)
         CHECK(open_size(size) != NULL);
     }
     fresh();
-    CHECK(xb_model_open(&model, (const char *)at_start(&image, sizeof image) + 4, sizeof image - 8, &work) != NULL);
+    CHECK(xb_model_open(&model, (const char *)at_start(&image, sizeof image) + 4, sizeof image - 8, &work.request, &work.vector) != NULL);
     static const uint64_t large[] = {8, 1 << 20, UINT32_MAX, UINT64_MAX, UINT64_MAX - 15, UINT64_MAX / 2 + 7};
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
         fresh();
@@ -206,15 +206,17 @@ static struct {
     xb_model_row rows[XB_N_DENSE + XB_N_FAMILIES];
     double numbers[5 * XB_N_DENSE + (1 << IMAGE_K)];
     uint32_t hosts[4];
-    double margin;
-    uint32_t size, zero;
-    char head[40];
+    xb_self_test test;
+    char parts[80];
     char provenance[8];
     char digest[32];
 } full;
-static const char test_head[] = "GET / HTTP/1.1\r\nUser-Agent: a/1\r\n\r\n";
+/* An address, a method, a target; no protocol, scheme, host, agent, referrer among the fields; two headers. */
+#define ABSENT "\xff\xff\xff\xff"
+static const char test_parts[] = "\x09\0\0\0" "192.0.2.1" "\x03\0\0\0" "GET" "\x01\0\0\0" "/" ABSENT ABSENT ABSENT ABSENT ABSENT
+                                 "\x0a\0\0\0" "User-Agent" "\x03\0\0\0" "a/1" "\x06\0\0\0" "Accept" "\x00\0\0\0";
 
-static const char *open_full(void) { return xb_model_open(&model, at_end(&full, sizeof full), sizeof full, &work); }
+static const char *open_full(void) { return xb_model_open(&model, at_end(&full, sizeof full), sizeof full, &work.request, &work.vector); }
 
 static void make_full(void)
 {
@@ -226,16 +228,21 @@ static void make_full(void)
     full.header.n_hosts = 3;
     full.hosts[0] = 5, full.hosts[1] = 6, full.hosts[2] = UINT32_MAX;
     full.header.n_tests = 1;
-    full.header.tests_size = 16 + sizeof full.head;
+    full.header.tests_size = sizeof full.test + sizeof full.parts;
     full.header.file_size = sizeof full;
-    full.size = sizeof test_head - 1;
-    memcpy(full.head, test_head, full.size);
+    full.test.size = sizeof test_parts - 1;
+    full.test.headers = XB_HEADERS_ORDERED;
+    CHECK((full.test.size + 7) / 8 * 8 == sizeof full.parts);
+    memcpy(full.parts, test_parts, full.test.size);
     CHECK(open_image() == NULL);
     model.shape.hosts.hash = full.hosts, model.shape.hosts.count = 3;
-    CHECK_EQUAL(xb_request_parse(&work.request, full.head, full.size, 0), full.size);
-    xb_dialect_apply(XB_DIALECT_NGINX, &work.request, work.scratch);
+    const xb_fields fields = {.ip = XB_SPAN("192.0.2.1"), .method = XB_SPAN("GET"), .uri = XB_SPAN("/"), .headers = XB_HEADERS_ORDERED};
+    xb_request_clear(&work.request);
+    xb_request_add(&work.request, XB_SPAN("User-Agent"), XB_SPAN("a/1"));
+    xb_request_add(&work.request, XB_SPAN("Accept"), XB_SPAN(""));
+    CHECK(xb_request_complete(&work.request, &fields));
     xb_judge(&model, &work);
-    full.margin = work.verdict.margin;
+    full.test.margin = work.verdict.margin;
 }
 
 static void refused_full(const char *part)
@@ -251,12 +258,22 @@ static void hosts_and_self_tests(void)
     CHECK(open_full() == NULL);
     CHECK_EQUAL(model.shape.hosts.count, 3);
     CHECK(model.shape.hosts.hash[2] == UINT32_MAX && model.provenance.size == 8);
-    full.margin += 1e-6, refused_full("failed self-test");
-    make_full(), full.margin = NAN, refused_full("self-test unreadable");
-    make_full(), full.size--, refused_full("self-test");
-    make_full(), full.size = 0, refused_full("self-test");
-    make_full(), full.size = UINT32_MAX, refused_full("self-test");
-    make_full(), full.head[0] = ' ', refused_full("self-test unreadable");
+    full.test.margin += 1e-6, refused_full("failed self-test");
+    make_full(), full.test.margin = NAN, refused_full("self-test unreadable");
+    make_full(), full.test.size--, refused_full("self-test unreadable");
+    make_full(), full.test.size++, refused_full("self-test unreadable");
+    make_full(), full.test.size = 0, refused_full("self-test unreadable");
+    make_full(), full.test.size = UINT32_MAX, refused_full("self-test unreadable");
+    make_full(), full.test.headers = XB_HEADERS_KINDS, refused_full("self-test unreadable");
+    make_full(), full.test.headers = XB_HEADERS_UNKNOWN, refused_full("self-test unreadable");
+    make_full(), full.test.headers = XB_HEADERS_UNORDERED, refused_full("failed self-test");
+    make_full(), full.parts[0] = '\xff', refused_full("self-test unreadable");
+    make_full(), memcpy(full.parts, ABSENT, 4), refused_full("self-test unreadable");
+    make_full(), memcpy(full.parts + full.test.size - 4, ABSENT, 4), refused_full("self-test unreadable");
+    for (uint32_t size = 0; size < sizeof test_parts - 1; size++) { /* cut anywhere, it is refused */
+        make_full(), full.test.size = size;
+        CHECK(open_full() != NULL);
+    }
     make_full(), full.header.n_tests = 2, refused_full("self-test cut short");
     make_full(), full.header.n_tests = UINT32_MAX, refused_full("self-test cut short");
     make_full(), full.header.n_tests = 0, refused_full("self-test too long");

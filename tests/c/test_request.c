@@ -147,7 +147,7 @@ static void names(void)
 {
     static const char *const known[] = {
 #define XB_HEADER(id, name, role) name,
-#include "headers.def"
+#include "request/headers.def"
 #undef XB_HEADER
     };
     static xb_request r;
@@ -268,6 +268,28 @@ static void too_long(void)
     free(head);
 }
 
+/* Nothing of the head before, or of half a head, is left where no whole head was found. */
+static void nothing_is_left(void)
+{
+    static const xb_request empty;
+    static xb_request r;
+    static const char good[] = "GET /?ip=1 HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\nReferer: c\r\nContent-Length: 1\r\nno colon\r\nHost: d\r\n\r\n";
+    static const char broken[] = "GET / HTTP/1.1\r\nUser-Agent: b\r\nContent-Length: x\r\n\r\n";
+    static const char *const heads[] = {"", "\r\n", "GET", "GET / HTTP/1.1\r\nHost: a\r\n", "nonsense\r\n\r\n", broken, good};
+    char scratch[64];
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        for (size_t seen = 0; seen < 3; seen++) {
+            const size_t size = strlen(heads[i]) - (heads[i] == good);
+            CHECK(xb_request_parse(&r, good, sizeof good - 1, 0) > 0);
+            xb_dialect_apply(XB_DIALECT_CHALLENGE, &r, scratch);
+            CHECK(r.n_headers && r.status_only);
+            const long used = seen == 2 ? xb_request_parse_truncated(&r, heads[i], i < 5 ? size / 8 : 0)
+                                        : xb_request_parse(&r, heads[i], size, seen ? size : 0);
+            CHECK(used == XB_PARTIAL || used == XB_BAD);
+            CHECK(same_request(&r, &empty) && !r.missing && !r.required && !r.ip.at && !r.policy.at && !r.scheme.at && !r.status_only);
+        }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2)
@@ -281,5 +303,6 @@ int main(int argc, char **argv)
     known_headers_past_the_bound();
     body_behind_many_headers();
     too_long();
+    nothing_is_left();
     return done("request");
 }

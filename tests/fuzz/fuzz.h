@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "invariants.h"
-#include "logline.h"
+#include "request/logline.h"
 #include "model_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -36,7 +36,7 @@ static inline const xb_model *fuzz_model(void)
         xb_init();
         image_init(&image);
         image_fill(&image);
-        const char *why = xb_model_open(&model, &image, sizeof image, &work);
+        const char *why = xb_model_open(&model, &image, sizeof image, &work.request, &work.vector);
         REQUIRE(!why, why);
     }
     return &model;

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         image = exact_copy(data + 1, image_size);
     }
-    const char *why = xb_model_open(&model, image, image_size, &work);
+    const char *why = xb_model_open(&model, image, image_size, &work.request, &work.vector);
     if (!why)
         use(&model);
     else

@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent))
 import tables  # noqa: E402
 
 TARGETS = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.c")))
-CFLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer"]
+CFLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
@@ -40,7 +40,7 @@ def build(targets: Sequence[str], place: Path) -> None:
     """Compiles csrc/ once, and each target to place/TARGET."""
     include = ["-I", str(ROOT / "csrc"), "-I", str(HERE.parent / "c")]
     objects = []
-    for source in sorted((ROOT / "csrc").glob("*.c")):
+    for source in sorted((ROOT / "csrc").rglob("*.c")):
         objects.append(str(place / f"{source.stem}.o"))
         compiled = ["-fsanitize=fuzzer-no-link", *SANITIZE, *include, "-c", str(source), "-o", objects[-1]]
         subprocess.run(["clang", *CFLAGS, *compiled], check=True)

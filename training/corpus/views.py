@@ -13,7 +13,7 @@ from typing import Any
 
 Record = dict[str, Any]
 
-# What nginx/log_format.conf keeps is csrc/headers.def's VISITOR rows; these are the commonest.
+# What nginx/log_format.conf keeps is csrc/request/headers.def's VISITOR rows; these are the commonest.
 _LOGGED = frozenset(
     """
 user-agent referer accept accept-encoding accept-language accept-charset cookie cache-control pragma range

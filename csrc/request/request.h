@@ -2,8 +2,8 @@
  *
  * Law: no allocation, no copy, no judgement. Spans point into the caller's buffer and live as long as it does.
  *
- * One struct serves three sources: xb_request_parse fills it from an HTTP/1.x head, csrc/dialect.c then replaces the
- * proxy's own request by the visitor's, and csrc/logline.c fills it from a line of a log. What a source does not hold
+ * One struct serves three sources: xb_request_parse fills it from an HTTP/1.x head, csrc/request/dialect.c then replaces the
+ * proxy's own request by the visitor's, and csrc/request/logline.c fills it from a line of a log. What a source does not hold
  * stays absent: the bit of its group is missing in `present`.
  *
  * Nobody pushes a header out by sending many others: past XB_MAX_HEADERS those that headers.def names are still kept, one a
@@ -12,14 +12,14 @@
 #ifndef XB_REQUEST_H
 #define XB_REQUEST_H
 
-#include "span.h"
+#include "base/span.h"
 
 #define XB_MAX_HEAD 65536  /* bytes of one head that are looked at */
 #define XB_MAX_HEADERS 256 /* headers of one head that are looked at; past them those of headers.def alone, one a name */
 
 typedef enum {
 #define XB_HEADER(id, name, role) XB_H_##id,
-#include "headers.def"
+#include "request/headers.def"
 #undef XB_HEADER
     XB_H_COUNT,
     XB_H_OTHER = 255
@@ -73,6 +73,7 @@ typedef struct {
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
     bool body;                    /* the head announces a body */
+    bool status_only;             /* who asks looks at the reply's status alone: a bot is refused, whatever the policy does */
     xb_header headers[XB_MAX_HEADERS + XB_H_COUNT]; /* behind XB_MAX_HEADERS, by id: one that came past the bound */
 } xb_request;
 
@@ -87,7 +88,8 @@ void xb_request_init(void);
  * bytes above 0x7f.
  * `seen_size` is how many bytes of this head an earlier call has seen (0 at first): then the end of the head is looked
  * for in the new bytes only, so that a head that comes byte by byte costs linear time.
- * Never reads outside buf[0, size). */
+ * After XB_PARTIAL and XB_BAD the request is empty, as xb_request_clear leaves it: nothing of this head or of the one before
+ * it can be taken for a request. Never reads outside buf[0, size). */
 enum { XB_PARTIAL = 0, XB_BAD = -1 };
 long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size);
 
@@ -100,7 +102,7 @@ size_t xb_head_end(const char *buf, size_t size, size_t from);
 /* Adds a header. Beyond XB_MAX_HEADERS it sets `truncated`, and keeps only known names. For sources that hold headers as pairs. */
 void xb_request_add(xb_request *r, xb_span name, xb_span value);
 
-/* Empties the struct; touches only what the others read. */
+/* Empties the struct: no header, no field, nothing present. Touches only what the others read. */
 void xb_request_clear(xb_request *r);
 
 static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen[id / 64u] >> (id % 64u) & 1; }

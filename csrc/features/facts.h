@@ -6,26 +6,27 @@
 #ifndef XB_FACTS_H
 #define XB_FACTS_H
 
-#include "request.h"
+#include "base/address.h"
+#include "request/request.h"
 
 #define XB_BROWSER(name, vendor) XB_BROWSER_##name,
 enum {
-#include "agents.def"
+#include "features/agents.def"
 };
 #undef XB_BROWSER
 #define XB_VENDOR(name) XB_VENDOR_##name,
 enum {
-#include "agents.def"
+#include "features/agents.def"
 };
 #undef XB_VENDOR
 #define XB_OS(name) XB_OS_##name,
 enum {
-#include "agents.def"
+#include "features/agents.def"
 };
 #undef XB_OS
 #define XB_CATEGORY(name) XB_CATEGORY_##name,
 enum {
-#include "agents.def"
+#include "features/agents.def"
 };
 #undef XB_CATEGORY
 
@@ -56,11 +57,6 @@ typedef struct {
 } xb_word;
 
 enum { XB_MAX_WORDS = 64 }; /* words kept of an agent, and of a path; more are counted, not kept */
-
-typedef struct {
-    uint32_t version;  /* 4, 6, or 0 where the text is no address */
-    uint8_t bytes[16]; /* network order; the first four for IPv4 */
-} xb_address;
 
 typedef struct {
     uint32_t length, words, digits, semicolons;
@@ -120,11 +116,5 @@ enum {
 
 void xb_facts_init(void);
 void xb_facts_of(const xb_request *r, xb_facts *f);
-
-/* A host without its port. */
-xb_span xb_without_port(xb_span host);
-
-/* Reads an IPv4 or IPv6 address; false (and version 0) if it is none. IPv4 octets are decimal, 0 to 255. */
-bool xb_address_parse(xb_span text, xb_address *out);
 
 #endif

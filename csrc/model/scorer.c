@@ -1,4 +1,4 @@
-#include "scorer.h"
+#include "model/scorer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -91,4 +91,14 @@ size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bool accuse
         used += xb_token_text(&v->tokens[reason - XB_N_DENSE], out + used, size - used);
     }
     return used;
+}
+
+char *xb_score_text(char *to, double score)
+{
+    unsigned n = (unsigned)(score * 10000.0 + 0.5);
+    to[0] = (char)('0' + n / 10000);
+    to[1] = '.';
+    for (int i = 5; i > 1; i--, n /= 10)
+        to[i] = (char)('0' + n % 10);
+    return to + 6;
 }

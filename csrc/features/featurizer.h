@@ -6,12 +6,12 @@
 #ifndef XB_FEATURIZER_H
 #define XB_FEATURIZER_H
 
-#include "facts.h"
+#include "features/facts.h"
 
 typedef enum {
 #define XB_FEATURE(name, group, version, expression, doc) XB_F_##name,
 #define XB_FAMILY(name, group, version, doc)
-#include "features.def"
+#include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
     XB_N_DENSE
@@ -25,7 +25,7 @@ enum { XB_PADDED_DENSE = (XB_N_DENSE + 3) / 4 * 4 };
 typedef enum {
 #define XB_FEATURE(name, group, version, expression, doc)
 #define XB_FAMILY(name, group, version, doc) XB_T_##name,
-#include "features.def"
+#include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
     XB_N_FAMILIES

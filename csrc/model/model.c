@@ -1,9 +1,9 @@
-#include "model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdio.h>
 
-#include "answer.h"
+#include "model/scorer.h"
 
 /* A part of the image, in order; `at` moves on. */
 typedef struct {
@@ -169,29 +169,63 @@ static const char *take_rows(xb_model *m, const arrays *a)
     return NULL;
 }
 
-static const char *self_test(xb_model *m, xb_workspace *w)
+/* The next part of a self-test. False if it is cut short. */
+static bool take_part(cursor *c, xb_span *part)
+{
+    uint32_t size;
+    const char *at = take(c, sizeof size);
+    if (!at)
+        return false;
+    memcpy(&size, at, sizeof size);
+    *part = (xb_span){NULL, 0};
+    if (size == UINT32_MAX)
+        return true;
+    *part = (xb_span){take(c, size), size};
+    return part->at != NULL;
+}
+
+/* Makes the request of a self-test of its parts. */
+static bool take_request(cursor parts, uint32_t headers, xb_request *r)
+{
+    xb_fields f = {.headers = (xb_headers)headers};
+    xb_span *const fields[] = {&f.ip, &f.method, &f.uri, &f.protocol, &f.scheme, &f.host, &f.agent, &f.referrer};
+    if (headers >= XB_HEADERS_KINDS)
+        return false;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!take_part(&parts, fields[i]))
+            return false;
+    if (parts.at < parts.end && headers == XB_HEADERS_UNKNOWN)
+        return false;
+    xb_request_clear(r);
+    while (parts.at < parts.end) {
+        xb_span name, value;
+        if (!take_part(&parts, &name) || !take_part(&parts, &value) || !name.at || !value.at)
+            return false;
+        xb_request_add(r, name, value);
+    }
+    return xb_request_complete(r, &f);
+}
+
+static const char *self_test(const xb_model *m, xb_request *r, xb_vector *v)
 {
     cursor c = {m->tests, m->tests + m->header.tests_size};
     for (uint32_t i = 0; i < m->header.n_tests; i++) {
-        const char *entry = take(&c, 16);
-        double want;
-        uint32_t size;
+        xb_self_test test;
+        const char *entry = take(&c, sizeof test);
         if (!entry)
             return "self-test cut short";
-        memcpy(&want, entry, 8);
-        memcpy(&size, entry + 8, 4);
-        const char *head = take(&c, round_up(size));
-        if (!head || !isfinite(want) || xb_request_parse(&w->request, head, size, 0) != (long)size)
+        memcpy(&test, entry, sizeof test);
+        const char *parts = take(&c, round_up(test.size));
+        if (!parts || !isfinite(test.margin) || !take_request((cursor){parts, parts + test.size}, test.headers, r))
             return "self-test unreadable";
-        xb_dialect_apply(XB_DIALECT_NGINX, &w->request, w->scratch);
-        xb_judge(m, w);
-        if (!(fabs(w->verdict.margin - want) <= 1e-9 * fmax(1.0, fabs(want))))
+        xb_featurize(r, &m->shape, v);
+        if (!(fabs(xb_score(m, v).margin - test.margin) <= 1e-9 * fmax(1.0, fabs(test.margin))))
             return "failed self-test: this build gives other margins than the one that made the model";
     }
     return c.at == c.end ? NULL : "self-test too long";
 }
 
-const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work)
+const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v)
 {
     if (size < XB_MODEL_HEADER)
         return size >= 8 && memcmp(image, XB_MODEL_MAGIC, 8) == 0 ? "wrong size: truncated" : "wrong magic: this is no xbot model";
@@ -225,5 +259,5 @@ const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_worksp
     why = take_rows(m, &a);
     if (!why)
         why = check_arrays(m, &a);
-    return why ? why : self_test(m, work);
+    return why ? why : self_test(m, r, v);
 }

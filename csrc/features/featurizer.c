@@ -1,16 +1,16 @@
-#include "featurizer.h"
+#include "features/featurizer.h"
 
 #include <arpa/inet.h>
 #include <math.h>
 #include <stdio.h>
 
-#include "claims.h"
-#include "hash.h"
+#include "features/claims.h"
+#include "base/hash.h"
 
 const xb_feature_row xb_feature_rows[] = {
 #define XB_FEATURE(name, group, version, expression, doc) {#name, doc, XB_HAS_##group, version},
 #define XB_FAMILY(name, group, version, doc)
-#include "features.def"
+#include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
 };
@@ -18,7 +18,7 @@ const xb_feature_row xb_feature_rows[] = {
 const xb_feature_row xb_family_rows[] = {
 #define XB_FEATURE(name, group, version, expression, doc)
 #define XB_FAMILY(name, group, version, doc) {#name, doc, XB_HAS_##group, version},
-#include "features.def"
+#include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
 };
@@ -26,7 +26,7 @@ const xb_feature_row xb_family_rows[] = {
 /* A model file names each row in so many bytes. */
 #define XB_FEATURE(name, group, version, expression, doc) _Static_assert(sizeof #name <= XB_ROW_NAME, "a shorter name");
 #define XB_FAMILY(name, group, version, doc) _Static_assert(sizeof #name <= XB_ROW_NAME, "a shorter name");
-#include "features.def"
+#include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
 
@@ -111,7 +111,7 @@ static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f,
 #define XB_FEATURE(name, group, version, expression, doc) \
     out[XB_F_##name] = f->present & XB_HAS_##group ? (double)(expression) : (double)NAN;
 #define XB_FAMILY(name, group, version, doc)
-#include "features.def"
+#include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
 }

@@ -1,4 +1,4 @@
-#include "dialect.h"
+#include "request/dialect.h"
 
 xb_span xb_url_decode(xb_span s, char *out, const char **bad)
 {
@@ -135,6 +135,7 @@ static void challenge(xb_request *r, char *scratch)
     r->present = XB_HAS_UA | XB_HAS_REFERRER;
     r->method = r->protocol = r->scheme = (xb_span){NULL, 0};
     r->missing = 0;
+    r->status_only = true;
     r->ip = r->agent = r->referrer = r->host = (xb_span){NULL, 0};
     while (next_pair(&p, end, &name, &value)) {
         value = xb_url_decode(value, scratch, NULL);

@@ -13,7 +13,7 @@
  *   upper  f64[n_dense]
  *   weight f64[n_dense + 2^k]   as scikit-learn fitted them, not folded with mean and scale
  *   hosts  u32[n_hosts]         ascending, padded with zeros to a multiple of 8
- *   tests                       n_tests times: f64 margin, u32 size, u32 zero, head[size], padded to a multiple of 8
+ *   tests                       n_tests times: struct xb_self_test, parts[size], padded to a multiple of 8
  *   provenance                  JSON, padded with spaces to a multiple of 8
  *   digest u8[32]               SHA-256 of all bytes before it
  *
@@ -22,7 +22,8 @@
 #ifndef XB_MODEL_H
 #define XB_MODEL_H
 
-#include "featurizer.h"
+#include "features/featurizer.h"
+#include "request/fields.h"
 
 #define XB_MODEL_MAGIC "\x89XBOT\r\n\x1a" /* a transfer in text mode, or a cut at 7 bits, changes it */
 enum { XB_MODEL_VERSION = 2, XB_MODEL_HEADER = 128, XB_MODEL_DIGEST = 32, XB_DTYPE_F64 = 1 };
@@ -58,6 +59,16 @@ typedef struct {
 
 _Static_assert(sizeof(xb_model_row) == 32, "a row has no padding");
 
+/* A request and the margin that the build which made the file gave it. Its parts are: ip, method, uri, protocol, scheme, host,
+ * agent, referrer, then name and value of each header, in order. A part is a u32, its size, and the bytes; or UINT32_MAX: absent. */
+typedef struct {
+    double margin;
+    uint32_t size;    /* bytes of the parts */
+    uint32_t headers; /* xb_headers: what is known of them */
+} xb_self_test;
+
+_Static_assert(sizeof(xb_self_test) == 16, "a self-test has no padding");
+
 /* The arrays of dense features are in the program's order. A row that the file lacks has scale 1 and the rest 0, and so has
  * the padding. */
 typedef struct {
@@ -73,10 +84,9 @@ typedef struct {
     char why[128];                  /* a refusal that names a row */
 } xb_model;
 
-/* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused in plain
- * words ("wrong magic", "row ua_foo: ..."): a static text, or m->why. `work` is used to run the self-test: each head stored in the file goes the whole way
- * from bytes to margin and must give the stored margin within 1e-9 (relative above 1). */
-typedef struct xb_workspace xb_workspace;
-const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_workspace *work);
+/* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused in plain words ("wrong magic",
+ * "row ua_foo: ..."): a static text, or m->why. `r` and `v` are used to run the self-test: each request stored in the file is
+ * featurized and scored, and must give the stored margin within 1e-9 (relative above 1). */
+const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v);
 
 #endif

@@ -10,7 +10,7 @@
 #ifndef XB_CLAIMS_H
 #define XB_CLAIMS_H
 
-#include "facts.h"
+#include "features/facts.h"
 
 typedef enum { XB_ENGINE_NONE, XB_ENGINE_CHROMIUM, XB_ENGINE_GECKO, XB_ENGINE_WEBKIT } xb_engine;
 

@@ -1,9 +1,6 @@
-#include "facts.h"
+#include "features/agent.h"
 
-#include <arpa/inet.h>
-
-#include "claims.h"
-#include "hash.h"
+#include "base/hash.h"
 
 /* ---- words with a meaning ---- */
 
@@ -26,17 +23,17 @@ static void table_put(agent_word w)
     table[slot] = w;
 }
 
-void xb_facts_init(void)
+void xb_agent_init(void)
 {
 #define XB_AGENT(word, browser, os, category, mark) \
     table_put((agent_word){XB_SPAN(word), 0, XB_MARK_##mark, XB_BROWSER_##browser, XB_OS_##os, XB_CATEGORY_##category});
-#include "agents.def"
+#include "features/agents.def"
 #undef XB_AGENT
 }
 
 static const uint8_t vendor_of[] = {
 #define XB_BROWSER(name, vendor) XB_VENDOR_##vendor,
-#include "agents.def"
+#include "features/agents.def"
 #undef XB_BROWSER
 };
 
@@ -46,52 +43,6 @@ static const agent_word *find_word(uint64_t hash)
         if (table[slot].hash == hash)
             return &table[slot];
     return NULL;
-}
-
-/* ---- the address ---- */
-
-static bool address_v4(xb_span text, xb_address *out)
-{
-    const char *p = text.at, *end = text.at + text.size;
-    for (int i = 0; i < 4; i++) {
-        unsigned value = 0;
-        const char *from = p;
-        while (p < end && xb_is_digit(*p) && p - from < 4)
-            value = value * 10 + (unsigned)(*p++ - '0');
-        if (p == from || p - from > 3 || value > 255)
-            return false;
-        out->bytes[i] = (uint8_t)value;
-        if (i < 3 && (p == end || *p++ != '.'))
-            return false;
-    }
-    return p == end;
-}
-
-bool xb_address_parse(xb_span text, xb_address *out)
-{
-    char zero_ended[INET6_ADDRSTRLEN];
-    out->version = 0;
-    if (text.size < 2 || text.size >= sizeof zero_ended)
-        return false;
-    if (address_v4(text, out)) {
-        out->version = 4;
-        return true;
-    }
-    if (!xb_span_find(text, ':') || memchr(text.at, 0, text.size))
-        return false;
-    memcpy(zero_ended, text.at, text.size);
-    zero_ended[text.size] = 0;
-    if (inet_pton(AF_INET6, zero_ended, out->bytes) != 1)
-        return false;
-    /* ::ffff:192.0.2.1 is an IPv4 visitor on an IPv6 socket. */
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    if (memcmp(out->bytes, mapped, sizeof mapped) == 0) {
-        memmove(out->bytes, out->bytes + 12, 4);
-        out->version = 4;
-    } else {
-        out->version = 6;
-    }
-    return true;
 }
 
 /* ---- the agent ---- */
@@ -236,7 +187,7 @@ static inline byte_classes classify(const char *p, size_t size)
     return c;
 }
 
-static void agent_facts(xb_span s, xb_agent_facts *a)
+void xb_agent_facts_of(xb_span s, xb_agent_facts *a)
 {
     const char *end = s.at + s.size, *from = NULL; /* of the word that has begun */
     uint64_t last = 0;                             /* bit 0: the byte before these 64 is of a word */
@@ -292,189 +243,4 @@ static void agent_facts(xb_span s, xb_agent_facts *a)
     a->mail = at && holds_mail(s);
     for (; a->mozilla && a->browser && unknown; unknown &= unknown - 1)
         a->foreign += is_product(s, a->word[__builtin_ctzll(unknown)].text);
-}
-
-/* ---- URLs ---- */
-
-/* The host alone: of "[::1]:8080" what is within the brackets. */
-xb_span xb_without_port(xb_span host)
-{
-    const char *mark = xb_span_find(host, host.size && *host.at == '[' ? ']' : ':');
-    if (!mark)
-        return host;
-    if (*mark == ']')
-        return xb_span_of(host.at + 1, mark);
-    return memchr(mark + 1, ':', (size_t)(host.at + host.size - mark - 1)) ? host : xb_span_of(host.at, mark);
-}
-
-/* The colon of "https://": letters, digits, "+", "-" and ".", of them a letter first (RFC 3986, 3.1). NULL if there is none, as
- * in "/login?to=http://host/". nginx takes no other target for a whole URL. */
-static const char *scheme_end(xb_span s)
-{
-    const char *p = s.at, *end = s.at + s.size;
-    if (!s.size || !(xb_class(*p) & XB_LETTER))
-        return NULL;
-    while (p < end && (xb_class(*p) & (XB_LETTER | XB_DIGIT) || *p == '+' || *p == '-' || *p == '.'))
-        p++;
-    return end - p > 2 && p[0] == ':' && p[1] == '/' && p[2] == '/' ? p : NULL;
-}
-
-static void split_url(xb_span s, xb_url *u)
-{
-    const char *end = s.at + s.size;
-    *u = (xb_url){.length = (uint32_t)s.size};
-    const char *colon = scheme_end(s), *rest = s.at;
-    if (colon) {
-        u->scheme = xb_span_of(s.at, colon);
-        const char *from = colon + 3;
-        rest = xb_find(from, xb_find(from, end, '/', '?'), '#', '#');
-        for (const char *at; (at = xb_find(from, rest, '@', '@')) < rest;)
-            from = at + 1;
-        u->host = xb_without_port(xb_span_of(from, rest));
-        u->dots = xb_span_count(u->host, '.');
-        xb_address ignored;
-        u->numeric = xb_address_parse(u->host, &ignored);
-    }
-    xb_span tail = xb_span_of(rest, end);
-    const char *query = xb_span_find(tail, '?');
-    u->path = xb_span_of(rest, query ? query : end);
-    u->query = query ? xb_span_of(query + 1, end) : (xb_span){end, 0};
-}
-
-static xb_span without_www(xb_span host)
-{
-    return xb_span_starts(host, XB_SPAN("www.")) ? (xb_span){host.at + 4, host.size - 4} : host;
-}
-
-static uint8_t kind_of(xb_span extension)
-{
-    static const struct {
-        xb_span text;
-        uint8_t kind;
-    } kinds[] = {
-        {{"html", 4}, XB_KIND_PAGE},   {{"htm", 3}, XB_KIND_PAGE},    {{"php", 3}, XB_KIND_SCRIPT},
-        {{"asp", 3}, XB_KIND_SCRIPT},  {{"aspx", 4}, XB_KIND_SCRIPT}, {{"jsp", 3}, XB_KIND_SCRIPT},
-        {{"cgi", 3}, XB_KIND_SCRIPT},  {{"css", 3}, XB_KIND_ASSET},   {{"js", 2}, XB_KIND_ASSET},
-        {{"mjs", 3}, XB_KIND_ASSET},   {{"png", 3}, XB_KIND_MEDIA},   {{"jpg", 3}, XB_KIND_MEDIA},
-        {{"jpeg", 4}, XB_KIND_MEDIA},  {{"gif", 3}, XB_KIND_MEDIA},   {{"ico", 3}, XB_KIND_MEDIA},
-        {{"svg", 3}, XB_KIND_MEDIA},   {{"webp", 4}, XB_KIND_MEDIA},  {{"avif", 4}, XB_KIND_MEDIA},
-        {{"woff", 4}, XB_KIND_ASSET},  {{"woff2", 5}, XB_KIND_ASSET}, {{"ttf", 3}, XB_KIND_ASSET},
-        {{"map", 3}, XB_KIND_ASSET},   {{"mp4", 3}, XB_KIND_MEDIA},   {{"webm", 4}, XB_KIND_MEDIA},
-        {{"xml", 3}, XB_KIND_FEED},    {{"rss", 3}, XB_KIND_FEED},    {{"atom", 4}, XB_KIND_FEED},
-    };
-    if (extension.size >= 2 && extension.size <= 5)
-        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-            if (xb_span_is(extension, kinds[i].text))
-                return kinds[i].kind;
-    return XB_KIND_OTHER;
-}
-
-static void path_facts(xb_span uri, xb_path_facts *f)
-{
-    memset(f, 0, offsetof(xb_path_facts, word));
-    split_url(uri, &f->url);
-    const char *p = f->url.path.at, *end = p + f->url.path.size, *dot = NULL;
-    while (p < end) {
-        char c = *p;
-        if (xb_is_word(c)) {
-            const char *from = p;
-            uint8_t kinds = 0, kind;
-            while (p < end && (kind = xb_class(*p)) & XB_WORD) {
-                kinds |= kind;
-                p++;
-            }
-            if (kinds != XB_DIGIT && f->n_words < XB_MAX_WORDS)
-                f->word[f->n_words++] = (xb_word){xb_span_of(from, p), xb_hash_within(xb_span_of(from, p), uri.at + uri.size)};
-            continue;
-        }
-        if (c == '/') {
-            f->depth++;
-            f->hidden |= p + 1 < end && p[1] == '.' && p + 2 < end && p[2] != '.' && p[2] != '/' &&
-                         !(f->depth == 1 && xb_span_starts(xb_span_of(p, end), XB_SPAN("/.well-known/")));
-            dot = NULL;
-        } else if (c == '.') {
-            f->dots++;
-            dot = p;
-        } else if (c == '%') {
-            f->percent++;
-        }
-        p++;
-    }
-    f->kind = dot ? kind_of(xb_span_of(dot + 1, end)) : XB_KIND_PAGE;
-    if (f->url.query.size)
-        f->parameters = 1 + xb_span_count(f->url.query, '&');
-    f->percent += xb_span_count(f->url.query, '%');
-}
-
-/* ---- headers ---- */
-
-static uint32_t protocol_number(xb_span s)
-{
-    if (s.size < 6 || !xb_span_starts(s, XB_SPAN("http/")) || !xb_is_digit(s.at[5]))
-        return 0;
-    uint32_t n = (uint32_t)(s.at[5] - '0') * 10;
-    return s.size >= 8 && s.at[6] == '.' && xb_is_digit(s.at[7]) ? n + (uint32_t)(s.at[7] - '0') : n;
-}
-
-static void header_facts(const xb_request *r, xb_facts *f)
-{
-    f->n_visitor = 0;
-    for (uint32_t i = 0; i < r->n_headers; i++)
-        f->n_visitor += r->headers[i].visitor;
-    f->encodings = 0;
-    xb_span encodings = xb_value(r, XB_H_ACCEPT_ENCODING);
-    if (!encodings.at)
-        return;
-    const char *p = encodings.at, *end = p + encodings.size;
-    xb_span one;
-    while (xb_list_next(&p, end, &one)) {
-        switch (one.size) {
-        case 2:
-            f->encodings |= xb_span_is(one, XB_SPAN("br")) ? XB_ENCODING_BR : 0;
-            break;
-        case 4:
-            f->encodings |= xb_span_is(one, XB_SPAN("gzip")) ? XB_ENCODING_GZIP : 0;
-            f->encodings |= xb_span_is(one, XB_SPAN("zstd")) ? XB_ENCODING_ZSTD : 0;
-            break;
-        case 7:
-            f->encodings |= xb_span_is(one, XB_SPAN("deflate")) ? XB_ENCODING_DEFLATE : 0;
-            break;
-        case 8:
-            f->encodings |= xb_span_is(one, XB_SPAN("identity")) ? XB_ENCODING_IDENTITY : 0;
-            break;
-        default:
-            break;
-        }
-    }
-}
-
-/* What is absent reads as empty here; its group's bit keeps the difference. */
-static xb_span present(xb_span s)
-{
-    return s.at ? s : XB_SPAN("");
-}
-
-/* A lone dash is how logs write "nothing"; a visitor who sends one must look the same in a log and on the wire. */
-static xb_span undashed(xb_span s)
-{
-    return s.size == 1 && *s.at == '-' ? (xb_span){s.at, 0} : present(s);
-}
-
-void xb_facts_of(const xb_request *r, xb_facts *f)
-{
-    f->present = r->present;
-    f->request = r;
-    f->ip.version = 0;
-    if (r->present & XB_HAS_IP)
-        xb_address_parse(r->ip, &f->ip);
-    if (!f->ip.version)
-        f->present &= ~(uint32_t)XB_HAS_IP; /* "unix:" and the like: no address, so nothing to go by */
-    agent_facts(undashed(r->agent), &f->agent);
-    split_url(undashed(r->referrer), &f->referrer);
-    path_facts(present(r->uri), &f->path);
-    f->referrer_own = r->host.size && f->referrer.host.size &&
-                      xb_span_same(without_www(f->referrer.host), without_www(xb_without_port(r->host)));
-    f->protocol = protocol_number(r->protocol);
-    header_facts(r, f);
-    f->odd = xb_claims(r, f);
 }

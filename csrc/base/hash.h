@@ -12,7 +12,7 @@
 #ifndef XB_HASH_H
 #define XB_HASH_H
 
-#include "span.h"
+#include "base/span.h"
 
 #define XB_MIX_1 UINT64_C(0xff51afd7ed558ccd)
 #define XB_MIX_2 UINT64_C(0xc4ceb9fe1a85ec53)

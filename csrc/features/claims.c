@@ -1,4 +1,6 @@
-#include "claims.h"
+#include "features/claims.h"
+
+#include "features/url.h"
 
 typedef struct {
     const xb_request *r;

@@ -24,8 +24,8 @@
 #ifndef XB_POLICY_H
 #define XB_POLICY_H
 
-#include "facts.h"
-#include "scorer.h"
+#include "features/facts.h"
+#include "model/scorer.h"
 
 #define XB_POLICIES_MAGIC "XBPOLICY"
 enum { XB_POLICIES_VERSION = 2, XB_MAX_NAME = 32 /* bytes of a name, with its closing zero */ };
@@ -103,7 +103,7 @@ typedef struct {
     xb_outcome outcome;
     xb_rule rule;
     const xb_list *list; /* NULL by score */
-    bool refuse;         /* the policy enforces, and the outcome is a bot */
+    bool refuse;         /* the outcome is a bot, and the policy enforces, or who asks has no other way to tell (judge.h) */
 } xb_decision;
 
 /* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused. The image must outlive it.

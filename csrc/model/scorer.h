@@ -7,7 +7,9 @@
 #ifndef XB_SCORER_H
 #define XB_SCORER_H
 
-#include "model.h"
+#include "model/model.h"
+
+enum { XB_MAX_REASON = 96 }; /* room for a reason's text, with its closing zero */
 
 typedef struct {
     double margin; /* above 0 leans to bot */
@@ -28,5 +30,8 @@ double xb_token_contribution(const xb_model *m, const xb_token *t);
 size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bool accused, char *out, size_t size);
 
 double xb_margin_to_score(const xb_model *m, double margin);
+
+/* Writes a score, "0.0000" to "1.0000", and returns the place behind it. */
+char *xb_score_text(char *to, double score);
 
 #endif

@@ -17,7 +17,7 @@
 #ifndef XB_DIALECT_H
 #define XB_DIALECT_H
 
-#include "request.h"
+#include "request/request.h"
 
 typedef enum {
     XB_DIALECT_NGINX,         /* auth_request: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host}, X-Bot-Policy */

@@ -8,7 +8,7 @@
 #ifndef XB_LOGLINE_H
 #define XB_LOGLINE_H
 
-#include "request.h"
+#include "request/request.h"
 
 enum { XB_MAX_LINE = XB_MAX_HEAD };
 

@@ -1,6 +1,6 @@
-#include "request.h"
+#include "request/request.h"
 
-#include "hash.h"
+#include "base/hash.h"
 
 /* A known name fits into so many words of eight bytes; the longest has 25 bytes. */
 enum { NAME_WORDS = 4, NAME_BYTES = 8 * NAME_WORDS };
@@ -48,7 +48,7 @@ void xb_request_init(void)
 #define XB_HEADER(id, name, role) \
     _Static_assert(sizeof(name) - 1 <= NAME_BYTES, "a longer name"); \
     table_put(XB_SPAN(name), XB_H_##id, ROLE_##role == ROLE_VISITOR);
-#include "headers.def"
+#include "request/headers.def"
 #undef XB_HEADER
 }
 
@@ -241,7 +241,7 @@ static const char *lines(xb_request *r, const char *p, const char *end)
 
 enum { MAX_STRAY = 64 };
 
-static long parse(xb_request *r, const char *buf, size_t size, bool whole)
+static long parse_head(xb_request *r, const char *buf, size_t size, bool whole)
 {
     const char *p = buf, *end = buf + size;
     xb_request_clear(r);
@@ -273,10 +273,19 @@ static long parse(xb_request *r, const char *buf, size_t size, bool whole)
     return done ? (long)(done - buf) : (long)size;
 }
 
+static long parse(xb_request *r, const char *buf, size_t size, bool whole)
+{
+    long used = parse_head(r, buf, size, whole);
+    if (used <= 0)
+        xb_request_clear(r);
+    return used;
+}
+
 long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size)
 {
     if (seen_size && !xb_head_end(buf, size, seen_size)) {
-        /* Only stray line breaks so far would make an "end" of nothing; parse() below sees that. */
+        /* Only stray line breaks so far would make an "end" of nothing; parse_head() sees that. */
+        xb_request_clear(r);
         return XB_PARTIAL;
     }
     return parse(r, buf, size, true);

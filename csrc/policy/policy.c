@@ -1,9 +1,9 @@
-#include "policy.h"
+#include "policy/policy.h"
 
 #include <math.h>
 #include <stdio.h>
 
-#include "hash.h"
+#include "base/hash.h"
 
 const xb_policy xb_observing = {.threshold = NAN, .challenge_above = NAN};
 const xb_policy xb_enforcing = {.threshold = NAN, .challenge_above = NAN, .enforce = 1};

@@ -1,7 +1,7 @@
-#include "logline.h"
+#include "request/logline.h"
 
-#include "dialect.h"
-#include "facts.h"
+#include "request/dialect.h"
+#include "base/address.h"
 
 static bool fail(xb_line *out, const char *field, const char *why)
 {

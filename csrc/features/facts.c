@@ -1,0 +1,78 @@
+#include "features/facts.h"
+
+#include "features/agent.h"
+#include "features/claims.h"
+#include "features/url.h"
+
+void xb_facts_init(void) { xb_agent_init(); }
+
+static uint32_t protocol_number(xb_span s)
+{
+    if (s.size < 6 || !xb_span_starts(s, XB_SPAN("http/")) || !xb_is_digit(s.at[5]))
+        return 0;
+    uint32_t n = (uint32_t)(s.at[5] - '0') * 10;
+    return s.size >= 8 && s.at[6] == '.' && xb_is_digit(s.at[7]) ? n + (uint32_t)(s.at[7] - '0') : n;
+}
+
+static void header_facts(const xb_request *r, xb_facts *f)
+{
+    f->n_visitor = 0;
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        f->n_visitor += r->headers[i].visitor;
+    f->encodings = 0;
+    xb_span encodings = xb_value(r, XB_H_ACCEPT_ENCODING);
+    if (!encodings.at)
+        return;
+    const char *p = encodings.at, *end = p + encodings.size;
+    xb_span one;
+    while (xb_list_next(&p, end, &one)) {
+        switch (one.size) {
+        case 2:
+            f->encodings |= xb_span_is(one, XB_SPAN("br")) ? XB_ENCODING_BR : 0;
+            break;
+        case 4:
+            f->encodings |= xb_span_is(one, XB_SPAN("gzip")) ? XB_ENCODING_GZIP : 0;
+            f->encodings |= xb_span_is(one, XB_SPAN("zstd")) ? XB_ENCODING_ZSTD : 0;
+            break;
+        case 7:
+            f->encodings |= xb_span_is(one, XB_SPAN("deflate")) ? XB_ENCODING_DEFLATE : 0;
+            break;
+        case 8:
+            f->encodings |= xb_span_is(one, XB_SPAN("identity")) ? XB_ENCODING_IDENTITY : 0;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* What is absent reads as empty here; its group's bit keeps the difference. */
+static xb_span present(xb_span s)
+{
+    return s.at ? s : XB_SPAN("");
+}
+
+/* A lone dash is how logs write "nothing"; a visitor who sends one must look the same in a log and on the wire. */
+static xb_span undashed(xb_span s)
+{
+    return s.size == 1 && *s.at == '-' ? (xb_span){s.at, 0} : present(s);
+}
+
+void xb_facts_of(const xb_request *r, xb_facts *f)
+{
+    f->present = r->present;
+    f->request = r;
+    f->ip.version = 0;
+    if (r->present & XB_HAS_IP)
+        xb_address_parse(r->ip, &f->ip);
+    if (!f->ip.version)
+        f->present &= ~(uint32_t)XB_HAS_IP; /* "unix:" and the like: no address, so nothing to go by */
+    xb_agent_facts_of(undashed(r->agent), &f->agent);
+    xb_url_split(undashed(r->referrer), &f->referrer);
+    xb_path_facts_of(present(r->uri), &f->path);
+    f->referrer_own = r->host.size && f->referrer.host.size &&
+                      xb_span_same(xb_without_www(f->referrer.host), xb_without_www(xb_without_port(r->host)));
+    f->protocol = protocol_number(r->protocol);
+    header_facts(r, f);
+    f->odd = xb_claims(r, f);
+}
