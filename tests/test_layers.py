@@ -37,21 +37,7 @@ HEAVY = {
     "dask",
 }
 # What training may know of the sidecar: the featurizer, the model file, the readers, errors, progress; not what serves.
-SERVING = {
-    "master",
-    "worker",
-    "workers",
-    "upgrade",
-    "protocol",
-    "listeners",
-    "admin",
-    "metrics",
-    "control",
-    "served",
-    "spawn",
-    "systemd",
-    "stats",
-}
+SERVING = {"protocol", "serve", "board", "observe"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -94,7 +80,7 @@ def test_what_serves_loads_nothing_heavy() -> None:
 
 def test_a_worker_loads_less() -> None:
     """What answers requests needs no table printer, no metrics library and no command line."""
-    program = "import sys, sidecar.worker\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    program = "import sys, sidecar.serve.worker\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT)
     assert not set(done.stdout.decode().split()) & (HEAVY | {"rich", "prometheus_client"})
 

@@ -202,7 +202,7 @@ def read_logs(
     `reasons`; tells of the first line that cannot be read, and of labels that are for more lines than there are."""
     from dataclasses import replace
 
-    from sidecar import progress
+    from sidecar.sources import progress
     from training import dataset
 
     if (backend == "dask") != (scheduler is not None):
@@ -262,7 +262,7 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
     LOGS are files, gzip too, or - for standard input. Lines that cannot be read are counted, the first is shown.
     """
     needs_training("train")
-    from sidecar import progress
+    from sidecar.sources import progress
     from training import fit, summary
 
     written = [(out, outputs.MODEL), (pipeline, outputs.PIPELINE)]

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from sidecar import listeners
 from sidecar.check.nginx_conf import Block, Directive
-from sidecar.config import Policy
+from sidecar.config.config import Policy
 from sidecar.errors import XbotError
-from sidecar.listeners import Address, UnixAddress
+from sidecar.serve import listeners
+from sidecar.serve.listeners import Address, UnixAddress
 
 
 @dataclass(eq=False)

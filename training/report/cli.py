@@ -51,7 +51,8 @@ def report(
     check_rereadable("report", options["logs"])
     coverage = _read_coverage(rules_json) if rules_json else None
     needs_report("report")
-    from sidecar import model, progress
+    from sidecar import model
+    from sidecar.sources import progress
     from training import fit
     from training.report import subject
 
@@ -111,7 +112,8 @@ def write_page(
     out: Path, about: Subject, quiet: bool, *, coverage: Coverage | None = None, requests_per_day: float | None = None
 ) -> None:
     """Renders the page on a subject and puts it in place in one step."""
-    from sidecar import outputs, progress
+    from sidecar import outputs
+    from sidecar.sources import progress
     from training.report import page
 
     with progress.over_logs("reporting", about.logs, quiet=quiet) as advance:

@@ -17,10 +17,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, outputs, progress
-from sidecar.offline import MODEL_FILE
-from sidecar.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top, text
-from sidecar.traffic import Traffic
+from sidecar import core, model, outputs
+from sidecar.commands.offline import MODEL_FILE
+from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top, text
+from sidecar.sources import progress
+from sidecar.sources.traffic import Traffic
 
 MOST_JSON = 100  # of a list, in the JSON
 WIDEST = 200  # characters of a cell of a table

@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from sidecar import core
-from sidecar.config import Entries, Plan
+from sidecar.config.config import Entries, Plan
 from sidecar.errors import MistakesError, XbotError, read_text
 
 T = TypeVar("T")

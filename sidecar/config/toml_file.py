@@ -19,8 +19,8 @@ from typing import Any, TypeVar, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
+from sidecar.config.toml_lines import Lines, field_of
 from sidecar.errors import MistakesError, XbotError, at, read_text, some
-from sidecar.toml_lines import Lines, field_of
 
 if sys.version_info >= (3, 11):
     import tomllib

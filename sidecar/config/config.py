@@ -17,9 +17,11 @@ import msgspec
 from msgspec import Meta
 
 import sidecar
-from sidecar import core, listeners, search_engines, toml_file
+from sidecar import core
+from sidecar.config import search_engines, toml_file
+from sidecar.config.toml_lines import field_of
 from sidecar.errors import XbotError
-from sidecar.toml_lines import field_of
+from sidecar.serve import listeners
 
 DEFAULT_MODEL = Path(sidecar.__file__).with_name("default.xbot")
 DEFAULT_POLICY = "default"

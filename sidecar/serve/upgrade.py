@@ -25,9 +25,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from sidecar import control, listeners, spawn
 from sidecar.errors import XbotError
-from sidecar.listeners import Bound
+from sidecar.serve import control, listeners, spawn
+from sidecar.serve.listeners import Bound
 
 VARIABLE = "XBOT_UPGRADE"  # in the new master's environment: the channel's descriptor, and the old master's pid
 SECONDS = 60.0  # a new master that is not ready by then is ended

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sidecar import core
-from sidecar.traffic import ASSET, LONGEST, OwnHosts
+from sidecar.sources.traffic import ASSET, LONGEST, OwnHosts
 
 KEPT = 10_000  # keys that a Top keeps, at least
 CLIENTS = 500_000  # clients that are remembered; the requests of further ones are counted, but not by client

@@ -9,8 +9,9 @@ import math
 import struct
 from collections.abc import Sequence
 
-from sidecar import core, lists
-from sidecar.config import Plan
+from sidecar import core
+from sidecar.config import lists
+from sidecar.config.config import Plan
 
 # The structs of csrc/policy.h.
 _HEADER = struct.Struct("<8sIIIIIIQ")

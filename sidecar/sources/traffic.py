@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar import core, reading
+from sidecar import core
+from sidecar.commands.offline import Unreadable
 from sidecar.errors import XbotError
-from sidecar.offline import Unreadable
+from sidecar.sources import reading
 
 HEAD = 8  # blocks of reading.BLOCK bytes that the guess of the own host sees
 LONGEST = 512  # bytes kept of what a visitor chose freely: it tells enough, and a visitor may choose 60,000

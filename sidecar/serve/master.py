@@ -21,17 +21,18 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 import sidecar
-from sidecar import config, control, listeners, search_engines, systemd, upgrade
-from sidecar.config import Fixed, Overrides, Plan
+from sidecar.board.served import Served
+from sidecar.board.stats import Stats
+from sidecar.config import config, search_engines
+from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.errors import XbotError
-from sidecar.listeners import Bound
-from sidecar.served import Served
-from sidecar.stats import Stats
-from sidecar.worker import IGNORED_SIGNALS, name_process
-from sidecar.workers import Workers
+from sidecar.serve import control, listeners, systemd, upgrade
+from sidecar.serve.listeners import Bound
+from sidecar.serve.worker import IGNORED_SIGNALS, name_process
+from sidecar.serve.workers import Workers
 
 if TYPE_CHECKING:
-    from sidecar.admin import Endpoint
+    from sidecar.observe.admin import Endpoint
 
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
@@ -342,7 +343,7 @@ def run(
         started["policies"] = served.modes
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
         if endpoint is not None:
-            from sidecar import admin  # here: an HTTP server and a metrics library, only where wanted
+            from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
             master.admin = admin.Endpoint(endpoint, master)
             started["admin"] = str(endpoint.address)

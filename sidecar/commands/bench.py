@@ -30,8 +30,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import listeners
 from sidecar.errors import XbotError
+from sidecar.serve import listeners
 
 MOST_RATE, MOST_SECONDS, MOST_CONNECTIONS = 2000, 60, 64
 PERCENTILES = (50, 90, 99)

@@ -22,11 +22,11 @@ import sidecar
 from sidecar.errors import XbotError
 
 _HERE = {
-    "bench": "sidecar.bench:bench",
-    "score": "sidecar.offline:score",
-    "explain": "sidecar.explain:explain",
-    "inspect": "sidecar.offline:inspect",
-    "replay": "sidecar.replay:replay",
+    "bench": "sidecar.commands.bench:bench",
+    "score": "sidecar.commands.offline:score",
+    "explain": "sidecar.commands.explain:explain",
+    "inspect": "sidecar.commands.offline:inspect",
+    "replay": "sidecar.commands.replay:replay",
     "check": "sidecar.check.cli:check",
 }
 _GROUP = "xbot.commands"
@@ -156,7 +156,9 @@ def serve(path: Path | None, **options: Any) -> None:
     xbot serve --model site.xbot --listen unix:/run/xbot/xbot.sock --socket-group www-data
     xbot serve --config /etc/xbot/xbot.toml
     """
-    from sidecar import config, listeners, logs, master, systemd, upgrade  # here: other commands need none of this
+    from sidecar.config import config
+    from sidecar.observe import logs
+    from sidecar.serve import listeners, master, systemd, upgrade  # here: other commands need none of this
 
     predecessor = upgrade.Predecessor.find()
     activated = [listeners.adopt(sock) for sock in systemd.listening_sockets()]

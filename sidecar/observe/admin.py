@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import MetricsHandler
 
-from sidecar.listeners import Bound
-from sidecar.metrics import SidecarCollector
+from sidecar.observe.metrics import SidecarCollector
+from sidecar.serve.listeners import Bound
 
 if TYPE_CHECKING:
-    from sidecar.master import Master
+    from sidecar.serve.master import Master
 
 
 class _Handler(MetricsHandler):

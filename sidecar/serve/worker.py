@@ -21,10 +21,10 @@ from typing import Any
 
 import uvloop
 
-from sidecar import control
+from sidecar.board.stats import map_slot
 from sidecar.core import Model, Policies
 from sidecar.protocol import Server
-from sidecar.stats import map_slot
+from sidecar.serve import control
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LATE_SECONDS = 1.0  # how much later than the master a worker ends itself
@@ -144,7 +144,7 @@ def _map(fd: int) -> mmap.mmap:
 def _request_log(level: str, form: str) -> Any:
     import structlog  # here: for debugging only, and not small
 
-    from sidecar import logs
+    from sidecar.observe import logs
 
     logs.configure(level, form)
     log = structlog.get_logger().bind(pid=os.getpid())

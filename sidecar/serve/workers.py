@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar import control, spawn
+from sidecar.serve import control, spawn
 
 _EARLY_SECONDS = 1.0  # a worker that ends sooner than this has failed to start ...
 _EARLY_DEATHS = 5  # ... and after so many in a row the next one waits,

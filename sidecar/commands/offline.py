@@ -16,9 +16,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, progress, reading
-from sidecar.config import DEFAULT_MODEL
+from sidecar import core, model
+from sidecar.config.config import DEFAULT_MODEL
 from sidecar.errors import XbotError
+from sidecar.sources import progress, reading
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
-from sidecar import memory
+from sidecar.board import memory
 from sidecar.core import STATS_SIZE, read_stats
 
 _PAGE = mmap.PAGESIZE

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import click
 from rich.table import Table
 
-from sidecar import config, core, lists, model, policies
+from sidecar import core, model
+from sidecar.commands.offline import MODEL_FILE, Unreadable, plain_console, requests
+from sidecar.config import config, lists, policies
 from sidecar.errors import XbotError
-from sidecar.offline import MODEL_FILE, Unreadable, plain_console, requests
 
 _PATH = click.Path(path_type=Path)
 # The groups of core.GROUPS, in words.

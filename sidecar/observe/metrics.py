@@ -21,11 +21,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from sidecar import search_engines
+from sidecar.config import search_engines
 from sidecar.core import OUTCOMES, RULES
 
 if TYPE_CHECKING:
-    from sidecar.master import Master
+    from sidecar.serve.master import Master
 
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
 # to +Inf.

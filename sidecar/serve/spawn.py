@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import IO
 
 import sidecar
-from sidecar.worker import IGNORED_SIGNALS
+from sidecar.serve.worker import IGNORED_SIGNALS
 
-_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.worker import main; main(int(sys.argv[1]))"
+_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.serve.worker import main; main(int(sys.argv[1]))"
 
 
 def worker(control: socket.socket) -> subprocess.Popen[bytes]:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from sidecar import config, core, memory, model, policies
-from sidecar.config import Plan
+from sidecar import core, model
+from sidecar.board import memory
+from sidecar.config import config, policies
+from sidecar.config.config import Plan
 from sidecar.errors import RefusedModelError, XbotError
 
 
