@@ -34,8 +34,8 @@ from sidecar.check.cli import check
 from sidecar.check.findings import Finding
 from sidecar.check.gates import Setup
 from sidecar.config import config
+from sidecar.config.addresses import parse
 from sidecar.errors import XbotError
-from sidecar.serve.listeners import parse
 
 needs_nginx = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

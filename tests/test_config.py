@@ -26,7 +26,7 @@ from sidecar_harness import XBOT, Sidecar, ask, head
 
 from sidecar import core, model
 from sidecar.check.cli import check
-from sidecar.commands.cli import serve
+from sidecar.commands.serve import serve
 from sidecar.config import config, lists, toml_file
 from sidecar.config.toml_lines import Lines
 from sidecar.errors import XbotError, lines_of

@@ -22,7 +22,7 @@ from packages import ROOT, run
 from sidecar_harness import Sidecar, ask
 
 from sidecar.config import config
-from sidecar.serve.listeners import TcpAddress, UnixAddress
+from sidecar.config.addresses import TcpAddress, UnixAddress
 
 DEPLOY = ROOT / "deploy"
 SOCKET = UnixAddress(Path("/run/xbot/xbot.sock"))

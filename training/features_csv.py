@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar import core, outputs
-from sidecar.commands.offline import Unreadable
 from sidecar.sources import progress, reading
-from sidecar.sources.traffic import lines_of, loader
+from sidecar.sources.lines import Unreadable, lines_of, loader
 from training.cli import inputs_of, needs_training, row_options, row_settings
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from sidecar.check import nginx_conf, running, traps
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
-from sidecar.commands.cli import serve
+from sidecar.commands.serve import serve
 from sidecar.config import config, lists, search_engines
+from sidecar.config.addresses import Address, UnixAddress, group_id
 from sidecar.config.config import DEFAULT_POLICY, Overrides, Plan
 from sidecar.errors import XbotError
-from sidecar.serve.listeners import Address, UnixAddress, group_id
 
 _PATH = click.Path(path_type=Path)
 ABOUT = "configuration"

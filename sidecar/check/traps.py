@@ -15,7 +15,7 @@ from sidecar.check.findings import Finding, Status
 from sidecar.check.gates import Gate, Setup, error_pages, same
 from sidecar.check.nginx_conf import Block, Directive, regex_matches, seconds, size
 from sidecar.config import toml_file
-from sidecar.serve.listeners import UnixAddress
+from sidecar.config.addresses import UnixAddress
 
 KEEPS_ALIVE = (1, 29, 7)  # from here on nginx keeps connections to an upstream without being told
 LONGEST_WAIT = 5.0  # seconds that a stuck sidecar may cost a visitor

@@ -30,8 +30,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from sidecar.config import addresses
 from sidecar.errors import XbotError
-from sidecar.serve import listeners
 
 MOST_RATE, MOST_SECONDS, MOST_CONNECTIONS = 2000, 60, 64
 PERCENTILES = (50, 90, 99)
@@ -144,9 +144,9 @@ def site(name: str, url: str, headers: dict[str, str]) -> Target:
 
 def sidecar(text: str, headers: dict[str, str]) -> Target:
     """The target of `--socket`: the sidecar, asked as nginx asks."""
-    address = listeners.parse(text)
+    address = addresses.parse(text)
     asked = merged(QUESTION, HEADERS, headers)
-    if isinstance(address, listeners.UnixAddress):
+    if isinstance(address, addresses.UnixAddress):
         return Target("socket", text, "", 0, "/", False, str(address.path), asked)
     return Target("socket", text, address.host, address.port, "/", False, None, asked)
 

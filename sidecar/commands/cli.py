@@ -1,6 +1,6 @@
-"""The command `xbot`: the group, the errors, and the commands that belong to the sidecar's processes.
+"""The command `xbot`: the group that finds the commands, and what becomes of their errors.
 
-A command is imported when it is asked for. Those of other packages register themselves in the entry-point
+Law: a command is imported when it is asked for. Those of other packages register themselves in the entry-point
 group `xbot.commands`, so that nothing here imports them, and serving needs nothing of what training needs.
 """
 
@@ -13,8 +13,7 @@ import os
 import signal
 import sys
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -28,9 +27,10 @@ _HERE = {
     "inspect": "sidecar.commands.offline:inspect",
     "replay": "sidecar.commands.replay:replay",
     "check": "sidecar.check.cli:check",
+    "serve": "sidecar.commands.serve:serve",
+    "nginx": "sidecar.commands.nginx:nginx",
 }
 _GROUP = "xbot.commands"
-_PATH = click.Path(path_type=Path)
 
 
 class Commands(click.Group):
@@ -95,116 +95,6 @@ def xbot(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
-
-
-@xbot.command()
-@click.option("--config", "path", type=_PATH, envvar="XBOT_CONFIG", help="xbot.toml (docs/configuration.md).")
-@click.option(
-    "--model", type=_PATH, envvar="XBOT_MODEL", help="The model file.  [default: the one that comes with xbot]"
-)
-@click.option(
-    "--listen",
-    multiple=True,
-    envvar="XBOT_LISTEN",
-    metavar="unix:PATH|HOST:PORT",
-    help="Where to answer; may be repeated. Not needed when systemd hands over the sockets.",
-)
-@click.option("--dialect", envvar="XBOT_DIALECT", help="How the proxy asks (docs/proxies.md).  [default: nginx]")
-@click.option(
-    "--mode",
-    type=click.Choice(["observe", "enforce"]),
-    envvar="XBOT_MODE",
-    help="observe answers 200 to everybody, enforce 403 to bots; stands above every policy.  [default: observe]",
-)
-@click.option(
-    "--workers", type=click.IntRange(1, 1024), envvar="XBOT_WORKERS", help="Processes.  [default: one per usable core]"
-)
-@click.option(
-    "--admin",
-    envvar="XBOT_ADMIN",
-    metavar="unix:PATH|HOST:PORT",
-    help="Serve /metrics (Prometheus) and /healthz here.",
-)
-@click.option(
-    "--socket-group",
-    envvar="XBOT_SOCKET_GROUP",
-    metavar="GROUP",
-    help="Group of the Unix sockets (mode 0660): nginx's.",
-)
-@click.option(
-    "--drain-timeout",
-    type=click.FloatRange(0.0, 3600.0),
-    envvar="XBOT_DRAIN_TIMEOUT",
-    metavar="SECONDS",
-    help="How long SIGTERM lets requests finish.  [default: 10]",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    envvar="XBOT_LOG_LEVEL",
-    help="debug also logs each request: for debugging, not for load.  [default: info]",
-)
-@click.option("--log-format", type=click.Choice(["text", "json"]), envvar="XBOT_LOG_FORMAT", help="[default: text]")
-def serve(path: Path | None, **options: Any) -> None:
-    """Answer a proxy's question "bot or human?" until SIGTERM.
-
-    What is given here stands above the environment (XBOT_MODEL, XBOT_WORKERS, ...), and that above the file. SIGHUP
-    loads configuration, lists and model again, and keeps the old if anything is not sound. SIGUSR2 upgrades in place: a
-    new process takes the sockets over, and this one drains. The log goes to standard error.
-
-    \b
-    xbot serve --model site.xbot --listen unix:/run/xbot/xbot.sock --socket-group www-data
-    xbot serve --config /etc/xbot/xbot.toml
-    """
-    from sidecar.config import config
-    from sidecar.observe import logs
-    from sidecar.serve import listeners, master, systemd, upgrade  # here: other commands need none of this
-
-    predecessor = upgrade.Predecessor.find()
-    activated = [listeners.adopt(sock) for sock in systemd.listening_sockets()]
-    inherited = predecessor.sockets if predecessor else activated
-    source = master.Source(path, config.Overrides(**options))
-    plan = source.plan()
-    logs.configure(plan.fixed.log.level, plan.fixed.log.format)
-    if not plan.fixed.listen and not any(one.activated for one in inherited):
-        raise XbotError("serve: no --listen, no [[listen]] in a --config, and no socket inherited from systemd")
-    master.run(source, plan, inherited, predecessor)
-
-
-@xbot.command()
-@click.option("--print", "show", is_flag=True, help="Print all files.")
-@click.option("--write", type=_PATH, metavar="DIR", help="Copy them into DIR.")
-def nginx(show: bool, write: Path | None) -> None:
-    """Print or copy the files that nginx includes.
-
-    \b
-    xbot nginx --print
-    xbot nginx --write /etc/nginx/xbot
-    """
-    if show == (write is not None):
-        raise XbotError("nginx: give one of --print and --write DIR")
-    files = sorted(path for path in (Path(sidecar.__file__).parent / "nginx").iterdir() if path.is_file())
-    if write is None:
-        for file in files:
-            click.echo(f"# ---- {file.name} ----\n{file.read_text()}")
-    else:
-        _write_new(write, {file.name: file.read_bytes() for file in files})
-
-
-def _write_new(directory: Path, texts: dict[str, bytes]) -> None:
-    """Write files that are not there yet; one with the same bytes stays; one with others is an error, and none is
-    written then."""
-    from sidecar import outputs
-
-    directory.mkdir(parents=True, exist_ok=True)
-    there = {path for name in texts if os.path.lexists(path := directory / name)}
-    for path in sorted(there):
-        if not path.is_file() or path.read_bytes() != texts[path.name]:
-            raise XbotError(f"{path}: there already, with other contents; move it away first")
-    for name, text in texts.items():
-        if directory / name not in there:
-            outputs.write(directory / name, text)
-            click.echo(directory / name)
 
 
 def _let_go_of_stderr() -> None:

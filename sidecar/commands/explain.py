@@ -17,9 +17,10 @@ import click
 from rich.table import Table
 
 from sidecar import core, model
-from sidecar.commands.offline import MODEL_FILE, Unreadable, plain_console, requests
+from sidecar.commands.offline import MODEL_FILE, plain_console, requests
 from sidecar.config import config, lists, policies
 from sidecar.errors import XbotError
+from sidecar.sources.lines import Unreadable
 
 _PATH = click.Path(path_type=Path)
 # The groups of core.GROUPS, in words.

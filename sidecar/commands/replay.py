@@ -19,8 +19,9 @@ from rich.table import Table
 
 from sidecar import core, model, outputs
 from sidecar.commands.offline import MODEL_FILE
-from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top, text
+from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
 from sidecar.sources import progress
+from sidecar.sources.shown import text
 from sidecar.sources.traffic import Traffic
 
 MOST_JSON = 100  # of a list, in the JSON

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sidecar import core
+from sidecar.sources.shown import text
 from sidecar.sources.traffic import ASSET, LONGEST, OwnHosts
 
 KEPT = 10_000  # keys that a Top keeps, at least
@@ -281,14 +282,6 @@ class Tally:
         for key, client in self.clients.items():
             if (client.refused > 0) == to_bot and (client.was_refused > 0) != to_bot:
                 yield key, client
-
-
-def text(value: str | bytes) -> str:
-    """What a visitor sent, for people to read: without control bytes that a terminal would obey."""
-    shown = value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
-    if shown.isprintable():
-        return shown
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def network_of(ip: bytes) -> bytes:

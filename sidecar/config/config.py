@@ -18,10 +18,9 @@ from msgspec import Meta
 
 import sidecar
 from sidecar import core
-from sidecar.config import search_engines, toml_file
+from sidecar.config import addresses, search_engines, toml_file
 from sidecar.config.toml_lines import field_of
 from sidecar.errors import XbotError
-from sidecar.serve import listeners
 
 DEFAULT_MODEL = Path(sidecar.__file__).with_name("default.xbot")
 DEFAULT_POLICY = "default"
@@ -119,9 +118,9 @@ class Overrides:
 class Fixed(NamedTuple):
     """What a running sidecar cannot change by a reload: it takes an upgrade in place, or a restart."""
 
-    listen: tuple[tuple[listeners.Address, str], ...]
+    listen: tuple[tuple[addresses.Address, str], ...]
     workers: int
-    admin: listeners.Address | None
+    admin: addresses.Address | None
     socket_group: str | None
     drain_timeout: float
     log: Log
@@ -161,7 +160,7 @@ def load(path: Path | None, overrides: Overrides = Overrides()) -> Plan:
 
 def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
     """(field, why) of each."""
-    places: dict[listeners.Address, str] = {}
+    places: dict[addresses.Address, str] = {}
     policies = {DEFAULT_POLICY, *config.policies}
     for i, listen in enumerate(config.listen):
         if listen.policy not in policies:
@@ -183,14 +182,14 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
         yield from _policy_mistakes(config, field_of("policies", name), policy)
 
 
-def _address_mistakes(field: str, text: str, places: dict[listeners.Address, str]) -> Iterator[tuple[str, str]]:
+def _address_mistakes(field: str, text: str, places: dict[addresses.Address, str]) -> Iterator[tuple[str, str]]:
     """`places` holds the addresses so far, with their fields."""
     try:
-        address = listeners.parse(text)
+        address = addresses.parse(text)
     except XbotError as error:
         yield field, str(error)
         return
-    taken = isinstance(address, listeners.TcpAddress) and address.port == 0
+    taken = isinstance(address, addresses.TcpAddress) and address.port == 0
     if not taken and places.setdefault(address, field) != field:
         yield field, f"{text} is that of {places[address]} already"
 
@@ -265,9 +264,9 @@ def uses_our_search_engines(plan: Plan) -> bool:
     return used and plan.lists.get(name) == OURS[name]
 
 
-def _parsed(option: str, text: str) -> listeners.Address:
+def _parsed(option: str, text: str) -> addresses.Address:
     """An address; what the file says was parsed before, so that only an option can be wrong here."""
     try:
-        return listeners.parse(text)
+        return addresses.parse(text)
     except XbotError as error:
         raise XbotError(f"{option}: {error}") from None

@@ -1,4 +1,4 @@
-"""Where the sidecar listens: addresses, and the sockets made from them.
+"""The sockets that the sidecar listens on, made from addresses (config/addresses.py).
 
 A Unix socket comes into being unconnectable (mode 0600, not listening), gets its group and mode 0660, and
 only then listens. A file at its path is removed only when it is a socket that refuses connections, and at the
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import grp
 import os
 import socket
 import stat
@@ -19,34 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.config.addresses import Address, TcpAddress, UnixAddress, group_id
 from sidecar.errors import XbotError
 
 BACKLOG = 4096  # a full backlog is an instant error for the visitor; asyncio's own 100 fills in one burst
 UNIX_MODE = 0o660
-
-
-@dataclass(frozen=True)
-class UnixAddress:
-    """A path; `unix:PATH`."""
-
-    path: Path
-
-    def __str__(self) -> str:
-        return f"unix:{self.path}"
-
-
-@dataclass(frozen=True)
-class TcpAddress:
-    """A host (name, IPv4 or IPv6) and a port; port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-Address = UnixAddress | TcpAddress
 
 
 @dataclass
@@ -88,27 +64,6 @@ class Bound:
         """Remove the file, then close the socket. May be called again."""
         self.unlink()
         self.sock.close()
-
-
-def parse(text: str) -> Address:
-    """`unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`; XbotError says what is wrong with anything else."""
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if not path:
-            raise XbotError(f"{text!r}: no path after unix:")
-        if len(os.fsencode(Path(path).absolute())) > 107:
-            raise XbotError(f"{text!r}: the path of a Unix socket has at most 107 bytes")
-        return UnixAddress(Path(path).absolute())
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise XbotError(f"{text!r}: write an IPv6 address in brackets, as in [::1]:8080")
-    if not colon or not host:
-        raise XbotError(f"{text!r} is neither unix:PATH nor HOST:PORT")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
-        raise XbotError(f"{text!r}: {port!r} is not a port (0-65535)")
-    return TcpAddress(host, int(port))
 
 
 def bind(address: Address, group: str | None = None) -> Bound:
@@ -246,14 +201,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def group_id(group: str) -> int:
-    """The number of a group that is given by name or number; XbotError if there is none."""
-    try:
-        return int(group) if group.isascii() and group.isdigit() and len(group) < 10 else grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise XbotError(f"no group named {group!r}") from None
 
 
 def _reason(error: OSError) -> str:

@@ -23,7 +23,7 @@ import structlog
 import sidecar
 from sidecar.board.served import Served
 from sidecar.board.stats import Stats
-from sidecar.config import config, search_engines
+from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, systemd, upgrade
@@ -323,7 +323,7 @@ def run(
     pool = list(inherited)
     with contextlib.ExitStack() as stack:
 
-        def listening(address: listeners.Address) -> Bound:
+        def listening(address: addresses.Address) -> Bound:
             one = listeners.take(pool, address) or listeners.bind(address, fixed.socket_group)
             stack.callback(one.close)
             return one

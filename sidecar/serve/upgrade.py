@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from sidecar.config import addresses
 from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, spawn
 from sidecar.serve.listeners import Bound
@@ -177,7 +178,7 @@ def _rebuilt(described: control.Message, sock: socket.socket) -> Bound:
         return listeners.adopt(sock)
     sock.setblocking(False)
     identity = tuple(described["identity"]) if described["identity"] else None
-    address, asked = listeners.parse(described["address"]), listeners.parse(described["asked"])
+    address, asked = addresses.parse(described["address"]), addresses.parse(described["asked"])
     return Bound(address, sock, asked, identity, owned=False)
 
 

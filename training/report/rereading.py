@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import reading
-from sidecar.sources.traffic import lines_of, loader
+from sidecar.sources.lines import lines_of, loader
 from training.dataset import Dataset, How
 from training.labels import Labels
 
