@@ -5,22 +5,20 @@ It runs in a thread of the master and shares nothing with the workers but the me
 
 from __future__ import annotations
 
+import socket
 import threading
 from http.server import ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import MetricsHandler
 
 from sidecar.observe.metrics import SidecarCollector
-from sidecar.serve.listeners import Bound
-
-if TYPE_CHECKING:
-    from sidecar.serve.master import Master
+from sidecar.observe.watched import Watched
 
 
 class _Handler(MetricsHandler):
-    master: Master
+    master: Watched
     timeout = 10  # seconds that a silent client may hold its thread
 
     server_version = "xbot"
@@ -60,16 +58,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class Endpoint:
-    """The endpoint of `master` on the listening socket `bound`."""
+    """The endpoint of `master` on the listening socket `sock`."""
 
-    def __init__(self, bound: Bound, master: Master) -> None:
-        self.bound = bound
+    def __init__(self, sock: socket.socket, master: Watched) -> None:
         registry = CollectorRegistry()
         registry.register(SidecarCollector(master))
         handler = type("Handler", (_Handler,), {"registry": registry, "master": master})
         self._server = _Server(("", 0), handler, bind_and_activate=False)
         self._server.socket.close()
-        self._server.socket = bound.sock
+        self._server.socket = sock
 
     def open(self) -> None:
         """Answer from a new daemon thread, which ends with the process."""

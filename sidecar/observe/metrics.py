@@ -10,7 +10,6 @@ import datetime
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -23,9 +22,7 @@ from prometheus_client.registry import Collector
 
 from sidecar.config import search_engines
 from sidecar.core import OUTCOMES, RULES
-
-if TYPE_CHECKING:
-    from sidecar.serve.master import Master
+from sidecar.observe.watched import Watched
 
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
 # to +Inf.
@@ -35,7 +32,7 @@ _FIRST_EDGE, _LAST_EDGE = 8, 30  # 256 ns to 1.07 s
 class SidecarCollector(Collector):
     """Reads `master` at each scrape; safe in another thread, as it only reads."""
 
-    def __init__(self, master: Master) -> None:
+    def __init__(self, master: Watched) -> None:
         self._master = master
         midnight = datetime.datetime.combine(search_engines.date(), datetime.time(), datetime.timezone.utc)
         self._search_engines = midnight.timestamp()

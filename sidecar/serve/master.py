@@ -66,7 +66,7 @@ class Master:
     def __post_init__(self) -> None:
         self.stats = Stats(self.fixed.workers)
         self.notifier = systemd.Notifier()
-        self.admin: Endpoint | None = None
+        self.admin: tuple[Bound, Endpoint] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self._serving = False  # all workers have been up once
         self._told_to_stop = False
@@ -103,7 +103,7 @@ class Master:
         if self.predecessor is not None and not await self._take_over(self.predecessor):
             return
         if self.admin is not None:
-            self.admin.open()
+            self.admin[1].open()
         duties = (self._announce_first(), self._reload_on_demand(), self._upgrade_on_demand(), self._stay_alive())
         await asyncio.gather(*duties, self.workers.watch())
 
@@ -213,7 +213,7 @@ class Master:
         self._successor = None
         self.notifier.hand_over(pid)
         if self.admin is not None:
-            asyncio.get_running_loop().run_in_executor(None, self.admin.close)
+            asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
         successor.yours()
         self.log.info("upgraded", successor=pid)
         if self._reload_wanted.is_set():  # it came too late for us
@@ -238,7 +238,7 @@ class Master:
 
     def _sockets(self) -> list[Bound]:
         """All that listen, the admin's last."""
-        return [bound for bound, _ in self.bound] + ([self.admin.bound] if self.admin else [])
+        return [bound for bound, _ in self.bound] + ([self.admin[0]] if self.admin else [])
 
     def _give_up(self, reason: str) -> None:
         """Leave it to the old master, if there is one; without one we are the master, and go on."""
@@ -345,7 +345,7 @@ def run(
         if endpoint is not None:
             from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
-            master.admin = admin.Endpoint(endpoint, master)
+            master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
             started["admin"] = str(endpoint.address)
         if served.search_engines:
             started["search_engines"] = search_engines.said()
