@@ -17,7 +17,7 @@ import click
 from sidecar import core, outputs
 from sidecar.sources import progress, reading
 from sidecar.sources.lines import Unreadable, lines_of, loader
-from training.cli import inputs_of, needs_training, row_options, row_settings
+from training.options import inputs_of, needs_training, row_options, row_settings
 
 if TYPE_CHECKING:
     from training.dataset import How

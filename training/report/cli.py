@@ -10,15 +10,8 @@ import click
 
 from sidecar import outputs
 from sidecar.errors import XbotError
-from training.cli import (
-    fitting_options,
-    fitting_settings,
-    inputs_of,
-    needs_training,
-    read_logs,
-    reading_options,
-    write_model,
-)
+from training.cli import write_model
+from training.options import fitting_options, fitting_settings, inputs_of, needs_training, read_logs, reading_options
 
 if TYPE_CHECKING:
     from training.label.summary import Coverage
