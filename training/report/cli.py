@@ -10,7 +10,6 @@ import click
 
 from sidecar import outputs
 from sidecar.errors import XbotError
-from training.cli import write_model
 from training.options import fitting_options, fitting_settings, inputs_of, needs_training, read_logs, reading_options
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def report(
     needs_report("report")
     from sidecar import model
     from sidecar.sources import progress
-    from training import fit
+    from training import export, fit
     from training.report import subject
 
     quiet, logs = options["quiet"], options["logs"]
@@ -63,7 +62,7 @@ def report(
         # By way of a file, as xbot train does it: what the page shows is what would be served.
         with tempfile.TemporaryDirectory(prefix="xbot-report-") as place:
             path = Path(place) / "site.xbot"
-            write_model(path, data, fitted, settings, how, logs)
+            export.write_model(path, data, fitted, settings, how, logs)
             loaded = model.load(path)
         about = subject.judge(loaded, path.name, data, how, logs, labels, settings, fitted)
     write_page(out, about, quiet, coverage=coverage, requests_per_day=requests_per_day)

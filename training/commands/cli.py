@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,28 +14,7 @@ from sidecar.errors import XbotError
 from training.options import fitting_options, fitting_settings, inputs_of, needs_training, read_logs, reading_options
 
 if TYPE_CHECKING:
-    from training.dataset import Dataset, How
-    from training.fit import Fitted, Settings
-
-
-def _created(logs: tuple[str, ...]) -> int:
-    """The time in the provenance: SOURCE_DATE_EPOCH or that of the newest log: the same logs give the same file."""
-    if os.environ.get("SOURCE_DATE_EPOCH", "").isdecimal():
-        return int(os.environ["SOURCE_DATE_EPOCH"])
-    return max((int(Path(log).stat().st_mtime) for log in logs if Path(log).is_file()), default=0)
-
-
-def write_model(
-    out: Path, data: Dataset, fitted: Fitted, settings: Settings, how: How, logs: tuple[str, ...]
-) -> dict[int, str]:
-    """Writes the model file; returns the texts of its strongest words, by bucket."""
-    from training import dataset, export
-
-    rereadable = [log for log in logs if log != "-"]
-    words = dataset.words_of(rereadable, how, export.strongest_words(fitted.pipeline))
-    about = export.provenance(data, fitted, words, settings, how, _created(logs))
-    export.write(out, data, fitted, how, about)
-    return words
+    pass
 
 
 @click.command(epilog="Example: xbot train --format challenge --out site.xbot train_data.tsv")
@@ -61,7 +39,7 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
     """
     needs_training("train")
     from sidecar.sources import progress
-    from training import fit, summary
+    from training import export, fit, summary
 
     written = [(out, outputs.MODEL), (pipeline, outputs.PIPELINE)]
     if report is not None:
@@ -78,7 +56,7 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
     data, how, labels = read_logs(reasons=report is not None, **options)
     with progress.over_steps("fitting", settings.steps, quiet=options["quiet"]) as advance:
         fitted = fit.fit(data, settings, advance)
-    words = write_model(out, data, fitted, settings, how, options["logs"])
+    words = export.write_model(out, data, fitted, settings, how, options["logs"])
     if pipeline is not None:
         import joblib
 
