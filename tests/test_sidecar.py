@@ -678,7 +678,7 @@ def test_a_missing_model_is_named(tmp_path):
 
 def test_serving_imports_nothing_of_training():
     script = (
-        "import sys; sys.argv[1:] = ['serve', '--help']\nfrom sidecar import cli\n"
+        "import sys; sys.argv[1:] = ['serve', '--help']\nfrom sidecar.commands import cli\n"
         "try: cli.main()\n"
         "except SystemExit: print([name for name in ('training', 'numpy', 'sklearn') if name in sys.modules])"
     )
