@@ -26,7 +26,8 @@ import quality
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, reading
+from sidecar import core, model
+from sidecar.sources import reading
 
 LOOKED, KEPT = SIDES = ("looked at", "kept")
 PARTS = "pages and their parts"

@@ -19,8 +19,9 @@ import quality
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, reading
+from sidecar import core, model
 from sidecar.errors import XbotError
+from sidecar.sources import reading
 
 KINDS = frozenset("evasion long-query page-made-request sync-clients agent-word well-known".split())
 ANSWERS = re.compile(r"(bot|human)(?: x(\d+))?(?:, |$)")

@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 import quality
 
-from sidecar import core, model, reading
+from sidecar import core, model
+from sidecar.sources import reading
 
 # Name: file, scheme, whether only those count that have a browser's agent.
 SETS = {

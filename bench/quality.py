@@ -24,8 +24,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, reading
+from sidecar import core, model
 from sidecar.errors import XbotError
+from sidecar.sources import reading
 from training.corpus import published
 from training.report.lists import agent_lists
 

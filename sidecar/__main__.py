@@ -1,5 +1,5 @@
 """`python -m sidecar` is the command `xbot`."""
 
-from sidecar.cli import main
+from sidecar.commands.cli import main
 
 main()

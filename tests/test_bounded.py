@@ -17,7 +17,9 @@ import tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar import cli, core, model, reading
+from sidecar import core, model
+from sidecar.commands import cli
+from sidecar.sources import reading
 
 joblib = pytest.importorskip("joblib", reason="training needs: pip install 'xbot[train]'")
 np = pytest.importorskip("numpy", reason="training needs: pip install 'xbot[train]'")

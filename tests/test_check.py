@@ -28,13 +28,14 @@ from hypothesis import strategies as st
 from nginx_harness import EchoSite, nginx_binary, running_nginx
 from sidecar_harness import XBOT, Sidecar
 
-from sidecar import config, core
+from sidecar import core
 from sidecar.check import gates, nginx_conf, reach, traps
 from sidecar.check.cli import check
 from sidecar.check.findings import Finding
 from sidecar.check.gates import Setup
+from sidecar.config import config
+from sidecar.config.addresses import parse
 from sidecar.errors import XbotError
-from sidecar.listeners import parse
 
 needs_nginx = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

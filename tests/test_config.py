@@ -24,11 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sidecar_harness import XBOT, Sidecar, ask, head
 
-from sidecar import config, core, lists, model, toml_file
+from sidecar import core, model
 from sidecar.check.cli import check
-from sidecar.cli import serve
+from sidecar.commands.serve import serve
+from sidecar.config import config, lists, toml_file
+from sidecar.config.toml_lines import Lines
 from sidecar.errors import XbotError, lines_of
-from sidecar.toml_lines import Lines
 
 DATA = Path(__file__).resolve().parent / "data" / "config"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"

@@ -19,8 +19,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
-from sidecar import core, reading
+from sidecar import core
 from sidecar.errors import XbotError
+from sidecar.sources import reading
 from training.corpus import agents, browsers, generate, hints, published, robots, site
 from training.corpus.browsers import Habits, parse
 from training.corpus.heads import fill, spoken

@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import quality  # noqa: E402
 
-from sidecar import core, model, reading  # noqa: E402
+from sidecar import core, model  # noqa: E402
+from sidecar.sources import reading  # noqa: E402
 from training.corpus import published  # noqa: E402
 from training.corpus.views import combined  # noqa: E402
 

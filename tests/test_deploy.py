@@ -21,8 +21,8 @@ from nginx_harness import copy_files, nginx_binary
 from packages import ROOT, run
 from sidecar_harness import Sidecar, ask
 
-from sidecar import config
-from sidecar.listeners import TcpAddress, UnixAddress
+from sidecar.config import config
+from sidecar.config.addresses import TcpAddress, UnixAddress
 
 DEPLOY = ROOT / "deploy"
 SOCKET = UnixAddress(Path("/run/xbot/xbot.sock"))

@@ -22,7 +22,8 @@ import tables
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sidecar import core, reading
+from sidecar import core
+from sidecar.sources import reading
 
 ROOT = Path(__file__).resolve().parent.parent
 K = 15

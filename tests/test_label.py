@@ -396,7 +396,7 @@ def test_memory_grows_with_clients_not_with_lines(xbot, tmp_path: Path) -> None:
         log = tmp_path / f"{times}.log"
         log.write_text(("\n".join(people()) + "\n") * times)
         code = (
-            "import resource, sys; from sidecar.cli import main\n"
+            "import resource, sys; from sidecar.commands.cli import main\n"
             "try: main()\n"
             "finally: sys.stderr.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
         )

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar import reading
 from sidecar.errors import XbotError
+from sidecar.sources import reading
 
 np = pytest.importorskip("numpy", reason="training needs: pip install 'xbot[train]'")
 labels_file = pytest.importorskip("training.labels", reason="training needs: pip install 'xbot[train]'")

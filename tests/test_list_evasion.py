@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nginx_harness import nginx_binary, running_nginx
 
-from sidecar import config, core, policies
+from sidecar import core
+from sidecar.config import config, policies
 
 ADDRESS, AGENT, TARGET = "192.0.2.7", "badbot/1.0", "/admin/x?y"
 NAMED = {"networks": ("192.0.2.0/24",), "agents": ("badbot",), "paths": ("/admin",)}

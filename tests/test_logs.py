@@ -20,8 +20,9 @@ import tables
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sidecar import core, reading
+from sidecar import core
 from sidecar.errors import XbotError
+from sidecar.sources import reading
 
 LINES = tables.lines()
 GOOD = {

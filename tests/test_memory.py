@@ -18,8 +18,9 @@ import pytest
 import tables
 from test_policies import opened
 
-from sidecar import core, reading
+from sidecar import core
 from sidecar.protocol import Server
+from sidecar.sources import reading
 
 GOOD = models.image()
 LINE = b'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /a/b HTTP/1.1" 200 1 "-" "Mozilla/5.0 (X11)"'

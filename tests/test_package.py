@@ -93,7 +93,7 @@ def test_scoring_needs_no_more(installed: Path, made_model_path: Path, tmp_path:
     modules = run(
         installed / "python",
         "-c",
-        "import sys, sidecar.cli, sidecar.offline, sidecar.worker; print(*sys.modules)",
+        "import sys, sidecar.commands.cli, sidecar.commands.offline, sidecar.serve.worker; print(*sys.modules)",
         cwd=tmp_path,
     )
     assert not {"numpy", "sklearn", "training"} & set(modules.stdout.decode().split())

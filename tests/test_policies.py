@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from nginx_harness import nginx_binary, running_nginx
 from sidecar_harness import BROWSER, CURL, Sidecar, ask, head
 
-from sidecar import config, core, lists, policies
+from sidecar import core
+from sidecar.config import config, lists, policies
 from sidecar.errors import XbotError
 
 DATA = Path(__file__).parent / "data" / "policies.toml"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sidecar_harness import BROWSER, CURL, XBOT, Sidecar, ask, get, head
 
-from sidecar.config import DEFAULT_MODEL
+from sidecar.config.config import DEFAULT_MODEL
 from sidecar.core import MODEL_DIGEST
 
 CONFIG = """model = "site.xbot"

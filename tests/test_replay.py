@@ -16,8 +16,9 @@ import models
 import pytest
 from conftest import XBOT
 
-from sidecar import core, tally
-from sidecar.config import DEFAULT_MODEL
+from sidecar import core
+from sidecar.commands import tally
+from sidecar.config.config import DEFAULT_MODEL
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
@@ -364,7 +365,7 @@ def test_top_keeps_what_is_frequent_and_says_how_far_it_may_be_off() -> None:
 
 def test_clients_beyond_the_bound_are_counted_not_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from sidecar import model as files
-    from sidecar.traffic import Traffic
+    from sidecar.sources.traffic import Traffic
 
     monkeypatch.setattr(tally, "CLIENTS", 3)
     log = tmp_path / "a.log"

@@ -145,7 +145,7 @@ def grown(log: Path, marks: Path) -> int:
     code = """
 import sys
 from pathlib import Path
-from sidecar import reading
+from sidecar.sources import reading
 from training import dataset, labels
 reading.BLOCK = dataset.CHUNK = 1 << 17
 def held():

@@ -18,8 +18,9 @@ import pytest
 from nginx_harness import EchoSite, Nginx, nginx_binary, running_nginx
 from sidecar_harness import Sidecar, ask, get, head
 
-from sidecar import config, core, lists, policies, search_engines
-from sidecar.config import DEFAULT_MODEL
+from sidecar import core
+from sidecar.config import config, lists, policies, search_engines
+from sidecar.config.config import DEFAULT_MODEL
 from sidecar.errors import XbotError
 from sidecar.model import load
 from training.search_engines import SOURCES, checked, text_of

@@ -183,7 +183,10 @@ def test_a_connection_waits_while_no_worker_is_left(model_path):
 def test_workers_that_cannot_start_are_tried_ever_more_slowly(model_path, tmp_path):
     """The command with a worker that ends at once; the master must neither spin nor give up."""
     script = tmp_path / "broken.py"
-    script.write_text("from sidecar import cli, spawn\nspawn._BOOT = 'raise SystemExit(3)'\ncli.main()\n")
+    script.write_text(
+        "from sidecar.commands import cli\nfrom sidecar.serve import spawn\n"
+        "spawn._BOOT = 'raise SystemExit(3)'\ncli.main()\n"
+    )
     sidecar = Sidecar(model_path, workers=0 + 1, command=[sys.executable, str(script)])
     sidecar._workers = 0  # none of them will be ready
     with sidecar:
@@ -197,7 +200,9 @@ def test_workers_that_cannot_start_are_tried_ever_more_slowly(model_path, tmp_pa
 
 def test_a_worker_that_hangs_is_replaced(model_path, tmp_path):
     script = tmp_path / "impatient.py"
-    script.write_text("from sidecar import cli, workers\nworkers._PING_SECONDS = 0.1\ncli.main()\n")
+    script.write_text(
+        "from sidecar.commands import cli; from sidecar.serve import workers\nworkers._PING_SECONDS = 0.1\ncli.main()\n"
+    )
     with Sidecar(model_path, workers=1, command=[sys.executable, str(script)]) as sidecar:
         time.sleep(1.0)
         assert not sidecar.events("worker killed")  # one that answers stays
@@ -673,7 +678,7 @@ def test_a_missing_model_is_named(tmp_path):
 
 def test_serving_imports_nothing_of_training():
     script = (
-        "import sys; sys.argv[1:] = ['serve', '--help']\nfrom sidecar import cli\n"
+        "import sys; sys.argv[1:] = ['serve', '--help']\nfrom sidecar.commands import cli\n"
         "try: cli.main()\n"
         "except SystemExit: print([name for name in ('training', 'numpy', 'sklearn') if name in sys.modules])"
     )

@@ -22,7 +22,7 @@ from quality import LOGS
 from sidecar_harness import CURL, Sidecar, ask, head, load
 
 from sidecar import model
-from sidecar.config import DEFAULT_MODEL
+from sidecar.config.config import DEFAULT_MODEL
 from training.corpus import generate, published
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "training.md"

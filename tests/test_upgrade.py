@@ -37,7 +37,7 @@ from sidecar_harness import (
     wait_until,
 )
 
-from sidecar import upgrade
+from sidecar.serve import upgrade
 
 TCP = "127.0.0.1:0"
 
@@ -211,12 +211,12 @@ FAULTS = {
     "raise RuntimeError('new code')": "the new master ended before it was ready: exit status 1: RuntimeError: new code",
     "os.kill(os.getpid(), signal.SIGKILL)": "the new master ended before it was ready: SIGKILL",
     "sys.argv.append('--zzz')": "No such option '--zzz'. (see xbot serve --help)",
-    "from sidecar import spawn; spawn._BOOT = 'raise SystemExit(3)'": "a worker cannot start: exit status 3",
+    "from sidecar.serve import spawn; spawn._BOOT = 'raise SystemExit(3)'": "a worker cannot start: exit status 3",
 }
 CHANGED = """
 import os, pathlib, signal, sys
 exec(pathlib.Path({code!r}).read_text())
-from sidecar import cli
+from sidecar.commands import cli
 cli.main()
 """
 
@@ -247,7 +247,7 @@ def test_broken_code_changes_nothing(made_model_path: Path, code: tuple[Path, li
 
 def test_a_new_master_that_hangs_is_ended(made_model_path: Path, code: tuple[Path, list[str]]) -> None:
     file, command = code
-    file.write_text("from sidecar import upgrade; upgrade.SECONDS = 0.5")
+    file.write_text("from sidecar.serve import upgrade; upgrade.SECONDS = 0.5")
     with Sidecar(made_model_path, "--drain-timeout", 0, workers=1, command=command) as sidecar:
         file.write_text("import time; time.sleep(1000)")
         assert not sidecar.upgrade()
@@ -260,7 +260,7 @@ def test_a_new_master_that_hangs_is_ended(made_model_path: Path, code: tuple[Pat
 
 HELD = """
 import asyncio
-from sidecar import upgrade
+from sidecar.serve import upgrade
 resign = upgrade.Predecessor.resign
 async def late(self):
     gate = pathlib.Path({gate!r})

@@ -22,8 +22,9 @@ import joblib
 import numpy as np
 import scipy.sparse
 
-from sidecar import core, reading
+from sidecar import core
 from sidecar.errors import XbotError
+from sidecar.sources import reading
 from training.labels import Labels
 
 # What each format can hold.

@@ -6,6 +6,7 @@ Law: nothing is computed here; the arrays are those of training.linear, the file
 from __future__ import annotations
 
 import array
+import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,7 @@ from sklearn.pipeline import Pipeline
 
 import sidecar
 from sidecar import core, model, outputs
-from training.dataset import Dataset, How, never_held
+from training.dataset import Dataset, How, never_held, words_of
 from training.fit import FOLDS, TRIFLE, Fitted, Settings
 from training.linear import linear_of, unfold
 
@@ -127,3 +128,21 @@ def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, 
         provenance=about,
     )
     outputs.write(path, model.pack(parts, TEST_HEADS))
+
+
+def _created(logs: tuple[str, ...]) -> int:
+    """The time in the provenance: SOURCE_DATE_EPOCH or that of the newest log: the same logs give the same file."""
+    if os.environ.get("SOURCE_DATE_EPOCH", "").isdecimal():
+        return int(os.environ["SOURCE_DATE_EPOCH"])
+    return max((int(Path(log).stat().st_mtime) for log in logs if Path(log).is_file()), default=0)
+
+
+def write_model(
+    out: Path, data: Dataset, fitted: Fitted, settings: Settings, how: How, logs: tuple[str, ...]
+) -> dict[int, str]:
+    """Writes the model file; returns the texts of its strongest words, by bucket."""
+    rereadable = [log for log in logs if log != "-"]
+    words = words_of(rereadable, how, strongest_words(fitted.pipeline))
+    about = provenance(data, fitted, words, settings, how, _created(logs))
+    write(out, data, fitted, how, about)
+    return words

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sidecar import reading
 from sidecar.errors import XbotError
+from sidecar.sources import reading
 
 LAST_LINE = 1 << 30  # there is a place for each line up to the last, so a slip of the finger must not ask for terabytes
 _NONE, _WORDS = 0, {b"human": 1, b"bot": 2}  # as they are kept: 0 costs no memory until it is written to

@@ -14,16 +14,16 @@ from typing import Any
 import click
 import msgspec
 
-from sidecar import config, lists, search_engines
+from sidecar.board.served import Served
 from sidecar.check import nginx_conf, running, traps
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
-from sidecar.cli import serve
-from sidecar.config import DEFAULT_POLICY, Overrides, Plan
+from sidecar.commands.serve import serve
+from sidecar.config import config, lists, search_engines
+from sidecar.config.addresses import Address, UnixAddress, group_id
+from sidecar.config.config import DEFAULT_POLICY, Overrides, Plan
 from sidecar.errors import XbotError
-from sidecar.listeners import Address, UnixAddress, group_id
-from sidecar.served import Served
 
 _PATH = click.Path(path_type=Path)
 ABOUT = "configuration"

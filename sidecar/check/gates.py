@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from sidecar import listeners
 from sidecar.check.nginx_conf import Block, Directive
-from sidecar.config import Policy
+from sidecar.config import addresses
+from sidecar.config.addresses import Address, UnixAddress
+from sidecar.config.config import Policy
 from sidecar.errors import XbotError
-from sidecar.listeners import Address, UnixAddress
 
 
 @dataclass(eq=False)
@@ -148,7 +148,7 @@ def _addresses(texts: Iterable[str]) -> list[Address]:
     found = []
     for text in texts:
         try:
-            found.append(listeners.parse(text if ":" in text else f"{text}:80"))
+            found.append(addresses.parse(text if ":" in text else f"{text}:80"))
         except XbotError:  # nothing, or a variable
             continue
     return found

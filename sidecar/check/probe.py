@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import sidecar
 from sidecar import core
-from sidecar.listeners import Address, UnixAddress
+from sidecar.config.addresses import Address, UnixAddress
 
 QUESTIONS = 300
 WAIT = 1.0  # seconds for one answer

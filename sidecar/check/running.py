@@ -10,9 +10,9 @@ import msgspec
 from sidecar.check import nginx_conf, probe, reach
 from sidecar.check.findings import Findings
 from sidecar.check.gates import Setup, same
-from sidecar.config import Plan
+from sidecar.config.addresses import Address, TcpAddress, UnixAddress
+from sidecar.config.config import Plan
 from sidecar.errors import XbotError
-from sidecar.listeners import Address, TcpAddress, UnixAddress
 
 ABOUT = "sockets"
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from sidecar import core, toml_file
+from sidecar import core
 from sidecar.check.findings import Finding, Status
 from sidecar.check.gates import Gate, Setup, error_pages, same
 from sidecar.check.nginx_conf import Block, Directive, regex_matches, seconds, size
-from sidecar.listeners import UnixAddress
+from sidecar.config import toml_file
+from sidecar.config.addresses import UnixAddress
 
 KEEPS_ALIVE = (1, 29, 7)  # from here on nginx keeps connections to an upstream without being told
 LONGEST_WAIT = 5.0  # seconds that a stuck sidecar may cost a visitor

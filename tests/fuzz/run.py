@@ -70,7 +70,7 @@ def seeds(target: str) -> Iterator[bytes]:
 
 def policy_images() -> Iterator[bytes]:
     """Images of one policy, and of policies with every kind of list."""
-    from sidecar import config, policies
+    from sidecar.config import config, policies
 
     yield policies.image(config.load(None))
     yield policies.image(config.load(tables.DATA / "policies.toml"))

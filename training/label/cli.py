@@ -9,9 +9,10 @@ import click
 import msgspec
 from rich.console import Console
 
-from sidecar import outputs, progress
+from sidecar import outputs
 from sidecar.core import FORMATS
-from sidecar.traffic import Traffic
+from sidecar.sources import progress
+from sidecar.sources.traffic import Traffic
 from training.label import rules, summary
 from training.label.engine import Labeller
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from sidecar import core
-from sidecar.traffic import LONGEST, OwnHosts, host_of
+from sidecar.sources.traffic import LONGEST, OwnHosts, host_of
 from training.label.rules import Match, Networks, RuleBook
 from training.label.sets import AgentSet, NetworkSet, Patterns
 

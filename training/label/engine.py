@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from sidecar import core
-from sidecar.traffic import LONGEST, OwnHosts, host_of
+from sidecar.sources.traffic import LONGEST, OwnHosts, host_of
 from training.label.conditions import CACHED, Conditions, Test, groups_needed, groups_of
 from training.label.rules import Match, Rule, RuleBook
 

@@ -10,15 +10,7 @@ import click
 
 from sidecar import outputs
 from sidecar.errors import XbotError
-from training.cli import (
-    fitting_options,
-    fitting_settings,
-    inputs_of,
-    needs_training,
-    read_logs,
-    reading_options,
-    write_model,
-)
+from training.options import fitting_options, fitting_settings, inputs_of, needs_training, read_logs, reading_options
 
 if TYPE_CHECKING:
     from training.label.summary import Coverage
@@ -51,8 +43,9 @@ def report(
     check_rereadable("report", options["logs"])
     coverage = _read_coverage(rules_json) if rules_json else None
     needs_report("report")
-    from sidecar import model, progress
-    from training import fit
+    from sidecar import model
+    from sidecar.sources import progress
+    from training import export, fit
     from training.report import subject
 
     quiet, logs = options["quiet"], options["logs"]
@@ -69,7 +62,7 @@ def report(
         # By way of a file, as xbot train does it: what the page shows is what would be served.
         with tempfile.TemporaryDirectory(prefix="xbot-report-") as place:
             path = Path(place) / "site.xbot"
-            write_model(path, data, fitted, settings, how, logs)
+            export.write_model(path, data, fitted, settings, how, logs)
             loaded = model.load(path)
         about = subject.judge(loaded, path.name, data, how, logs, labels, settings, fitted)
     write_page(out, about, quiet, coverage=coverage, requests_per_day=requests_per_day)
@@ -111,7 +104,8 @@ def write_page(
     out: Path, about: Subject, quiet: bool, *, coverage: Coverage | None = None, requests_per_day: float | None = None
 ) -> None:
     """Renders the page on a subject and puts it in place in one step."""
-    from sidecar import outputs, progress
+    from sidecar import outputs
+    from sidecar.sources import progress
     from training.report import page
 
     with progress.over_logs("reporting", about.logs, quiet=quiet) as advance:

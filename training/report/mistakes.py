@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar import core
-from sidecar.tally import text
+from sidecar.sources.shown import text
 from training.report.rereading import Row
 from training.report.subject import Subject
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sidecar import core, reading
+from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.traffic import lines_of, loader
+from sidecar.sources import reading
+from sidecar.sources.lines import lines_of, loader
 from training.dataset import Dataset, How
 from training.labels import Labels
 

@@ -1,0 +1,1 @@
+"""What master and workers share: memory with the model and policies that are served, and with the counters."""

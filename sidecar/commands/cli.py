@@ -1,0 +1,136 @@
+"""The command `xbot`: the group that finds the commands, and what becomes of their errors.
+
+Law: a command is imported when it is asked for. Those of other packages register themselves in the entry-point
+group `xbot.commands`, so that nothing here imports them, and serving needs nothing of what training needs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from importlib.metadata import entry_points
+from typing import NoReturn
+
+import click
+
+import sidecar
+from sidecar.errors import XbotError
+
+_HERE = {
+    "bench": "sidecar.commands.bench:bench",
+    "score": "sidecar.commands.offline:score",
+    "explain": "sidecar.commands.explain:explain",
+    "inspect": "sidecar.commands.offline:inspect",
+    "replay": "sidecar.commands.replay:replay",
+    "check": "sidecar.check.cli:check",
+    "serve": "sidecar.commands.serve:serve",
+    "nginx": "sidecar.commands.nginx:nginx",
+}
+_GROUP = "xbot.commands"
+
+
+class Commands(click.Group):
+    """A group whose commands may lie in modules that are imported only when they are needed."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command. A broken pipe is no failure, and must not reach click or rich, who make status 1 of it."""
+        try:
+            status: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _reader_left()
+        except SystemExit as ended:
+            if isinstance(ended.__context__, BrokenPipeError):
+                _reader_left()
+            raise
+        return status
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, from here, from the table and from other packages."""
+        elsewhere = (entry.name for entry in entry_points(group=_GROUP))
+        return sorted({*super().list_commands(ctx), *_HERE, *elsewhere})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; one that cannot be imported says what is missing when it is run."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            return command
+        try:
+            if cmd_name in _HERE:
+                module, _, attribute = _HERE[cmd_name].partition(":")
+                command = getattr(importlib.import_module(module), attribute)
+            for entry in entry_points(group=_GROUP, name=cmd_name):
+                command = entry.load()
+        except ModuleNotFoundError as error:
+            return _unavailable(cmd_name, error)
+        return command
+
+
+def _unavailable(name: str, error: ModuleNotFoundError) -> click.Command:
+    reason = f"{name} needs {error.name}, which is not installed: pip install 'xbot[train]'"
+
+    anything = {"ignore_unknown_options": True}
+
+    @click.command(name, help=reason, context_settings=anything, add_help_option=False)
+    @click.argument("_", nargs=-1, type=click.UNPROCESSED)
+    def command(_: tuple[str, ...]) -> None:
+        raise XbotError(reason)
+
+    return command
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.version_option(sidecar.__version__, prog_name="xbot")
+@click.pass_context
+def xbot(ctx: click.Context) -> None:
+    """Tell bots from people, in front of any web site.
+
+    \b
+    xbot train --format challenge --out site.xbot train.tsv
+    xbot serve --model site.xbot --listen unix:/run/xbot/xbot.sock
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def _let_go_of_stderr() -> None:
+    """Who read our log may be gone; what it left unread must not become the interpreter's exit status, 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def main() -> None:
+    """Run the command line; what the user did wrong is one line on standard error and status 2."""
+    atexit.register(_let_go_of_stderr)
+    try:
+        status = xbot.main(prog_name="xbot", standalone_mode=False)
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        _fail(error.format_message() + hint)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except click.Abort:
+        sys.exit(130)
+    except XbotError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _reader_left() -> NoReturn:
+    """Whoever read our output has what he wanted: the status is that of a program that SIGPIPE ended."""
+    with contextlib.suppress(OSError):  # the interpreter must not complain at its end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"xbot: {' '.join(message.split())}", err=True)
+    sys.exit(2)

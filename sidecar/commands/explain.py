@@ -1,0 +1,254 @@
+"""The command `xbot explain`: why a request got its verdict, down to the last feature, or the entry of a list.
+
+Law: what is said is what csrc/ decided; the only thing worked out here is which entry of a list it was, by asking again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from rich.table import Table
+
+from sidecar import core, model
+from sidecar.commands.offline import MODEL_FILE, plain_console, requests
+from sidecar.config import config, lists, policies
+from sidecar.errors import XbotError
+from sidecar.sources.lines import Unreadable
+
+_PATH = click.Path(path_type=Path)
+# The groups of core.GROUPS, in words.
+_HOLDS = {
+    "ip": "address", "ua": "agent", "referrer": "referrer", "url": "URL", "headers": "headers",
+    "client": "client",
+}  # fmt: skip
+# What nginx/log_format.conf puts behind a combined line: verdict, score, reason, policy.
+_LOGGED = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"\s*$')
+
+
+class Why(NamedTuple):
+    """All there is to say of a request. Without a configuration there is no decision; `entry` is the list's that decided.
+    `held`, `not_held`: the groups of features that the model looks at, and its source holds, or does not hold whole."""
+
+    verdict: core.Verdict
+    decision: core.Decision | None
+    entry: str | None
+    bias: float
+    parts: list[core.Contribution]
+    held: list[str]
+    not_held: list[str]
+
+    @property
+    def outcome(self) -> str:
+        """What X-Bot says."""
+        return self.decision.outcome if self.decision else "bot" if self.verdict.bot else "human"
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """A model and, where there is a configuration, its policies."""
+
+    model: core.Model
+    plan: config.Plan | None
+    rules: core.Policies | None
+    policy: str
+
+    @classmethod
+    def load(cls, path: Path | None, configuration: Path | None, policy: str | None) -> Judge:
+        """XbotError unless there is a model, and the policy where one is named."""
+        if configuration is None:
+            if path is None:
+                raise XbotError("explain: give --model or --config")
+            if policy is not None:
+                raise XbotError("explain: --policy goes with --config")
+            return cls(model.load(path), None, None, "")
+        plan = config.load(configuration, config.Overrides(model=path))
+        name = policy or config.DEFAULT_POLICY
+        if name not in plan.policies:
+            raise XbotError(f"{configuration}: no policy {name!r}; there are {', '.join(sorted(plan.policies))}")
+        return cls(model.load(plan.model), plan, core.Policies(policies.image(plan)), name)
+
+    def why(self, request: core.Request) -> Why:
+        """Decides by the policy that the request asks for, else by the one that was chosen."""
+        decision = self.rules.decide(self.model, request, self.policy) if self.rules else None
+        entry = self._entry(decision, request) if decision and decision.list else None
+        verdict, bias, parts = self.model.explain(request)
+        looked_at = {name: self.model.header["groups"] & bits for name, bits in core.GROUPS.items()}
+        held = [name for name, bits in looked_at.items() if bits and not bits & ~request.present]
+        not_held = [name for name, bits in looked_at.items() if bits & ~request.present]
+        return Why(verdict, decision, entry, bias, parts, held, not_held)
+
+    def _entry(self, decision: core.Decision, request: core.Request) -> str | None:
+        """The entry of the list that decided."""
+        if self.plan is None or decision.list is None:
+            return None
+        plan = self.plan
+
+        def names(entries: config.Entries) -> bool:
+            alone = dataclasses.replace(
+                plan, policies={decision.policy: config.Policy(deny=("it",))}, lists={"it": entries}
+            )
+            return core.Policies(policies.image(alone)).decide(self.model, request, decision.policy).list is not None
+
+        return lists.naming(plan, decision.list, names)
+
+
+@click.command(epilog="Example: sed -n 17p access.log | xbot explain --model site.xbot --format combined")
+@click.option(
+    "--model", "path", type=MODEL_FILE, help="The model file; default: xbot's own.  [default: that of --config]"
+)
+@click.option("--config", "configuration", type=_PATH, help="xbot.toml: its policies and lists decide as they serve.")
+@click.option(
+    "--policy", help="Of these, the one for requests that name none, and whose path has none.  [default: default]"
+)
+@click.option(
+    "--format",
+    "log_format",
+    required=True,
+    type=click.Choice((*core.FORMATS, "head")),
+    help="The log's format (docs/formats.md); head: one request head, as the visitor sent it.",
+)
+@click.option("--dialect", type=click.Choice(core.DIALECTS), help="The head is a proxy's question, in this dialect.")
+@click.option("--ip", help="Where the request of a head came from.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, every feature in it.")
+@click.argument("log", default="-")
+def explain(
+    path: Path | None,
+    configuration: Path | None,
+    policy: str | None,
+    log_format: str,
+    dialect: str | None,
+    ip: str | None,
+    as_json: bool,
+    log: str,
+) -> None:
+    """Show what each feature of each line of LOG adds to its margin. The parts and the bias add up to the margin.
+
+    Above 0 speaks for a bot. A hashed word is shown as family=word. Without --json, what adds nothing is left out. A
+    line of the log formats that come with nginx/ is decided by the policy that it names.
+
+    \b
+    grep '" 403 ' site.log | tail -n 1 | xbot explain --config /etc/xbot/xbot.toml --format combined
+    xbot explain --config /etc/xbot/xbot.toml --policy login --format head --ip 192.0.2.7 head.txt
+    """
+    if log_format != "head" and (dialect or ip):
+        raise XbotError("explain: --dialect and --ip go with --format head")
+    judge, console = Judge.load(path, configuration, policy), plain_console()
+    found = _head(log, dialect, ip) if log_format == "head" else _lines(log, log_format)
+    for line, request, logged, error in found:
+        if request is None:
+            click.echo(core.report_error(line, *error, as_json), nl=False)
+            continue
+        why = judge.why(request)
+        if as_json:
+            click.echo(json.dumps(_as_object(line, why)))
+        else:
+            console.print(_as_table(line, request, logged, why))
+
+
+Found = tuple[int, core.Request | None, str, tuple[str, str]]
+
+
+def _lines(log: str, log_format: str) -> Iterator[Found]:
+    """(line, request, what the log itself says of it, error) of each line; the request asks for the policy logged."""
+    unreadable = Unreadable(log)
+    for line, request, error in requests(log, log_format, unreadable):
+        logged = ""
+        if request is not None and log_format == "combined" and (said := _LOGGED.search(request.text)):
+            outcome, score, reason, policy = (part.decode("ascii", "replace") for part in said.groups())
+            logged = f"{outcome} {score} {reason}" + (f" by {policy}" if policy else "")
+            if policy:
+                request.ask_policy(said.group(4))
+        yield line, request, logged, error
+
+
+def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
+    """The one request of a head; line breaks may be those of a text file, and the empty line may be missing."""
+    data = sys.stdin.buffer.read(core.MAX_HEAD + 1) if source == "-" else Path(source).read_bytes()
+    lines = [
+        line.removesuffix(b"\r")
+        for line in data.partition(b"\r\n\r\n")[0].partition(b"\n\n")[0].strip(b"\r\n").split(b"\n")
+    ]
+    request = core.Request()
+    if ip is not None and core.parse_address(ip.encode()) is None:
+        raise XbotError(f"explain: --ip {ip!r} is no IPv4 or IPv6 address")
+    try:
+        request.load_head(b"\r\n".join([*lines, b"", b""]), dialect)
+    except core.LineError as error:
+        name = "standard input" if source == "-" else source
+        raise XbotError(f"{name}: {error.args[0]}: {error.args[1]}") from None
+    if ip is not None:
+        request.come_from(ip.encode())
+    yield 1, request, "", ("", "")
+
+
+def _as_object(line: int, why: Why) -> dict[str, Any]:
+    decided = {}
+    if why.decision is not None:
+        decided = {
+            "policy": why.decision.policy,
+            "refuse": why.decision.refuse,
+            "list": why.decision.list,
+            "entry": why.entry,
+        }
+    return {
+        "line": line,
+        "verdict": why.outcome,
+        "score": why.verdict.score,
+        "margin": why.verdict.margin,
+        "reason": why.decision.reason if why.decision else why.verdict.reason,
+        **decided,
+        "groups_not_held": why.not_held,
+        "bias": why.bias,
+        "contributions": [{"name": p.name, "value": p.value, "contribution": p.contribution} for p in why.parts],
+    }
+
+
+def _text(value: bytes | None) -> str:
+    """What a visitor sent, without the control characters that a terminal would obey."""
+    text = "" if value is None else value.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _decided(decision: core.Decision, entry: str | None) -> str:
+    """The policy's part in one line."""
+    told = "403" if decision.refuse else "let by"
+    why = f"{decision.reason}: {entry}" if decision.list else "by the score"
+    return f"policy {decision.policy}: {decision.outcome}, {told}, {why}"
+
+
+def _doubt(why: Why) -> str:
+    """What the verdict is worth where the model looks at more than is there."""
+    lacks, by = (", ".join(_HOLDS[name] for name in groups) for groups in (why.not_held, why.held))
+    more = ", or not all of them in their order" if "headers" in why.not_held else ""
+    return f"judged by {by or 'nothing'} only: there are no {lacks} here{more}; behind the proxy the verdict may differ"
+
+
+def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
+    fields, verdict = request.fields, why.verdict
+    title = [
+        f"line {line}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",
+        *([_doubt(why)] if why.not_held else []),
+        *([f"logged: {logged}"] if logged else []),
+        *([_decided(why.decision, why.entry)] if why.decision else []),
+        " ".join(_text(fields[name]) or "-" for name in ("ip", "method", "uri")),
+        f"agent: {_text(fields['agent']) or '-'}",
+    ]
+    table = Table(title="\n".join(title), title_justify="left", title_style="", show_edge=False, pad_edge=False)
+    table.add_column("adds", justify="right")
+    table.add_column("feature")
+    table.add_column("value", justify="right")
+    table.add_column("what it is", overflow="fold")
+    for part in sorted(why.parts, key=lambda part: -abs(part.contribution)):
+        if part.contribution:
+            value = "" if part.value is None else f"{part.value:g}"
+            table.add_row(f"{part.contribution:+.6f}", part.name, value, part.doc)
+    table.add_row(f"{why.bias:+.6f}", "bias", "", "what the model adds to every request")
+    table.add_row(f"{verdict.margin:+.6f}", "margin", "", "the sum; above 0 leans to bot")
+    return table

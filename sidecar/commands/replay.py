@@ -1,0 +1,371 @@
+"""The command `xbot replay`: what a model and a threshold would have done to traffic that a log holds.
+
+Law: the verdicts are the sidecar's own (sidecar.core); only counting (tally.py) and printing are ours.
+"""
+
+from __future__ import annotations
+
+import datetime
+import heapq
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from sidecar import core, model, outputs
+from sidecar.commands.offline import MODEL_FILE
+from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
+from sidecar.sources import progress
+from sidecar.sources.shown import text
+from sidecar.sources.traffic import Traffic
+
+MOST_JSON = 100  # of a list, in the JSON
+WIDEST = 200  # characters of a cell of a table
+MOST_DAYS = 31  # shown; the JSON has them all
+
+
+class Frequent(msgspec.Struct):
+    """What was refused most: a reason, an agent, a path or a network, and how often."""
+
+    what: str
+    requests: int
+
+
+class Request(msgspec.Struct):
+    """A request to look at: `xbot explain` tells more about that line."""
+
+    ip: str
+    agent: str
+    uri: str
+    log: str
+    line: int
+    reason: str
+    score: float
+
+
+class Suspect(msgspec.Struct):
+    """Refused requests of a kind that should perhaps not be refused."""
+
+    kind: str
+    why: str
+    requests: int
+    clients: int
+    examples: list[Request]
+
+
+class FlippedClient(msgspec.Struct):
+    """A client that the two models treat differently."""
+
+    ip: str
+    agent: str
+    requests: int
+    refused: int
+    refused_before: int
+    log: str
+    line: int
+    reason: str
+
+
+class Flips(msgspec.Struct):
+    """What changes in one direction: requests, and clients of whose requests one side refuses some, the other none."""
+
+    requests: int
+    clients: int
+    reasons: list[Frequent]
+    examples: list[FlippedClient]
+
+
+class Day(msgspec.Struct):
+    """One day, by UTC."""
+
+    day: str
+    requests: int
+    refused: int
+    refused_before: int | None
+
+
+class Report(msgspec.Struct):
+    """What `--json` writes.
+
+    `labelled` counts lines that bear a label: "human refused" and the like. `counts_short`: how far the counts of a
+    list may be too low, 0 if they are exact. `requests_beyond`: those of clients that were too many to remember; they
+    are in the counts of requests, not in those of clients.
+    """
+
+    model: str
+    threshold: float
+    logs: list[str]
+    against: str | None
+    against_threshold: float | None
+    own_hosts: list[str]
+    own_hosts_known: str
+    lines: int
+    unreadable: int
+    requests: int
+    refused: int
+    refused_before: int | None
+    labelled: dict[str, int]
+    days: list[Day]
+    undated: int
+    clients: int
+    clients_refused: int
+    requests_beyond: int
+    groups_not_held: list[str]
+    suspects: list[Suspect]
+    reasons: list[Frequent]
+    agents: list[Frequent]
+    paths: list[Frequent]
+    networks: list[Frequent]
+    counts_short: dict[str, int]
+    newly_refused: Flips | None
+    no_longer_refused: Flips | None
+
+
+@click.command(epilog="Example: xbot replay --model new.xbot --against old.xbot --format combined access.log")
+@click.option("--model", "new", required=True, type=MODEL_FILE, help="The model to try; default: xbot's own.")
+@click.option(
+    "--against", "old", type=MODEL_FILE, help="The model to compare with, at its own threshold; default: xbot's own."
+)
+@click.option("--format", "log_format", required=True, type=click.Choice(core.FORMATS), help="The logs' format.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Refuse from this score on.  [default: the model's own]")
+@click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
+@click.option("--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write all of it here, too.")
+@click.option("--most", type=click.IntRange(1, MOST_JSON), default=10, show_default=True, help="Rows of a table.")
+@click.argument("logs", nargs=-1, required=True)
+def replay(
+    new: Path, old: Path | None, log_format: str, threshold: float | None, hosts: tuple[str, ...], out: Path | None,
+    most: int, logs: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Show what a model would have done to the traffic of LOGS: whom it had refused, and whom perhaps wrongly.
+
+    LOGS are files, gzip too, or - for standard input. Nothing is refused by this: it reads, judges and counts.
+    """
+    outputs.check([(out, outputs.REPLAY)], [*logs, new, old])
+    judge = Judge(model.load(new), threshold)
+    before = Judge(model.load(old)) if old else None
+    with progress.over_logs("replaying", logs) as advance:
+        traffic = Traffic(logs, log_format, hosts, advance)
+        tally = Tally(judge, before, traffic.own)
+        for log, line, request in traffic:
+            if request is not None:
+                tally.add(log, line, request)
+    tally.finish()
+    done = report(traffic, tally, new, judge, old, before)
+    if out is not None:
+        outputs.write(out, msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
+    show(
+        done,
+        log_format,
+        Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False, highlight=False),
+        most,
+    )
+
+
+def report(traffic: Traffic, tally: Tally, new: Path, judge: Judge, old: Path | None, before: Judge | None) -> Report:
+    """All that was counted, as the JSON has it."""
+    tops = {"reasons": tally.reasons, "agents": tally.agents, "paths": tally.paths, "networks": tally.networks}
+    held, wanted = tally.present, judge.model.header["groups"]
+    return Report(
+        model=str(new),
+        threshold=judge.threshold,
+        logs=list(traffic.logs),
+        against=str(old) if old else None,
+        against_threshold=before.threshold if before else None,
+        own_hosts=sorted(text(host) for host in traffic.own.hosts),
+        own_hosts_known=traffic.own.said,
+        lines=traffic.lines,
+        unreadable=traffic.unreadable,
+        requests=tally.requests,
+        refused=tally.refused,
+        refused_before=tally.was_refused if before else None,
+        labelled={f"{said} {'refused' if no else 'let in'}": n for (said, no), n in tally.labelled.items()},
+        days=[
+            Day(_day(day), requests, refused, was if before else None)
+            for day, (requests, refused, was) in sorted(tally.days.items())
+        ],
+        undated=tally.undated,
+        clients=len(tally.clients),
+        clients_refused=sum(client.refused > 0 for client in tally.clients.values()),
+        requests_beyond=tally.beyond,
+        groups_not_held=[name for name, bits in core.GROUPS.items() if wanted & bits & ~held],
+        suspects=[
+            Suspect(name, WHY[name], found.requests, found.clients, [_request(sample) for sample in found.examples])
+            for name, found in tally.suspects.items()
+            if found.requests
+        ],
+        **{name: _frequent(top) for name, top in tops.items()},
+        counts_short={name: top.short for name, top in tops.items()},
+        newly_refused=_flips(tally, True) if before else None,
+        no_longer_refused=_flips(tally, False) if before else None,
+    )
+
+
+def _day(day: int) -> str:
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
+
+
+def _frequent(top: Top) -> list[Frequent]:
+    return [Frequent(text(what), requests) for what, requests in top.most(MOST_JSON)]
+
+
+def _request(sample: Sample) -> Request:
+    ip, agent, uri, place = sample
+    return Request(ip, agent, uri, place.log, place.line, place.reason, round(place.score, 6))
+
+
+def _flips(tally: Tally, to_bot: bool) -> Flips:
+    clients = 0
+    largest: list[tuple[int, int, ClientKey, Client, Place]] = []
+    for key, client in tally.flipped_clients(to_bot):
+        clients += 1
+        if client.first_flipped is not None:
+            changed = abs(client.refused - client.was_refused)
+            entry = (changed, -clients, key, client, client.first_flipped)  # among equals, who came first
+            if len(largest) < MOST_JSON:
+                heapq.heappush(largest, entry)
+            else:
+                heapq.heappushpop(largest, entry)
+    return Flips(
+        requests=tally.to_bot if to_bot else tally.to_human,
+        clients=clients,
+        reasons=_frequent(tally.to_bot_reasons if to_bot else tally.to_human_reasons),
+        examples=[
+            FlippedClient(
+                text(ip), text(agent), client.requests, client.refused, client.was_refused, at.log, at.line, at.reason
+            )
+            for _, _, (ip, agent), client, at in sorted(largest, reverse=True, key=lambda entry: entry[:2])
+        ],
+    )
+
+
+# ---- for people ----
+
+
+def show(done: Report, log_format: str, console: Console, most: int) -> None:
+    """Prints the report as tables."""
+    _print(console, "", [[name, value] for name, value in _headline(done)], "", "")
+    for note in _notes(done):
+        console.print(note)
+    if any(done.labelled.values()):
+        bots, humans = (
+            [done.labelled[f"{said} refused"], done.labelled[f"{said} let in"]] for said in ("bot", "human")
+        )
+        _print(console, "lines that bear a label", [["bot", *bots], ["human", *humans]], "label", ">refused", ">let in")
+    _show_days(done, console)
+    _show_suspects(done, log_format, console)
+    if done.newly_refused and done.no_longer_refused:
+        _show_flips("newly refused", done, done.newly_refused, console, most)
+        _show_flips("no longer refused", done, done.no_longer_refused, console, most)
+    for title, rows in (
+        ("strongest reason", done.reasons), ("agent", done.agents), ("path", done.paths), ("network", done.networks),
+    ):  # fmt: skip
+        if rows:
+            cells = [[row.requests, _share(row.requests, done.refused), row.what or "(none)"] for row in rows[:most]]
+            _print(console, f"refused most, by {title}", cells, ">requests", ">share", title)
+
+
+def _headline(done: Report) -> Iterable[tuple[str, str]]:
+    yield "model", f"{done.model}, refuses from {done.threshold:.4f} on"
+    yield "requests", f"{done.requests}"
+    yield "refused", f"{done.refused} ({_share(done.refused, done.requests)})"
+    yield "let in", f"{done.requests - done.refused} ({_share(done.requests - done.refused, done.requests)})"
+    yield "clients", f"{done.clients}, of them refused at least once: {done.clients_refused}"
+    if done.against is not None and done.refused_before is not None:
+        yield "against", f"{done.against}, refuses from {done.against_threshold:.4f} on"
+        yield "  refused", f"{done.refused_before} ({_share(done.refused_before, done.requests)})"
+    yield "own host", f"{', '.join(done.own_hosts) or '-'} ({done.own_hosts_known})"
+
+
+def _notes(done: Report) -> Iterable[str]:
+    if done.unreadable:
+        yield f"{done.unreadable} of {done.lines} lines could not be read: they are in no other figure."
+    if done.groups_not_held:
+        yield (
+            f"The model also looks at {', '.join(done.groups_not_held)}, which the log does not hold, or not all of it:"
+            " behind the proxy its verdicts may differ."
+        )
+    if done.requests_beyond:
+        yield f"{done.requests_beyond} requests came from clients too many to remember: figures by client lack them."
+    if any(done.counts_short.values()):
+        short = ", ".join(f"{name} by {n}" for name, n in done.counts_short.items() if n)
+        yield f"There was too much to count each exactly; counts may be too low: {short} at most."
+
+
+def _show_days(done: Report, console: Console) -> None:
+    if not done.days:
+        return
+    before = done.days[0].refused_before is not None
+    rows: list[list[Any]] = []
+    for day in done.days[-MOST_DAYS:]:
+        row = [day.day, day.requests, day.refused, _share(day.refused, day.requests)]
+        row += [day.refused_before, _share(day.refused_before or 0, day.requests)] if before else []
+        bar = "█" * round(20 * day.refused / day.requests) if day.requests else ""
+        rows.append([*row, bar])
+    heads = ["day (UTC)", ">requests", ">refused", ">share", *([">before", ">share"] if before else []), ""]
+    title = "by day" if len(done.days) <= MOST_DAYS else f"by day, the last {MOST_DAYS} of {len(done.days)}"
+    _print(console, title, rows, *heads)
+
+
+def _show_suspects(done: Report, log_format: str, console: Console) -> None:
+    if not done.suspects:
+        console.print("\nlikely false positives: none among the refused")
+        return
+    rows = [
+        [s.kind, s.requests, s.clients, _at(done, e.log, e.line), e.reason, _who(e.ip, e.agent, e.uri)]
+        for s in done.suspects
+        for e in s.examples[:1]
+    ]
+    heads = ("kind", ">requests", ">clients", "for example", "reason", "who")
+    _print(console, "likely false positives: look at them before you enforce", rows, *heads)
+    for suspect in done.suspects:
+        console.print(f"  {suspect.kind}: {suspect.why}", soft_wrap=True)
+    first = done.suspects[0].examples[0]
+    if first.log != "-":
+        reader = "zcat -f" if first.log.endswith(".gz") else "cat"
+        how = f"{reader} {first.log} | sed -n {first.line}p | xbot explain --model {done.model} --format {log_format}"
+        console.print(f"Why a line was refused: {how}", soft_wrap=True)
+
+
+def _show_flips(title: str, done: Report, flips: Flips, console: Console, most: int) -> None:
+    console.print(f"\n{title}: {flips.requests} requests; clients that change sides: {flips.clients}")
+    if flips.reasons:
+        _print(console, "by reason", [[row.requests, row.what] for row in flips.reasons[:most]], ">requests", "reason")
+    rows = [
+        [c.requests, c.refused_before, c.refused, _at(done, c.log, c.line), c.reason, _who(c.ip, c.agent, "")]
+        for c in flips.examples[:most]
+    ]
+    if rows:
+        heads = (">requests", ">refused before", ">now", "for example", "reason", "client")
+        _print(console, "clients", rows, *heads)
+
+
+def _at(done: Report, log: str, line: int) -> str:
+    return f"line {line}" if len(done.logs) == 1 else f"{Path(log).name}:{line}"
+
+
+def _who(ip: str, agent: str, uri: str) -> str:
+    return " ".join(part for part in (ip or "-", agent or "(no agent)", uri) if part)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f}%" if whole else "-"
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= WIDEST else f"{cell[:WIDEST]}…"
+
+
+def _print(console: Console, title: str, rows: Iterable[list[Any]], *heads: str) -> None:
+    """A table; a head that starts with `>` has numbers under it."""
+    console.print(f"\n{title}" if title else "", highlight=False)
+    table = Table(show_header=any(heads), show_edge=False, pad_edge=False)
+    for head in heads:
+        table.add_column(head.lstrip(">"), justify="right" if head.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cut(f"{cell}") for cell in row))
+    console.print(table)

@@ -1,0 +1,1 @@
+"""What the owner says: xbot.toml, its lists, and the image of policies made from them. It knows nothing of processes."""

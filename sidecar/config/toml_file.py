@@ -1,0 +1,145 @@
+"""A TOML file against msgspec's types: what it says, or every mistake in it, each with its line, its field and what is allowed.
+
+Law: it knows types, and no option. msgspec stops at the first mistake and calls each key of a table `[...]`; so the tables
+are walked here, and msgspec judges each value alone.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import functools
+import re
+import reprlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+from msgspec import inspect
+
+from sidecar.config.toml_lines import Lines, field_of
+from sidecar.errors import MistakesError, XbotError, at, read_text, some
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+Mistake = tuple[str, str]  # the field, and why it is one
+
+
+def load(path: Path, kind: type[T], more: Callable[[T], Iterable[Mistake]]) -> T:
+    """The file as a struct of this kind. `more` finds the mistakes that no type can tell; it is asked when the types are
+    right. MistakesError if there is any, XbotError if the file cannot be read."""
+    text = read_text(path)
+    data = _parsed(path, text)
+    mistakes = list(_wrong_types(data, kind, ""))
+    if not mistakes:
+        found = msgspec.convert(data, kind)
+        mistakes = list(more(found))
+        if not mistakes:
+            return found
+    lines = _lines(text)
+    mistakes.sort(key=lambda mistake: lines.of(mistake[0]) or 0)
+    raise MistakesError([_line(path, text, *mistake) for mistake in mistakes])
+
+
+def mistake(path: Path, field: str, why: str) -> XbotError:
+    """The error for a mistake that shows later."""
+    return XbotError(_line(path, read_text(path), field, why))
+
+
+def _line(path: Path, text: str, field: str, why: str) -> str:
+    return f"{at(path, _lines(text).of(field))}: {field}: {why}"
+
+
+_lines = functools.lru_cache(maxsize=1)(Lines)
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise XbotError(f"{path}: not TOML: nested too deeply") from None
+    except ValueError as error:  # of the parser, or of a number with thousands of digits
+        why, _, where = str(error).partition(" (at ")
+        found = re.search(r"line (\d+)", where)
+    line = int(found.group(1)) if found else Lines(text).unfinished
+    key = re.match(r"\s*([\w.-]+)\s*=", (text.split("\n")[line - 1 : line] or [""])[0])
+    if twice := re.match(r"Cannot declare \((.*?),?\) twice", why):
+        why = f"[{twice.group(1).replace(chr(39), '').replace(', ', '.')}] is there already"
+    elif why == "Cannot overwrite a value":
+        why = "is there already"
+    elif not found:
+        why = "not TOML: it does not end"
+    else:
+        hint = "; text stands in quotes" if why == "Invalid value" else ""
+        why = f"not TOML: {why[:1].lower()}{why[1:]}{hint}"
+    raise XbotError(": ".join(filter(None, (at(path, line), key and key.group(1), why))))
+
+
+def _wrong_types(value: Any, kind: Any, field: str) -> Iterator[tuple[str, str]]:
+    """(field, why) of each value, and each missing one, that the type does not allow: msgspec tells of one alone."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+        known = {each.name: each for each in msgspec.structs.fields(kind)}
+        for name, each in value.items():
+            if name in known:
+                yield from _wrong_types(each, known[name].type, field_of(field, name))
+            else:
+                yield field_of(field, name), f"no such option; {meant(name, known)}"
+        for name in known:
+            if known[name].required and name not in value:
+                yield field_of(field, name), "is missing"
+    elif origin is dict and isinstance(value, dict):
+        for name, each in value.items():
+            yield from _wrong_types(each, inner[1], field_of(field, name))
+    elif origin is tuple and isinstance(value, list):
+        for i, each in enumerate(value):
+            yield from _wrong_types(each, inner[0], f"{field}[{i}]")
+    else:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            yield field, f"{_shown(value)} is not {allowed(kind).format(field=field)}"
+
+
+def allowed(kind: Any) -> str:
+    """What an option of this type may be, for people."""
+    found = inspect.type_info(kind) if not isinstance(kind, inspect.Type) else kind
+    match found:
+        case inspect.Metadata(extra_json_schema={"description": str(text)}):
+            return text
+        case inspect.UnionType(types=(first, _)):
+            return allowed(first)
+        case inspect.LiteralType(values=values):
+            return f"one of {', '.join(map(str, values))}"
+        case inspect.VarTupleType(item_type=inspect.StructType()):
+            return "a list of tables: [[{field}]]"
+        case inspect.VarTupleType(item_type=item):
+            return f"a list of {allowed(item)}"
+        case inspect.DictType():
+            return "a table of tables: [{field}.NAME]"
+        case _:
+            return "a table"
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+def _shown(value: Any) -> str:
+    try:
+        plain = isinstance(value, (bool, datetime.date, datetime.time))
+        return str(value).lower() if plain else _short.repr(value)
+    except ValueError:  # a number with thousands of digits
+        return type(value).__name__
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The end of an error about a name that is none of those that are known."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"is {near[0]} meant?" if near else f"there are {some(known)}"

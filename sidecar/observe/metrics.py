@@ -1,0 +1,110 @@
+"""What the counters are called outside: the metrics of a sidecar, in Prometheus' terms.
+
+They are read from the shared memory when somebody asks, and cost a request nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from sidecar.config import search_engines
+from sidecar.core import OUTCOMES, RULES
+from sidecar.observe.watched import Watched
+
+# Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
+# to +Inf.
+_FIRST_EDGE, _LAST_EDGE = 8, 30  # 256 ns to 1.07 s
+
+
+class SidecarCollector(Collector):
+    """Reads `master` at each scrape; safe in another thread, as it only reads."""
+
+    def __init__(self, master: Watched) -> None:
+        self._master = master
+        midnight = datetime.datetime.combine(search_engines.date(), datetime.time(), datetime.timezone.utc)
+        self._search_engines = midnight.timestamp()
+
+    def describe(self) -> list[Metric]:
+        """Nothing beforehand, so that registering reads no counters."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """One family after the other."""
+        yield from self._traffic()
+        yield from self._processes()
+        yield from self._model()
+
+    def _traffic(self) -> Iterator[Metric]:
+        total = self._master.stats.total()
+        requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["verdict"])
+        for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
+            requests.add_metric([outcome], count)
+        yield requests
+        rules = CounterMetricFamily("xbot_decisions", "Requests by what decided: the score, or a list", labels=["rule"])
+        for rule, count in zip(RULES, total["rule"], strict=True):
+            rules.add_metric([rule], count)
+        yield rules
+        for name, key, text in (
+            ("xbot_refused", "refused", "Requests answered 403 because the verdict is enforced"),
+            ("xbot_bad_requests", "bad_request", "Requests with broken framing, answered 400"),
+            (
+                "xbot_unknown_policy",
+                "unknown_policy",
+                "Requests for a policy that is not there: the listener's decided",
+            ),
+            ("xbot_truncated", "truncated", "Request heads past a bound, judged by what fits"),
+            ("xbot_connections", "connections_total", "Connections accepted"),
+        ):
+            yield CounterMetricFamily(name, text, value=total[key])
+        seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
+        seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
+        yield seconds
+
+    def _processes(self) -> Iterator[Metric]:
+        workers = self._master.workers
+        yield GaugeMetricFamily("xbot_workers", "Workers that should be up", value=workers.count)
+        yield GaugeMetricFamily("xbot_workers_up", "Workers that are up", value=workers.up)
+        yield CounterMetricFamily("xbot_worker_restarts", "Workers that died and were replaced", value=workers.restarts)
+        memory = GaugeMetricFamily("xbot_worker_resident_memory_bytes", "Resident memory", labels=["worker"])
+        for index, pid in workers.pids.items():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                memory.add_metric([str(index)], pages * os.sysconf("SC_PAGE_SIZE"))
+        yield memory
+
+    def _model(self) -> Iterator[Metric]:
+        master = self._master
+        reloads = CounterMetricFamily("xbot_reloads", "Reloads asked for by SIGHUP", labels=["result"])
+        reloads.add_metric(["ok"], master.reloads_ok)
+        reloads.add_metric(["failed"], master.reloads_failed)
+        yield reloads
+        model = master.served
+        yield InfoMetricFamily("xbot_model", "The model that is served", value=model.labels())
+        refused = "1 while the default model observes in the place of one that was refused at the start"
+        yield GaugeMetricFamily("xbot_model_refused", refused, value=model.refused is not None)
+        if model.search_engines:
+            yield GaugeMetricFamily(
+                "xbot_search_engines_timestamp_seconds",
+                "The date of the networks of search engines that come with xbot",
+                value=self._search_engines,
+            )
+        yield GaugeMetricFamily("xbot_model_loaded_timestamp_seconds", "When it was loaded", value=model.loaded_at)
+
+
+def buckets(histogram: list[int]) -> list[tuple[str, float]]:
+    """Cumulative Prometheus buckets, upper edges in seconds, from counts by power of two in nanoseconds."""
+    edges = [(str(2.0**edge / 1e9), float(sum(histogram[:edge]))) for edge in range(_FIRST_EDGE, _LAST_EDGE + 1)]
+    return [*edges, ("+Inf", float(sum(histogram)))]

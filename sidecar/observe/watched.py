@@ -1,0 +1,44 @@
+"""What is observed of a running sidecar: the attributes of a master that metrics and health are made from.
+
+Law: whoever observes reads these and changes none; it knows no more of the processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from sidecar.board.served import Served
+from sidecar.board.stats import Stats
+
+
+class Processes(Protocol):
+    """The workers: how many there should be and are, how many were replaced, and the process of each place."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def up(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def pids(self) -> Mapping[int, int]: ...
+
+
+class Watched(Protocol):
+    """A master, read from another thread."""
+
+    @property
+    def stats(self) -> Stats: ...
+    @property
+    def served(self) -> Served: ...
+    @property
+    def workers(self) -> Processes: ...
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def healthy(self) -> bool: ...
+    @property
+    def reloads_ok(self) -> int: ...
+    @property
+    def reloads_failed(self) -> int: ...

@@ -1,0 +1,1 @@
+"""The processes of `xbot serve`: the master, its workers, and what they say to each other."""

@@ -1,0 +1,209 @@
+"""The sockets that the sidecar listens on, made from addresses (config/addresses.py).
+
+A Unix socket comes into being unconnectable (mode 0600, not listening), gets its group and mode 0660, and
+only then listens. A file at its path is removed only when it is a socket that refuses connections, and at the
+end only while it is still ours. All this happens under a lock on the directory, so that two sidecars starting
+at once cannot take each other's path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.config.addresses import Address, TcpAddress, UnixAddress, group_id
+from sidecar.errors import XbotError
+
+BACKLOG = 4096  # a full backlog is an instant error for the visitor; asyncio's own 100 fills in one burst
+UNIX_MODE = 0o660
+
+
+@dataclass
+class Bound:
+    """A listening socket.
+
+    `asked` is the address that it was made for; `address` has the port that it got. `identity` is (device, inode) of the
+    file that was made for it, None without one; whoever has the socket `owned` removes the file. `activated`: somebody
+    else opened it and minds it (socket activation).
+    """
+
+    address: Address
+    sock: socket.socket
+    asked: Address
+    identity: tuple[int, int] | None = None
+    owned: bool = True
+    activated: bool = False
+
+    @property
+    def reachable(self) -> bool:
+        """Whether its file, if it has one, is still there."""
+        return self.identity is None or (isinstance(self.address, UnixAddress) and self._in_place(self.address.path))
+
+    def _in_place(self, path: Path) -> bool:
+        # While `sock` is open the kernel keeps the inode, so that no other file can have its number.
+        return _identity(path) == self.identity
+
+    def unlink(self) -> None:
+        """Remove the socket's file, if it is still the one that we made. The socket itself goes on listening."""
+        if self.identity is None or not self.owned or not isinstance(self.address, UnixAddress):
+            return
+        path = self.address.path
+        with contextlib.suppress(OSError, XbotError), _locked(path):
+            if self._in_place(path):
+                path.unlink()
+        self.identity = None
+
+    def close(self) -> None:
+        """Remove the file, then close the socket. May be called again."""
+        self.unlink()
+        self.sock.close()
+
+
+def bind(address: Address, group: str | None = None) -> Bound:
+    """Make the listening socket of `address`; a Unix socket's file belongs to `group`, where given.
+
+    Raises XbotError when the address is in use, is not ours to take, or cannot be bound.
+    """
+    return _bind_unix(address, group) if isinstance(address, UnixAddress) else _bind_tcp(address)
+
+
+def take(pool: list[Bound], address: Address) -> Bound | None:
+    """Remove from `pool` the socket that was made for `address`, and return it; None if there is none to be reached."""
+    for place, one in enumerate(pool):
+        if one.asked == address and one.reachable:
+            return pool.pop(place)
+    return None
+
+
+def regroup(bound: Bound, group: str | None) -> None:
+    """Give the file of a socket of ours to `group`, where one is named. XbotError if that cannot be done."""
+    if group is not None and bound.identity is not None and isinstance(bound.address, UnixAddress):
+        try:
+            os.chown(bound.address.path, -1, group_id(group))
+        except OSError as error:
+            raise XbotError(f"{bound.address}: group {group}: {_reason(error)}") from error
+
+
+def adopt(sock: socket.socket) -> Bound:
+    """Take over a socket that somebody else made (socket activation); its file is theirs and stays.
+
+    Raises XbotError when it is not a listening stream socket.
+    """
+    listening = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if not listening or sock.family not in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
+        raise XbotError(f"inherited descriptor {sock.fileno()} is not a listening stream socket")
+    sock.setblocking(False)
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        address: Address = UnixAddress(Path(os.fsdecode(name)))
+    else:
+        address = TcpAddress(name[0], name[1])
+    return Bound(address, sock, address, activated=True)
+
+
+def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
+    path = address.path
+    gid = group_id(group) if group is not None else None
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made = False
+    try:
+        with _locked(path):
+            _clear_stale(path)
+            umask = os.umask(0o177)
+            try:
+                sock.bind(os.fspath(path))
+                made = True
+            finally:
+                os.umask(umask)
+            if gid is not None:
+                os.chown(path, -1, gid)
+            path.chmod(UNIX_MODE)
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+            return Bound(address, sock, address, _identity(path))
+    except BaseException as error:
+        if made:
+            path.unlink(missing_ok=True)
+        sock.close()
+        if isinstance(error, OSError):
+            raise XbotError(f"{address}: {_reason(error)}") from error
+        raise
+
+
+def _bind_tcp(address: TcpAddress) -> Bound:
+    try:
+        found = socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+    except OSError as error:
+        raise XbotError(f"{address}: {_reason(error)}") from error
+    except UnicodeError as error:  # a label too long, for one
+        raise XbotError(f"{address}: no name of a host") from error
+    family, kind, protocol, _, name = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(name)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise XbotError(f"{address}: {_reason(error)}") from error
+    return Bound(TcpAddress(address.host, sock.getsockname()[1]), sock, address)
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove a socket at `path` that nobody answers on; XbotError if somebody does, or if it is no socket."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise XbotError(f"unix:{path}: there is a file that is not a socket; it is left alone")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a full backlog must not make us wait: it too means that somebody listens
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise XbotError(f"unix:{path}: cannot ask the socket there: {_reason(error)}") from error
+    raise XbotError(f"unix:{path}: somebody answers on this socket; is another sidecar running?")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock on the directory of `path`, against other sidecars."""
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise XbotError(f"unix:{path}: directory {path.parent}: {_reason(error)}") from error
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the address is in use; is another sidecar running?"
+    return error.strerror or str(error)

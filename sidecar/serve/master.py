@@ -1,0 +1,366 @@
+"""The master: owns the listening sockets and what the workers (workers.py) serve, and serves no request itself.
+
+Whatever happens to a worker, the sockets stay open here, so that a connection waits in the kernel's queue for
+the next worker instead of failing. Configuration, lists and model are loaded and checked here, all or nothing; the
+workers only take bytes that passed. The master reads their counters (stats.py) and says what happens (logs.py). Signals
+are heard here; a master that takes over from another (upgrade.py) speaks for the service from then on only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+import sidecar
+from sidecar.board.served import Served
+from sidecar.board.stats import Stats
+from sidecar.config import addresses, config, search_engines
+from sidecar.config.config import Fixed, Overrides, Plan
+from sidecar.errors import XbotError
+from sidecar.serve import control, listeners, systemd, upgrade
+from sidecar.serve.listeners import Bound
+from sidecar.serve.worker import IGNORED_SIGNALS, name_process
+from sidecar.serve.workers import Workers
+
+if TYPE_CHECKING:
+    from sidecar.observe.admin import Endpoint
+
+_OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the configuration comes from, so that a reload can read it again."""
+
+    path: Path | None
+    overrides: Overrides
+
+    def plan(self) -> Plan:
+        """The configuration as it is now; XbotError if it is not sound."""
+        return config.load(self.path, self.overrides)
+
+
+@dataclass
+class Master:
+    """Runs the sidecar from bound sockets to the end of the last worker."""
+
+    source: Source
+    fixed: Fixed
+    served: Served
+    bound: list[tuple[Bound, str]]  # with the dialect of each; first those of `fixed.listen`
+    predecessor: upgrade.Predecessor | None = None  # until we have taken over from it
+    log: Any = field(default_factory=structlog.get_logger)
+    reloads_ok: int = 0
+    reloads_failed: int = 0
+    draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.stats = Stats(self.fixed.workers)
+        self.notifier = systemd.Notifier()
+        self.admin: tuple[Bound, Endpoint] | None = None
+        self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
+        self._serving = False  # all workers have been up once
+        self._told_to_stop = False
+        self._successor: upgrade.Successor | None = None  # until it has taken over, or has ended
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all workers accept connections."""
+        return not self.draining and self._complete()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain."""
+        self._reload_wanted = asyncio.Event()
+        self._upgrade_wanted = asyncio.Event()
+        self._changing = asyncio.Lock()  # a reload and an upgrade wait for each other
+        self._stop_wanted = asyncio.Event()
+        self._stop_at_once = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._report)
+        loop.add_signal_handler(signal.SIGCHLD, self.workers.reap)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        loop.add_signal_handler(signal.SIGUSR2, self._want_upgrade)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # an old master blocked them over the exec
+        self.workers.start()
+        duties = asyncio.create_task(self._duties())
+        await self._stop_wanted.wait()
+        duties.cancel()
+        await asyncio.wait([duties])
+        await self._drain()
+
+    async def _duties(self) -> None:
+        if self.predecessor is not None and not await self._take_over(self.predecessor):
+            return
+        if self.admin is not None:
+            self.admin[1].open()
+        duties = (self._announce_first(), self._reload_on_demand(), self._upgrade_on_demand(), self._stay_alive())
+        await asyncio.gather(*duties, self.workers.watch())
+
+    # What is served
+
+    def _complete(self) -> bool:
+        return self.workers.up == self.workers.count
+
+    def _brief(self, slot: int) -> tuple[control.Message, list[int]]:
+        """What a new worker is told first."""
+        log = {"level": self.fixed.log.level, "form": self.fixed.log.format}
+        start = {
+            "op": "start",
+            "slot": slot,
+            "dialects": [dialect for _, dialect in self.bound],
+            "policies": self._listen_policies(),
+            "backlog": listeners.BACKLOG,
+            "generation": self.served.generation,
+            "drain_timeout": self.fixed.drain_timeout,
+            "log": log if self.fixed.log.level == "debug" else None,
+        }
+        sockets = [bound.sock.fileno() for bound, _ in self.bound]
+        return start, [self.stats.fd, self.served.fd, self.served.policies_fd, *sockets]
+
+    def _listen_policies(self) -> list[str]:
+        """The default policy of each socket, in the order of `bound`."""
+        named = list(self.served.listen_policies)
+        return named + [config.DEFAULT_POLICY] * (len(self.bound) - len(named))
+
+    async def _reload_on_demand(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            async with self._changing:
+                self._reload_wanted.clear()
+                self.notifier.reloading()
+                try:
+                    await self._reload()
+                except Exception as error:  # whatever it is, the old goes on
+                    self.reloads_failed += 1
+                    self.log.error("reload refused", reason=_reason(error), kept_sha256=self.served.sha256)
+                self._announce()
+
+    async def _reload(self) -> None:
+        old = self.served
+        self.served = await asyncio.to_thread(self._load, old.generation + 1)
+        old.close()
+        message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
+        await self.workers.serve(message, [self.served.fd, self.served.policies_fd])
+        self.reloads_ok += 1
+        same = old.sha256 == self.served.sha256
+        self.log.info("reloaded", workers=self.workers.up, same_model=same, **self.served.labels())
+
+    def _load(self, generation: int) -> Served:
+        """Read everything again; XbotError if it is not sound, or asks for what a running sidecar cannot change."""
+        plan = self.source.plan()
+        changed = [name for name in Fixed._fields if getattr(plan.fixed, name) != getattr(self.fixed, name)]
+        if changed:
+            raise plan.wrong(
+                changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
+            )
+        return Served.load(plan, generation)
+
+    # Who is the master
+
+    def _want_upgrade(self) -> None:
+        if self._stop_wanted.is_set():
+            why = "this master is draining"
+        elif self.predecessor is not None:
+            why = "this master has not taken over yet"
+        elif self._upgrade_wanted.is_set():
+            why = "one is under way"
+        elif os.getpid() == 1:
+            why = "the end of process 1 would be the container's: replace the container instead"
+        else:
+            self._upgrade_wanted.set()
+            return
+        self.log.error("upgrade refused", reason=why)
+
+    async def _upgrade_on_demand(self) -> None:
+        while True:
+            await self._upgrade_wanted.wait()
+            async with self._changing:
+                self.notifier.reloading()
+                try:
+                    await self._upgrade()
+                except Exception as error:  # whatever it is, we go on
+                    self.log.error("upgrade refused", reason=_reason(error))
+                    self._announce()
+                self._upgrade_wanted.clear()
+
+    async def _upgrade(self) -> None:
+        """Start a new master, and drain once it is ready; XbotError if it is not, and has ended."""
+        sockets = self._sockets()
+        self._successor = successor = upgrade.Successor.start(sockets, self.notifier.environment())
+        pid = successor.process.pid
+        self.log.info("upgrading", successor=pid)
+        try:
+            kept = await successor.ready()
+        except Exception:
+            successor.process.terminate()
+            await successor.ended(self.fixed.drain_timeout + 1)
+            self._successor = None
+            successor.close()
+            raise
+        for place in kept:
+            sockets[place].owned = False
+        self._successor = None
+        self.notifier.hand_over(pid)
+        if self.admin is not None:
+            asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
+        successor.yours()
+        self.log.info("upgraded", successor=pid)
+        if self._reload_wanted.is_set():  # it came too late for us
+            successor.process.send_signal(signal.SIGHUP)
+        successor.close()
+        self._stop_wanted.set()
+
+    async def _take_over(self, predecessor: upgrade.Predecessor) -> bool:
+        """Become the master, once all workers accept; False if that cannot be."""
+        await self.workers.until(self._complete)
+        try:
+            for bound in self._sockets():
+                listeners.regroup(bound, self.fixed.socket_group)
+        except XbotError as error:
+            self._give_up(str(error))
+            return False
+        await predecessor.resign()
+        self.predecessor = None
+        self.log = self.workers.log = self.log.unbind("successor")
+        self.log.info("took over", pid=os.getpid())
+        return True
+
+    def _sockets(self) -> list[Bound]:
+        """All that listen, the admin's last."""
+        return [bound for bound, _ in self.bound] + ([self.admin[0]] if self.admin else [])
+
+    def _give_up(self, reason: str) -> None:
+        """Leave it to the old master, if there is one; without one we are the master, and go on."""
+        if self.predecessor is not None:
+            self.predecessor.failed(reason)
+            self._stop_wanted.set()
+
+    # The end
+
+    def _stop(self) -> None:
+        # A new master is told by the old one too, who sees to it that it ends.
+        if self._told_to_stop and self.predecessor is None:
+            self._stop_at_once.set()
+        self._told_to_stop = True
+        self._stop_wanted.set()
+        self.workers.wake()
+
+    async def _drain(self) -> None:
+        """Make the address unreachable, let the workers answer what has come, then end what is left."""
+        self.draining = True
+        self.log.info("draining", timeout_seconds=self.fixed.drain_timeout)
+        if self.predecessor is None:
+            self.notifier.stopping()
+        # First the address goes, so that no connection comes to a queue that nobody empties. Then our hold on the
+        # queue, so that it ends with the last worker that has emptied it, and not with us.
+        for bound, _ in self.bound:
+            bound.close()
+        self.workers.drain()
+        if self._successor is not None:
+            self._successor.process.terminate()
+        await self.workers.until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
+        left = self.workers.kill("it still had connections")
+        await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
+        if self._successor is not None:
+            await self._successor.ended(0)
+        self.log.info("stopped", drained=not left)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether all processes that we started have ended, but for a new master that has taken over."""
+        return not self.workers.pids and (self._successor is None or self._successor.process.poll() is not None)
+
+    # Telling
+
+    async def _announce_first(self) -> None:
+        await self.workers.until(self._complete)
+        self._serving = True
+        self._announce()
+
+    async def _stay_alive(self) -> None:
+        """Tell systemd's watchdog that the master's loop turns, at half its period."""
+        if self.notifier.watchdog_seconds is not None:
+            while True:
+                self.notifier.alive()
+                await asyncio.sleep(self.notifier.watchdog_seconds / 2)
+
+    def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.log.error("master error", problem=repr(context.get("exception") or context["message"]))
+
+    def _announce(self) -> None:
+        if self._serving:
+            state = f"{self.fixed.workers} workers, model {self.served.sha256[:12]}"
+            if self.served.refused:
+                state += f"; {self.served.instead}: {self.served.refused}"
+            self.notifier.ready(state)
+
+
+def run(
+    source: Source, plan: Plan, inherited: Sequence[Bound] = (), predecessor: upgrade.Predecessor | None = None
+) -> None:
+    """Serve as planned until told to stop; `inherited` are sockets that somebody else opened, or the `predecessor`, from
+    which we take over. XbotError when a list or an address cannot be used, the model's file cannot be read, or a new master is
+    refused its model."""
+    log = structlog.get_logger()
+    name_process(b"xbot")  # a new master is started by the name of its interpreter
+    fixed = plan.fixed
+    # A new master that cannot use the model leaves it to the old one, who can.
+    served = Served.load(plan, 1) if predecessor else Served.at_start(plan)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 until there is a loop to hear it
+        signal.signal(number, signal.SIG_IGN)
+    _raise_open_files()
+    pool = list(inherited)
+    with contextlib.ExitStack() as stack:
+
+        def listening(address: addresses.Address) -> Bound:
+            one = listeners.take(pool, address) or listeners.bind(address, fixed.socket_group)
+            stack.callback(one.close)
+            return one
+
+        bound = [(listening(address), dialect) for address, dialect in fixed.listen]
+        endpoint = listening(fixed.admin) if fixed.admin is not None else None
+        for one in pool:
+            if one.activated:
+                bound.append((one, plan.dialect))
+            else:
+                one.close()  # the configuration no longer lists it
+        if predecessor is not None:
+            predecessor.take_up_the_log()
+            log = log.bind(successor=os.getpid())
+        master = Master(source, fixed, served, bound, predecessor, log)
+        started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
+        started["policies"] = served.modes
+        started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
+        if endpoint is not None:
+            from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
+
+            master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
+            started["admin"] = str(endpoint.address)
+        if served.search_engines:
+            started["search_engines"] = search_engines.said()
+        log.info("started", **started, **served.labels())
+        if served.refused:
+            log.error("model refused", reason=served.refused, instead=served.instead)
+        asyncio.run(master.run())
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, XbotError) else repr(error)
+
+
+def _raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, _OPEN_FILES) if hard != resource.RLIM_INFINITY else _OPEN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

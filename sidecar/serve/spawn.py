@@ -1,0 +1,67 @@
+"""How a worker's process is made, and a new master's.
+
+A worker runs the code that the master runs, however that was installed: isolated from the environment and the
+working directory (-I), without the hooks of site-packages (-S), on the master's own import path. A new master is the
+master's command line once more, with whatever lies on the disk by now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import sidecar
+from sidecar.serve.worker import IGNORED_SIGNALS
+
+_BOOT = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.serve.worker import main; main(int(sys.argv[1]))"
+
+
+def worker(control: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a worker on its end of the control pair, its only inherited descriptor. OSError if that fails."""
+    command = [sys.executable, "-I", "-S", "-c", _BOOT, str(control.fileno()), *_import_path()]
+    with _blocked_signals():
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[control.fileno()])
+
+
+def successor(channel: socket.socket, stderr: IO[bytes], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a new master by this process' command line, with `channel` inherited. OSError if that fails."""
+    command = [sys.executable, *sys.orig_argv[1:]]
+    environment = {**os.environ, **environment}
+    with _blocked_signals():
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=stderr, pass_fds=[channel.fileno()], env=environment
+        )
+
+
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """A child made herein starts with these signals blocked, until it says itself what is to become of them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@functools.cache
+def _import_path() -> list[str]:
+    """The master's import path in absolute terms, and at its end where this package lies."""
+    here = str(Path(sidecar.__file__).absolute().parent.parent)
+    return list(dict.fromkeys([*(str(Path(entry).absolute()) for entry in sys.path if entry), here]))
+
+
+def how_it_ended(code: int) -> str:
+    """A process's return code in words, such as `SIGKILL` or `exit status 1`."""
+    if code >= 0:
+        return f"exit status {code}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"

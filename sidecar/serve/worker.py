@@ -1,0 +1,177 @@
+"""One worker: an event loop on the inherited listening sockets, and nothing that a request does not need.
+
+The master starts it with the descriptor of its control socket; everything else comes as the first message
+there. It ends when the master says so, or is gone: it stops accepting, answers what was accepted, and exits.
+Signals are the master's business: a terminal or a service manager sends them to every process of the group,
+and a worker that took them would stop accepting before the master has made the address unreachable.
+
+Only the standard library, uvloop and the compiled core may be imported here (25 MiB of memory a worker).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import mmap
+import os
+import signal
+import socket
+from typing import Any
+
+import uvloop
+
+from sidecar.board.stats import map_slot
+from sidecar.core import Model, Policies
+from sidecar.protocol import Server
+from sidecar.serve import control
+
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_LATE_SECONDS = 1.0  # how much later than the master a worker ends itself
+_POLL_SECONDS = 0.01  # only while draining
+
+
+class Worker:
+    """Serves until told to drain. `start` is the master's first message, with its descriptors."""
+
+    def __init__(self, sock: socket.socket, start: control.Message, descriptors: list[int]) -> None:
+        stats_fd, model_fd, policies_fd, *listening = descriptors
+        self._control = sock
+        self._backlog: int = start["backlog"]
+        self._drain_timeout: float = start["drain_timeout"]
+        self._draining = asyncio.Event()
+        self._generation: int = start["generation"]
+        log = _request_log(**start["log"]) if start["log"] else None
+        stats = map_slot(stats_fd, start["slot"])
+        os.close(stats_fd)
+        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
+        self._listening = [socket.socket(fileno=fd) for fd in listening]
+        self._servers = [
+            Server(model, dialect=dialect, policies=policies, policy=policy, stats=stats, log=log)
+            for dialect, policy in zip(start["dialects"], start["policies"], strict=True)
+        ]
+
+    async def run(self) -> None:
+        """Serve, drain, return."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._report)
+        self._control.setblocking(False)
+        accepting = [
+            # The duplicate outlives the loop's server: see _stop_accepting.
+            (await self._listen(sock.dup(), server), sock, server)
+            for sock, server in zip(self._listening, self._servers, strict=True)
+        ]
+        loop.add_reader(self._control, self._hear)
+        control.send(self._control, {"op": "ready", "generation": self._generation})
+        await self._draining.wait()
+        # The master ends what takes longer; this is for when it is gone.
+        loop.call_later(self._drain_timeout + _LATE_SECONDS, os._exit, 1)
+        for listening, sock, server in accepting:
+            await self._stop_accepting(listening, sock, server)
+        for server in self._servers:
+            server.drain()
+        while any(server.connections for server in self._servers):
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _listen(self, sock: socket.socket, server: Server) -> asyncio.AbstractServer:
+        loop = asyncio.get_running_loop()
+        if sock.family == socket.AF_UNIX:
+            # From Python 3.13 the loop would remove the socket's file at the end; it is the master's.
+            make: Any = loop.create_unix_server  # the types know cleanup_socket only from Python 3.13
+            made: asyncio.AbstractServer = await make(server, sock=sock, backlog=self._backlog, cleanup_socket=False)
+            return made
+        return await loop.create_server(server, sock=sock, backlog=self._backlog)
+
+    async def _stop_accepting(self, listening: asyncio.AbstractServer, sock: socket.socket, server: Server) -> None:
+        """Take what waits in the queue, then let go of it: a connection left there would be reset.
+
+        Bounded, as on TCP new ones may come faster than they are taken.
+        """
+        loop = asyncio.get_running_loop()
+        listening.close()
+        await asyncio.sleep(0)  # the loop lets go of its copy of the socket
+        sock.setblocking(False)
+        for _ in range(self._backlog):
+            try:
+                connection, _ = sock.accept()
+            except ConnectionAbortedError:
+                continue
+            except OSError:  # nobody waits any more, or no descriptor is left
+                break
+            await loop.connect_accepted_socket(server, connection)
+        sock.close()
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                received = control.receive(self._control)
+                if received is None:  # the master is gone
+                    asyncio.get_running_loop().remove_reader(self._control)
+                    self._draining.set()
+                    return
+                message, descriptors = received
+                if message["op"] == "serve":
+                    self._swap(message, *descriptors)
+                elif message["op"] == "ping":
+                    control.send(self._control, {"op": "pong"})
+                elif message["op"] == "drain":
+                    self._draining.set()
+
+    def _swap(self, message: control.Message, model_fd: int, policies_fd: int) -> None:
+        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
+        for server, policy in zip(self._servers, message["policies"], strict=True):
+            server.serve(model, policies, policy)
+        self._generation = message["generation"]
+        control.send(self._control, {"op": "serve", "generation": self._generation})
+
+    def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error that nobody awaited: the master logs it, and this worker goes on."""
+        control.send(self._control, _error(context.get("exception") or context["message"]))
+
+
+def _error(problem: object) -> control.Message:
+    return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
+
+
+def _map(fd: int) -> mmap.mmap:
+    """The sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
+    try:
+        return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(fd)
+
+
+def _request_log(level: str, form: str) -> Any:
+    import structlog  # here: for debugging only, and not small
+
+    from sidecar.observe import logs
+
+    logs.configure(level, form)
+    log = structlog.get_logger().bind(pid=os.getpid())
+    return lambda request: log.debug("request", **request)
+
+
+def name_process(name: bytes) -> None:
+    """What ps and top show."""
+    with contextlib.suppress(OSError):
+        comm = os.open("/proc/self/comm", os.O_WRONLY)
+        os.write(comm, name)
+        os.close(comm)
+
+
+def main(descriptor: int) -> None:
+    """Run a worker on its control socket. Exits 0 after draining."""
+    faulthandler.enable()
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the master blocked them over the exec
+    name_process(b"xbot-worker")
+    sock = socket.socket(fileno=descriptor)
+    received = control.receive(sock)
+    if received is None:
+        return
+    try:
+        uvloop.run(Worker(sock, *received).run())
+    except Exception as error:
+        control.send(sock, _error(error))
+        raise SystemExit(1) from None

@@ -1,0 +1,1 @@
+"""Logs, from a file or standard input to requests, one after another."""

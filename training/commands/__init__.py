@@ -1,0 +1,1 @@
+"""The commands `xbot train` and `xbot features`."""

@@ -1,0 +1,91 @@
+"""The command `xbot features --csv`: the matrix with names, a row for each line, for pandas, R or Tableau.
+
+Law: the values are those that training reads, from the same C code, one line at a time: memory does not grow with the
+log. What a line does not hold, or --without leaves out, is empty; a line that cannot be read is counted and left out.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sidecar import core, outputs
+from sidecar.sources import progress, reading
+from sidecar.sources.lines import Unreadable, lines_of, loader
+from training.options import inputs_of, needs_training, row_options, row_settings
+
+if TYPE_CHECKING:
+    from training.dataset import How
+    from training.labels import Labels
+
+_LABELS = {1: "bot", 0: "human", -1: "", None: ""}
+
+
+@click.command(epilog="Example: xbot features --csv --format combined --out access.csv access.log")
+@click.option("--csv", "as_csv", is_flag=True, required=True, help="Comma-separated values: the one format there is.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here.  [default: standard output]")
+@click.option("--words", is_flag=True, help="A last column with the hashed words: family=word, spaces between.")
+@row_options
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.argument("logs", nargs=-1, required=True)
+def features(as_csv: bool, out: Path | None, words: bool, quiet: bool, logs: tuple[str, ...], **options: Any) -> None:
+    """Write each line of LOGS as a row: line number, label, time (seconds since 1970) and each feature by its name.
+
+    LOGS are files, gzip too, or - for standard input; of several, a first column says which. What a line does not hold
+    is empty. The lines are not kept in memory.
+    """
+    if not as_csv:
+        raise click.UsageError("say --csv")
+    needs_training("features")
+    outputs.check([(out, outputs.CSV)], inputs_of({"logs": logs, **options}))
+    how, marks = row_settings(logs, **options)
+    shown = not quiet and out is not None
+    with outputs.writing(out) as file, progress.over_logs("writing", logs, quiet=not shown) as advance:
+        table = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n")
+        names = [row.name for row in core.FEATURES]
+        table.writerow([*(["log"] * (len(logs) > 1)), "line", "label", "time", *names, *(["words"] * words)])
+        table.writerows(_rows(logs, how, marks, words, advance))
+
+
+class _Texts(dict[float, str]):
+    """Numbers as text, each made once: most values are 0 or 1, and none is above 1024. Absent ones are empty."""
+
+    def __missing__(self, value: float) -> str:
+        if value != value:
+            return ""
+        text = self[value] = f"{value:.17g}"
+        return text
+
+
+def _rows(
+    logs: tuple[str, ...], how: How, marks: Labels | None, words: bool, advance: Callable[[int], None]
+) -> Iterator[list[str]]:
+    """The cells of each line that can be read."""
+    load, request, number, through = loader(how.log_format), core.Request(), _Texts(), 0
+    masked = [i for i, row in enumerate(core.FEATURES) if row.name in how.without]
+    families = how.families if words else 0
+    for log in logs:
+        unreadable, line, first = Unreadable(log), 0, [log] * (len(logs) > 1)
+        for block in reading.blocks(log):
+            for text in lines_of(block):
+                line, through = line + 1, through + 1
+                try:
+                    load(text, request)
+                except core.LineError as error:
+                    unreadable.add(line, *error.args)
+                    continue
+                dense, tokens = request.features(how.k, how.hosts, families)
+                cells = [number[value] for value in dense]
+                for i in masked:
+                    cells[i] = ""
+                label = request.label if marks is None else marks[through]
+                time = "" if request.time is None else str(request.time)
+                said = [" ".join(f"{family}={word}" for _, family, word in tokens)] * words
+                yield [*first, str(line), _LABELS[label], time, *cells, *said]
+            advance(len(block))
+        unreadable.tell(line)

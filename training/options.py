@@ -1,0 +1,220 @@
+"""The options that the commands of training share, and what is made of them: rows, settings, inputs.
+
+Law: an option means the same in every command that takes it. Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sidecar.core import FORMATS, MAX_K, MIN_K
+from sidecar.errors import XbotError
+
+if TYPE_CHECKING:
+    from training.dataset import Dataset, How
+    from training.fit import Settings
+    from training.labels import Labels
+
+Command = Callable[..., None]
+
+
+def row_options(command: Command) -> Command:
+    """What a row is: what every command that featurizes takes."""
+    options = (
+        click.option(
+            "--format",
+            "log_format",
+            required=True,
+            type=click.Choice(FORMATS),
+            help="The logs' format (docs/formats.md).",
+        ),
+        click.option(
+            "--labels",
+            type=click.Path(path_type=Path),
+            help="Labels for logs that hold none: line TAB bot|human (xbot label writes them).",
+        ),
+        click.option("--known-hosts", type=click.Path(path_type=Path), help="Hosts, one a line, for ref_host_known."),
+        click.option(
+            "--without", multiple=True, metavar="NAME", help="Leave out a group, feature or family; may be repeated."
+        ),
+        click.option(
+            "--addresses/--no-addresses",
+            default=None,
+            help="Learn addresses and networks by heart.  [default: no; yes for challenge]",
+        ),
+        click.option(
+            "--buckets",
+            "k",
+            type=click.IntRange(MIN_K, MAX_K),
+            default=15,
+            show_default=True,
+            metavar="K",
+            help="2^K buckets for words.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def reading_options(command: Command) -> Command:
+    """How logs become rows, and who does it: what every command over labelled logs takes."""
+    options = (
+        row_options,
+        click.option(
+            "--jobs", type=click.IntRange(0), default=0, help="Processes that read.  [default: by the log's size]"
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(["loky", "dask"]),
+            default="loky",
+            show_default=True,
+            help="Who reads: this machine, or a Dask cluster.",
+        ),
+        click.option("--scheduler", metavar="ADDR", help="The Dask cluster's scheduler, for --backend dask."),
+        click.option("--quiet", is_flag=True, help="No summary and no progress."),
+        click.argument("logs", nargs=-1, required=True),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def fitting_options(command: Command) -> Command:
+    """What is fitted."""
+    options = (
+        click.option(
+            "--model",
+            "kind",
+            type=click.Choice(["svm", "logistic", "nb"]),
+            default="svm",
+            show_default=True,
+            help="Linear SVM, logistic regression, or naive Bayes.",
+        ),
+        click.option(
+            "--evidence",
+            type=click.Choice(["free", "bounded"]),
+            default="free",
+            show_default=True,
+            help="bounded: nothing that a visitor adds speaks for a human (svm only); costs recall.",
+        ),
+        click.option(
+            "-C",
+            "--inverse-regularization",
+            "C",
+            type=click.FloatRange(1e-6, 1e6),
+            default=0.01,
+            show_default=True,
+            metavar="C",
+            help="scikit-learn's C: smaller is smoother.",
+        ),
+        click.option(
+            "--max-fpr",
+            type=click.FloatRange(0, 1),
+            default=0.001,
+            show_default=True,
+            help="The most human requests that may be called bots, by share.",
+        ),
+        click.option(
+            "--fit-rows",
+            type=click.IntRange(1000),
+            default=200_000,
+            show_default=True,
+            help="Fit a sample of at most so many rows; all are judged.",
+        ),
+        click.option(
+            "--split",
+            type=click.Choice(["auto", "client", "row"]),
+            default="auto",
+            show_default=True,
+            help="What is held out together. auto: a client's rows; single rows for challenge, which has no sessions.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**32 - 1),
+            default=0,
+            show_default=True,
+            help="The same seed and logs give the same file.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def fitting_settings(options: dict[str, Any]) -> Settings:
+    """Takes what `fitting_options` gave out of a command's options."""
+    from training.bounded import DESCRIPTIONS
+    from training.fit import Settings
+
+    split = options.pop("split")
+    if split == "auto":
+        split = "row" if options["log_format"] == "challenge" else "client"
+    if options["evidence"] == "bounded" and options["kind"] != "svm":
+        raise XbotError(f"--evidence bounded goes with --model svm, not with {options['kind']}")
+    if options["evidence"] == "bounded":
+        options["without"] = (*options["without"], *DESCRIPTIONS)
+    names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
+    return Settings(split=split, **{name: options.pop(name) for name in names})
+
+
+def inputs_of(options: dict[str, Any]) -> list[Path | str | None]:
+    """The files that `row_options` and the argument LOGS name: none of them may be an output."""
+    return [*options["logs"], options["labels"], options["known_hosts"]]
+
+
+def needs_training(command: str) -> None:
+    """XbotError where the packages of the extra are not installed."""
+    try:
+        import joblib
+        import sklearn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise XbotError(f"{command} needs {error.name}, which is not installed: pip install 'xbot[train]'") from None
+    del joblib
+
+
+def row_settings(
+    logs: tuple[str, ...], log_format: str, labels: Path | None, known_hosts: Path | None, without: tuple[str, ...],
+    addresses: bool | None, k: int, *, reasons: bool = False,
+) -> tuple[How, Labels | None]:  # fmt: skip
+    """How these logs become rows, by `row_options`, and the labels of a file, if one is given, with their `reasons`."""
+    from training import dataset
+    from training.labels import read_labels
+
+    if "-" in logs and len(logs) > 1:
+        raise XbotError("standard input (-) cannot be one of several logs")
+    if not (log_format == "challenge" if addresses is None else addresses):
+        without = (*without, "ip")  # a client that was held out, or comes tomorrow, has an address that nobody knows
+    hosts = dataset.known_hosts(known_hosts) if known_hosts else None
+    marks = read_labels(labels, reasons=reasons) if labels else None
+    return dataset.How(log_format, k, hosts, dataset.masked_names(without)), marks
+
+
+def read_logs(
+    logs: tuple[str, ...], jobs: int, backend: str, scheduler: str | None, quiet: bool, *, reasons: bool = False, **rows: Any
+) -> tuple[Dataset, How, Labels | None]:  # fmt: skip
+    """The labelled rows of the logs, with a progress bar, and the labels of a file, if one is given, with their
+    `reasons`; tells of the first line that cannot be read, and of labels that are for more lines than there are."""
+    from dataclasses import replace
+
+    from sidecar.sources import progress
+    from training import dataset
+
+    if (backend == "dask") != (scheduler is not None):
+        raise XbotError("--backend dask and --scheduler ADDR go together")
+    how, marks = row_settings(logs, reasons=reasons, **rows)
+    how = replace(how, jobs=jobs, scheduler=scheduler)
+    with progress.over_logs("reading", logs, quiet=quiet) as advance:
+        data = dataset.read(logs, how, labels=marks, advance=advance)
+    if data.first_error:
+        more = f"; {data.unreadable} lines could not be read" if data.unreadable > 1 else ""
+        click.echo(f"xbot: {data.first_error}{more}", err=True)
+    lines = sum(source.lines for source in data.sources)
+    if marks is not None and marks.last > lines:
+        known = f"a label for line {marks.last}, and the last line is {lines}"
+        click.echo(f"xbot: {rows['labels']}: {known}: were they made for these logs?", err=True)
+    return data, how, marks
