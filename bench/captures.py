@@ -26,7 +26,7 @@ import quality
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, reading
+from sidecar import core, model, records
 
 LOOKED, KEPT = SIDES = ("looked at", "kept")
 PARTS = "pages and their parts"
@@ -45,7 +45,7 @@ def side(client: str) -> str:
 
 @dataclass(frozen=True)
 class Capture:
-    """One captured request: the record as reading.load_record takes it, and what kind of client sent it."""
+    """One captured request: the record as records.load_record takes it, and what kind of client sent it."""
 
     record: dict[str, Any]
     kind: str
@@ -131,7 +131,7 @@ def judge(data: Path, loaded: model.Model) -> dict[Key, Tally]:
     tallies: dict[Key, Tally] = {}
     request = core.Request()
     for capture in captures(data):
-        reading.load_record(json.dumps(capture.record).encode(), request)
+        records.load_record(json.dumps(capture.record).encode(), request)
         key = (capture.label, capture.group, capture.scheme, side(capture.client))
         tallies.setdefault(key, Tally()).add(capture, loaded.judge(request))
     return dict(sorted(tallies.items()))

@@ -19,7 +19,7 @@ import quality
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, reading
+from sidecar import core, model, records
 from sidecar.errors import XbotError
 
 KINDS = frozenset("evasion long-query page-made-request sync-clients agent-word well-known".split())
@@ -67,7 +67,7 @@ def verdicts(case: Case, loaded: model.Model) -> list[core.Verdict]:
     request, found = core.Request(), []
     for line in case.log.read_bytes().splitlines():
         if case.log.suffix == ".jsonl":
-            reading.load_record(line, request)
+            records.load_record(line, request)
         else:
             request.load_line("combined", line)
         found.append(loaded.judge(request))

@@ -24,7 +24,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, reading
+from sidecar import core, model, records
 from sidecar.errors import XbotError
 from training.corpus import published
 from training.report.lists import agent_lists
@@ -73,7 +73,7 @@ class Tally:
 
 def _record(request: core.Request, **record: Any) -> str:
     """Reads a capture; returns its agent."""
-    reading.load_record(json.dumps(record).encode(), request)
+    records.load_record(json.dumps(record).encode(), request)
     return next((value for name, value in record["headers"] if name.lower() == "user-agent"), "")
 
 

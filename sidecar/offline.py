@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from sidecar import core, model, progress, reading
+from sidecar import core, model, progress, reading, records
 from sidecar.config import DEFAULT_MODEL
 from sidecar.errors import XbotError
 
@@ -105,7 +105,7 @@ def requests(
             line += 1
             try:
                 if log_format == "jsonl":
-                    reading.load_record(text, request)
+                    records.load_record(text, request)
                 else:
                     request.load_line(log_format, text.removesuffix(b"\r"))
             except core.LineError as error:

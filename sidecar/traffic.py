@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar import core, reading
+from sidecar import core, reading, records
 from sidecar.errors import XbotError
 from sidecar.offline import Unreadable
 
@@ -61,7 +61,7 @@ def lines_of(block: bytes) -> list[bytes]:
 def loader(log_format: str) -> Callable[[bytes, core.Request], None]:
     """A function that reads a line of this format into a request; core.LineError if it cannot."""
     if log_format == "jsonl":
-        return reading.load_record
+        return records.load_record
     return lambda text, request: request.load_line(log_format, text.removesuffix(b"\r"))
 
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import quality  # noqa: E402
 
-from sidecar import core, model, reading  # noqa: E402
+from sidecar import core, model, records  # noqa: E402
 from training.corpus import published  # noqa: E402
 from training.corpus.views import combined  # noqa: E402
 
@@ -51,7 +51,7 @@ def table(name: str) -> list[list[str]]:
 
 def verdict(loaded: model.Model, record: dict[str, Any]) -> core.Verdict:
     request = core.Request()
-    reading.load_record(msgspec.json.encode(record), request)
+    records.load_record(msgspec.json.encode(record), request)
     return loaded.judge(request)
 
 

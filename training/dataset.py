@@ -22,7 +22,7 @@ import joblib
 import numpy as np
 import scipy.sparse
 
-from sidecar import core, reading
+from sidecar import core, reading, records
 from sidecar.errors import XbotError
 from training.labels import Labels
 
@@ -171,7 +171,7 @@ def _append(matrix: core.Matrix, log_format: str, block: bytes) -> int:
     request, lines = core.Request(), block.removesuffix(b"\n").split(b"\n")
     for line, text in enumerate(lines, 1):
         try:
-            reading.load_record(text, request)
+            records.load_record(text, request)
         except core.LineError as error:
             matrix.errors.append((line, *error.args))
             continue
@@ -311,7 +311,7 @@ def words_of(logs: Sequence[str], how: How, buckets: set[int], most_lines: int =
             break
         try:
             if how.log_format == "jsonl":
-                reading.load_record(text, request)
+                records.load_record(text, request)
             else:
                 request.load_line(how.log_format, text.removesuffix(b"\r"))
         except core.LineError:
