@@ -18,7 +18,8 @@ from rich.table import Table
 
 from sidecar import config, core, lists, model, policies
 from sidecar.errors import XbotError
-from sidecar.offline import MODEL_FILE, Unreadable, plain_console, requests
+from sidecar.lines import Unreadable
+from sidecar.offline import MODEL_FILE, plain_console, requests
 
 _PATH = click.Path(path_type=Path)
 # The groups of core.GROUPS, in words.

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from sidecar import core, model, progress, reading, records
 from sidecar.config import DEFAULT_MODEL
-from sidecar.errors import XbotError
+from sidecar.lines import Unreadable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,26 +44,6 @@ _FORMAT = click.option(
     help="The log's format (docs/formats.md).",
 )
 _LOG = click.argument("log", default="-")
-
-
-class Unreadable:
-    """Counts the lines of a log that cannot be read and tells of the first, on standard error."""
-
-    def __init__(self, source: str) -> None:
-        self.source, self.count, self.first = "standard input" if source == "-" else source, 0, ""
-
-    def add(self, line: int, field: str, why: str) -> None:
-        if not self.count:
-            self.first = f"{self.source}:{line}: {field}: {why}"
-        self.count += 1
-
-    def tell(self, lines: int) -> None:
-        """Says what was left out. An empty log is an error: nothing was done."""
-        if not lines:
-            raise XbotError(f"{self.source}: empty, no line to read")
-        if self.count:
-            more = f"; {self.count} of {lines} lines could not be read" if self.count > 1 else ""
-            click.echo(f"xbot: {self.first}{more}", err=True)
 
 
 @click.command(epilog="Example: xbot score --model site.xbot --format combined --json access.log")

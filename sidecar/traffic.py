@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar import core, reading, records
+from sidecar import core, reading
 from sidecar.errors import XbotError
-from sidecar.offline import Unreadable
+from sidecar.lines import Unreadable, lines_of, loader
 
 HEAD = 8  # blocks of reading.BLOCK bytes that the guess of the own host sees
 LONGEST = 512  # bytes kept of what a visitor chose freely: it tells enough, and a visitor may choose 60,000
@@ -51,18 +51,6 @@ def plain_host(host: bytes) -> bytes:
     elif host.count(b":") == 1:
         host = host.partition(b":")[0]
     return host.lower().removeprefix(b"www.")
-
-
-def lines_of(block: bytes) -> list[bytes]:
-    """The lines of a block, without their ends."""
-    return block.removesuffix(b"\n").split(b"\n")
-
-
-def loader(log_format: str) -> Callable[[bytes, core.Request], None]:
-    """A function that reads a line of this format into a request; core.LineError if it cannot."""
-    if log_format == "jsonl":
-        return records.load_record
-    return lambda text, request: request.load_line(log_format, text.removesuffix(b"\r"))
 
 
 class Traffic:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar import core, outputs, progress, reading
-from sidecar.offline import Unreadable
-from sidecar.traffic import lines_of, loader
+from sidecar.lines import Unreadable, lines_of, loader
 from training.cli import inputs_of, needs_training, row_options, row_settings
 
 if TYPE_CHECKING:

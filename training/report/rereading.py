@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sidecar import core, reading
 from sidecar.errors import XbotError
-from sidecar.traffic import lines_of, loader
+from sidecar.lines import lines_of, loader
 from training.dataset import Dataset, How
 from training.labels import Labels
 
