@@ -9,8 +9,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from sidecar import outputs, progress
-from sidecar.core import FORMATS
+from sidecar import formats, outputs, progress
 from sidecar.traffic import Traffic
 from training.label import rules, summary
 from training.label.engine import Labeller
@@ -19,7 +18,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command(epilog="Example: xbot label --format combined --out access.labels access.log")
-@click.option("--format", "log_format", type=click.Choice(FORMATS), help="The logs' format (docs/formats.md).")
+@click.option("--format", "log_format", type=click.Choice(formats.NAMES), help="The logs' format (docs/formats.md).")
 @click.option("--out", type=_PATH, help="Write the labels here.  [default: standard output]")
 @click.option("--rules", "files", multiple=True, type=_PATH, metavar="FILE", help="Change and add rules (TOML).")
 @click.option("--off", multiple=True, metavar="NAME", help="Switch off a rule or a set; may be repeated.")
