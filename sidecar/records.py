@@ -1,13 +1,13 @@
-"""The format `jsonl`: a line of a log as a JSON record.
+"""Lines of JSON, as one record: xbot's own format `jsonl`, and what other programs write.
 
-Law: a record is checked against its type, and says by name which field is wrong.
+Law: a line is checked against its type, and says by name which field is wrong. Whoever wrote it, it becomes a Record.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -38,9 +38,6 @@ class Record(msgspec.Struct):
     policy: str | None = None  # that decided; empty where nobody did
 
 
-_decoder = msgspec.json.Decoder(Record)
-
-
 def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
@@ -49,19 +46,8 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else _raw(text)
 
 
-def _decode(line: bytes) -> Record:
-    try:
-        return _decoder.decode(line)
-    except UnicodeDecodeError:
-        # nginx logs bytes above 0x7f of a header as they came. JSON must be UTF-8, but the request was real.
-        text: Any = json.loads(line.decode("utf-8", "surrogateescape"))
-        return msgspec.convert(text, Record)
-
-
 def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
     if record.headers is None:
-        if record.agent is None:
-            raise core.LineError("headers", "missing, and so is agent")
         return None
     if record.agent is not None or record.referrer is not None:
         raise core.LineError("headers", "they hold agent and referrer; both cannot be given")
@@ -70,24 +56,56 @@ def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
     return [pair for pair in record.headers.items() if pair[1]]
 
 
-def load_record(line: bytes, request: core.Request) -> None:
-    """Reads a line of the format `jsonl` into `request`; core.LineError with field and reason if it cannot."""
-    if len(line) > core.MAX_LINE * 4:
-        raise core.LineError("line", f"longer than {core.MAX_LINE * 4} bytes")
-    try:
-        record = _decode(line)
-    except msgspec.ValidationError as error:
-        why, _, where = str(error).partition(" - at `$.")
-        raise core.LineError(where.rstrip("`") or "line", why[:1].lower() + why[1:]) from None
-    except (ValueError, RecursionError) as error:
-        raise core.LineError("line", f"not JSON: {error}") from None
+def reader(
+    shape: Any, record_of: Callable[[Any], Record], *, ordered: bool = False
+) -> Callable[[bytes, core.Request], None]:
+    """A function that reads a line of JSON, of the type `shape`, into a request; core.LineError with field and reason if it
+    cannot. `record_of` says what the line means as a Record; `ordered`: a list of headers is in the order of the request."""
+    decoder = msgspec.json.Decoder(shape)
+
+    def decoded(line: bytes) -> Any:
+        try:
+            return decoder.decode(line)
+        except UnicodeDecodeError:
+            # nginx logs bytes above 0x7f of a header as they came. JSON must be UTF-8, but the request was real.
+            text: Any = json.loads(line.decode("utf-8", "surrogateescape"))
+            return msgspec.convert(text, shape)
+
+    def read(line: bytes, request: core.Request) -> None:
+        if len(line) > core.MAX_LINE * 4:
+            raise core.LineError("line", f"longer than {core.MAX_LINE * 4} bytes")
+        try:
+            record = record_of(decoded(line))
+        except core.LineError:
+            raise
+        except msgspec.ValidationError as error:
+            why, _, where = str(error).partition(" - at `$.")
+            raise core.LineError(where.rstrip("`") or "line", why[:1].lower() + why[1:]) from None
+        except (ValueError, RecursionError) as error:
+            raise core.LineError("line", f"not JSON: {error}") from None
+        _load(record, ordered and isinstance(record.headers, list), request)
+
+    return read
+
+
+def _own(record: Record) -> Record:
+    """A line of `jsonl` is a record, whole."""
+    if record.headers is None and record.agent is None:
+        raise core.LineError("headers", "missing, and so is agent")
+    return record
+
+
+load_record = reader(Record, _own, ordered=True)
+
+
+def _load(record: Record, ordered: bool, request: core.Request) -> None:
     pairs = _pairs(record)
     if record.ip is not None and core.parse_address(_raw(record.ip)) is None:
         raise core.LineError("ip", "not an IPv4 or IPv6 address")
     time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
     request.load_record(
         None if pairs is None else [(_raw(name), _raw(value)) for name, value in pairs],
-        isinstance(record.headers, list),
+        ordered,
         agent=_bytes(record.agent),
         referrer=_bytes(record.referrer),
         ip=_bytes(record.ip),
