@@ -42,6 +42,7 @@ FORMATS = {
         Format("challenge", "tab-separated, with labels", frozenset({"ip", "ua", "referrer"}), sessions=False),
         Format("combined", "of nginx and Apache", frozenset({"ip", "ua", "referrer", "url"}), decision=_DECISION),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record),
+        Format("caddy", "Caddy's access log in JSON", _EVERY - {"client"}, records.load_caddy),
     )
 }
 NAMES = tuple(FORMATS)

@@ -120,3 +120,45 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
     )
     if record.policy:
         request.ask_policy(_raw(record.policy))
+
+
+class CaddyRequest(msgspec.Struct):
+    """The member `request` of Caddy's access log. Names of headers are as Go writes them, and in no order; `tls` is there
+    where the visitor's connection was encrypted."""
+
+    client_ip: str | None = None  # beyond proxies that are trusted
+    remote_ip: str | None = None
+    proto: str | None = None
+    method: str | None = None
+    host: str | None = None
+    uri: str | None = None
+    headers: dict[str, list[str]] | None = None
+    tls: dict[str, Any] | None = None
+
+
+class Caddy(msgspec.Struct):
+    """One line of Caddy's access log in JSON."""
+
+    request: CaddyRequest | None = None
+    ts: Seconds | Moment | None = None
+    status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+
+
+def _caddy(line: Caddy) -> Record:
+    r = line.request
+    if r is None:
+        raise core.LineError("request", "missing: no line of an access log")
+    return Record(
+        headers=None if r.headers is None else [(name, value) for name in r.headers for value in r.headers[name]],
+        ip=r.remote_ip if r.client_ip is None else r.client_ip,
+        time=line.ts,
+        method=r.method,
+        uri=r.uri,
+        protocol=r.proto,
+        scheme=None if r.tls is None else "https",  # a proxy before Caddy may have ended TLS: no tls is not plain http
+        host=r.host,
+        status=line.status,
+    )
+
+
+load_caddy = reader(Caddy, _caddy)
