@@ -162,3 +162,54 @@ def _caddy(line: Caddy) -> Record:
 
 
 load_caddy = reader(Caddy, _caddy)
+
+
+class Traefik(msgspec.Struct, rename="pascal"):
+    """One line of Traefik's access log in JSON, without its headers, which are members `request_<Name>`."""
+
+    client_host: str | None = None  # the address, or what trusted proxies forwarded: a list
+    client_addr: str | None = None  # with a port
+    request_method: str | None = None
+    request_path: str | None = None
+    request_protocol: str | None = None
+    request_scheme: str | None = None
+    request_addr: str | None = None  # Host as it came
+    request_host: str | None = None  # without port
+    downstream_status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+    start_utc: Seconds | Moment | None = msgspec.field(default=None, name="StartUTC")
+    time: Seconds | Moment | None = msgspec.field(default=None, name="time")
+
+
+_TRAEFIK_HEADER = "request_"
+
+
+def _traefik(line: dict[str, Any]) -> Record:
+    said = msgspec.convert(line, Traefik)
+    headers = {name[len(_TRAEFIK_HEADER) :]: value for name, value in line.items() if name.startswith(_TRAEFIK_HEADER)}
+    for name, value in headers.items():
+        if not isinstance(value, str):
+            raise core.LineError(_TRAEFIK_HEADER + name, "expected `str`")
+    if said.client_host is not None:
+        ip: str | None = said.client_host.rpartition(",")[2].strip()  # the proxy next to Traefik wrote the last
+    else:
+        ip = said.client_addr and said.client_addr.rpartition(":")[0].strip("[]")
+    if not (headers or ip or said.request_path):
+        raise core.LineError("ClientHost", "missing, and so are RequestPath and all headers: no line of an access log")
+    # Traefik adds headers of its own to each request: where none but these two are kept, the others are unknown.
+    chosen = headers.keys() <= {"User-Agent", "Referer"}
+    return Record(
+        headers=None if chosen else list(headers.items()),
+        agent=headers.get("User-Agent") if chosen else None,
+        referrer=headers.get("Referer") if chosen else None,
+        ip=ip,
+        time=said.time if said.start_utc is None else said.start_utc,
+        method=said.request_method,
+        uri=said.request_path,
+        protocol=said.request_protocol,
+        scheme=said.request_scheme,
+        host=said.request_host if said.request_addr is None else said.request_addr,
+        status=said.downstream_status,
+    )
+
+
+load_traefik = reader(dict[str, Any], _traefik)

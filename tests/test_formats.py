@@ -80,6 +80,16 @@ BROKEN = {
         b"[]": "line: expected `object`",
         b"{": "line: not JSON",
     },
+    "traefik": {
+        b'{"level": "info", "msg": "started"}': "ClientHost: missing",
+        b'{"ClientHost": 7}': "ClientHost: expected `str",
+        b'{"ClientHost": "moon"}': "ip: not an IPv4 or IPv6 address",
+        b'{"ClientHost": "::1", "DownstreamStatus": "200"}': "DownstreamStatus: expected `int",
+        b'{"ClientHost": "::1", "StartUTC": "noon"}': "StartUTC: ",
+        b'{"ClientHost": "::1", "request_Accept": 1}': "request_Accept: expected `str`",
+        b"[]": "line: expected `object`",
+        b"{": "line: not JSON",
+    },
 }
 
 
@@ -101,3 +111,15 @@ def test_caddy_without_most_of_it() -> None:
     assert request.present == core.GROUPS["ip"]
     FORMATS["caddy"].load(b'{"request": {"headers": {"Accept": ["a", "b"]}}}', request)
     assert request.headers == [(b"Accept", b"a"), (b"Accept", b"b")]
+
+
+def test_traefik_without_most_of_it() -> None:
+    """By default Traefik keeps no header; where only the agent is kept, that no other came is not known."""
+    request = core.Request()
+    FORMATS["traefik"].load(b'{"ClientAddr": "[2001:db8::1]:4000", "RequestPath": "/"}', request)
+    assert request.fields["ip"] == b"2001:db8::1"
+    assert request.present == core.GROUPS["ip"] | core.GROUPS["url"]
+    FORMATS["traefik"].load(b'{"ClientHost": "192.0.2.9, 192.0.2.1", "request_User-Agent": "curl/8"}', request)
+    assert request.fields["ip"] == b"192.0.2.1"
+    assert request.fields["agent"] == b"curl/8"
+    assert request.present == core.GROUPS["ip"] | core.GROUPS["ua"]
