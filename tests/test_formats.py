@@ -24,6 +24,14 @@ def test_each_json_format_of_others_has_a_golden_log() -> None:
     assert set(GOLDEN) == set(FORMATS) - OTHERS
 
 
+def test_the_page_has_each_row() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "formats.md").read_text()
+    for row in FORMATS.values():
+        groups = " ".join(group for group in core.GROUPS if group in row.groups)
+        assert f"| `{row.name}` | {row.doc} | {groups} |" in page
+        assert f"## {row.name}" in page
+
+
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_a_golden_log_is_the_same_requests(name: str) -> None:
     """By fields, headers and features; the scheme is not in all of them, so it is left out."""
