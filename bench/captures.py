@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model
-from sidecar.sources import reading
+from sidecar.sources import records
 
 LOOKED, KEPT = SIDES = ("looked at", "kept")
 PARTS = "pages and their parts"
@@ -46,7 +46,7 @@ def side(client: str) -> str:
 
 @dataclass(frozen=True)
 class Capture:
-    """One captured request: the record as reading.load_record takes it, and what kind of client sent it."""
+    """One captured request: the record as records.load_record takes it, and what kind of client sent it."""
 
     record: dict[str, Any]
     kind: str
@@ -132,7 +132,7 @@ def judge(data: Path, loaded: model.Model) -> dict[Key, Tally]:
     tallies: dict[Key, Tally] = {}
     request = core.Request()
     for capture in captures(data):
-        reading.load_record(json.dumps(capture.record).encode(), request)
+        records.load_record(json.dumps(capture.record).encode(), request)
         key = (capture.label, capture.group, capture.scheme, side(capture.client))
         tallies.setdefault(key, Tally()).add(capture, loaded.judge(request))
     return dict(sorted(tallies.items()))

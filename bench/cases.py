@@ -21,7 +21,7 @@ from rich.table import Table
 
 from sidecar import core, model
 from sidecar.errors import XbotError
-from sidecar.sources import reading
+from sidecar.sources import records
 
 KINDS = frozenset("evasion long-query page-made-request sync-clients agent-word well-known".split())
 ANSWERS = re.compile(r"(bot|human)(?: x(\d+))?(?:, |$)")
@@ -68,7 +68,7 @@ def verdicts(case: Case, loaded: model.Model) -> list[core.Verdict]:
     request, found = core.Request(), []
     for line in case.log.read_bytes().splitlines():
         if case.log.suffix == ".jsonl":
-            reading.load_record(line, request)
+            records.load_record(line, request)
         else:
             request.load_line("combined", line)
         found.append(loaded.judge(request))

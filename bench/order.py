@@ -14,7 +14,7 @@ import click
 import quality
 
 from sidecar import core, model
-from sidecar.sources import reading
+from sidecar.sources import records
 
 # Name: file, scheme, whether only those count that have a browser's agent.
 SETS = {
@@ -34,7 +34,7 @@ def shares(loaded: model.Model, path: Path, scheme: str, browsers_only: bool) ->
         about = {"method": "GET", "uri": row.get("path", "/"), "scheme": scheme}
         # A name that comes twice is there once in an object: the first one, as in a proxy's log.
         for kept, headers in enumerate((dict(reversed(row["headers"])), row["headers"])):
-            reading.load_record(json.dumps({"headers": headers, **about}).encode(), request)
+            records.load_record(json.dumps({"headers": headers, **about}).encode(), request)
             refused[kept] += loaded.judge(request).bot
     return rows, refused[1] / rows, refused[0] / rows
 

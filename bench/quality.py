@@ -26,7 +26,7 @@ from rich.table import Table
 
 from sidecar import core, model
 from sidecar.errors import XbotError
-from sidecar.sources import reading
+from sidecar.sources import records
 from training.corpus import published
 from training.report.lists import agent_lists
 
@@ -74,7 +74,7 @@ class Tally:
 
 def _record(request: core.Request, **record: Any) -> str:
     """Reads a capture; returns its agent."""
-    reading.load_record(json.dumps(record).encode(), request)
+    records.load_record(json.dumps(record).encode(), request)
     return next((value for name, value in record["headers"] if name.lower() == "user-agent"), "")
 
 

@@ -67,7 +67,6 @@ FAMILIES = tuple(
     for i in range(XB_N_FAMILIES)
 )
 DIALECTS = tuple(xb_dialects[i].name.decode() for i in range(XB_DIALECT_COUNT))
-FORMATS = ("challenge", "combined", "jsonl")
 MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sidecar import core, model
 from sidecar.commands import cli
-from sidecar.sources import reading
+from sidecar.sources import records
 
 joblib = pytest.importorskip("joblib", reason="training needs: pip install 'xbot[train]'")
 np = pytest.importorskip("numpy", reason="training needs: pip install 'xbot[train]'")
@@ -226,7 +226,7 @@ def test_bounds_keep_the_margins_and_say_their_cost(here: Run, log: Path, tmp_pa
     data = dataset.read([str(log)], dataset.How("jsonl", 15, None, dataset.masked_names(("ip",))))
     loaded, request, wanted = model.load(outs[0]), core.Request(), pipeline.decision_function(data.X)
     for line, margin in zip(log.read_bytes().splitlines(), wanted, strict=True):
-        reading.load_record(line, request)
+        records.load_record(line, request)
         assert abs(loaded.judge(request).margin - margin) <= 1e-9
 
 

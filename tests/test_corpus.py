@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import reading
+from sidecar.sources import records
 from training.corpus import agents, browsers, generate, hints, published, robots, site
 from training.corpus.browsers import Habits, parse
 from training.corpus.heads import fill, spoken
@@ -80,7 +80,7 @@ def test_as_many_rows_as_asked_for(count: int) -> None:
 def test_the_projects_reader_reads_every_row_in_order(corpus: list[Row]) -> None:
     request = core.Request()
     for row in corpus:
-        reading.load_record(msgspec.json.encode(row), request)
+        records.load_record(msgspec.json.encode(row), request)
         assert request.label == (row["label"] == "bot")
         names = [name.decode().lower() for name, _ in request.headers]
         assert names == [name.lower() for name, _ in row["headers"]]

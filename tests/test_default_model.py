@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 import quality  # noqa: E402
 
 from sidecar import core, model  # noqa: E402
-from sidecar.sources import reading  # noqa: E402
+from sidecar.sources import records  # noqa: E402
 from training.corpus import published  # noqa: E402
 from training.corpus.views import combined  # noqa: E402
 
@@ -52,7 +52,7 @@ def table(name: str) -> list[list[str]]:
 
 def verdict(loaded: model.Model, record: dict[str, Any]) -> core.Verdict:
     request = core.Request()
-    reading.load_record(msgspec.json.encode(record), request)
+    records.load_record(msgspec.json.encode(record), request)
     return loaded.judge(request)
 
 

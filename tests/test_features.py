@@ -23,7 +23,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar import core
-from sidecar.sources import reading
+from sidecar.sources import records
 
 ROOT = Path(__file__).resolve().parent.parent
 K = 15
@@ -128,7 +128,7 @@ def test_exactly_one_of_each_kind(agent: str) -> None:
 def test_an_absent_group_is_nan_in_all_its_rows(log_format: str, line: bytes, groups: set[str]) -> None:
     request = core.Request()
     if log_format == "jsonl":
-        reading.load_record(line, request)
+        records.load_record(line, request)
     else:
         request.load_line(log_format, line)
     dense, words = features(request)
@@ -143,7 +143,7 @@ def test_an_absent_group_is_nan_in_all_its_rows(log_format: str, line: bytes, gr
 def test_chosen_headers_know_no_order() -> None:
     """An object of chosen headers: their number and order are absent, the headers are not."""
     request = core.Request()
-    reading.load_record(b'{"headers": {"User-Agent": "curl/8", "Accept": "*/*", "X-Own": "1"}}', request)
+    records.load_record(b'{"headers": {"User-Agent": "curl/8", "Accept": "*/*", "X-Own": "1"}}', request)
     dense, words = features(request)
     assert math.isnan(dense["hdr_count"])
     assert math.isnan(dense["odd_few"])
@@ -273,7 +273,7 @@ def test_a_record_and_the_head_agree(ip, method, path, protocol, headers, referr
         "headers": headers,
     }
     logged, asked = core.Request(), core.Request()
-    reading.load_record(msgspec.json.encode(record), logged)
+    records.load_record(msgspec.json.encode(record), logged)
     raw = [(name.encode(), value.encode()) for name, value in headers]
     more = {"X-Original-Scheme": scheme, "X-Original-Host": "www.example.com:443"}
     asked.load_head(proxied(ip, method, path.encode(), protocol, raw, **more))
@@ -286,8 +286,8 @@ def test_a_record_of_chosen_headers_agrees_where_it_can(headers, agent) -> None:
     """The same headers as an object: all but number, order and names of their own."""
     headers = [(name, value) for name, value in [*headers, ("User-Agent", agent)] if value]
     ordered, chosen = core.Request(), core.Request()
-    reading.load_record(msgspec.json.encode({"headers": headers}), ordered)
-    reading.load_record(msgspec.json.encode({"headers": dict(headers)}), chosen)
+    records.load_record(msgspec.json.encode({"headers": headers}), ordered)
+    records.load_record(msgspec.json.encode({"headers": dict(headers)}), chosen)
     (one, one_words), (two, two_words) = features(ordered), features(chosen)
     for name in NAMES:
         assert one[name] == two[name] or math.isnan(two[name])
@@ -302,7 +302,7 @@ def test_a_record_of_chosen_headers_agrees_where_it_can(headers, agent) -> None:
 
 def record(headers: list[tuple[str, str]] | None = None, **fields: str) -> dict[str, float]:
     request = core.Request()
-    reading.load_record(msgspec.json.encode({"headers": headers or [], **fields}), request)
+    records.load_record(msgspec.json.encode({"headers": headers or [], **fields}), request)
     return features(request)[0]
 
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import reading
+from sidecar.sources import reading, records
 
 LINES = tables.lines()
 GOOD = {
@@ -179,7 +179,7 @@ BROKEN_RECORDS = {
 def test_broken_record(name: str) -> None:
     line, field, why = BROKEN_RECORDS[name]
     with pytest.raises(core.LineError) as caught:
-        reading.load_record(line, core.Request())
+        records.load_record(line, core.Request())
     assert caught.value.args[0].startswith(field)
     assert why in caught.value.args[1]
 
@@ -198,7 +198,7 @@ def test_every_broken_record_between_good_ones(score: Score) -> None:
 def test_a_record_keeps_bytes_that_are_no_utf8() -> None:
     """nginx logs a header's bytes as they came."""
     request = core.Request()
-    reading.load_record(b'{"headers": {"User-Agent": "a\xffb\xc3\xa9", "Referer": ""}, "uri": "/\xfe"}', request)
+    records.load_record(b'{"headers": {"User-Agent": "a\xffb\xc3\xa9", "Referer": ""}, "uri": "/\xfe"}', request)
     assert request.fields["agent"] == b"a\xffb\xc3\xa9"
     assert request.fields["uri"] == b"/\xfe"
     assert request.headers == [(b"User-Agent", b"a\xffb\xc3\xa9")]
@@ -229,7 +229,7 @@ _FIELDS = [
 def test_any_object_is_read_or_a_line_error(record: dict[str, Any]) -> None:
     request = core.Request()
     try:
-        reading.load_record(json.dumps(record).encode(), request)
+        records.load_record(json.dumps(record).encode(), request)
     except core.LineError as error:
         assert error.args[0].partition("[")[0] in (*_FIELDS, "line")
     else:

@@ -20,7 +20,7 @@ from test_policies import opened
 
 from sidecar import core
 from sidecar.protocol import Server
-from sidecar.sources import reading
+from sidecar.sources import records
 
 GOOD = models.image()
 LINE = b'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /a/b HTTP/1.1" 200 1 "-" "Mozilla/5.0 (X11)"'
@@ -251,13 +251,13 @@ def test_numbers_out_of_range(said: dict[str, int]) -> None:
 def test_a_time_that_no_calendar_has(time: str) -> None:
     """Milliseconds are the usual mistake; `xbot replay` ended with a traceback on them."""
     with pytest.raises(core.LineError) as caught:
-        reading.load_record(b'{"agent": "x", "time": %s}' % time.encode(), core.Request())
+        records.load_record(b'{"agent": "x", "time": %s}' % time.encode(), core.Request())
     assert caught.value.args[0] == "time"
 
 
 def test_the_last_second_there_is() -> None:
     request = core.Request()
-    reading.load_record(b'{"agent": "x", "time": "9999-12-31T23:59:59Z"}', request)
+    records.load_record(b'{"agent": "x", "time": "9999-12-31T23:59:59Z"}', request)
     assert request.time == core.MAX_TIME
 
 
@@ -268,7 +268,7 @@ def test_a_target_beyond_the_workspace(made_model: core.Model) -> None:
     """A path of 200,000 bytes, which a line of JSON may hold, once was resolved into a buffer of 65,536."""
     request = core.Request()
     with pytest.raises(core.LineError, match="uri"):
-        reading.load_record(b'{"agent": "x", "uri": "/%s"}' % (b"a" * 200_000), request)
+        records.load_record(b'{"agent": "x", "uri": "/%s"}' % (b"a" * 200_000), request)
     request = record(uri=b"/" + b"a" * (core.MAX_LINE - 1))
     opened(paths=["/a"]).decide(made_model, request, "default")
 

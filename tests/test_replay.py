@@ -341,7 +341,13 @@ def test_bad_options(options: list[str], message: str, xbot, tmp_path: Path) -> 
 def test_an_empty_log(xbot, tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("")
     done = xbot(
-        "replay", "--model", model(tmp_path / "m.xbot", url_depth=1.0), "--format", "combined", tmp_path / "a.log", code=2
+        "replay",
+        "--model",
+        model(tmp_path / "m.xbot", url_depth=1.0),
+        "--format",
+        "combined",
+        tmp_path / "a.log",
+        code=2,
     )
     assert b"a.log: empty, no line to read" in done.stderr
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar import core
-from sidecar.sources import reading
+from sidecar.sources import records
 
 CHALLENGE = [row["line"] for row in tables.lines() if row["format"] == "challenge" and row["field"] == "ok"]
 COMBINED = [row["line"] for row in tables.lines() if row["format"] == "combined" and row["field"] == "ok"]
@@ -44,7 +44,7 @@ def write(path: Path, lines: Iterable[bytes]) -> Path:
 def judged(model: core.Model, log_format: str, line: bytes) -> core.Verdict:
     request = core.Request()
     if log_format == "jsonl":
-        reading.load_record(line, request)
+        records.load_record(line, request)
     else:
         request.load_line(log_format, line)
     return model.judge(request)

@@ -24,15 +24,9 @@ import scipy.sparse
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import reading
+from sidecar.sources import lines, reading
+from sidecar.sources.formats import FORMATS, Format
 from training.labels import Labels
-
-# What each format can hold.
-_HELD = {
-    "challenge": {"ip", "ua", "referrer"},
-    "combined": {"ip", "ua", "referrer", "url"},
-    "jsonl": set(core.GROUPS),
-}
 
 # A chunk is what one task featurizes: large enough that handing it over costs little, small enough that two tasks a
 # core stay far below what a machine has.
@@ -100,6 +94,11 @@ class How:
     scheduler: str | None = None  # of a Dask cluster
 
     @property
+    def form(self) -> Format:
+        """The row of the format."""
+        return FORMATS[self.log_format]
+
+    @property
     def families(self) -> int:
         """The families of words that are not left out, as bits."""
         return sum(1 << i for i, family in enumerate(core.FAMILIES) if family.name not in self.without)
@@ -132,7 +131,7 @@ def masked_names(without: Iterable[str]) -> frozenset[str]:
 def featurize(block: bytes, how: How) -> Chunk:
     """The rows of a block of whole lines. What a worker runs."""
     matrix = core.Matrix(how.k, how.hosts, how.without)
-    lines = _append(matrix, how.log_format, block)
+    read = _append(matrix, how.form, block)
     rows, dense = len(matrix), len(core.FEATURES)
     left = np.frombuffer(matrix.dense, dtype=np.float64).reshape(rows, dense).astype(np.float32)
     left[:, never_held(how)] = 0.0  # a column that is absent in every row is not worth its bytes
@@ -154,7 +153,7 @@ def featurize(block: bytes, how: How) -> Chunk:
         time=np.array(matrix.time, dtype=np.int64),
         client=np.array(matrix.client, dtype=np.uint64),
         line=np.array(matrix.line, dtype=np.int64),
-        lines=lines,
+        lines=read,
         errors=matrix.errors,
         present=matrix.present,
     )
@@ -162,22 +161,20 @@ def featurize(block: bytes, how: How) -> Chunk:
 
 def never_held(how: How) -> list[int]:
     """Columns that no line of this format holds, or that are left out."""
-    held = _HELD[how.log_format]
+    held = how.form.groups
     return [i for i, row in enumerate(core.FEATURES) if row.group not in held or row.name in how.without]
 
 
-def _append(matrix: core.Matrix, log_format: str, block: bytes) -> int:
-    if log_format != "jsonl":
-        return matrix.append_lines(log_format, block, 1)
-    request, lines = core.Request(), block.removesuffix(b"\n").split(b"\n")
-    for line, text in enumerate(lines, 1):
-        try:
-            reading.load_record(text, request)
-        except core.LineError as error:
-            matrix.errors.append((line, *error.args))
-            continue
-        matrix.append(request, line)
-    return len(lines)
+def _append(matrix: core.Matrix, form: Format, block: bytes) -> int:
+    if form.record is None:
+        return matrix.append_lines(form.name, block, 1)
+    line = 0
+    for line, _, request, fault in lines.of_block(block, form, core.Request()):
+        if request is None:
+            matrix.errors.append((line, *fault))
+        else:
+            matrix.append(request, line)
+    return line
 
 
 def _chunks(log: str, digest: Any) -> Iterator[bytes]:
@@ -306,24 +303,13 @@ def _dataset(rows: _Rows, k: int, present: int, sources: list[Source], first_err
 def words_of(logs: Sequence[str], how: How, buckets: set[int], most_lines: int = 50_000) -> dict[int, str]:
     """Texts of the wanted buckets, `family=word`, from the first lines of the logs."""
     found: dict[int, str] = {}
-    request = core.Request()
-    for text in itertools.islice(_lines(logs), most_lines):
+    every = itertools.chain.from_iterable(lines.of_log(log, how.form) for log in logs)
+    for _, _, request, _ in itertools.islice(every, most_lines):
         if len(found) == len(buckets):
             break
-        try:
-            if how.log_format == "jsonl":
-                reading.load_record(text, request)
-            else:
-                request.load_line(how.log_format, text.removesuffix(b"\r"))
-        except core.LineError:
+        if request is None:
             continue
         for bucket, family, word in request.features(how.k, families=how.families)[1]:
             if bucket in buckets:
                 found.setdefault(bucket, f"{family}={word}")
     return found
-
-
-def _lines(logs: Sequence[str]) -> Iterator[bytes]:
-    for log in logs:
-        for block in reading.blocks(log):
-            yield from block.removesuffix(b"\n").split(b"\n")

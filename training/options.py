@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.core import FORMATS, MAX_K, MIN_K
+from sidecar.core import MAX_K, MIN_K
 from sidecar.errors import XbotError
+from sidecar.sources import formats
 
 if TYPE_CHECKING:
     from training.dataset import Dataset, How
@@ -29,7 +30,7 @@ def row_options(command: Command) -> Command:
             "--format",
             "log_format",
             required=True,
-            type=click.Choice(FORMATS),
+            type=click.Choice(formats.NAMES),
             help="The logs' format (docs/formats.md).",
         ),
         click.option(
@@ -153,7 +154,7 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
 
     split = options.pop("split")
     if split == "auto":
-        split = "row" if options["log_format"] == "challenge" else "client"
+        split = "client" if formats.FORMATS[options["log_format"]].sessions else "row"
     if options["evidence"] == "bounded" and options["kind"] != "svm":
         raise XbotError(f"--evidence bounded goes with --model svm, not with {options['kind']}")
     if options["evidence"] == "bounded":
@@ -187,7 +188,7 @@ def row_settings(
 
     if "-" in logs and len(logs) > 1:
         raise XbotError("standard input (-) cannot be one of several logs")
-    if not (log_format == "challenge" if addresses is None else addresses):
+    if formats.FORMATS[log_format].sessions if addresses is None else not addresses:
         without = (*without, "ip")  # a client that was held out, or comes tomorrow, has an address that nobody knows
     hosts = dataset.known_hosts(known_hosts) if known_hosts else None
     marks = read_labels(labels, reasons=reasons) if labels else None

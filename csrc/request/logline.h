@@ -3,7 +3,7 @@
  * Law: the line fills the same struct as a request head; what the format does not hold stays absent. A line that cannot
  * be read says which field and why, and changes nothing but the struct it was given.
  *
- * The third format, jsonl, is read by a JSON library in the host and fills the struct through xb_request_add.
+ * Formats of JSON are read by a JSON library in the host and fill the struct through xb_request_add.
  */
 #ifndef XB_LOGLINE_H
 #define XB_LOGLINE_H

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +16,11 @@ import click
 from rich.table import Table
 
 from sidecar import core, model
-from sidecar.commands.offline import MODEL_FILE, plain_console, requests
+from sidecar.commands.offline import MODEL_FILE, plain_console
 from sidecar.config import config, lists, policies
 from sidecar.errors import XbotError
-from sidecar.sources.lines import Unreadable
+from sidecar.sources import formats
+from sidecar.sources.lines import Unreadable, of_log
 
 _PATH = click.Path(path_type=Path)
 # The groups of core.GROUPS, in words.
@@ -28,8 +28,6 @@ _HOLDS = {
     "ip": "address", "ua": "agent", "referrer": "referrer", "url": "URL", "headers": "headers",
     "client": "client",
 }  # fmt: skip
-# What nginx/log_format.conf puts behind a combined line: verdict, score, reason, policy.
-_LOGGED = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"\s*$')
 
 
 class Why(NamedTuple):
@@ -111,7 +109,7 @@ class Judge:
     "--format",
     "log_format",
     required=True,
-    type=click.Choice((*core.FORMATS, "head")),
+    type=click.Choice((*formats.NAMES, "head")),
     help="The log's format (docs/formats.md); head: one request head, as the visitor sent it.",
 )
 @click.option("--dialect", type=click.Choice(core.DIALECTS), help="The head is a proxy's question, in this dialect.")
@@ -157,10 +155,10 @@ Found = tuple[int, core.Request | None, str, tuple[str, str]]
 
 def _lines(log: str, log_format: str) -> Iterator[Found]:
     """(line, request, what the log itself says of it, error) of each line; the request asks for the policy logged."""
-    unreadable = Unreadable(log)
-    for line, request, error in requests(log, log_format, unreadable):
+    form = formats.FORMATS[log_format]
+    for line, text, request, error in of_log(log, form, Unreadable(log)):
         logged = ""
-        if request is not None and log_format == "combined" and (said := _LOGGED.search(request.text)):
+        if request is not None and form.decision is not None and (said := form.decision.search(text)):
             outcome, score, reason, policy = (part.decode("ascii", "replace") for part in said.groups())
             logged = f"{outcome} {score} {reason}" + (f" by {policy}" if policy else "")
             if policy:

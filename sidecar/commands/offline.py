@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +18,8 @@ from rich.table import Table
 
 from sidecar import core, model
 from sidecar.config.config import DEFAULT_MODEL
-from sidecar.sources import progress, reading
-from sidecar.sources.lines import Unreadable
+from sidecar.sources import formats, progress, reading
+from sidecar.sources.lines import Unreadable, of_block
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ _FORMAT = click.option(
     "--format",
     "log_format",
     required=True,
-    type=click.Choice(core.FORMATS),
+    type=click.Choice(formats.NAMES),
     help="The log's format (docs/formats.md).",
 )
 _LOG = click.argument("log", default="-")
@@ -59,43 +59,31 @@ def score(path: Path, log_format: str, as_json: bool, log: str) -> None:
     """
     loaded, out, unreadable = model.load(path), sys.stdout.buffer, Unreadable(log)
     with progress.over_logs("scoring", [log], quiet=sys.stdout.isatty()) as advance:
-        if log_format == "jsonl":
-            for line, request, error in requests(log, log_format, unreadable, advance):
-                out.write(
-                    loaded.report(request, line, as_json) if request else core.report_error(line, *error, as_json)
-                )
-            return
-        whole, line = core.Request(), 1
+        request, before, form = core.Request(), 0, formats.FORMATS[log_format]
         for block in reading.blocks(log):
-            report, lines, errors = loaded.report_lines(whole, log_format, block, line, as_json)
+            report, lines, faults = _report(loaded, form, request, block, before, as_json)
             out.write(report)
-            line += lines
-            for where in errors:
-                unreadable.add(*where)
+            before += lines
+            for fault in faults:
+                unreadable.add(*fault)
             advance(len(block))
-    unreadable.tell(line - 1)
+    unreadable.tell(before)
 
 
-def requests(
-    log: str, log_format: str, unreadable: Unreadable, advance: Callable[[int], None] = lambda _: None
-) -> Iterator[tuple[int, core.Request | None, tuple[str, str]]]:
-    """Yields (line, request, (field, why)) for each line; the request is the same object each time, or None."""
-    request, line = core.Request(), 0
-    for block in reading.blocks(log):
-        for text in block.split(b"\n")[: -1 if block.endswith(b"\n") else None]:
-            line += 1
-            try:
-                if log_format == "jsonl":
-                    reading.load_record(text, request)
-                else:
-                    request.load_line(log_format, text.removesuffix(b"\r"))
-            except core.LineError as error:
-                unreadable.add(line, *error.args)
-                yield line, None, error.args
-                continue
-            yield line, request, ("", "")
-        advance(len(block))
-    unreadable.tell(line)
+def _report(
+    loaded: core.Model, form: formats.Format, request: core.Request, block: bytes, before: int, as_json: bool
+) -> tuple[bytes, int, list[tuple[int, str, str]]]:
+    """What is printed for a block, how many lines it has, and which of them cannot be read."""
+    if form.record is None:
+        return loaded.report_lines(request, form.name, block, before + 1, as_json)
+    out, faults, number = [], [], before
+    for number, _, read, fault in of_block(block, form, request, before):
+        if read is None:
+            faults.append((number, *fault))
+            out.append(core.report_error(number, *fault, as_json))
+        else:
+            out.append(loaded.report(read, number, as_json))
+    return b"".join(out), number - before, faults
 
 
 def plain_console() -> Console:

@@ -20,7 +20,7 @@ from rich.table import Table
 from sidecar import core, model, outputs
 from sidecar.commands.offline import MODEL_FILE
 from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
-from sidecar.sources import progress
+from sidecar.sources import formats, progress
 from sidecar.sources.shown import text
 from sidecar.sources.traffic import Traffic
 
@@ -131,7 +131,7 @@ class Report(msgspec.Struct):
 @click.option(
     "--against", "old", type=MODEL_FILE, help="The model to compare with, at its own threshold; default: xbot's own."
 )
-@click.option("--format", "log_format", required=True, type=click.Choice(core.FORMATS), help="The logs' format.")
+@click.option("--format", "log_format", required=True, type=click.Choice(formats.NAMES), help="The logs' format.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Refuse from this score on.  [default: the model's own]")
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
 @click.option("--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write all of it here, too.")

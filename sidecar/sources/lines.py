@@ -1,17 +1,19 @@
-"""The lines of logs: what is in a block of them, how one is read, and which cannot be.
+"""The lines of logs: the one loop that reads them, and the count of those that cannot be read.
 
-Law: every command and training come to the lines of a log through here.
+Law: every command and training come to the lines of a log through here, whatever its format. Only where a whole block
+is judged or featurized at once by csrc does no line come to Python.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import reading
+from sidecar.sources.formats import Format
 
 
 class Unreadable:
@@ -34,13 +36,40 @@ class Unreadable:
             click.echo(f"xbot: {self.first}{more}", err=True)
 
 
-def lines_of(block: bytes) -> list[bytes]:
-    """The lines of a block, without their ends."""
-    return block.removesuffix(b"\n").split(b"\n")
+Fault = tuple[str, str]  # the field, and what is wrong with it
+# Number from 1, the line without its break, the request (the same object each time) or None, and then why.
+Line = tuple[int, bytes, core.Request | None, Fault]
+_NO_FAULT = ("", "")
 
 
-def loader(log_format: str) -> Callable[[bytes, core.Request], None]:
-    """A function that reads a line of this format into a request; core.LineError if it cannot."""
-    if log_format == "jsonl":
-        return reading.load_record
-    return lambda text, request: request.load_line(log_format, text.removesuffix(b"\r"))
+def of_block(block: bytes, form: Format, request: core.Request, before: int = 0) -> Iterator[Line]:
+    """Yields the lines of a block, each read into `request`; `before` lines stand before it in the log."""
+    load = form.load
+    for number, text in enumerate(block.removesuffix(b"\n").split(b"\n"), before + 1):
+        try:
+            load(text, request)
+        except core.LineError as error:
+            yield number, text, None, error.args
+            continue
+        yield number, text, request, _NO_FAULT
+
+
+def of_log(
+    log: str,
+    form: Format,
+    unreadable: Unreadable | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+    blocks: Iterable[bytes] | None = None,
+) -> Iterator[Line]:
+    """Yields the lines of a log, of `blocks` where a part of it has been read before. With `unreadable`, those that cannot
+    be read are counted and told, and a log without a line is an XbotError."""
+    request, number = core.Request(), 0
+    for block in reading.blocks(log) if blocks is None else blocks:
+        for line in of_block(block, form, request, number):
+            number = line[0]
+            if line[2] is None and unreadable is not None:
+                unreadable.add(number, *line[3])
+            yield line
+        advance(len(block))
+    if unreadable is not None:
+        unreadable.tell(number)

@@ -1,116 +1,20 @@
 """Reading logs: files, gzip or standard input, in blocks of whole lines, in memory that does not grow with the log.
 
 Law: nothing of a log is lost or repeated; a line that is too long is handed on cut, so that its reader can name it.
-Lines of the formats `challenge` and `combined` are read in C; a `jsonl` line is decoded here by msgspec.
 """
 
 from __future__ import annotations
 
-import datetime
 import gzip
-import json
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import msgspec
 
 from sidecar import core
 from sidecar.errors import XbotError
 
 BLOCK = 1 << 20  # bytes; enough to make the cost of a block vanish, small beside a worker's memory
-
-
-Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 1970 UTC
-Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
-
-
-class Record(msgspec.Struct):
-    """One line of the format `jsonl`. `headers` is a list of pairs in the order of the request, or an object, where the
-    order is unknown and an empty value means that the header was not there (nginx cannot log the difference). Without
-    `headers`, `agent` and `referrer` are what is known of them."""
-
-    headers: list[tuple[str, str]] | dict[str, str] | None = None
-    agent: str | None = None
-    referrer: str | None = None
-    ip: str | None = None
-    time: Seconds | Moment | None = None
-    method: str | None = None
-    uri: str | None = None
-    protocol: str | None = None
-    scheme: str | None = None
-    host: str | None = None
-    status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
-    label: Literal["bot", "human"] | None = None
-    policy: str | None = None  # that decided; empty where nobody did
-
-
-_decoder = msgspec.json.Decoder(Record)
-
-
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else _raw(text)
-
-
-def _decode(line: bytes) -> Record:
-    try:
-        return _decoder.decode(line)
-    except UnicodeDecodeError:
-        # nginx logs bytes above 0x7f of a header as they came. JSON must be UTF-8, but the request was real.
-        text: Any = json.loads(line.decode("utf-8", "surrogateescape"))
-        return msgspec.convert(text, Record)
-
-
-def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
-    if record.headers is None:
-        if record.agent is None:
-            raise core.LineError("headers", "missing, and so is agent")
-        return None
-    if record.agent is not None or record.referrer is not None:
-        raise core.LineError("headers", "they hold agent and referrer; both cannot be given")
-    if isinstance(record.headers, list):
-        return record.headers
-    return [pair for pair in record.headers.items() if pair[1]]
-
-
-def load_record(line: bytes, request: core.Request) -> None:
-    """Reads a line of the format `jsonl` into `request`; core.LineError with field and reason if it cannot."""
-    if len(line) > core.MAX_LINE * 4:
-        raise core.LineError("line", f"longer than {core.MAX_LINE * 4} bytes")
-    try:
-        record = _decode(line)
-    except msgspec.ValidationError as error:
-        why, _, where = str(error).partition(" - at `$.")
-        raise core.LineError(where.rstrip("`") or "line", why[:1].lower() + why[1:]) from None
-    except (ValueError, RecursionError) as error:
-        raise core.LineError("line", f"not JSON: {error}") from None
-    pairs = _pairs(record)
-    if record.ip is not None and core.parse_address(_raw(record.ip)) is None:
-        raise core.LineError("ip", "not an IPv4 or IPv6 address")
-    time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
-    request.load_record(
-        None if pairs is None else [(_raw(name), _raw(value)) for name, value in pairs],
-        isinstance(record.headers, list),
-        agent=_bytes(record.agent),
-        referrer=_bytes(record.referrer),
-        ip=_bytes(record.ip),
-        method=_bytes(record.method),
-        uri=_bytes(record.uri),
-        protocol=_bytes(record.protocol),
-        scheme=_bytes(record.scheme),
-        host=_bytes(record.host),
-        label=-1 if record.label is None else int(record.label == "bot"),
-        status=-1 if record.status is None else record.status,
-        time=-1 if time is None else int(time),
-    )
-    if record.policy:
-        request.ask_policy(_raw(record.policy))
 
 
 def blocks(source: str) -> Iterator[bytes]:

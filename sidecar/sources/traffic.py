@@ -16,7 +16,8 @@ from pathlib import Path
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import reading
-from sidecar.sources.lines import Unreadable, lines_of, loader
+from sidecar.sources.formats import FORMATS
+from sidecar.sources.lines import Unreadable, of_block, of_log
 
 HEAD = 8  # blocks of reading.BLOCK bytes that the guess of the own host sees
 LONGEST = 512  # bytes kept of what a visitor chose freely: it tells enough, and a visitor may choose 60,000
@@ -75,7 +76,7 @@ class Traffic:
             if log != "-" and not Path(log).exists():  # before hours are spent on the others
                 raise XbotError(f"{log}: No such file or directory")
         self.lines = self.unreadable = 0
-        self.logs, self._load, self._advance = logs, loader(log_format), advance
+        self.logs, self._form, self._advance = logs, FORMATS[log_format], advance
         self._first = reading.blocks(logs[0])
         self._head: list[bytes] | None = list(itertools.islice(self._first, HEAD))
         hosts = frozenset(plain_host(host.encode()) for host in given)
@@ -84,23 +85,12 @@ class Traffic:
     def __iter__(self) -> Iterator[tuple[str, int, core.Request | None]]:
         """Yields (log, line, request) for each line; the request is the same object each time, or None for a line that
         cannot be read. Those are counted, and the first of each log is told on standard error."""
-        request = core.Request()
         for log in self.logs:
             unreadable, line = Unreadable(log), 0
-            for block in self._blocks(log):
-                for text in lines_of(block):
-                    line += 1
-                    try:
-                        self._load(text, request)
-                    except core.LineError as error:
-                        unreadable.add(line, *error.args)
-                        yield log, line, None
-                    else:
-                        yield log, line, request
-                self._advance(len(block))
+            for line, _, request, _ in of_log(log, self._form, unreadable, self._advance, self._blocks(log)):
+                yield log, line, request
             self.lines += line
             self.unreadable += unreadable.count
-            unreadable.tell(line)
 
     def _blocks(self, log: str) -> Iterator[bytes]:
         if log is not self.logs[0] or self._head is None:
@@ -110,11 +100,10 @@ class Traffic:
 
     def _guess(self) -> OwnHosts:
         addresses: defaultdict[bytes, set[bytes]] = defaultdict(set)
-        request = core.Request()
-        for text in itertools.chain.from_iterable(map(lines_of, self._head or ())):
-            try:
-                self._load(text, request)
-            except core.LineError:
+        room = core.Request()
+        heads = (of_block(block, self._form, room) for block in self._head or ())
+        for _, _, request, _ in itertools.chain.from_iterable(heads):
+            if request is None:
                 continue
             fields = request.fields
             if fields["host"]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar import core, outputs
-from sidecar.sources import progress, reading
-from sidecar.sources.lines import Unreadable, lines_of, loader
+from sidecar.sources import progress
+from sidecar.sources.formats import FORMATS
+from sidecar.sources.lines import Unreadable, of_log
 from training.options import inputs_of, needs_training, row_options, row_settings
 
 if TYPE_CHECKING:
@@ -66,26 +67,20 @@ def _rows(
     logs: tuple[str, ...], how: How, marks: Labels | None, words: bool, advance: Callable[[int], None]
 ) -> Iterator[list[str]]:
     """The cells of each line that can be read."""
-    load, request, number, through = loader(how.log_format), core.Request(), _Texts(), 0
+    form, number, through = FORMATS[how.log_format], _Texts(), 0
     masked = [i for i, row in enumerate(core.FEATURES) if row.name in how.without]
     families = how.families if words else 0
     for log in logs:
-        unreadable, line, first = Unreadable(log), 0, [log] * (len(logs) > 1)
-        for block in reading.blocks(log):
-            for text in lines_of(block):
-                line, through = line + 1, through + 1
-                try:
-                    load(text, request)
-                except core.LineError as error:
-                    unreadable.add(line, *error.args)
-                    continue
-                dense, tokens = request.features(how.k, how.hosts, families)
-                cells = [number[value] for value in dense]
-                for i in masked:
-                    cells[i] = ""
-                label = request.label if marks is None else marks[through]
-                time = "" if request.time is None else str(request.time)
-                said = [" ".join(f"{family}={word}" for _, family, word in tokens)] * words
-                yield [*first, str(line), _LABELS[label], time, *cells, *said]
-            advance(len(block))
-        unreadable.tell(line)
+        first = [log] * (len(logs) > 1)
+        for line, _, request, _ in of_log(log, form, Unreadable(log), advance):
+            through += 1
+            if request is None:
+                continue
+            dense, tokens = request.features(how.k, how.hosts, families)
+            cells = [number[value] for value in dense]
+            for i in masked:
+                cells[i] = ""
+            label = request.label if marks is None else marks[through]
+            time = "" if request.time is None else str(request.time)
+            said = [" ".join(f"{family}={word}" for _, family, word in tokens)] * words
+            yield [*first, str(line), _LABELS[label], time, *cells, *said]

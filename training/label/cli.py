@@ -10,8 +10,7 @@ import msgspec
 from rich.console import Console
 
 from sidecar import outputs
-from sidecar.core import FORMATS
-from sidecar.sources import progress
+from sidecar.sources import formats, progress
 from sidecar.sources.traffic import Traffic
 from training.label import rules, summary
 from training.label.engine import Labeller
@@ -20,7 +19,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command(epilog="Example: xbot label --format combined --out access.labels access.log")
-@click.option("--format", "log_format", type=click.Choice(FORMATS), help="The logs' format (docs/formats.md).")
+@click.option("--format", "log_format", type=click.Choice(formats.NAMES), help="The logs' format (docs/formats.md).")
 @click.option("--out", type=_PATH, help="Write the labels here.  [default: standard output]")
 @click.option("--rules", "files", multiple=True, type=_PATH, metavar="FILE", help="Change and add rules (TOML).")
 @click.option("--off", multiple=True, metavar="NAME", help="Switch off a rule or a set; may be repeated.")

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import reading
-from sidecar.sources.lines import lines_of, loader
+from sidecar.sources.formats import FORMATS
+from sidecar.sources.lines import of_log
 from training.dataset import Dataset, How
 from training.labels import Labels
 
@@ -61,24 +61,19 @@ def labelled_rows(
     seen: Seen | None = None,
 ) -> Iterator[Row]:
     """Yields the rows of `data` in their order. XbotError if the logs are no longer what they were."""
-    load, request, number, through = loader(how.log_format), core.Request(), 0, 0
+    form, number, through = FORMATS[how.log_format], 0, 0
     for log in logs:
-        line = 0
-        for block in reading.blocks(log):
-            for text in lines_of(block):
-                line, through = line + 1, through + 1
-                try:
-                    load(text, request)
-                except core.LineError:
-                    continue
-                if seen is not None:
-                    seen.add(request.time)
-                if (request.label is None) if labels is None else (labels[through] < 0):
-                    continue
-                if number >= len(data.line) or data.line[number] != through:
-                    raise XbotError(f"{log}:{line}: the log changed while it was read")
-                yield Row(number, log, line, through, text, request)
-                number += 1
-            advance(len(block))
+        for line, text, request, _ in of_log(log, form, advance=advance):
+            through += 1
+            if request is None:
+                continue
+            if seen is not None:
+                seen.add(request.time)
+            if (request.label is None) if labels is None else (labels[through] < 0):
+                continue
+            if number >= len(data.line) or data.line[number] != through:
+                raise XbotError(f"{log}:{line}: the log changed while it was read")
+            yield Row(number, log, line, through, text, request)
+            number += 1
     if number != len(data.line):
         raise XbotError(f"{logs[-1]}: the log changed while it was read")

@@ -1,0 +1,215 @@
+"""Lines of JSON, as one record: xbot's own format `jsonl`, and what other programs write.
+
+Law: a line is checked against its type, and says by name which field is wrong. Whoever wrote it, it becomes a Record.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from sidecar import core
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 1970 UTC
+Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+
+
+class Record(msgspec.Struct):
+    """One line of the format `jsonl`. `headers` is a list of pairs in the order of the request, or an object, where the
+    order is unknown and an empty value means that the header was not there (nginx cannot log the difference). Without
+    `headers`, `agent` and `referrer` are what is known of them."""
+
+    headers: list[tuple[str, str]] | dict[str, str] | None = None
+    agent: str | None = None
+    referrer: str | None = None
+    ip: str | None = None
+    time: Seconds | Moment | None = None
+    method: str | None = None
+    uri: str | None = None
+    protocol: str | None = None
+    scheme: str | None = None
+    host: str | None = None
+    status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+    label: Literal["bot", "human"] | None = None
+    policy: str | None = None  # that decided; empty where nobody did
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else _raw(text)
+
+
+def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
+    if record.headers is None:
+        return None
+    if record.agent is not None or record.referrer is not None:
+        raise core.LineError("headers", "they hold agent and referrer; both cannot be given")
+    if isinstance(record.headers, list):
+        return record.headers
+    return [pair for pair in record.headers.items() if pair[1]]
+
+
+def reader(
+    shape: Any, record_of: Callable[[Any], Record], *, ordered: bool = False
+) -> Callable[[bytes, core.Request], None]:
+    """A function that reads a line of JSON, of the type `shape`, into a request; core.LineError with field and reason if it
+    cannot. `record_of` says what the line means as a Record; `ordered`: a list of headers is in the order of the request."""
+    decoder = msgspec.json.Decoder(shape)
+
+    def decoded(line: bytes) -> Any:
+        try:
+            return decoder.decode(line)
+        except UnicodeDecodeError:
+            # nginx logs bytes above 0x7f of a header as they came. JSON must be UTF-8, but the request was real.
+            text: Any = json.loads(line.decode("utf-8", "surrogateescape"))
+            return msgspec.convert(text, shape)
+
+    def read(line: bytes, request: core.Request) -> None:
+        if len(line) > core.MAX_LINE * 4:
+            raise core.LineError("line", f"longer than {core.MAX_LINE * 4} bytes")
+        try:
+            record = record_of(decoded(line))
+        except core.LineError:
+            raise
+        except msgspec.ValidationError as error:
+            why, _, where = str(error).partition(" - at `$.")
+            raise core.LineError(where.rstrip("`") or "line", why[:1].lower() + why[1:]) from None
+        except (ValueError, RecursionError) as error:
+            raise core.LineError("line", f"not JSON: {error}") from None
+        _load(record, ordered and isinstance(record.headers, list), request)
+
+    return read
+
+
+def _own(record: Record) -> Record:
+    """A line of `jsonl` is a record, whole."""
+    if record.headers is None and record.agent is None:
+        raise core.LineError("headers", "missing, and so is agent")
+    return record
+
+
+load_record = reader(Record, _own, ordered=True)
+
+
+def _load(record: Record, ordered: bool, request: core.Request) -> None:
+    pairs = _pairs(record)
+    if record.ip is not None and core.parse_address(_raw(record.ip)) is None:
+        raise core.LineError("ip", "not an IPv4 or IPv6 address")
+    time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
+    request.load_record(
+        None if pairs is None else [(_raw(name), _raw(value)) for name, value in pairs],
+        ordered,
+        agent=_bytes(record.agent),
+        referrer=_bytes(record.referrer),
+        ip=_bytes(record.ip),
+        method=_bytes(record.method),
+        uri=_bytes(record.uri),
+        protocol=_bytes(record.protocol),
+        scheme=_bytes(record.scheme),
+        host=_bytes(record.host),
+        label=-1 if record.label is None else int(record.label == "bot"),
+        status=-1 if record.status is None else record.status,
+        time=-1 if time is None else int(time),
+    )
+    if record.policy:
+        request.ask_policy(_raw(record.policy))
+
+
+class CaddyRequest(msgspec.Struct):
+    """The member `request` of Caddy's access log. Names of headers are as Go writes them, and in no order; `tls` is there
+    where the visitor's connection was encrypted."""
+
+    client_ip: str | None = None  # beyond proxies that are trusted
+    remote_ip: str | None = None
+    proto: str | None = None
+    method: str | None = None
+    host: str | None = None
+    uri: str | None = None
+    headers: dict[str, list[str]] | None = None
+    tls: dict[str, Any] | None = None
+
+
+class Caddy(msgspec.Struct):
+    """One line of Caddy's access log in JSON."""
+
+    request: CaddyRequest | None = None
+    ts: Seconds | Moment | None = None
+    status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+
+
+def _caddy(line: Caddy) -> Record:
+    r = line.request
+    if r is None:
+        raise core.LineError("request", "missing: no line of an access log")
+    return Record(
+        headers=None if r.headers is None else [(name, value) for name in r.headers for value in r.headers[name]],
+        ip=r.remote_ip if r.client_ip is None else r.client_ip,
+        time=line.ts,
+        method=r.method,
+        uri=r.uri,
+        protocol=r.proto,
+        scheme=None if r.tls is None else "https",  # a proxy before Caddy may have ended TLS: no tls is not plain http
+        host=r.host,
+        status=line.status,
+    )
+
+
+load_caddy = reader(Caddy, _caddy)
+
+
+class Traefik(msgspec.Struct, rename="pascal"):
+    """One line of Traefik's access log in JSON, without its headers, which are members `request_<Name>`."""
+
+    client_host: str | None = None  # the address, or what trusted proxies forwarded: a list
+    client_addr: str | None = None  # with a port
+    request_method: str | None = None
+    request_path: str | None = None
+    request_protocol: str | None = None
+    request_scheme: str | None = None
+    request_addr: str | None = None  # Host as it came
+    request_host: str | None = None  # without port
+    downstream_status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+    start_utc: Seconds | Moment | None = msgspec.field(default=None, name="StartUTC")
+    time: Seconds | Moment | None = msgspec.field(default=None, name="time")
+
+
+_TRAEFIK_HEADER = "request_"
+
+
+def _traefik(line: dict[str, Any]) -> Record:
+    said = msgspec.convert(line, Traefik)
+    headers = {name[len(_TRAEFIK_HEADER) :]: value for name, value in line.items() if name.startswith(_TRAEFIK_HEADER)}
+    for name, value in headers.items():
+        if not isinstance(value, str):
+            raise core.LineError(_TRAEFIK_HEADER + name, "expected `str`")
+    if said.client_host is not None:
+        ip: str | None = said.client_host.rpartition(",")[2].strip()  # the proxy next to Traefik wrote the last
+    else:
+        ip = said.client_addr and said.client_addr.rpartition(":")[0].strip("[]")
+    if not (headers or ip or said.request_path):
+        raise core.LineError("ClientHost", "missing, and so are RequestPath and all headers: no line of an access log")
+    # Traefik adds headers of its own to each request: where none but these two are kept, the others are unknown.
+    chosen = headers.keys() <= {"User-Agent", "Referer"}
+    return Record(
+        headers=None if chosen else list(headers.items()),
+        agent=headers.get("User-Agent") if chosen else None,
+        referrer=headers.get("Referer") if chosen else None,
+        ip=ip,
+        time=said.time if said.start_utc is None else said.start_utc,
+        method=said.request_method,
+        uri=said.request_path,
+        protocol=said.request_protocol,
+        scheme=said.request_scheme,
+        host=said.request_host if said.request_addr is None else said.request_addr,
+        status=said.downstream_status,
+    )
+
+
+load_traefik = reader(dict[str, Any], _traefik)
