@@ -747,7 +747,7 @@ def resolve_path(bytes path not None):
 
 
 cdef class Policies:
-    """Policies and lists, opened from an image that sidecar/policies.py made. `data` is a read-only buffer and is not
+    """Policies and lists, opened from an image that sidecar/config/policies.py made. `data` is a read-only buffer and is not
     copied."""
 
     def __cinit__(self, data):

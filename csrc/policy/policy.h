@@ -7,7 +7,7 @@
  * a lookup costs the logarithm of a list's networks and path prefixes, and one probe for each word of the agent; finding the
  * policy of a path, one comparison for each route.
  *
- * Policies and lists lie in one image, made by sidecar/policies.py from the configuration and shared by all workers.
+ * Policies and lists lie in one image, made by sidecar/config/policies.py from the configuration and shared by all workers.
  * Layout, little-endian, all parts at multiples of 8; offsets count from the image's beginning:
  *   header    struct xb_policies_header
  *   policies  struct xb_policy[n_policies], the names all different
