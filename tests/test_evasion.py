@@ -21,8 +21,8 @@ import evasion  # noqa: E402
 from sidecar import core, model  # noqa: E402
 from sidecar.errors import XbotError  # noqa: E402
 
-# Shares of our own corpus' caught bots that may pass: after the best single change for all, and after any padding.
-# Of the corpus' own bots, which differ from one another more than real ones do; the card has the figures of real ones. By
+# Shares of our own corpus' caught bots that may pass: after the best single change for all, and after any padding. These bots
+# differ from one another more than real ones do; the card has the figures of real ones, and a tenth is their bound. By
 # padding a hundredth is the aim, and is missed.
 MOST_BY_ONE, MOST_BY_PADDING = 0.20, 0.06
 

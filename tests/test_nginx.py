@@ -263,7 +263,7 @@ def test_methods_and_bodies(site: EchoSite, observing: Sidecar) -> None:
     """
     with running_nginx(server, socket=observing.address) as nginx:
         for size in (1, 1 << 20, 3 << 20):  # the last is more than nginx allows by default: see locations.conf
-            reply = nginx.ask("/form", BROWSER, "POST", b"x" * size)
+            reply = nginx.ask("/form", {**BROWSER, "Origin": "https://example.com"}, "POST", b"x" * size)
             assert_verdict(reply, "human")
             assert reply.site["body"] == size
         chunked = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (b"x" * 70_000, b"yz")) + b"0\r\n\r\n"
@@ -272,7 +272,7 @@ def test_methods_and_bodies(site: EchoSite, observing: Sidecar) -> None:
         assert_verdict(reply, "bot")
         assert reply.site["body"] == 70_002
         for method in ("OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND"):
-            reply = nginx.ask("/", BROWSER, method)
+            reply = nginx.ask("/", {**BROWSER, "Origin": "https://example.com"}, method)
             assert_verdict(reply, "human")
             assert reply.site["method"] == method
         assert nginx.ask("/", BROWSER, "HEAD").status == 200
