@@ -331,7 +331,7 @@ def test_no_spelling_leaves_its_policy(setup: Setup) -> None:
     for target, policy in tables.spellings():
         host = {"Host": "other.example"} if target.startswith("http:") else {}
         reply = setup.proxy.ask(target, {**BROWSER, **host})
-        assert_verdict(reply, "human")
+        assert reply.status == 200, target
         assert setup.answer("X-Bot-Policy") == policy, target
         # A server may be asked for an absolute target; a proxy may then ask for the part behind the host.
         assert reply.site["target"] in (target, re.sub(r"^http://[^/]*", "", target))
