@@ -235,3 +235,15 @@ def test_other_machines_have_no_bounds(here: Run, log: Path, tmp_path: Path, kin
     command = ["train", "--evidence", "bounded", "--model", kind, "--format", "jsonl", "--out", tmp_path / "m", log]
     assert here(*command, code=2)[1] == f"xbot: --evidence bounded goes with --model svm, not with {kind}\n"
     assert not (tmp_path / "m").exists()
+
+
+def test_a_word_of_few_rows_weighs_nothing() -> None:
+    rng = np.random.default_rng(3)
+    y = np.arange(200) % 2
+    common, rare = y * (rng.random(200) < 0.8), np.zeros(200)
+    rare[[1, 3, 5]] = 1  # bots alone have it
+    X = np.column_stack([common, rare])
+    weights = {least: bounded.BoundedSVC(least_rows=least).fit(X, y).coef_[0] for least in (1, 4)}
+    assert weights[1][1] > 0
+    assert weights[4][1] == 0
+    assert weights[4][0] > 0

@@ -27,6 +27,7 @@ import quality  # noqa: E402
 
 from sidecar import core, model  # noqa: E402
 from sidecar.sources import records  # noqa: E402
+from training import bounded  # noqa: E402
 from training.corpus import published  # noqa: E402
 from training.corpus.views import combined  # noqa: E402
 
@@ -65,6 +66,13 @@ def test_it_loads_and_is_of_this_version(default: model.Model) -> None:
     assert default.rows == {row.name: row.version for row in (*core.FEATURES, *core.FAMILIES)}
     assert any(0 < upper < 1024 for upper in default.upper)
     assert default.provenance["settings"]["max_fpr"] == 0.003
+
+
+def test_what_only_describes_has_no_weight(default: model.Model) -> None:
+    """To name another system or browser is free. And nothing speaks for a human."""
+    names = [row.name for row in core.FEATURES]
+    assert [name for name in bounded.DESCRIPTIONS if default.weight[names.index(name)]] == []
+    assert min(default.weight) >= 0
 
 
 def test_addresses_have_no_weight(default: model.Model) -> None:

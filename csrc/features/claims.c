@@ -50,7 +50,8 @@ static bool well_known(xb_span path)
     return xb_span_starts(path, XB_SPAN("/.well-known/")) && !xb_span_find(path, '%') && !xb_contains(path, XB_SPAN("/../"));
 }
 
-/* Does the visitor reach a host that browsers trust without TLS? Then they send what else only https gets. */
+/* Does the visitor reach a host that browsers trust without TLS? Then they send what else only https gets. A visitor can write
+ * such a name into Host, but then only a server without a name of its own answers. */
 static bool loopback(const claim *c)
 {
     const xb_address *ip = &c->f->ip;
@@ -59,7 +60,7 @@ static bool loopback(const claim *c)
         return true;
     xb_span host = xb_without_port(c->r->host);
     return xb_span_is(host, XB_SPAN("localhost")) || xb_span_ends(host, XB_SPAN(".localhost")) ||
-           xb_span_starts(host, XB_SPAN("127.")) || xb_span_starts(host, XB_SPAN("[::1]"));
+           xb_span_starts(host, XB_SPAN("127.")) || xb_span_is(host, XB_SPAN("::1"));
 }
 
 static bool unsafe_method(xb_span method)

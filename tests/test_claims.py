@@ -1,0 +1,124 @@
+"""Contradictions of csrc/features/claims.c: none on what a browser sends, and just the one that a change makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sidecar import core
+
+Pairs = list[tuple[str, str]]
+
+WINDOWS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+)
+CHROME: Pairs = [
+    ("sec-ch-ua", '"Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"'),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-ch-ua-platform", '"Windows"'),
+    ("Upgrade-Insecure-Requests", "1"),
+    ("User-Agent", WINDOWS),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-User", "?1"),
+    ("Sec-Fetch-Dest", "document"),
+    ("Referer", "https://www.example.org/"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Accept-Language", "en-US,en;q=0.9"),
+    ("Cookie", "a=b"),
+]
+FIREFOX: Pairs = [
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Language", "en-US,en;q=0.9"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Referer", "https://www.example.org/"),
+    ("Cookie", "a=b"),
+    ("Upgrade-Insecure-Requests", "1"),
+    ("Sec-Fetch-Dest", "document"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Site", "same-origin"),
+]
+
+
+def contradictions(headers: Pairs, method: str = "GET", uri: str = "/", scheme: str = "https", **more: str) -> set[str]:
+    request = core.Request()
+    pairs = [(name.encode(), value.encode()) for name, value in headers]
+    fields = {"host": "www.example.org", "ip": "192.0.2.7", "protocol": "HTTP/1.1", **more}
+    request.load_record(
+        pairs, True, method=method.encode(), uri=uri.encode(), scheme=scheme.encode(),
+        **{name: value.encode() for name, value in fields.items()},
+    )  # fmt: skip
+    dense, _ = request.features(15)
+    return {
+        row.name for row, value in zip(core.FEATURES, dense, strict=True) if row.name.startswith("odd_") and value == 1
+    }
+
+
+def without(*names: str) -> Callable[[Pairs], Pairs]:
+    return lambda pairs: [pair for pair in pairs if pair[0] not in names]
+
+
+def with_value(name: str, value: str) -> Callable[[Pairs], Pairs]:
+    return lambda pairs: [(one, value if one == name else old) for one, old in pairs]
+
+
+def last(name: str) -> Callable[[Pairs], Pairs]:
+    return lambda pairs: [*without(name)(pairs), *(pair for pair in pairs if pair[0] == name)]
+
+
+def renamed(name: str, other: str) -> Callable[[Pairs], Pairs]:
+    return lambda pairs: [(other if one == name else one, value) for one, value in pairs]
+
+
+@pytest.mark.parametrize("headers", [CHROME, FIREFOX], ids=["Chrome", "Firefox"])
+def test_what_a_browser_sends_contradicts_nothing(headers: Pairs) -> None:
+    assert contradictions(headers) == set()
+    assert contradictions(headers, "POST", "/login") == {"odd_no_origin"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "change", "wanted"),
+    [
+        (CHROME, without("Cookie", "Accept-Language"), {"odd_no_language"}),
+        (CHROME, without("Accept-Encoding"), {"odd_no_encoding"}),
+        (CHROME, with_value("Accept-Encoding", "gzip"), {"odd_encoding", "odd_no_br", "odd_no_zstd"}),
+        (CHROME, with_value("Accept-Encoding", "gzip, deflate, br"), {"odd_no_zstd"}),
+        (CHROME, without("Upgrade-Insecure-Requests"), {"odd_no_upgrade"}),
+        (CHROME, without("sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform"), {"odd_no_hints"}),
+        (CHROME, without("sec-ch-ua-platform"), {"odd_hint_part"}),
+        (CHROME, with_value("sec-ch-ua-platform", '"Linux"'), {"odd_hint_platform"}),
+        (CHROME, with_value("sec-ch-ua-mobile", "?1"), {"odd_hint_mobile"}),
+        (CHROME, with_value("User-Agent", WINDOWS.replace("142", "110")), {"odd_hint_version"}),
+        (CHROME, with_value("User-Agent", f"{WINDOWS} Edg/142.0.0.0"), {"odd_hint_brand"}),
+        (CHROME, without("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-User", "Sec-Fetch-Dest"), {"odd_no_fetch"}),
+        (CHROME, without("Sec-Fetch-Site"), {"odd_fetch_part"}),
+        (CHROME, with_value("Sec-Fetch-Site", "none"), {"odd_fetch_misfit"}),
+        (CHROME, with_value("Accept", FIREFOX[1][1]), {"odd_accept"}),
+        (CHROME, last("Accept-Encoding"), {"odd_order_language", "odd_order_cookie"}),
+        (CHROME, last("Referer"), {"odd_order_referer"}),
+        (CHROME, last("User-Agent"), {"odd_order_agent"}),
+        (CHROME, renamed("Accept", "accept"), {"odd_case_lower"}),
+        (CHROME, renamed("sec-ch-ua", "Sec-Ch-Ua"), {"odd_case_hints"}),
+        (FIREFOX, with_value("Accept", CHROME[5][1]), {"odd_accept"}),
+        (FIREFOX, lambda pairs: [*pairs, CHROME[0]], {"odd_hints"}),
+        (FIREFOX, last("Accept-Language"), {"odd_order_language", "odd_order_cookie"}),
+    ],
+)
+def test_a_change_makes_its_contradiction(headers: Pairs, change: Callable[[Pairs], Pairs], wanted: set[str]) -> None:
+    assert contradictions(change(headers)) == wanted
+
+
+def test_what_is_opened_as_a_page() -> None:
+    assert contradictions(CHROME, uri="/site.css") == {"odd_navigate_asset"}
+    assert contradictions(CHROME, uri="/logo.png") == set()
+
+
+@pytest.mark.parametrize(
+    "more", [{"host": "localhost:8080"}, {"host": "[::1]:8080"}, {"host": "127.0.0.1"}, {"ip": "::1"}]
+)
+def test_plain_http_to_a_host_that_browsers_trust(more: dict[str, str]) -> None:
+    assert contradictions(CHROME, scheme="http") == {"odd_plain_fetch", "odd_plain_hints", "odd_plain_encoding"}
+    assert contradictions(CHROME, scheme="http", **more) == set()
