@@ -96,7 +96,7 @@ test: build $(VENV)/test
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 soak: build $(VENV)/test
-	@XBOT_SOAK=1 $(BIN)/python -m pytest -k behind_nginx tests/test_upgrade.py
+	@XBOT_SOAK=1 $(BIN)/python -m pytest -k behind_nginx tests/serve/test_upgrade.py
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.
@@ -151,7 +151,7 @@ asan: build $(VENV)/test
 	@XBOT_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-temp build/asan-objects --build-lib build/asan
 	@PYTHONPATH=build/asan LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider \
-	  tests/test_memory.py tests/test_request.py tests/test_hash.py tests/test_features.py tests/test_logs.py tests/test_model_file.py
+	  tests/core/test_memory.py tests/core/test_request.py tests/core/test_hash.py tests/core/test_features.py tests/sources/test_logs.py tests/core/test_model_file.py
 
 docs: build
 	@$(BIN)/python docs/make_features.py > docs/features.md
