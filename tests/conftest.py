@@ -10,10 +10,9 @@ from pathlib import Path
 
 import models
 import pytest
-from command import run_xbot
 from hypothesis import HealthCheck, settings
 from packages import reachable, sdist, wheel  # noqa: F401 -- fixtures
-from places import ROOT
+from places import ROOT, run_xbot
 
 from sidecar import core, model
 

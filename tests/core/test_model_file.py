@@ -16,8 +16,7 @@ from typing import Any
 
 import models
 import pytest
-from command import run_xbot
-from places import ROOT
+from places import ROOT, run_xbot
 
 from sidecar import core, model, outputs
 from sidecar.errors import XbotError

@@ -11,8 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
-from command import run_xbot
-from places import DATA, ROOT
+from places import DATA, ROOT, run_xbot
 
 INCIDENTS = DATA / "incidents"
 MODEL = ROOT / "sidecar" / "default.xbot"

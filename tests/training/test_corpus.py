@@ -23,12 +23,10 @@ from sklearn.tree import DecisionTreeClassifier
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import records
-from training.corpus import agents, browsers, generate, hints, published, robots, site
+from training.corpus import agents, browsers, generate, hints, published, robots, site, spoken
 from training.corpus.browsers import Habits, parse
-from training.corpus.heads import fill, spoken
-from training.corpus.kinds import KINDS
-from training.corpus.site import Visit, Want
-from training.corpus.tables import rows
+from training.corpus.site import KINDS, Visit, Want
+from training.corpus.tables import fill, rows
 
 pytestmark = pytest.mark.skipif(
     not all(map(find_spec, published.PACKAGES)), reason="needs the packages of the extra `corpus`"
