@@ -56,6 +56,7 @@ def short_run(place: Path, seconds: float, chosen: list[str]) -> tuple[dict[str,
 
 
 @needs_load
+@pytest.mark.long
 def test_a_short_run_of_every_row(tmp_path: Path) -> None:
     result, printed, document = short_run(tmp_path, 1.0, [row.name for row in services.ROWS])
 
@@ -94,6 +95,7 @@ def test_a_short_run_of_every_row(tmp_path: Path) -> None:
 
 @needs_load
 @pytest.mark.skipif(bool(rows.missing(("h2load", "xbot"))), reason="h2load or xbot is missing")
+@pytest.mark.long
 def test_a_short_run_of_the_other_parts(tmp_path: Path) -> None:
     import run
 
