@@ -1,4 +1,4 @@
-from sidecar.csrc cimport xb_line, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_span, xb_workspace
+from sidecar.core.csrc cimport xb_line, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_span, xb_workspace
 
 
 cdef class Request:
