@@ -136,6 +136,20 @@ def test_extensions_import_little(path: Path) -> None:
             assert folder(other) in {own, *MAY[own]}, f"{path.name} imports {other}"
 
 
+@pytest.mark.parametrize("path", CYTHON, ids=lambda path: path.name)
+def test_each_source_of_an_extension_states_its_law(path: Path) -> None:
+    header = re.match(r'(?:# cython: .*\n)?(?:"""(?:.|\n)*?"""|(?:#.*\n)+)', path.read_text())
+    assert header
+    assert "\nLaw: " in header[0].replace("\n# ", "\n")
+
+
+def test_what_is_included_is_there_and_nothing_else() -> None:
+    for path in CYTHON:
+        named = set(re.findall(r'^include "(.*)"$', path.read_text(), re.MULTILINE))
+        main = path.suffix == ".pyx"
+        assert named == ({other.name for other in path.parent.glob("*.pxi")} if main else set()), path
+
+
 def test_what_serves_loads_nothing_heavy() -> None:
     """In an interpreter of its own: every module of the sidecar is imported, and none of the others came with it."""
     modules = [
@@ -176,7 +190,9 @@ def test_each_module_imports_only_what_it_may(name: str) -> None:
     may = {own, *MAY[own], *ENTRANCES.get(name, ())}
     for other in own_imports(MODULES[name]):
         assert other in may or folder(other) in may, f"{name} imports {other}"
-        assert other != "sidecar.net.protocol" or name == "sidecar.serve.worker", f"{name} imports what answers requests"
+        assert other != "sidecar.net.protocol" or name == "sidecar.serve.worker", (
+            f"{name} imports what answers requests"
+        )
 
 
 def test_the_whitelist_has_no_arrow_upwards_and_none_too_many() -> None:

@@ -32,7 +32,8 @@ def test_the_sdist_holds_what_a_build_needs(sdist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for source in [
         *(path for path in (ROOT / "csrc").rglob("*") if path.is_file()),
-        *(ROOT / "sidecar").rglob("*.p[yx]*"),
+        *(ROOT / "sidecar").rglob("*.py"),
+        *(ROOT / "sidecar").rglob("*.p[yx][xdi]"),
         *(ROOT / "nginx").glob("*.conf"),
     ]:
         assert any(name.endswith("/".join(source.relative_to(ROOT).parts)) for name in names), source
@@ -53,7 +54,7 @@ def test_the_wheel_holds_what_runs_and_no_more(wheel: Path) -> None:
     assert marked is not None
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"sidecar", "training"}
-    assert not {name for name in names if name.endswith((".c", ".h", ".o", ".pyx")) or "/test" in name}
+    assert not {name for name in names if name.endswith((".c", ".h", ".o", ".pyx", ".pxi")) or "/test" in name}
     assert not {name for name in names if "data/" in name and not name.startswith("xbot-")}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

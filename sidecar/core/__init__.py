@@ -1,7 +1,7 @@
 """`csrc/` for Python: requests, feature vectors, models and verdicts, for training, scoring and serving alike.
 
-Law: this is the public surface, and no more than a list. What each name does is in the extension `binding`, whose main file
-includes one file a noun. It is the only extension that holds csrc/; others cimport it, and `csrc.pxd` for constants and types.
+Law: a list of the public names and nothing else. The extension `binding` makes them; it alone holds csrc/, and other
+extensions cimport it.
 """
 
 from sidecar.core.binding import (
