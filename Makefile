@@ -8,7 +8,7 @@ SUDO          = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH  := $(PATH):/usr/sbin:/sbin
 
 C_SOURCES := $(wildcard csrc/*.c csrc/*/*.c)
-COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*/*.[ch] csrc/*/*.def sidecar/*.pyx sidecar/*.pxd)
+COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*/*.[ch] csrc/*/*.def $(foreach kind,pyx pxi pxd,sidecar/*/*.$(kind)))
 C_STRICT  := -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wconversion -Wno-sign-conversion
 
 # What a goal needs of the system beside Python and cc, as command:package. Their packages are Debian's.
@@ -85,11 +85,11 @@ $(VENV)/lint: $(VENV)/installed
 	@$(call install,report,--group lint)
 	@touch $@
 
-# The extensions. Again when csrc/ or a .pyx changes.
+# The extensions. Again when a source of theirs changes.
 $(VENV)/built: $(VENV)/installed $(COMPILED)
 	@echo "compiling"
 	@$(BIN)/python setup.py --quiet build_ext --inplace 2>&1 | grep -E '(error|warning):' || true
-	@$(BIN)/python -c 'import sidecar.core, sidecar.protocol'
+	@$(BIN)/python -c 'import sidecar.core, sidecar.net.protocol'
 	@touch $@
 
 demo: build
@@ -185,4 +185,4 @@ networks: build
 	@mv build/search-engines.txt sidecar/search-engines.txt
 
 clean:
-	rm -rf build dist .demo .fuzz bench/results *.egg-info sidecar/*.so sidecar/core.c sidecar/protocol.c $(VENV)/built
+	rm -rf build dist .demo .fuzz bench/results *.egg-info sidecar/*/*.so sidecar/*/*.c $(VENV)/built

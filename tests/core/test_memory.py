@@ -19,7 +19,7 @@ import tables
 from plans import opened
 
 from sidecar import core
-from sidecar.protocol import Server
+from sidecar.net.protocol import Server
 from sidecar.sources import records
 
 GOOD = models.image()

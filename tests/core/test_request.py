@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar import core
-from sidecar.protocol import Server
+from sidecar.net.protocol import Server
 
 PATIENCE = 20.0  # seconds; only a hang meets it
 HEADS = tables.heads()

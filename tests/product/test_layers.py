@@ -38,27 +38,35 @@ HEAVY = {
     "dask",
 }
 # Who may import whom: a folder, and the folders and modules that it may import besides its own. From the ground up: a line
-# names only what stands above it. `sidecar` alone is what lies in that folder itself: the binding, the model file, errors.
+# names only what stands above it. `sidecar` alone is what lies in that folder itself: the model file, outputs, errors.
 MAY = {
-    "sidecar": set(),
-    "sidecar.sources": {"sidecar"},
-    "sidecar.config": {"sidecar"},
-    "sidecar.board": {"sidecar", "sidecar.config"},
-    "sidecar.observe": {"sidecar", "sidecar.config", "sidecar.board"},
-    "sidecar.serve": {"sidecar", "sidecar.config", "sidecar.board", "sidecar.observe"},
-    "sidecar.commands": {"sidecar", "sidecar.sources", "sidecar.config", "sidecar.observe", "sidecar.serve"},
-    "sidecar.check": {"sidecar", "sidecar.config", "sidecar.board", "sidecar.commands.serve"},
-    "training": {"sidecar", "sidecar.sources"},
+    "sidecar.core": set(),
+    "sidecar.net": {"sidecar.core"},
+    "sidecar": {"sidecar.core"},
+    "sidecar.sources": {"sidecar", "sidecar.core"},
+    "sidecar.config": {"sidecar", "sidecar.core"},
+    "sidecar.board": {"sidecar", "sidecar.core", "sidecar.config"},
+    "sidecar.observe": {"sidecar.core", "sidecar.config", "sidecar.board"},
+    "sidecar.serve": {"sidecar", "sidecar.core", "sidecar.net", "sidecar.config", "sidecar.board", "sidecar.observe"},
+    "sidecar.commands": {
+        "sidecar",
+        "sidecar.core",
+        "sidecar.sources",
+        "sidecar.config",
+        "sidecar.observe",
+        "sidecar.serve",
+    },
+    "sidecar.check": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.commands.serve"},
+    "training": {"sidecar", "sidecar.core", "sidecar.sources"},
     "training.corpus": {"sidecar"},
-    "training.label": {"sidecar", "sidecar.sources"},
-    "training.report": {"sidecar", "sidecar.sources", "training", "training.label"},
-    "training.commands": {"sidecar", "sidecar.sources", "training", "training.report"},
+    "training.label": {"sidecar", "sidecar.core", "sidecar.sources"},
+    "training.report": {"sidecar", "sidecar.core", "sidecar.sources", "training", "training.label"},
+    "training.commands": {"sidecar", "sidecar.core", "sidecar.sources", "training", "training.report"},
 }
 # `python -m sidecar` is the command, which is above everything.
 ENTRANCES = {"sidecar.__main__": {"sidecar.commands.cli"}}
 # Source files in a folder, besides __init__ and __main__.
 MOST_FILES = 12
-COMPILED = {"sidecar.core", "sidecar.protocol"}
 
 
 def module(path: Path) -> str:
@@ -71,6 +79,9 @@ def folder(name: str) -> str:
     return name if name in MAY else name.rpartition(".")[0]
 
 
+# Sources of the extensions. What the main file of one includes is a part of that module.
+CYTHON = sorted(path for path in (ROOT / "sidecar").rglob("*") if path.suffix in (".pyx", ".pxi", ".pxd"))
+COMPILED = {module(path): path for path in CYTHON if path.suffix in (".pyx", ".pxd")}
 MODULES = {module(path): path for path in (*SIDECAR, *TRAINING)}
 
 
@@ -95,8 +106,8 @@ def own_imports(path: Path) -> Iterator[str]:
 
 
 def cython_imports(path: Path) -> set[str]:
-    """Top-level names that a .pyx or .pxd imports or cimports."""
-    return set(re.findall(r"^\s*(?:from|c?import)\s+([A-Za-z_]\w*)", path.read_text(), re.MULTILINE))
+    """The modules that a source of an extension imports or cimports."""
+    return set(re.findall(r"^\s*(?:from|c?import)\s+([A-Za-z_][\w.]*)", path.read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("path", SIDECAR, ids=lambda path: path.name)
@@ -104,19 +115,45 @@ def test_the_sidecar_imports_nothing_of_training(path: Path) -> None:
     assert not {name.partition(".")[0] for name in imports(path)} & HEAVY
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "sidecar").glob("*.p[yx][xd]")), ids=lambda path: path.name)
-def test_the_binding_imports_little(path: Path) -> None:
-    assert cython_imports(path) <= {"cpython", "libc", "sidecar", "array", "json", "collections", "asyncio"}
+@pytest.mark.parametrize("path", CYTHON, ids=lambda path: path.name)
+def test_extensions_import_little(path: Path) -> None:
+    """The standard library, and what their folder may."""
+    own = folder(module(path))
+    names = cython_imports(path)
+    assert {name.partition(".")[0] for name in names} <= {
+        "cpython",
+        "libc",
+        "sidecar",
+        "array",
+        "json",
+        "collections",
+        "asyncio",
+    }
+    for other in names:
+        if other.startswith("sidecar"):
+            assert other in COMPILED, f"{path.name} imports {other}"
+            assert folder(other) in {own, *MAY[own]}, f"{path.name} imports {other}"
+
+
+@pytest.mark.parametrize("path", CYTHON, ids=lambda path: path.name)
+def test_each_source_of_an_extension_states_its_law(path: Path) -> None:
+    header = re.match(r'(?:# cython: .*\n)?(?:"""(?:.|\n)*?"""|(?:#.*\n)+)', path.read_text())
+    assert header
+    assert "\nLaw: " in header[0].replace("\n# ", "\n")
+
+
+def test_what_is_included_is_there_and_nothing_else() -> None:
+    for path in CYTHON:
+        named = set(re.findall(r'^include "(.*)"$', path.read_text(), re.MULTILINE))
+        main = path.suffix == ".pyx"
+        assert named == ({other.name for other in path.parent.glob("*.pxi")} if main else set()), path
 
 
 def test_what_serves_loads_nothing_heavy() -> None:
     """In an interpreter of its own: every module of the sidecar is imported, and none of the others came with it."""
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SIDECAR if path.stem != "__main__"
-    ] + [
-        "sidecar.core",
-        "sidecar.protocol",
-    ]
+    ] + ["sidecar.core.binding", "sidecar.net.protocol"]
     program = f"import sys\nfor name in {modules}: __import__(name)\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT)
     assert not set(done.stdout.decode().split()) & HEAVY
@@ -133,7 +170,9 @@ def test_a_worker_loads_less() -> None:
     ours = {name.removeprefix("sidecar.") for name in loaded if name.startswith("sidecar.")}
     assert ours == {
         "core",
-        "protocol",
+        "core.binding",
+        "net",
+        "net.protocol",
         "board",
         "board.memory",
         "board.stats",
@@ -150,7 +189,9 @@ def test_each_module_imports_only_what_it_may(name: str) -> None:
     may = {own, *MAY[own], *ENTRANCES.get(name, ())}
     for other in own_imports(MODULES[name]):
         assert other in may or folder(other) in may, f"{name} imports {other}"
-        assert other != "sidecar.protocol" or name == "sidecar.serve.worker", f"{name} imports what answers requests"
+        assert other != "sidecar.net.protocol" or name == "sidecar.serve.worker", (
+            f"{name} imports what answers requests"
+        )
 
 
 def test_the_whitelist_has_no_arrow_upwards_and_none_too_many() -> None:
@@ -160,6 +201,7 @@ def test_the_whitelist_has_no_arrow_upwards_and_none_too_many() -> None:
         assert {folder(other) for other in others} <= set(above), own
         above.append(own)
         used = {other for name, path in MODULES.items() if folder(name) == own for other in own_imports(path)}
+        used |= {other for path in CYTHON if folder(module(path)) == own for other in cython_imports(path)}
         for other in others:
             assert any(each == other or folder(each) == other for each in used), f"{own} does not import {other}"
 
@@ -195,7 +237,7 @@ def test_no_folder_is_crowded() -> None:
         files = [
             path
             for path in place.iterdir()
-            if path.suffix in (".py", ".pyx", ".c", ".h") and path.stem not in ("__init__", "__main__")
+            if path.suffix in (".py", ".pyx", ".pxi", ".c", ".h") and path.stem not in ("__init__", "__main__")
             if path.suffix != ".c" or not path.with_suffix(".pyx").exists()  # written by Cython
         ]
         assert len(files) <= MOST_FILES, f"{place.relative_to(ROOT)} holds {len(files)} source files"

@@ -33,14 +33,14 @@ def test_the_sdist_holds_what_a_build_needs(sdist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for source in [
         *(path for path in (ROOT / "csrc").rglob("*") if path.is_file()),
-        *(ROOT / "sidecar").glob("*.p[yx]*"),
+        *(ROOT / "sidecar").rglob("*.py"),
+        *(ROOT / "sidecar").rglob("*.p[yx][xdi]"),
         *(ROOT / "nginx").glob("*.conf"),
     ]:
         assert any(name.endswith("/".join(source.relative_to(ROOT).parts)) for name in names), source
     assert {"LICENSE", "README.md", "pyproject.toml", "setup.py"} <= names
-    assert not {
-        name for name in names if name.endswith((".so", ".o")) or name in ("sidecar/core.c", "sidecar/protocol.c")
-    }
+    assert not {name for name in names if name.endswith((".so", ".o"))}
+    assert not {name for name in names if name.startswith("sidecar/") and name.endswith(".c")}
     assert not {name for name in names if name.startswith("tests")}
 
 
@@ -49,12 +49,13 @@ def test_the_wheel_holds_what_runs_and_no_more(wheel: Path) -> None:
         names = set(archive.namelist())
         marked = archive.read("sidecar/py.typed")
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    assert {f"sidecar/core{suffix}", f"sidecar/protocol{suffix}", "sidecar/core.pyi"} <= names
+    assert {f"sidecar/core/binding{suffix}", f"sidecar/net/protocol{suffix}"} <= names
+    assert {"sidecar/core/binding.pyi", "sidecar/core/csrc.pxd", "sidecar/net/protocol.pyi"} <= names
     assert {f"sidecar/nginx/{path.name}" for path in (ROOT / "nginx").glob("*.conf")} <= names
     assert marked is not None
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"sidecar", "training"}
-    assert not {name for name in names if name.endswith((".c", ".h", ".o", ".pyx")) or "/test" in name}
+    assert not {name for name in names if name.endswith((".c", ".h", ".o", ".pyx", ".pxi")) or "/test" in name}
     assert not {name for name in names if "data/" in name and not name.startswith("xbot-")}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -238,7 +238,7 @@ def test_http2(setup: Setup) -> None:
 
 def control_headers() -> list[str]:
     """Those by which any proxy says what the visitor asked for: nothing that a visitor should be believed."""
-    rows = (Path(core.__file__).parent.parent / "csrc" / "request" / "headers.def").read_text()
+    rows = (Path(core.__file__).parents[2] / "csrc" / "request" / "headers.def").read_text()
     names = re.findall(r'^XB_HEADER\(\w+, "(x-[\w-]+)", PROXY\)', rows, re.MULTILINE)
     assert {"x-real-ip", "x-original-order", "x-forwarded-for"} <= set(names)
     return sorted({*names, *tables.control_headers()})

@@ -1,4 +1,6 @@
-# The only statement of csrc/'s interface on this side. Same order as the headers.
+# The interface of csrc/ as Cython sees it.
+#
+# Law: the only statement of it on this side, header by header.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "base/span.h" nogil:

@@ -8,8 +8,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memmove
 
-from sidecar.core cimport Answerer, Model, Policies
-from sidecar.csrc cimport XB_BAD, XB_MAX_HEAD, XB_PARTIAL
+from sidecar.core.binding cimport Answerer, Model, Policies
+from sidecar.core.csrc cimport XB_BAD, XB_MAX_HEAD, XB_PARTIAL
 
 from asyncio import get_running_loop
 

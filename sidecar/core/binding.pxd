@@ -1,4 +1,8 @@
-from sidecar.csrc cimport xb_line, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_span, xb_workspace
+# What other extensions may cimport of the binding: its classes, with their C methods.
+#
+# Law: a class is declared here and defined in the file of its noun.
+
+from sidecar.core.csrc cimport xb_line, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_span, xb_workspace
 
 
 cdef class Request:

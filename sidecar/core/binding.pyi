@@ -169,3 +169,18 @@ class Policies:
     @property
     def names(self) -> tuple[str, ...]: ...
     def decide(self, model: Model, request: Request, policy: str) -> Decision: ...
+
+class Answerer:
+    model: Model
+    closing: bool
+    def __init__(
+        self,
+        model: Model,
+        *,
+        dialect: str = "nginx",
+        enforce: bool = False,
+        policies: Policies | None = None,
+        policy: str | None = None,
+        stats: Any = None,
+    ) -> None: ...
+    def serve(self, model: Model, policies: Policies, policy: str) -> None: ...
