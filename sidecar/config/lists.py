@@ -221,9 +221,3 @@ def _shortest(prefixes: Iterable[bytes]) -> list[bytes]:
         if not (out and prefix.startswith(out[-1])):
             out.append(prefix)
     return out
-
-
-def first_word(words: bytes) -> bytes:
-    """The word that an agent's entry is looked up by."""
-    found = _FIRST_WORD.match(words)
-    return found.group() if found else b""

@@ -85,5 +85,5 @@ cdef class Answerer:
         out = {"ip": _text(r.ip), "method": _text(r.method), "uri": _text(r.uri), "agent": _text(r.agent),
                "referrer": _text(r.referrer)}
         out.update(verdict=OUTCOMES[d.outcome], score=round(v.score, 4), margin=v.margin,
-                   refuse=bool(d.refuse), reason=reason[:size].decode("ascii"), policy=d.policy.name.decode("ascii"))
+                   refuse=bool(d.refuse), reason=reason[:size].decode("ascii"), policy=(<const char *>d.policy.name).decode("ascii"))
         return out
