@@ -5,11 +5,27 @@
 
 #include "base/hash.h"
 
-const xb_policy xb_observing = {.threshold = NAN, .challenge_above = NAN};
-const xb_policy xb_enforcing = {.threshold = NAN, .challenge_above = NAN, .enforce = 1};
+#define XB_SHARE(name, without, doc) .name = NAN,
+#define XB_CHOICE(name, first, second, doc)
+const xb_policy xb_observing = {
+#include "policy/options.def"
+};
+const xb_policy xb_enforcing = {
+#include "policy/options.def"
+    .mode = XB_mode_enforce};
+#undef XB_SHARE
+#undef XB_CHOICE
+
+const xb_option_row xb_option_rows[XB_N_OPTIONS] = {
+#define XB_SHARE(name, without, doc) {#name, NULL, NULL, without, doc, offsetof(xb_policy, name)},
+#define XB_CHOICE(name, first, second, doc) {#name, #first, #second, NULL, doc, offsetof(xb_policy, name)},
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
+};
 
 const char *const xb_outcome_names[XB_N_OUTCOMES] = {"human", "suspect", "bot", "verified"};
-static const char *const rule_names[] = {"", "allow", "deny", "verified"};
+static const char *const decider_names[] = {"", "allow", "deny", "verified"};
 
 /* ---- opening ---- */
 
@@ -99,8 +115,11 @@ static const char *check_policy(const xb_policies *p, const xb_policy *policy, u
     uint64_t end = (uint64_t)policy->first + policy->n_allow + policy->n_deny + policy->n_verified;
     if (!named(policy->name))
         return "a policy without a name";
-    if (!share_or_nan(policy->threshold) || !share_or_nan(policy->challenge_above))
-        return "a threshold outside 0 to 1";
+#define XB_SHARE(name, without, doc) if (!share_or_nan(policy->name)) return #name " outside 0 to 1";
+#define XB_CHOICE(name, first, second, doc) if (policy->name > 1) return #name " is none of its two values";
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
     if (end > n_order)
         return "lists of a policy outside the image";
     for (uint64_t i = policy->first; i < end; i++)
@@ -354,7 +373,7 @@ static xb_outcome by_score(const xb_policy *policy, const xb_model *m, double sc
 {
     if (score >= (isnan(policy->threshold) ? m->header.threshold : policy->threshold))
         return XB_BOT;
-    return score >= policy->challenge_above ? XB_SUSPECT : XB_HUMAN; /* nothing is above NAN */
+    return score >= policy->suspect_above ? XB_SUSPECT : XB_HUMAN; /* nothing is above NAN */
 }
 
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
@@ -367,12 +386,12 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
     if (n[1] | n[2] | n[3]) {
         xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
         const uint32_t lost = missing(f);
-        for (int rule = XB_BY_ALLOW; rule <= XB_BY_VERIFIED && !d.list; from += n[rule++])
-            if ((!lost || rule == XB_BY_DENY) && (d.list = naming(p, from, n[rule], f, path, lost)))
-                d.rule = (xb_rule)rule;
+        for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++])
+            if ((!lost || by == XB_BY_DENY) && (d.list = naming(p, from, n[by], f, path, lost)))
+                d.by = (xb_decided_by)by;
     }
-    d.outcome = d.list ? outcomes[d.rule] : by_score(policy, m, v->score);
-    d.refuse = policy->enforce && d.outcome == XB_BOT;
+    d.outcome = d.list ? outcomes[d.by] : by_score(policy, m, v->score);
+    d.refuse = policy->mode == XB_mode_enforce && d.outcome == XB_BOT;
     return d;
 }
 
@@ -380,6 +399,6 @@ size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const x
 {
     if (!d->list)
         return xb_reason_text(verdict, v, d->outcome != XB_HUMAN, out, size);
-    int n = snprintf(out, size, "%s=%s", rule_names[d->rule], d->list->name);
+    int n = snprintf(out, size, "%s=%s", decider_names[d->by], d->list->name);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }

@@ -179,6 +179,8 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
         what = f"{field}: {why}" if field.startswith("--") else str(plan.wrong(field, why))
         found.add("warning", ABOUT, what, mend)
 
+    for line in plan.outdated():
+        found.add("warning", ABOUT, line)
     for i, (address, _) in enumerate(plan.fixed.listen):
         if not _local(address):
             field = "--listen" if overrides.listen else f"listen[{i}].address"
@@ -208,9 +210,9 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
             field = "--mode" if overrides.mode else f"policies.{name}"
             why = f"{name} enforces and verifies no list: search engines may be refused"
             doubt(field, why, "search_engines = true, or a list of their networks in verified")
-        if policy.challenge_above is not None and setup and setup.gates and not setup.mentions("suspect"):
+        if policy.suspect_above is not None and setup and setup.gates and not setup.mentions("suspect"):
             why = "nothing in nginx's configuration looks at suspect: the site alone is told"
-            doubt(f"policies.{name}.challenge_above", why, "docs/nginx.md, the grey zone")
+            doubt(f"policies.{name}.suspect_above", why, "docs/nginx.md, the grey zone")
     return found
 
 

@@ -5,6 +5,7 @@ extensions cimport it.
 """
 
 from sidecar.core.binding import (
+    DECIDERS,
     DIALECTS,
     FAMILIES,
     FEATURES,
@@ -20,7 +21,7 @@ from sidecar.core.binding import (
     MODEL_MAGIC,
     MODEL_VERSION,
     OUTCOMES,
-    RULES,
+    POLICY_OPTIONS,
     STATS_SIZE,
     Answerer,
     Contribution,
@@ -29,6 +30,7 @@ from sidecar.core.binding import (
     Matrix,
     Model,
     ModelError,
+    Option,
     Policies,
     PoliciesError,
     Request,
@@ -45,6 +47,7 @@ from sidecar.core.binding import (
 )
 
 __all__ = [
+    "DECIDERS",
     "DIALECTS",
     "FAMILIES",
     "FEATURES",
@@ -60,7 +63,7 @@ __all__ = [
     "MODEL_MAGIC",
     "MODEL_VERSION",
     "OUTCOMES",
-    "RULES",
+    "POLICY_OPTIONS",
     "STATS_SIZE",
     "Answerer",
     "Contribution",
@@ -69,6 +72,7 @@ __all__ = [
     "Matrix",
     "Model",
     "ModelError",
+    "Option",
     "Policies",
     "PoliciesError",
     "Request",

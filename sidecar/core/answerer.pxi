@@ -48,7 +48,7 @@ cdef class Answerer:
         self.service.model = &model.model
         self.service.policies = &policies.policies
         self.service.policy = chosen
-        self.held, self.rules = model, policies
+        self.held, self.held_policies = model, policies
 
     @property
     def model(self):

@@ -8,6 +8,12 @@ class Row(NamedTuple):
     version: int
     doc: str
 
+class Option(NamedTuple):
+    name: str
+    values: tuple[str, str] | None
+    without: str | None
+    doc: str
+
 class Verdict(NamedTuple):
     bot: bool
     score: float
@@ -38,7 +44,8 @@ MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
 OUTCOMES: Final[tuple[str, ...]]
-RULES: Final[tuple[str, ...]]
+DECIDERS: Final[tuple[str, ...]]
+POLICY_OPTIONS: Final[tuple[Option, ...]]
 MAX_NAME: Final[int]
 MODEL_MAGIC: Final[bytes]
 MODEL_VERSION: Final[int]

@@ -193,13 +193,20 @@ cdef extern from "policy/policy.h" nogil:
         uint32_t size
     ctypedef struct xb_policy:
         char name[32]
-        double threshold
-        double challenge_above
-        uint32_t enforce
         uint32_t first
         uint32_t n_allow
         uint32_t n_deny
         uint32_t n_verified
+    ctypedef struct xb_option_row:
+        const char *name
+        const char *first
+        const char *second
+        const char *without
+        const char *doc
+        size_t offset
+    enum:
+        XB_N_OPTIONS
+    const xb_option_row xb_option_rows[]
     ctypedef struct xb_list:
         char name[32]
         uint32_t n_v4
@@ -235,7 +242,7 @@ cdef extern from "policy/policy.h" nogil:
     ctypedef struct xb_decision:
         const xb_policy *policy
         int outcome
-        int rule
+        int by
         const xb_list *list
         bint refuse
     const xb_policy xb_observing
@@ -261,11 +268,11 @@ cdef extern from "stats.h" nogil:
     enum:
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
-        XB_COUNTED_RULES
+        XB_COUNTED_DECIDERS
     ctypedef struct xb_stats:
         uint64_t requests
         uint64_t outcome[4]
-        uint64_t rule[4]
+        uint64_t decided_by[4]
         uint64_t unknown_policy
         uint64_t refused
         uint64_t bad_request

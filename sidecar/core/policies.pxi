@@ -10,8 +10,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_MAX_NAME, XB_MAX_REASON, XB_POLICIES_MAGIC, XB_POLICIES_VERSION, xb_agent_slot, xb_apply_policy, xb_decision_text,
-    xb_hash, xb_is_word, xb_judge, xb_list, xb_path_resolve, xb_policies_header, xb_policies_open, xb_policy,
+    XB_MAX_NAME, XB_MAX_REASON, XB_N_OPTIONS, XB_POLICIES_MAGIC, XB_POLICIES_VERSION, xb_agent_slot, xb_apply_policy, xb_decision_text,
+    xb_hash, xb_is_word, xb_judge, xb_list, xb_option_rows, xb_path_resolve, xb_policies_header, xb_policies_open, xb_policy,
     xb_policy_named, xb_range6, xb_route, xb_span, xb_text,
 )
 
@@ -37,6 +37,19 @@ cdef xb_text _put_text(bytearray texts, uint64_t at, bytes text):
     place.at, place.size = at + len(texts), len(text)
     texts += text
     return place
+
+
+cdef int _put_options(xb_policy *policy, options) except -1:
+    """The rows of options.def, from attributes of the same names."""
+    cdef char *at
+    for i in range(XB_N_OPTIONS):
+        value = getattr(options, POLICY_OPTIONS[i].name)
+        at = <char *>policy + xb_option_rows[i].offset
+        if POLICY_OPTIONS[i].values is None:
+            (<double *>at)[0] = NAN if value is None else value
+        else:
+            (<uint32_t *>at)[0] = POLICY_OPTIONS[i].values.index(value)
+    return 0
 
 
 cdef int _pad(bytearray data) except -1:
@@ -98,8 +111,8 @@ cdef bytes _packed_list(xb_list *row, listed, uint64_t at):
 def policies_image(dict policies not None, dict lists not None, list routes not None):
     """The image of policies, lists and routes (csrc/policy/policy.h); `Policies` opens it.
 
-    policies: name -> what has the attributes threshold and challenge_above (None: the model's own, nobody), mode, and allow,
-    deny and verified, names of `lists`; lists: name -> what has v4, v6, agents and paths as Contents of
+    policies: name -> what has an attribute for each of POLICY_OPTIONS, None for a share that is not set, and allow, deny and
+    verified, names of `lists`; lists: name -> what has v4, v6, agents and paths as Contents of
     sidecar/config/lists.py; routes: (path prefix in bytes, name of its policy), the longer before the shorter. ValueError for
     a name that is too long, KeyError for one that is not there.
     """
@@ -113,9 +126,7 @@ def policies_image(dict policies not None, dict lists not None, list routes not 
     for name, each in policies.items():
         memset(&policy, 0, sizeof(policy))
         _put_name(policy.name, name)
-        policy.threshold = NAN if each.threshold is None else each.threshold
-        policy.challenge_above = NAN if each.challenge_above is None else each.challenge_above
-        policy.enforce = each.mode == "enforce"
+        _put_options(&policy, each)
         policy.first = len(order) // sizeof(number)
         policy.n_allow, policy.n_deny, policy.n_verified = len(each.allow), len(each.deny), len(each.verified)
         for listed in (*each.allow, *each.deny, *each.verified):
