@@ -391,6 +391,8 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
                 d.by = (xb_decided_by)by;
     }
     d.outcome = d.list ? outcomes[d.by] : by_score(policy, m, v->score);
+    if (d.by == XB_BY_DENY && policy->deny_as == XB_deny_as_suspect)
+        d.outcome = XB_SUSPECT;
     d.refuse = policy->mode == XB_mode_enforce && d.outcome == XB_BOT;
     return d;
 }

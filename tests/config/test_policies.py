@@ -288,6 +288,20 @@ def test_the_score_decides_what_no_list_names(made_model, tmp_path) -> None:
         assert len(seen) >= 2
 
 
+def test_a_denied_visitor_is_a_suspect_where_the_policy_says_so(made_model, tmp_path) -> None:
+    """Never refused, and with the list for its reason; who is on no list is judged as before."""
+    text = '[policies.default]\nmode = "enforce"\nthreshold = 0.0\ndeny = ["clouds"]\ndeny_as = "{}"\n'
+    text += '[lists.clouds]\nnetworks = ["192.0.2.0/24"]\n'
+    for called, refuse in (("bot", True), ("suspect", False)):
+        served = core.Policies(policies.image(plan_of(tmp_path / "xbot.toml", text.format(called))))
+        request = core.Request()
+        request.load_record(None, False, agent=b"x", ip=b"192.0.2.1")
+        decision = served.decide(made_model, request, "default")
+        assert (decision.outcome, decision.refuse, decision.reason) == (called, refuse, "deny=clouds")
+        request.load_record(None, False, agent=b"x", ip=b"198.51.100.1")
+        assert served.decide(made_model, request, "default").outcome == "bot"
+
+
 # ---- as the proxy meets it ----
 
 CONFIG = """
