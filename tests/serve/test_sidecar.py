@@ -33,6 +33,8 @@ from sidecar_harness import (
     wait_until,
 )
 
+from sidecar import core
+
 TCP = ["127.0.0.1:0"]
 
 
@@ -653,7 +655,7 @@ def test_a_log_that_nobody_reads_stops_nothing(model_path, tmp_path):
         (["--listen", "unix:/nonexistent/s"], "directory /nonexistent: No such file or directory"),
         (
             ["--listen", "127.0.0.1:0", "--dialect", "gopher"],
-            "--dialect 'gopher' is not one of nginx, ingress-nginx, forward-auth, ext-authz, haproxy, challenge",
+            f"--dialect 'gopher' is not one of {', '.join(core.DIALECTS)}",
         ),
         (["--listen", "127.0.0.1:0", "--workers", "0"], "--workers"),
         (["--listen", "127.0.0.1:0", "--admin", "1"], "'1' is neither"),
