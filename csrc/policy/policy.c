@@ -260,7 +260,7 @@ bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent
             return true;
         at = agent->word[i].text.at + agent->word[i].text.size;
     }
-    /* A long agent has words that were not kept: nobody hides behind 64 others. */
+    /* Of a long agent only the first words were kept: look at the others too, so that nobody hides a word behind them. */
     while (agent->n_words == XB_MAX_WORDS && at < end) {
         const char *from = at;
         while (at < end && xb_is_word(*at))
@@ -349,7 +349,7 @@ static uint32_t needed(const xb_list *list)
     return (list->n_v4 | list->n_v6 ? XB_HAS_IP : 0u) | (list->n_paths ? XB_HAS_URL : 0u) | (list->agent_bits ? XB_HAS_UA : 0u);
 }
 
-/* What the proxy should have said and did not. An address that nobody can read is none; "unix:" says that there is none. */
+/* What the proxy should have sent and did not. An address that cannot be parsed counts as missing; "unix:" means that there is none. */
 static uint32_t missing(const xb_facts *f)
 {
     const xb_request *r = f->request;

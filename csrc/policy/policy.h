@@ -114,14 +114,14 @@ typedef struct {
     uint32_t n_policies, n_lists, n_routes;
 } xb_policies;
 
-/* What a service does that has no policies: observe, or enforce, by the model's own threshold. Their names are empty. */
+/* For a service without policies: observe, or enforce, by the model's own threshold. Their names are empty. */
 extern const xb_policy xb_observing, xb_enforcing;
 
 /* What the proxy is told in X-Bot. */
 typedef enum { XB_HUMAN, XB_SUSPECT, XB_BOT, XB_VERIFIED, XB_N_OUTCOMES } xb_outcome;
 extern const char *const xb_outcome_names[XB_N_OUTCOMES];
 
-/* Why: a list, or (XB_BY_SCORE) none, and then the score. */
+/* What decided: the score, or a list of this kind. */
 typedef enum { XB_BY_SCORE, XB_BY_ALLOW, XB_BY_DENY, XB_BY_VERIFIED } xb_decided_by;
 
 typedef struct {
@@ -129,7 +129,7 @@ typedef struct {
     xb_outcome outcome;
     xb_decided_by by;
     const xb_list *list; /* NULL by score */
-    bool refuse;         /* the outcome is a bot, and the policy enforces, or who asks has no other way to tell (judge.h) */
+    bool refuse;         /* the outcome is a bot, and the policy enforces or the reply's status is all that is looked at (judge.h) */
 } xb_decision;
 
 /* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused. The image must outlive it.
@@ -143,7 +143,7 @@ const xb_policy *xb_policy_named(const xb_policies *p, xb_span name);
  * no other spelling of it leaves its policy. */
 const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path);
 
-/* Decides. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
+/* Decides by lists, then by score. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
                       const xb_verdict *v, char *scratch);
 
