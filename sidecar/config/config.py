@@ -1,7 +1,7 @@
 """xbot.toml: what may be said in it, checked whole, each mistake one line that names file, line and field.
 
-Law: this module knows the options and nothing of what they do; docs/configuration.md says that for people. What is
-given on the command line or in the environment (`Overrides`) stands above the file.
+Law: this module knows the options, and not how they act; docs/configuration.md tells people that. What is given on the
+command line or in the environment (`Overrides`) overrides the file.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path_files: Annotated[tuple[Text, ...], Doc("files of paths")] = ()
 
 
-# The lists that are there without being written; the owner's of the same name takes their place.
+# Lists that exist without being in the file; a list of the same name in the file replaces them.
 OURS = {search_engines.NAME: Entries(network_files=(str(search_engines.FILE),))}
 
 
@@ -151,7 +151,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line and the environment say; None: nothing. `mode` stands above that of every policy."""
+    """What the command line and the environment say; None: nothing. `mode` overrides that of every policy."""
 
     model: Path | None = None
     listen: tuple[str, ...] = ()
@@ -178,7 +178,7 @@ class Fixed(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A configuration with nothing left open. `path` is the file's, None without one, and `names_model` whether it names the
+    """A configuration with every default filled in. `path` is the file's, None without one, and `names_model` whether it names the
     model; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened. `old_names`: the field
     of each option that the file calls by an old name -> the field as the file has it."""
 
@@ -212,7 +212,7 @@ def load(path: Path | None, overrides: Overrides = Overrides()) -> Plan:
     return replace(_settle(path, config, overrides), old_names=old_names)
 
 
-# ---- what no type can say ----
+# ---- what no type can check ----
 
 
 def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
@@ -268,7 +268,7 @@ def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tup
         yield f"{field}.suspect_above", f"{low} is not below threshold, {high}"
 
 
-# ---- what stands above it ----
+# ---- what overrides it ----
 
 
 def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:

@@ -1,7 +1,7 @@
 """A TOML file against msgspec's types: what it says, or every mistake in it, each with its line, its field and what is allowed.
 
-Law: it knows types, and no option. msgspec stops at the first mistake and calls each key of a table `[...]`; so the tables
-are walked here, and msgspec judges each value alone.
+Law: it knows types, and no option. msgspec stops at the first mistake and shows each key of a table as `[...]`; so this
+module walks the tables, and msgspec checks one value at a time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def doc_of(kind: Any) -> Doc | None:
 
 def load(path: Path, kind: type[T], more: Callable[[T], Iterable[Mistake]]) -> tuple[T, dict[str, str]]:
     """The file as a struct of this kind, and the options that it calls by an old name: field -> field as the file has it.
-    `more` finds the mistakes that no type can tell; it is asked when the types are right. MistakesError if there is any,
+    `more` finds the mistakes that no type shows; it is called if the types are right. MistakesError if there is any,
     XbotError if the file cannot be read."""
     text = read_text(path)
     data = _parsed(path, text)
@@ -186,6 +186,6 @@ def _shown(value: Any) -> str:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """The end of an error about a name that is none of those that are known."""
+    """The end of an error about an unknown name: the nearest of `known`, or all of them."""
     near = difflib.get_close_matches(name, known, 1)
     return f"is {near[0]} meant?" if near else f"there are {some(known)}"
