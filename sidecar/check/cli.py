@@ -2,7 +2,7 @@
 
 Law: it is given what `xbot serve` is given, looks at everything that it can, changes nothing, and says what it could not
 look at. Mistakes are for config.py and lists.py to tell, traps for traps.py, what runs for running.py; this brings them
-together, and warns of what may not be meant.
+together, and warns of what is probably not intended.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ABOUT = "configuration"
 
 
 class Result(msgspec.Struct):
-    """What --json prints. `settings` are what `xbot serve` would go by; None where they are not sound."""
+    """What --json prints. `settings` are those that `xbot serve` would use; None if they are not sound."""
 
     settings: dict[str, Any] | None
     findings: list[Finding]
@@ -74,7 +74,7 @@ def check(
 
 
 def look_at_configuration(found: Findings, path: Path | None, overrides: Overrides) -> Plan | None:
-    """The file with what stands above it, its lists and its model: all that `xbot serve` would read."""
+    """The file with what overrides it, its lists and its model: all that `xbot serve` would read."""
     try:
         plan = config.load(path, overrides)
     except XbotError as error:
@@ -118,7 +118,7 @@ def _look_at_our_search_engines(found: Findings, networks: int) -> None:
 
 
 def settings(plan: Plan) -> dict[str, Any]:
-    """What `xbot serve` would go by."""
+    """The settings that `xbot serve` would use."""
     fixed = plan.fixed
     places = zip(fixed.listen, plan.listen_policies, strict=True)
     return {
@@ -168,7 +168,7 @@ def look_at_nginx(found: Findings, plan: Plan | None, given: Path | None) -> Set
     return setup
 
 
-# ---- what may not be meant ----
+# ---- what is probably not intended ----
 
 
 def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
