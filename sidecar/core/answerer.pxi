@@ -1,6 +1,6 @@
 # What a connection calls: bytes in, reply out.
 #
-# Law: it keeps what it answers by. What is swapped counts from the next answer on.
+# Law: it holds the model and the policies that it answers by. A new model or new policies take effect from the next answer on.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
@@ -76,7 +76,7 @@ cdef class Answerer:
             self.service.stats.connections_total += 1
 
     cdef dict describe(self):
-        """The last request and its verdict, for a debugging log. For whoever still has the bytes that were answered."""
+        """The last request and its verdict, for a debugging log. The bytes that were answered must still be there."""
         cdef char reason[XB_MAX_REASON]
         r = &self.work.request
         v = &self.work.verdict
