@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_RULES == XB_BY_VERIFIED + 1, "stats.h counts all of policy.h");
+_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == (int)XB_N_DECIDERS, "stats.h counts all of policy.h");
 
 static uint64_t now_ns(void)
 {
@@ -35,6 +35,10 @@ static void write_reply(const xb_workspace *w, xb_reply *reply)
     p = xb_score_text(p, w->verdict.score);
     p = copy(p, XB_SPAN("\r\nX-Bot-Reason: "));
     p += xb_decision_text(d, &w->verdict, &w->vector, p, XB_MAX_REASON);
+    if (d->identity.proof == XB_PROVEN) {
+        p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Agent: ")), d->identity.crawler->name);
+        p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Purpose: ")), d->identity.crawler->purpose);
+    }
     if (d->policy->name[0])
         p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Policy: ")), d->policy->name);
     if (reply->close)
@@ -49,7 +53,7 @@ static void count(xb_stats *stats, const xb_workspace *w, bool policy_known, uin
     const xb_decision *d = &w->decision;
     stats->requests++;
     stats->outcome[d->outcome]++;
-    stats->rule[d->rule]++;
+    stats->decided_by[d->by]++;
     stats->refused += d->refuse;
     stats->unknown_policy += !policy_known;
     stats->truncated += w->request.truncated || w->vector.truncated;

@@ -18,7 +18,7 @@ typedef struct {
     xb_stats *stats; /* or NULL */
 } xb_service;
 
-enum { XB_MAX_REPLY = 320 };
+enum { XB_MAX_REPLY = 416 };
 
 typedef struct {
     size_t size; /* bytes of `bytes` */

@@ -5,40 +5,38 @@
 
 #include "base/hash.h"
 
-const xb_policy xb_observing = {.threshold = NAN, .challenge_above = NAN};
-const xb_policy xb_enforcing = {.threshold = NAN, .challenge_above = NAN, .enforce = 1};
+#define XB_SHARE(name, without, doc) .name = NAN,
+#define XB_CHOICE(name, first, second, doc)
+const xb_policy xb_observing = {
+#include "policy/options.def"
+};
+const xb_policy xb_enforcing = {
+#include "policy/options.def"
+    .mode = XB_mode_enforce};
+#undef XB_SHARE
+#undef XB_CHOICE
+
+const xb_option_row xb_option_rows[XB_N_OPTIONS] = {
+#define XB_SHARE(name, without, doc) {#name, NULL, NULL, without, doc, offsetof(xb_policy, name)},
+#define XB_CHOICE(name, first, second, doc) {#name, #first, #second, NULL, doc, offsetof(xb_policy, name)},
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
+};
 
 const char *const xb_outcome_names[XB_N_OUTCOMES] = {"human", "suspect", "bot", "verified"};
-static const char *const rule_names[] = {"", "allow", "deny", "verified"};
+static const char *const decider_names[XB_N_DECIDERS] = {"unproven", "allow", "deny", "verified", "impostor"};
 
 /* ---- opening ---- */
 
-/* `n` things of `size` bytes at `at`, or NULL if they do not lie in the image. */
 static const void *part(const xb_policies *p, uint64_t total, uint64_t at, uint64_t n, size_t size)
 {
-    return at % 8 == 0 && at <= total && n <= (total - at) / size ? p->image + at : NULL;
+    return xb_image_part(p->image, total, at, n, size);
 }
-
-static bool text_fits(xb_text t, uint64_t total) { return t.at <= total && t.size <= total - t.at; }
 
 static xb_span text_of(const xb_policies *p, xb_text t) { return (xb_span){p->image + t.at, t.size}; }
 
-/* A name goes into headers as it is: of the letters of a reason, and ended by a zero. */
-static bool named(const char *name)
-{
-    const char *p = name;
-    while (p < name + XB_MAX_NAME && xb_is_reason(*p))
-        p++;
-    return p > name && p < name + XB_MAX_NAME && *p == 0;
-}
-
 static bool share_or_nan(double x) { return isnan(x) || (x >= 0.0 && x <= 1.0); }
-
-static int compare6(const uint64_t *a, const uint64_t *b)
-{
-    int upper = (a[0] > b[0]) - (a[0] < b[0]);
-    return upper ? upper : (a[1] > b[1]) - (a[1] < b[1]);
-}
 
 static int compare(xb_span a, xb_span b)
 {
@@ -57,14 +55,10 @@ static const char *check_networks(const xb_policies *p, const xb_list *l, uint64
     const xb_range6 *range = part(p, total, l->v6, l->n_v6, sizeof *range);
     if (!first || !range)
         return "networks outside the image";
-    for (uint32_t i = 0; i < l->n_v4; i++) {
-        const uint32_t *last = first + l->n_v4 + i;
-        if (first[i] > *last || (i && first[i] <= last[-1]))
-            return "IPv4 networks out of order";
-    }
-    for (uint32_t i = 0; i < l->n_v6; i++)
-        if (compare6(range[i].first, range[i].last) > 0 || (i && compare6(range[i].first, range[i - 1].last) <= 0))
-            return "IPv6 networks out of order";
+    if (!xb_ranges4_ordered(first, l->n_v4))
+        return "IPv4 networks out of order";
+    if (!xb_ranges6_ordered(range, l->n_v6))
+        return "IPv6 networks out of order";
     return NULL;
 }
 
@@ -79,13 +73,13 @@ static const char *check_texts(const xb_policies *p, const xb_list *l, uint64_t 
         return "agents or paths outside the image";
     for (uint32_t i = 0; i < n_slots; i++) {
         n_free += slot[i].text.size == 0;
-        if (!text_fits(slot[i].text, total))
+        if (!xb_text_fits(slot[i].text, total))
             return "an agent outside the image";
     }
     if (n_slots && !n_free)
         return "a full table of agents"; /* a search would not end */
     for (uint32_t i = 0; i < l->n_paths; i++) {
-        if (!text_fits(path[i], total))
+        if (!xb_text_fits(path[i], total))
             return "a path outside the image";
         if (i && (compare(text_of(p, path[i - 1]), text_of(p, path[i])) >= 0 ||
                   starts(text_of(p, path[i]), text_of(p, path[i - 1]))))
@@ -97,10 +91,13 @@ static const char *check_texts(const xb_policies *p, const xb_list *l, uint64_t 
 static const char *check_policy(const xb_policies *p, const xb_policy *policy, uint32_t n_order)
 {
     uint64_t end = (uint64_t)policy->first + policy->n_allow + policy->n_deny + policy->n_verified;
-    if (!named(policy->name))
+    if (!xb_is_name(policy->name, XB_MAX_NAME))
         return "a policy without a name";
-    if (!share_or_nan(policy->threshold) || !share_or_nan(policy->challenge_above))
-        return "a threshold outside 0 to 1";
+#define XB_SHARE(name, without, doc) if (!share_or_nan(policy->name)) return #name " outside 0 to 1";
+#define XB_CHOICE(name, first, second, doc) if (policy->name > 1) return #name " is none of its two values";
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
     if (end > n_order)
         return "lists of a policy outside the image";
     for (uint64_t i = policy->first; i < end; i++)
@@ -113,7 +110,7 @@ static const char *check_routes(const xb_policies *p, uint64_t total)
 {
     for (uint32_t i = 0; i < p->n_routes; i++) {
         const xb_route *r = &p->route[i];
-        if (!text_fits(r->prefix, total) || r->policy >= p->n_policies)
+        if (!xb_text_fits(r->prefix, total) || r->policy >= p->n_policies)
             return "a route outside the image";
         if (i && r->prefix.size > r[-1].prefix.size)
             return "routes out of order";
@@ -149,12 +146,12 @@ const char *xb_policies_open(xb_policies *p, const void *image, size_t size)
         return "wrong size";
     const char *why = check_routes(p, size);
     for (uint32_t i = 0; i < p->n_lists && !why; i++) {
-        why = named(p->list[i].name) ? check_networks(p, &p->list[i], size) : "a list without a name";
+        why = xb_is_name(p->list[i].name, XB_MAX_NAME) ? check_networks(p, &p->list[i], size) : "a list without a name";
         why = why ? why : check_texts(p, &p->list[i], size);
     }
     for (uint32_t i = 0; i < p->n_policies && !why; i++)
         why = check_policy(p, &p->policy[i], h.n_order);
-    return why;
+    return why ? why : xb_crawlers_open(&p->crawlers, p->image, size, h.crawlers, h.n_policies);
 }
 
 const xb_policy *xb_policy_named(const xb_policies *p, xb_span name)
@@ -175,43 +172,13 @@ const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path)
 
 /* ---- networks ---- */
 
-static uint64_t big_endian64(const uint8_t *bytes)
-{
-    uint64_t n;
-    memcpy(&n, bytes, 8);
-    return __builtin_bswap64(n);
-}
-
-static bool in_v4(const uint32_t *first, uint32_t n, uint32_t address)
-{
-    const uint32_t *last = first + n, *base = first;
-    if (n == 0)
-        return false;
-    for (uint32_t left = n; left > 1; left -= left / 2)
-        base += base[left / 2] <= address ? left / 2 : 0; /* a conditional move: nothing to mispredict */
-    return *base <= address && address <= last[base - first];
-}
-
-static bool in_v6(const xb_range6 *range, uint32_t n, const uint64_t *address)
-{
-    const xb_range6 *base = range;
-    if (n == 0)
-        return false;
-    for (uint32_t left = n; left > 1; left -= left / 2)
-        base += compare6(base[left / 2].first, address) <= 0 ? left / 2 : 0;
-    return compare6(base->first, address) <= 0 && compare6(address, base->last) <= 0;
-}
-
 bool xb_list_has_address(const xb_policies *p, const xb_list *list, const xb_address *address)
 {
-    if (address->version == 4) {
-        uint32_t number;
-        memcpy(&number, address->bytes, 4);
-        return in_v4((const uint32_t *)(const void *)(p->image + list->v4), list->n_v4, __builtin_bswap32(number));
-    }
-    const uint64_t number[2] = {big_endian64(address->bytes), big_endian64(address->bytes + 8)};
+    if (address->version == 4)
+        return xb_find4((const uint32_t *)(const void *)(p->image + list->v4), list->n_v4, xb_number4(address)) >= 0;
+    const uint64_t number[2] = {xb_big_endian64(address->bytes), xb_big_endian64(address->bytes + 8)};
     return address->version == 6 &&
-           in_v6((const xb_range6 *)(const void *)(p->image + list->v6), list->n_v6, number);
+           xb_find6((const xb_range6 *)(const void *)(p->image + list->v6), list->n_v6, number) >= 0;
 }
 
 /* ---- agents ---- */
@@ -241,7 +208,7 @@ bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent
             return true;
         at = agent->word[i].text.at + agent->word[i].text.size;
     }
-    /* A long agent has words that were not kept: nobody hides behind 64 others. */
+    /* Of a long agent only the first words were kept: look at the others too, so that nobody hides a word behind them. */
     while (agent->n_words == XB_MAX_WORDS && at < end) {
         const char *from = at;
         while (at < end && xb_is_word(*at))
@@ -330,7 +297,7 @@ static uint32_t needed(const xb_list *list)
     return (list->n_v4 | list->n_v6 ? XB_HAS_IP : 0u) | (list->n_paths ? XB_HAS_URL : 0u) | (list->agent_bits ? XB_HAS_UA : 0u);
 }
 
-/* What the proxy should have said and did not. An address that nobody can read is none; "unix:" says that there is none. */
+/* What the proxy should have sent and did not. An address that cannot be parsed counts as missing; "unix:" means that there is none. */
 static uint32_t missing(const xb_facts *f)
 {
     const xb_request *r = f->request;
@@ -354,32 +321,57 @@ static xb_outcome by_score(const xb_policy *policy, const xb_model *m, double sc
 {
     if (score >= (isnan(policy->threshold) ? m->header.threshold : policy->threshold))
         return XB_BOT;
-    return score >= policy->challenge_above ? XB_SUSPECT : XB_HUMAN; /* nothing is above NAN */
+    return score >= policy->suspect_above ? XB_SUSPECT : XB_HUMAN; /* nothing is above NAN */
+}
+
+/* What the policy says of the crawler that sent this, where no list has decided; and who that is, in any case. */
+static void by_crawler(const xb_policies *p, const xb_facts *f, xb_decision *d)
+{
+    static const xb_address none;
+    d->identity = xb_identify(&p->crawlers, missing(f) ? &none : &f->ip, &f->agent, f->request->agent);
+    if (d->list || d->identity.proof == XB_NO_CLAIM)
+        return;
+    const bool ours = d->policy >= p->policy && d->policy < p->policy + p->n_policies; /* else &xb_observing, which says nothing */
+    const xb_action action = !ours ? XB_SCORED : xb_action_of(&p->crawlers, (uint32_t)(d->policy - p->policy), d->identity.crawler);
+    if (d->identity.proof == XB_DISPROVED)
+        d->by = XB_BY_IMPOSTOR;
+    else if (action == XB_DENIED)
+        d->by = XB_BY_DENY; /* a word is enough to speak against whoever sends it */
+    else if (action == XB_LET_IN && d->identity.proof == XB_PROVEN)
+        d->by = XB_BY_VERIFIED;
 }
 
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
                       const xb_verdict *v, char *scratch)
 {
-    static const xb_outcome outcomes[] = {0, XB_HUMAN, XB_BOT, XB_VERIFIED};
+    static const xb_outcome outcomes[XB_N_DECIDERS] = {0, XB_HUMAN, XB_BOT, XB_VERIFIED, XB_BOT};
     const uint32_t n[] = {0, policy->n_allow, policy->n_deny, policy->n_verified};
     xb_decision d = {.policy = policy};
     uint32_t from = policy->first;
     if (n[1] | n[2] | n[3]) {
         xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
         const uint32_t lost = missing(f);
-        for (int rule = XB_BY_ALLOW; rule <= XB_BY_VERIFIED && !d.list; from += n[rule++])
-            if ((!lost || rule == XB_BY_DENY) && (d.list = naming(p, from, n[rule], f, path, lost)))
-                d.rule = (xb_rule)rule;
+        for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++])
+            if ((!lost || by == XB_BY_DENY) && (d.list = naming(p, from, n[by], f, path, lost)))
+                d.by = (xb_decided_by)by;
     }
-    d.outcome = d.list ? outcomes[d.rule] : by_score(policy, m, v->score);
-    d.refuse = policy->enforce && d.outcome == XB_BOT;
+    if (p && d.by != XB_BY_ALLOW && d.by != XB_BY_DENY)
+        by_crawler(p, f, &d);
+    d.outcome = d.by == XB_BY_SCORE ? by_score(policy, m, v->score) : outcomes[d.by];
+    /* While an engine's proof cannot be tried, a site must not lose its place in the index: nobody is refused by score who says
+     * its name. Its list was there once, so this passes; a word alone would never do. */
+    if (d.by == XB_BY_SCORE && d.outcome == XB_BOT && d.identity.proof == XB_UNPROVEN && d.identity.crawler->search && f->ip.version)
+        d.outcome = XB_SUSPECT;
+    if (d.by == XB_BY_DENY && policy->deny_as == XB_deny_as_suspect)
+        d.outcome = XB_SUSPECT;
+    d.refuse = policy->mode == XB_mode_enforce && d.outcome == XB_BOT;
     return d;
 }
 
 size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 {
-    if (!d->list)
+    if (d->by == XB_BY_SCORE && d->identity.proof != XB_UNPROVEN)
         return xb_reason_text(verdict, v, d->outcome != XB_HUMAN, out, size);
-    int n = snprintf(out, size, "%s=%s", rule_names[d->rule], d->list->name);
+    int n = snprintf(out, size, "%s=%s", decider_names[d->by], d->list ? d->list->name : d->identity.crawler->name);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }

@@ -1,9 +1,10 @@
 /* policy.h - what an owner decided beside the model: policies, and the lists that they consult.
  *
- * Law: a policy sees a request and what the model says of it, and gives the outcome that the proxy is told. Lists come
- * first: allow, then deny, then verified; the score decides what no list names. Where a part of the request is missing that
- * the proxy always says (dialect.h), nobody is let by unseen: no list allows or verifies, and each list that denies by that
- * part does: by networks without an address, by paths without a target, by agents behind a head that was cut. No allocation;
+ * Law: a policy sees a request and what the model says of it, and gives the outcome that the proxy is told. Its options are the
+ * rows of options.def. Lists come
+ * first: allow, then deny, then verified; then what the crawler is that the request says or proves to come from (crawlers.h): one
+ * that is proven follows the policy's word on it, one that is disproved is a bot; the score decides the rest. Where a part of the request is missing that
+ * the proxy always sends (dialect.h), no list allows or verifies, and each list that denies by that part denies the visitor: by networks without an address, by paths without a target, by agents behind a head that was cut. No allocation;
  * a lookup costs the logarithm of a list's networks and path prefixes, and one probe for each word of the agent; finding the
  * policy of a path, one comparison for each route.
  *
@@ -20,25 +21,53 @@
  *   agents    struct xb_agent_slot[2^agent_bits]     open addressing by the top bits of the hash of the first word
  *   paths     struct xb_text[n_paths]                ascending by bytes, none a prefix of another
  *   texts     the bytes that agents, paths and routes name
+ *   crawlers  struct xb_catalogue (crawlers.h), with its parts
  */
 #ifndef XB_POLICY_H
 #define XB_POLICY_H
 
 #include "features/facts.h"
 #include "model/scorer.h"
+#include "policy/crawlers.h"
 
 #define XB_POLICIES_MAGIC "XBPOLICY"
-enum { XB_POLICIES_VERSION = 2, XB_MAX_NAME = 32 /* bytes of a name, with its closing zero */ };
+
+enum {
+#define XB_SHARE(name, without, doc) XB_O_##name,
+#define XB_CHOICE(name, first, second, doc) XB_O_##name,
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
+    XB_N_OPTIONS
+};
+/* A new option changes the layout, so a worker of another version refuses the image. */
+enum { XB_POLICIES_VERSION = 0x300 + XB_N_OPTIONS };
+
+#define XB_SHARE(name, without, doc)
+#define XB_CHOICE(name, first, second, doc) enum { XB_##name##_##first, XB_##name##_##second };
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
 
 typedef struct {
     char name[XB_MAX_NAME];
-    double threshold;       /* of the score: at or above is a bot; NAN: the model's own */
-    double challenge_above; /* of the score: at or above, and no bot, is a suspect; NAN: nobody is */
-    uint32_t enforce;       /* bots are refused */
+#define XB_SHARE(name, without, doc) double name;
+#define XB_CHOICE(name, first, second, doc) uint32_t name;
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
     uint32_t first;         /* where its lists begin in `order`: those that allow, then deny, then verify */
     uint32_t n_allow, n_deny, n_verified;
-    uint32_t reserved;
 } xb_policy;
+
+/* A row of options.def, for whoever fills a policy: a share is a double at `offset`, a choice an uint32_t. */
+typedef struct {
+    const char *name, *first, *second; /* `first` and `second` are NULL for a share */
+    const char *without, *doc;         /* `without` is NULL for a choice */
+    size_t offset;                     /* in xb_policy */
+} xb_option_row;
+
+extern const xb_option_row xb_option_rows[XB_N_OPTIONS];
 
 typedef struct {
     char name[XB_MAX_NAME];
@@ -46,14 +75,6 @@ typedef struct {
     uint32_t agent_bits; /* 0: no agents */
     uint64_t v4, v6, agents, paths; /* offsets */
 } xb_list;
-
-typedef struct {
-    uint64_t first[2], last[2]; /* the address as two numbers, the upper half first */
-} xb_range6;
-
-typedef struct {
-    uint32_t at, size;
-} xb_text;
 
 /* Requests whose path begins so are decided by this policy, unless the proxy asks for one by name. */
 typedef struct {
@@ -73,11 +94,12 @@ typedef struct {
     uint32_t version;
     uint32_t n_policies, n_lists, n_order, n_routes;
     uint32_t reserved;
-    uint64_t size; /* bytes of the image */
+    uint64_t size;     /* bytes of the image */
+    uint64_t crawlers; /* offset of struct xb_catalogue (crawlers.h), or 0 */
 } xb_policies_header;
 
-_Static_assert(sizeof(xb_policy) == 72 && sizeof(xb_list) == 80 && sizeof(xb_route) == 16 && sizeof(xb_policies_header) == 40,
-               "no padding");
+_Static_assert(sizeof(xb_policy) % 8 == 0 && sizeof(xb_list) == 80 && sizeof(xb_route) == 16 && sizeof(xb_policies_header) == 48,
+               "parts lie at multiples of 8");
 
 typedef struct {
     const char *image;
@@ -85,25 +107,28 @@ typedef struct {
     const xb_list *list;     /* n_lists */
     const xb_route *route;   /* n_routes */
     const uint32_t *order;
+    xb_crawlers crawlers;
     uint32_t n_policies, n_lists, n_routes;
 } xb_policies;
 
-/* What a service does that has no policies: observe, or enforce, by the model's own threshold. Their names are empty. */
+/* For a service without policies: observe, or enforce, by the model's own threshold. Their names are empty. */
 extern const xb_policy xb_observing, xb_enforcing;
 
 /* What the proxy is told in X-Bot. */
 typedef enum { XB_HUMAN, XB_SUSPECT, XB_BOT, XB_VERIFIED, XB_N_OUTCOMES } xb_outcome;
 extern const char *const xb_outcome_names[XB_N_OUTCOMES];
 
-/* Why: a list, or (XB_BY_SCORE) none, and then the score. */
-typedef enum { XB_BY_SCORE, XB_BY_ALLOW, XB_BY_DENY, XB_BY_VERIFIED } xb_rule;
+/* What decided: the score, a list of this kind, a crawler that this policy lets in (XB_BY_VERIFIED) or denies (XB_BY_DENY), or
+ * a proof that was tried and failed. */
+typedef enum { XB_BY_SCORE, XB_BY_ALLOW, XB_BY_DENY, XB_BY_VERIFIED, XB_BY_IMPOSTOR, XB_N_DECIDERS } xb_decided_by;
 
 typedef struct {
     const xb_policy *policy;
     xb_outcome outcome;
-    xb_rule rule;
-    const xb_list *list; /* NULL by score */
-    bool refuse;         /* the outcome is a bot, and the policy enforces, or who asks has no other way to tell (judge.h) */
+    xb_decided_by by;
+    const xb_list *list;  /* NULL where no list decided */
+    xb_identity identity; /* whom the request says or proves to come from; without a crawler where a list allowed or denied before */
+    bool refuse;         /* the outcome is a bot, and the policy enforces or the reply's status is all that is looked at (judge.h) */
 } xb_decision;
 
 /* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused. The image must outlive it.
@@ -117,7 +142,7 @@ const xb_policy *xb_policy_named(const xb_policies *p, xb_span name);
  * no other spelling of it leaves its policy. */
 const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path);
 
-/* Decides. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
+/* Decides by lists, then by the crawler, then by score. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
                       const xb_verdict *v, char *scratch);
 
@@ -131,7 +156,8 @@ bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path);
  * `scratch`, which has room for path.size bytes. */
 xb_span xb_path_resolve(xb_span path, char *scratch);
 
-/* The decision's reason: "deny=abuse", "verified=crawlers", or by score what accuses a suspect or a bot most; a human by
+/* The decision's reason: "deny=abuse", "verified=crawlers", of a crawler "verified=googlebot", "deny=gptbot" or
+ * "impostor=googlebot", "unproven=googlebot" where the score decided because no proof could be tried, or by score what accuses a suspect or a bot most; a human by
  * score has "none". Returns its length. */
 size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size);
 

@@ -1,17 +1,18 @@
 """xbot.toml: what may be said in it, checked whole, each mistake one line that names file, line and field.
 
-Law: this module knows the options and nothing of what they do; docs/configuration.md says that for people. What is
-given on the command line or in the environment (`Overrides`) stands above the file.
+Law: this module knows the options, and not how they act; docs/configuration.md tells people that. What is given on the
+command line or in the environment (`Overrides`) overrides the file.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -19,89 +20,159 @@ from msgspec import Meta
 import sidecar
 from sidecar import core
 from sidecar.config import addresses, search_engines, toml_file
+from sidecar.config.toml_file import Doc
 from sidecar.config.toml_lines import field_of
 from sidecar.errors import XbotError
+from sidecar.verify import catalogue
 
 DEFAULT_MODEL = Path(sidecar.__file__).with_name("default.xbot")
 DEFAULT_POLICY = "default"
 MOST_POLICIES, MOST_LISTS, MOST_PATHS = 64, 256, 256
 NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 
-# The descriptions say what is allowed, in errors and in docs/configuration.md.
+# One row an option: its name, type, Doc and default are all there is to it, and the tables of docs/configuration.md are made
+# from them (`make docs`). The descriptions say what is allowed, in errors and there.
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Seconds = Annotated[float, Meta(ge=0, le=3600, description="a number of seconds from 0 to 3600")]
 Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
 Answer = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
 Mode = Literal["observe", "enforce"]
+# Lists by name; or by purpose, crawler or list what becomes of whom.
+Verified = Annotated[
+    tuple[Text, ...] | dict[str, Literal["allow", "deny", "score"]],
+    Meta(description='a list of lists, or a table such as { search = "allow", training = "deny" }'),
+]
 if TYPE_CHECKING:
     Dialect = str
 else:
     Dialect = Literal[core.DIALECTS]
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of [policies]. None: `threshold` is the model's own, `search_engines` what the whole file says. Lists by
-    name. `paths`: how the paths begin that it holds for, where the proxy asks for none by name."""
+class _PolicyLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The options of a policy that are worked out here: csrc/ gets routes and lists. Lists by name. `search_engines` None: what
+    the whole file says."""
 
-    mode: Mode = "observe"
-    threshold: Share | None = None
-    challenge_above: Share | None = None
-    paths: tuple[Text, ...] = ()
-    allow: tuple[Text, ...] = ()
-    deny: tuple[Text, ...] = ()
-    verified: tuple[Text, ...] = ()
-    search_engines: Answer | None = None
+    paths: Annotated[
+        tuple[Text, ...], Doc("how the paths begin that it holds for, unless the proxy asks for a policy by name")
+    ] = ()
+    allow: Annotated[tuple[Text, ...], Doc("lists whose visitors are human, whatever their score")] = ()
+    deny: Annotated[tuple[Text, ...], Doc("lists whose visitors are bots")] = ()
+    verified: Annotated[
+        Verified,
+        Doc(
+            "who is let in once verified, `X-Bot: verified`: lists of crawlers by their networks, or a table of "
+            "purposes and crawlers ([verification.md](verification.md))",
+            "`[]`",
+        ),
+    ] = ()
+    search_engines: Annotated[
+        Answer | None, Doc("whether `search-engines` is the last of the lists in `verified`", "that of the file")
+    ] = None
+
+
+if TYPE_CHECKING:
+
+    class Policy(_PolicyLists, frozen=True, kw_only=True):
+        """One entry of [policies]; of the options that csrc/policy/options.def lists, those that are looked at here too."""
+
+        mode: Mode = "observe"
+        threshold: float | None = None
+        suspect_above: float | None = None
+else:
+    _ONCE = {"suspect_above": "challenge_above"}  # what an option was called before
+
+    def _field(option: core.Option) -> tuple[str, Any, Any]:
+        """Name, type and default of a row of csrc/policy/options.def."""
+        doc = Doc(option.doc, option.without or "", _ONCE.get(option.name, ""))
+        if option.values is None:
+            return option.name, Annotated[Share | None, doc], None
+        return option.name, Annotated[Literal[option.values], doc], option.values[0]
+
+    Policy = msgspec.defstruct(
+        "Policy", map(_field, core.POLICY_OPTIONS), bases=(_PolicyLists,), module=__name__, frozen=True,
+        forbid_unknown_fields=True, kw_only=True,
+    )  # fmt: skip
 
 
 class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of [lists]; of the files, one entry a line."""
 
-    networks: tuple[Text, ...] = ()
-    agents: tuple[Text, ...] = ()
-    paths: tuple[Text, ...] = ()
-    network_files: tuple[Text, ...] = ()
-    agent_files: tuple[Text, ...] = ()
-    path_files: tuple[Text, ...] = ()
+    networks: Annotated[tuple[Text, ...], Doc("IPv4 and IPv6 networks (`192.0.2.0/24`) and addresses")] = ()
+    agents: Annotated[tuple[Text, ...], Doc("words of the User-Agent")] = ()
+    paths: Annotated[tuple[Text, ...], Doc("how a path begins")] = ()
+    network_files: Annotated[tuple[Text, ...], Doc("files of networks")] = ()
+    agent_files: Annotated[tuple[Text, ...], Doc("files of agents' words")] = ()
+    path_files: Annotated[tuple[Text, ...], Doc("files of paths")] = ()
 
 
-# The lists that are there without being written; the owner's of the same name takes their place.
+# Lists that exist without being in the file; a list of the same name in the file replaces them.
 OURS = {search_engines.NAME: Entries(network_files=(str(search_engines.FILE),))}
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One [[listen]]. `policy` decides where the proxy asks for none by name, and no policy has the path."""
 
-    address: Text
-    dialect: Dialect = "nginx"
-    policy: Text = DEFAULT_POLICY
+    address: Annotated[Text, Doc("`unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`")]
+    dialect: Annotated[Dialect, Doc("how the proxy asks ([proxies.md](proxies.md))")] = "nginx"
+    policy: Annotated[Text, Doc("the policy of whoever asks here and names none, where no policy has the path")] = (
+        DEFAULT_POLICY
+    )
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[log]."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Doc("from which level on events are logged; debug also logs each request: for debugging, not for load"),
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Doc("for a person, or one JSON object a line")] = "text"
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
-    model: Text | None = None
-    workers: Workers | None = None
-    admin: Text | None = None
-    socket_group: Text | None = None
-    drain_timeout: Seconds = 10.0
-    search_engines: Answer = True
+    model: Annotated[Text | None, Doc("the model file, as `xbot train` writes it", "the one that comes with xbot")] = (
+        None
+    )
+    workers: Annotated[Workers | None, Doc("processes that answer", "one a usable core")] = None
+    admin: Annotated[
+        Text | None,
+        Doc(
+            "an address, as of a listener, for `/metrics` and `/healthz`. It has no password: keep it on the loopback",
+            "none",
+        ),
+    ] = None
+    socket_group: Annotated[
+        Text | None,
+        Doc(
+            "name or number of the group that may open the Unix sockets (mode 0660): that of the proxy's workers",
+            "that of the process",
+        ),
+    ] = None
+    drain_timeout: Annotated[Seconds, Doc("how long SIGTERM lets requests finish")] = 10.0
+    search_engines: Annotated[
+        Answer, Doc("whether every policy verifies the [list of search engines](#search-engines) that comes with xbot")
+    ] = True
+    ranges: Annotated[
+        Text | None,
+        Doc(
+            "a directory for the lists of networks that crawlers' owners publish: they are fetched each day "
+            "([verification.md](verification.md)). Without it nothing is fetched",
+            "none",
+        ),
+    ] = None
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
+    publishers: dict[str, Text] = {}
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line and the environment say; None: nothing. `mode` stands above that of every policy."""
+    """What the command line and the environment say; None: nothing. `mode` overrides that of every policy."""
 
     model: Path | None = None
     listen: tuple[str, ...] = ()
@@ -128,8 +199,10 @@ class Fixed(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A configuration with nothing left open. `path` is the file's, None without one, and `names_model` whether it names the
-    model; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened."""
+    """A configuration with every default filled in. `path` is the file's, None without one, and `names_model` whether it names the
+    model; `crawlers`: policy -> purpose or crawler -> what becomes of it; `ranges`: where fetched lists of networks lie, and
+    `publishers` whence; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened. `old_names`: the field
+    of each option that the file calls by an old name -> the field as the file has it."""
 
     path: Path | None
     fixed: Fixed
@@ -139,6 +212,10 @@ class Plan:
     lists: dict[str, Entries]
     dialect: str = "nginx"
     names_model: bool = False
+    crawlers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ranges: Path | None = None
+    publishers: Mapping[str, str] = field(default_factory=dict)
+    old_names: Mapping[str, str] = field(default_factory=dict)
 
     def named(self, text: str) -> Path:
         """A file that the configuration names: relative to the configuration's directory."""
@@ -146,16 +223,21 @@ class Plan:
 
     def wrong(self, field: str, why: str) -> XbotError:
         """The error for a field of the file."""
+        field = self.old_names.get(field, field)
         return toml_file.mistake(self.path, field, why) if self.path else XbotError(f"{field}: {why}")
+
+    def outdated(self) -> list[str]:
+        """One line for each option that the file calls by an old name."""
+        return [str(self.wrong(old, f"is called {new.rpartition('.')[2]} now")) for new, old in self.old_names.items()]
 
 
 def load(path: Path | None, overrides: Overrides = Overrides()) -> Plan:
     """The file's configuration below what overrides say; MistakesError if it is not sound, XbotError if it is not there."""
-    config = Config() if path is None else toml_file.load(path, Config, _mistakes)
-    return _settle(path, config, overrides)
+    config, old_names = (Config(), {}) if path is None else toml_file.load(path, Config, _mistakes)
+    return replace(_settle(path, config, overrides), old_names=old_names)
 
 
-# ---- what no type can say ----
+# ---- what no type can check ----
 
 
 def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
@@ -178,6 +260,12 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
                 yield field_of(table, name), why
     if (paths := sum(len(policy.paths) for policy in config.policies.values())) > MOST_PATHS:
         yield "policies", f"{paths} paths, at most {MOST_PATHS}"
+    for name, address in config.publishers.items():
+        known = catalogue.load().ranges
+        if name not in known:
+            yield field_of("publishers", name), f"no list of networks {name!r}; {toml_file.meant(name, known)}"
+        elif not re.fullmatch(r"https://[^\s/?#@]+/\S*", address):
+            yield field_of("publishers", name), f"{address!r} is not https://HOST/PATH"
     for name, policy in config.policies.items():
         yield from _policy_mistakes(config, field_of("policies", name), policy)
 
@@ -200,18 +288,29 @@ def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tup
     for use in ("allow", "deny", "verified"):
         for i, name in enumerate(getattr(policy, use)):
             found, where = known.get(name), f"{field}.{use}[{i}]"
+            if use == "verified" and isinstance(policy.verified, dict):
+                where = field_of(f"{field}.{use}", name)
+                if _is_crawler(name):
+                    continue
+                if found is None:
+                    every = (*catalogue.PURPOSES, *catalogue.load().crawlers, *known)
+                    near = toml_file.meant(name, every if difflib.get_close_matches(name, every, 1) else catalogue.PURPOSES)
+                    yield where, f"no purpose, crawler or list {name!r}; {near}"
+                    continue
+                if policy.verified[name] != "allow":
+                    yield where, f"the list {name!r} can only be allowed here; a list is denied by `deny`"
             if found is None:
                 yield where, f"no list {name!r}; {toml_file.meant(name, known)}"
             elif used.setdefault(name, where) != where:
                 yield where, f"{name!r} is in {used[name]} already, which comes first"
             elif use == "verified" and (found.agents or found.paths or found.agent_files or found.path_files):
                 yield where, f"the list {name!r} holds more than networks: anybody can send an agent or ask for a path"
-    low, high = policy.challenge_above, policy.threshold
+    low, high = policy.suspect_above, policy.threshold
     if low is not None and high is not None and low >= high:
-        yield f"{field}.challenge_above", f"{low} is not below threshold, {high}"
+        yield f"{field}.suspect_above", f"{low} is not below threshold, {high}"
 
 
-# ---- what stands above it ----
+# ---- what overrides it ----
 
 
 def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
@@ -233,7 +332,9 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         log=msgspec.convert({"level": level, "format": form}, Log),
     )
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
-    policies = {name: _with_search_engines(each, config.search_engines) for name, each in policies.items()}
+    ours = search_engines.NAME not in config.lists
+    crawlers = {name: _crawlers(each, config.search_engines, ours) for name, each in policies.items()}
+    policies = {name: _with_lists(each, config.search_engines) for name, each in policies.items()}
     if over.mode:
         policies = {name: msgspec.structs.replace(each, mode=over.mode) for name, each in policies.items()}
     in_file = path.parent / config.model if path and config.model else None
@@ -246,15 +347,39 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         policies=policies,
         lists={**OURS, **config.lists},
         dialect=over.dialect or "nginx",
+        crawlers=crawlers,
+        ranges=path.parent / config.ranges if path and config.ranges else None,
+        publishers={**catalogue.load().ranges, **config.publishers},
     )
 
 
-def _with_search_engines(policy: Policy, everywhere: bool) -> Policy:
-    """The policy with their list as its last, unless the owner says no or put it elsewhere."""
+def _verifies_engines(policy: Policy, everywhere: bool) -> bool:
+    """Whether the list of search engines is to stand in `verified` without a word: the owner neither says no nor puts it
+    elsewhere."""
     wanted = everywhere if policy.search_engines is None else policy.search_engines
-    if not wanted or search_engines.NAME in (*policy.allow, *policy.deny, *policy.verified):
-        return policy
-    return msgspec.structs.replace(policy, verified=(*policy.verified, search_engines.NAME))
+    return wanted and search_engines.NAME not in (*policy.allow, *policy.deny, *policy.verified)
+
+
+def _with_lists(policy: Policy, everywhere: bool) -> Policy:
+    """The policy with the lists that verify, as names alone; that of search engines as the last."""
+    names = tuple(policy.verified)
+    if isinstance(policy.verified, dict):
+        names = tuple(name for name in names if not _is_crawler(name))
+    if _verifies_engines(policy, everywhere) and not (isinstance(policy.verified, dict) and "search" in policy.verified):
+        names = (*names, search_engines.NAME)
+    return msgspec.structs.replace(policy, verified=names)
+
+
+def _crawlers(policy: Policy, everywhere: bool, ours: bool) -> dict[str, str]:
+    """What the policy says of purposes and crawlers; search engines are let in with their list, if it is `ours`."""
+    said = {"search": "allow"} if ours and _verifies_engines(policy, everywhere) else {}
+    if isinstance(policy.verified, dict):
+        said |= {name: word for name, word in policy.verified.items() if _is_crawler(name)}
+    return said
+
+
+def _is_crawler(name: str) -> bool:
+    return name in catalogue.PURPOSES or name in catalogue.load().crawlers
 
 
 def uses_our_search_engines(plan: Plan) -> bool:

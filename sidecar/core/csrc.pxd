@@ -7,6 +7,7 @@ cdef extern from "base/span.h" nogil:
     ctypedef struct xb_span:
         const char *at
         size_t size
+    bint xb_is_word(char c)
 
 cdef extern from "base/hash.h" nogil:
     uint64_t xb_hash(xb_span s)
@@ -177,23 +178,102 @@ cdef extern from "model/scorer.h" nogil:
     char *xb_score_text(char *to, double score)
     size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bint accused, char *out, size_t size)
 
+cdef extern from "policy/image.h" nogil:
+    enum:
+        XB_MAX_NAME
+    ctypedef struct xb_text:
+        uint32_t at
+        uint32_t size
+    ctypedef struct xb_range6:
+        uint64_t first[2]
+        uint64_t last[2]
+
+cdef extern from "policy/crawlers.h" nogil:
+    enum:
+        XB_MAX_PURPOSE
+        XB_MAX_SOURCES
+        XB_PROVEN
+    ctypedef struct xb_crawler:
+        char name[32]
+        char purpose[16]
+        uint64_t sources
+        uint64_t recent
+        uint32_t search
+    ctypedef struct xb_holder:
+        uint64_t sources
+        uint32_t silent
+    ctypedef struct xb_claim:
+        uint64_t hash
+        xb_text text
+        uint32_t crawler
+    ctypedef struct xb_catalogue:
+        uint32_t n_crawlers
+        uint32_t n_v4
+        uint32_t n_v6
+        uint32_t claim_bits
+        uint64_t crawlers
+        uint64_t actions
+        uint64_t v4
+        uint64_t holders4
+        uint64_t v6
+        uint64_t holders6
+        uint64_t claims
+        uint64_t words[64]
+    ctypedef struct xb_identity:
+        const xb_crawler *crawler
+        int proof
+
 cdef extern from "policy/policy.h" nogil:
     const char *XB_POLICIES_MAGIC
     enum:
         XB_POLICIES_VERSION
-        XB_MAX_NAME
         XB_N_OUTCOMES
         XB_BY_SCORE
         XB_BY_ALLOW
         XB_BY_DENY
         XB_BY_VERIFIED
+        XB_N_DECIDERS
     ctypedef struct xb_policy:
+        char name[32]
+        uint32_t first
+        uint32_t n_allow
+        uint32_t n_deny
+        uint32_t n_verified
+    ctypedef struct xb_option_row:
         const char *name
-        double threshold
-        double challenge_above
-        uint32_t enforce
+        const char *first
+        const char *second
+        const char *without
+        const char *doc
+        size_t offset
+    enum:
+        XB_N_OPTIONS
+    const xb_option_row xb_option_rows[]
     ctypedef struct xb_list:
-        const char *name
+        char name[32]
+        uint32_t n_v4
+        uint32_t n_v6
+        uint32_t n_paths
+        uint32_t agent_bits
+        uint64_t v4
+        uint64_t v6
+        uint64_t agents
+        uint64_t paths
+    ctypedef struct xb_route:
+        xb_text prefix
+        uint32_t policy
+    ctypedef struct xb_agent_slot:
+        uint64_t hash
+        xb_text text
+    ctypedef struct xb_policies_header:
+        uint8_t magic[8]
+        uint32_t version
+        uint32_t n_policies
+        uint32_t n_lists
+        uint32_t n_order
+        uint32_t n_routes
+        uint64_t size
+        uint64_t crawlers
     ctypedef struct xb_policies:
         const xb_policy *policy
         const xb_list *list
@@ -202,8 +282,9 @@ cdef extern from "policy/policy.h" nogil:
     ctypedef struct xb_decision:
         const xb_policy *policy
         int outcome
-        int rule
+        int by
         const xb_list *list
+        xb_identity identity
         bint refuse
     const xb_policy xb_observing
     const xb_policy xb_enforcing
@@ -228,11 +309,11 @@ cdef extern from "stats.h" nogil:
     enum:
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
-        XB_COUNTED_RULES
+        XB_COUNTED_DECIDERS
     ctypedef struct xb_stats:
         uint64_t requests
         uint64_t outcome[4]
-        uint64_t rule[4]
+        uint64_t decided_by[5]
         uint64_t unknown_policy
         uint64_t refused
         uint64_t bad_request
@@ -254,7 +335,7 @@ cdef extern from "answer.h" nogil:
     ctypedef struct xb_reply:
         size_t size
         bint close
-        char bytes[320]
+        char bytes[416]
     long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
                    bint truncated, xb_reply *reply)
 
