@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from sidecar.board import memory
 from sidecar.config import config, policies
 from sidecar.config.config import Plan
 from sidecar.errors import RefusedModelError, XbotError
+from sidecar.verify import ranges
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Served:
     sha256: str
     search_engines: bool  # whether the list that comes with xbot is in use
     loaded_at: float
+    material: policies.Material
+    publishers: Mapping[str, str]
     refused: str | None = None
 
     @classmethod
@@ -48,7 +53,8 @@ class Served:
             if policy.suspect_above is not None and policy.suspect_above >= threshold:
                 why = f"{policy.suspect_above} is not below the threshold, {threshold:.4f}, of {plan.model}"
                 raise plan.wrong(f"policies.{name}.suspect_above", why)
-        image = policies.image(plan)
+        material = policies.material(plan)
+        image = material.image()
         core.Policies(image)
         fd = memory.sealed("xbot-model", loaded.data)
         try:
@@ -66,7 +72,21 @@ class Served:
             sha256=hashlib.sha256(loaded.data).hexdigest(),
             search_engines=config.uses_our_search_engines(plan),
             loaded_at=time.time(),
+            material=material,
+            publishers=plan.publishers,
         )
+
+    def with_newest_ranges(self, generation: int) -> Served:
+        """The same model and configuration, not read again, with the networks of crawlers that are there now."""
+        image = self.material.image()
+        core.Policies(image)
+        policies_fd = memory.sealed("xbot-policies", image)
+        return replace(self, generation=generation, fd=os.dup(self.fd), policies_fd=policies_fd)
+
+    def range_dates(self) -> dict[str, datetime.date]:
+        """The date of the copy in use of each list of networks."""
+        copies, _ = ranges.newest(self.material.ranges)
+        return {name: copy.date for name, copy in copies.items()}
 
     @classmethod
     def at_start(cls, plan: Plan) -> Served:

@@ -25,6 +25,7 @@ _HERE = {
     "score": "sidecar.commands.offline:score",
     "explain": "sidecar.commands.explain:explain",
     "inspect": "sidecar.commands.offline:inspect",
+    "refresh": "sidecar.commands.refresh:refresh",
     "replay": "sidecar.commands.replay:replay",
     "check": "sidecar.check.cli:check",
     "serve": "sidecar.commands.serve:serve",

@@ -41,7 +41,7 @@ Mode = Literal["observe", "enforce"]
 # Lists by name; or by purpose, crawler or list what becomes of whom.
 Verified = Annotated[
     tuple[Text, ...] | dict[str, Literal["allow", "deny", "score"]],
-    Meta(description='a list of lists, or a table such as { search = "allow", training = "deny" }'),
+    Meta(description="a list of lists, or a table of purposes and crawlers, each allow, deny or score"),
 ]
 if TYPE_CHECKING:
     Dialect = str
@@ -163,11 +163,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "none",
         ),
     ] = None
+    publishers: Annotated[
+        Annotated[dict[str, Text] | None, Meta(description="a table of https addresses")],
+        Doc("by the name of a list of networks: where it is fetched instead of from its owner", "their owners'"),
+    ] = None
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
-    publishers: dict[str, Text] = {}
 
 
 @dataclass(frozen=True)
@@ -260,7 +263,7 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
                 yield field_of(table, name), why
     if (paths := sum(len(policy.paths) for policy in config.policies.values())) > MOST_PATHS:
         yield "policies", f"{paths} paths, at most {MOST_PATHS}"
-    for name, address in config.publishers.items():
+    for name, address in (config.publishers or {}).items():
         known = catalogue.load().ranges
         if name not in known:
             yield field_of("publishers", name), f"no list of networks {name!r}; {toml_file.meant(name, known)}"
@@ -349,7 +352,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         dialect=over.dialect or "nginx",
         crawlers=crawlers,
         ranges=path.parent / config.ranges if path and config.ranges else None,
-        publishers={**catalogue.load().ranges, **config.publishers},
+        publishers={**catalogue.load().ranges, **(config.publishers or {})},
     )
 
 

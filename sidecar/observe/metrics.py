@@ -103,6 +103,13 @@ class SidecarCollector(Collector):
                 "The date of the networks of search engines that come with xbot",
                 value=self._search_engines,
             )
+        dates = GaugeMetricFamily(
+            "xbot_ranges_timestamp_seconds", "The date of each list of crawlers' networks", labels=["list"]
+        )
+        for name, date in model.range_dates().items():
+            midnight = datetime.datetime.combine(date, datetime.time(), datetime.timezone.utc)
+            dates.add_metric([name], midnight.timestamp())
+        yield dates
         yield GaugeMetricFamily("xbot_model_loaded_timestamp_seconds", "When it was loaded", value=model.loaded_at)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
+import json
 import os
 import resource
 import signal
@@ -26,7 +28,7 @@ from sidecar.board.stats import Stats
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.errors import XbotError
-from sidecar.serve import control, listeners, systemd, upgrade
+from sidecar.serve import control, listeners, spawn, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.worker import IGNORED_SIGNALS, name_process
 from sidecar.serve.workers import Workers
@@ -34,6 +36,9 @@ from sidecar.serve.workers import Workers
 if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
+_LOOK_SECONDS = 60.0  # how often it is seen whether a list is a day old
+_REFRESH_SECONDS = 3600.0  # from one try to fetch to the next
+_FETCH_SECONDS = 180.0  # for all lists together, then the process is killed
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 
@@ -105,7 +110,7 @@ class Master:
         if self.admin is not None:
             self.admin[1].open()
         duties = (self._announce_first(), self._reload_on_demand(), self._upgrade_on_demand(), self._stay_alive())
-        await asyncio.gather(*duties, self.workers.watch())
+        await asyncio.gather(*duties, self._refresh_daily(), self.workers.watch())
 
     # What is served
 
@@ -166,6 +171,45 @@ class Master:
                 changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
             )
         return Served.load(plan, generation)
+
+    # The networks of crawlers
+
+    async def _refresh_daily(self) -> None:
+        """Have the published lists fetched, by a process of its own, when one of them is a day old. A list changes the policies
+        alone: the configuration and the model are not read again."""
+        while True:
+            due = self._ranges_due() if self.served.material.ranges is not None else {}
+            if due:
+                await self._refresh(due)
+            await asyncio.sleep(_REFRESH_SECONDS if due else _LOOK_SECONDS)
+
+    def _ranges_due(self) -> dict[str, str]:
+        """The lists that have not been had today, with their addresses."""
+        today, dates = datetime.datetime.now(datetime.timezone.utc).date(), self.served.range_dates()
+        return {name: address for name, address in self.served.publishers.items() if dates.get(name) != today}
+
+    async def _refresh(self, due: dict[str, str]) -> None:
+        order = {"directory": str(self.served.material.ranges), "publishers": due}
+        try:
+            said = await spawn.fetched(json.dumps(order).encode(), _FETCH_SECONDS)
+            results = [json.loads(line) for line in said.splitlines()]
+        except (OSError, ValueError) as error:
+            self.log.warning("ranges not fetched", reason=f"{type(error).__name__}: {error}"[:200])
+            return
+        for each in results:
+            if each["what"] == "failed":
+                self.log.warning("range kept", list=each["list"], reason=each["why"])
+        async with self._changing:
+            old = self.served
+            try:
+                self.served = await asyncio.to_thread(old.with_newest_ranges, old.generation + 1)
+            except Exception as error:  # whatever it is, the old goes on
+                self.log.error("ranges refused", reason=_reason(error))
+                return
+            old.close()
+            message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
+            await self.workers.serve(message, [self.served.fd, self.served.policies_fd])
+        self.log.info("ranges fetched", new=[each["list"] for each in results if each["what"] == "new"])
 
     # Who is the master
 

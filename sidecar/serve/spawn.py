@@ -7,6 +7,7 @@ master's command line once more, with whatever lies on the disk by now.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import os
@@ -22,6 +23,25 @@ import sidecar
 from sidecar.serve.worker import IGNORED_SIGNALS
 
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.serve.worker import main; main(int(sys.argv[1]))"
+
+
+_FETCH = "import sys; sys.path[:] = sys.argv[1:]; from sidecar.verify.refresh import main; main()"
+
+
+async def fetched(order: bytes, seconds: float) -> bytes:
+    """What a process that fetches lists of networks says to an order (verify/refresh.py). It is killed after `seconds`, and when
+    this task is cancelled. OSError if it cannot be started, TimeoutError if it was killed."""
+    command = [sys.executable, "-I", "-S", "-c", _FETCH, *_import_path()]
+    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nothing)
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(order), seconds)
+    except asyncio.TimeoutError:
+        raise TimeoutError(f"not done after {seconds:g} seconds") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return said
 
 
 def worker(control: socket.socket) -> subprocess.Popen[bytes]:

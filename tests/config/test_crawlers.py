@@ -1,0 +1,218 @@
+"""Who a crawler is: what it says, what its address proves, and what a policy does with it.
+
+Law: the oracle of ranges is ipaddress over the files of the package; what a request is told is looked at on the wire.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+import pytest
+from sidecar_harness import Sidecar, ask, head
+
+from sidecar import core
+from sidecar.config import config, crawlers, policies
+from sidecar.config.config import DEFAULT_MODEL
+from sidecar.errors import XbotError
+from sidecar.model import load
+from sidecar.verify import catalogue, ranges
+
+CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+OUTSIDE = "8.8.8.8"  # in no list
+KNOWN = catalogue.load()
+
+
+def address_of(name: str) -> str:
+    copies, _ = ranges.newest(None)
+    return str(copies[KNOWN.crawlers[name].ranges[0]].networks[0][0])
+
+
+def decided(place: Path, text: str, agent: str, ip: str | None, **record: bytes) -> core.Decision:
+    place.write_text(text)
+    request = core.Request()
+    address = {} if ip is None else {"ip": ip.encode()}
+    request.load_record(None, False, agent=agent.encode(), uri=b"/", **address, **record)
+    return core.Policies(policies.image(config.load(place))).decide(load(DEFAULT_MODEL), request, "default")
+
+
+ENFORCE = '[policies.default]\nmode = "enforce"\n'
+BY_PURPOSE = ENFORCE + 'verified = { search = "allow", training = "deny", ccbot = "allow", assistant = "score" }\n'
+
+
+@pytest.mark.parametrize(
+    ("agent", "ip", "outcome", "reason", "crawler"),
+    [
+        ("Googlebot/2.1", address_of("googlebot"), "verified", "verified=googlebot", ("googlebot", "search")),
+        (CHROME, address_of("googlebot"), "verified", "verified=googlebot", ("googlebot", "search")),
+        ("Mozilla/5.0 (compatible; Googlebot/2.1)", OUTSIDE, "bot", "impostor=googlebot", None),
+        (CHROME + " (compatible; bingbot/2.0)", OUTSIDE, "bot", "impostor=bingbot", None),
+        ("Googlebot/2.1", address_of("bingbot"), "bot", "impostor=googlebot", None),
+        ("GPTBot/1.2", address_of("gptbot"), "bot", "deny=gptbot", ("gptbot", "training")),
+        ("Bytespider", OUTSIDE, "bot", "deny=bytespider", None),  # no proof: its own word speaks against it
+        ("CCBot/2.0", address_of("ccbot"), "verified", "verified=ccbot", ("ccbot", "training")),  # names above purposes
+        ("CCBot/2.0", OUTSIDE, "bot", "impostor=ccbot", None),
+        ("NotGooglebot Googlebots", OUTSIDE, None, None, None),  # whole words alone
+        ("word " * 80 + "Googlebot", OUTSIDE, "bot", "impostor=googlebot", None),
+        (CHROME, OUTSIDE, None, None, None),
+    ],
+)
+def test_a_crawler_and_what_becomes_of_it(tmp_path, agent, ip, outcome, reason, crawler) -> None:
+    found = decided(tmp_path / "x.toml", BY_PURPOSE, agent, ip)
+    assert found.crawler == crawler
+    if outcome is None:
+        assert "googlebot" not in found.reason
+    else:
+        assert (found.outcome, found.reason, found.list) == (outcome, reason, None)
+        assert found.refuse == (outcome == "bot")
+
+
+def test_lists_come_before_the_crawler(tmp_path) -> None:
+    """The owner's own tools may say what they like, and who is denied stays so."""
+    lists = f'[lists.mine]\nnetworks = ["{OUTSIDE}"]\n[lists.bad]\nnetworks = ["{address_of("googlebot")}"]\n'
+    text = ENFORCE + 'allow = ["mine"]\ndeny = ["bad"]\n' + lists
+    assert decided(tmp_path / "x.toml", text, "Googlebot/2.1", OUTSIDE).reason == "allow=mine"
+    assert decided(tmp_path / "x.toml", text, "Googlebot/2.1", address_of("googlebot")).reason == "deny=bad"
+    text = ENFORCE + 'verified = { mine = "allow" }\n' + lists
+    assert decided(tmp_path / "x.toml", text, "Googlebot/2.1", OUTSIDE).reason == "verified=mine"
+
+
+@pytest.mark.parametrize("ip", ["10.1.2.3", "127.0.0.1", "172.20.0.1", "192.168.1.1", "100.64.0.1", "169.254.1.1", "::1", "fd00::1", "fe80::1"])
+def test_an_address_of_a_proxy_disproves_nobody(tmp_path, ip) -> None:
+    """A proxy that hides the visitors' addresses would otherwise cost a site its index."""
+    found = decided(tmp_path / "x.toml", BY_PURPOSE, "Googlebot/2.1", ip)
+    assert found.reason == "unproven=googlebot"
+    assert not found.refuse
+    # A word lets in nobody but a search engine.
+    other = decided(tmp_path / "x.toml", ENFORCE, "GPTBot/1.2", ip)
+    assert (other.outcome, other.refuse, other.reason) == ("bot", True, "unproven=gptbot")
+
+
+def test_without_an_address_nobody_is_let_by(tmp_path) -> None:
+    found = decided(tmp_path / "x.toml", BY_PURPOSE, "Googlebot/2.1", None)
+    assert (found.outcome, found.reason, found.crawler) == ("bot", "unproven=googlebot", None)
+
+
+def test_an_old_list_proves_and_disproves_no_more(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ranges, "OLD", 0)
+    assert decided(tmp_path / "x.toml", BY_PURPOSE, "CCBot/2.0", address_of("ccbot")).reason == "verified=ccbot"
+    found = decided(tmp_path / "x.toml", BY_PURPOSE, "Googlebot/2.1", OUTSIDE)
+    assert (found.reason, found.refuse) == ("unproven=googlebot", False)
+
+
+def test_every_name_that_is_sent_is_met(tmp_path) -> None:
+    """Bare, with a version, and behind Chrome's agent: each claim is either disproved or denied by its purpose."""
+    everything = ENFORCE + "verified = { " + ", ".join(f'{each} = "deny"' for each in catalogue.PURPOSES) + " }\n"
+    (tmp_path / "x.toml").write_text(everything)
+    rules, model = core.Policies(policies.image(config.load(tmp_path / "x.toml"))), load(DEFAULT_MODEL)
+    request, tried = core.Request(), 0
+    for name, each in KNOWN.crawlers.items():
+        for word in each.agents:
+            for agent in (word, word.title() + "/1.0", f"{CHROME} (compatible; {word.upper()}/2.1; +https://x.example/)"):
+                request.load_record(None, False, agent=agent.encode(), ip=OUTSIDE.encode(), uri=b"/")
+                found = rules.decide(model, request, "default")
+                tried += 1
+                if each.sent:
+                    assert found.refuse, agent
+                    assert found.reason.partition("=")[0] == ("impostor" if each.ranges and disproves(each) else "deny"), agent
+                else:
+                    assert name not in found.reason
+    assert tried > 600
+
+
+def disproves(crawler: catalogue.Crawler) -> bool:
+    copies, _ = ranges.newest(None)
+    return all(name in copies for name in crawler.ranges)
+
+
+def test_every_address_of_every_list_is_its_crawlers(tmp_path) -> None:
+    copies, wrong = ranges.newest(None)
+    assert not wrong
+    (tmp_path / "x.toml").write_text("search_engines = false\n")
+    rules, model, request = core.Policies(policies.image(config.load(tmp_path / "x.toml"))), load(DEFAULT_MODEL), core.Request()
+    for name, each in KNOWN.crawlers.items():
+        if not disproves(each) or not each.ranges:
+            continue
+        networks = [network for source in each.ranges for network in copies[source].networks]
+        for network in networks[:: max(1, len(networks) // 40)]:
+            for ip in (network[0], network[-1], network[-1] + 1):
+                request.load_record(None, False, agent=each.agents[0].encode(), ip=str(ip).encode(), uri=b"/")
+                found = rules.decide(model, request, "default")
+                inside = any(ip in other for other in networks if other.version == ip.version)
+                assert found.crawler == ((name, each.purpose) if inside else None)
+                assert (found.reason == f"impostor={name}") == (not inside)
+
+
+def test_overlapping_lists_are_cut() -> None:
+    a, b, c = (ipaddress.ip_network(each) for each in ("8.8.0.0/23", "8.8.0.0/24", "8.8.2.0/24"))
+    made = crawlers._segments([(a, 1), (b, 2), (c, 2)], [(5, 2)], 9)
+    start = int(a[0])
+    assert made == ((start, start + 255, 3, 5), (start + 256, start + 511, 1, 9), (start + 512, start + 767, 2, 5))
+
+
+def test_the_site_is_told_who_and_what_for(model_path, tmp_path) -> None:
+    path = tmp_path / "xbot.toml"
+    path.write_text(BY_PURPOSE + f'[[listen]]\naddress = "unix:{tmp_path}/x.sock"\n')
+    with Sidecar(model_path, "--config", path, "--admin", "127.0.0.1:0", listen=()) as sidecar:
+        place = f"unix:{tmp_path}/x.sock"
+        reply = ask(place, head({"User-Agent": "CCBot/2.0"}, ip=address_of("ccbot")))
+        assert (reply.status, reply["X-Bot"], reply["X-Bot-Agent"], reply["X-Bot-Purpose"]) == (200, "verified", "ccbot", "training")
+        reply = ask(place, head({"User-Agent": "CCBot/2.0"}, ip=OUTSIDE))
+        assert (reply.status, reply["X-Bot"], reply["X-Bot-Reason"]) == (403, "bot", "impostor=ccbot")
+        assert "X-Bot-Agent" not in reply.headers
+        assert sidecar.metrics()['xbot_decisions_total{rule="impostor"}'] == 1
+
+
+# ---- the catalogue and the lists ----
+
+
+def test_the_catalogue_is_sound() -> None:
+    words = [word for each in KNOWN.crawlers.values() for word in each.agents]
+    assert len(words) == len(set(words)) > 200
+    for name, each in KNOWN.crawlers.items():
+        assert config.NAME.fullmatch(name)
+        assert all(word == word.lower() for word in each.agents)
+        assert set(each.ranges) <= set(KNOWN.ranges), name
+    assert not set(catalogue.PURPOSES) & set(KNOWN.crawlers)
+    assert all(address.startswith("https://") for address in KNOWN.ranges.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("gptbot", b'{"prefixes": [{"ipv4Prefix": "10.0.0.0/24"}]}', "10.0.0.0/24: not of the public internet"),
+        ("gptbot", b'{"prefixes": [{"ipv4Prefix": "8.0.0.0/8"}]}', "8.0.0.0/8: wider than /16"),
+        ("googlebot", b"8.8.0.0/19\n", "8.8.0.0/19: wider than /20"),
+        ("googlebot", b"2600::/32\n", "2600::/32: wider than /48"),
+        ("gptbot", b'{"prefixes": []}', "empty"),
+        ("gptbot", b"", "empty"),
+        ("gptbot", b'{"prefixes": [{"ipv5Prefix": "8.8.8.8"}]}', "neither ipv4Prefix nor ipv6Prefix"),
+        ("gptbot", b"[" * 100000, "not JSON with prefixes"),
+        ("gptbot", b"[1]", "not JSON with prefixes"),
+        ("gptbot", b"<html>no</html>", "does not appear to be"),
+        ("gptbot", b"\xff\xfe", "not UTF-8"),
+        ("gptbot", b"8.8.8.8\n" * 600000, "longer than"),
+    ],
+)
+def test_a_list_that_cannot_be_is_refused(name: str, data: bytes, why: str) -> None:
+    with pytest.raises(XbotError, match=why) as caught:
+        ranges.published(name, data)
+    assert str(caught.value).startswith(name)
+
+
+def test_what_publishers_send_is_read() -> None:
+    google = b'{"creationTime": "2026-01-02T00:00:00", "prefixes": [{"ipv6Prefix": "2001:4860:4801:10::/64"}, {"ipv4Prefix": "66.249.64.0/27"}]}'
+    assert [str(each) for each in ranges.published("googlebot", google)] == ["66.249.64.0/27", "2001:4860:4801:10::/64"]
+    assert [str(each) for each in ranges.published("gptbot", b"# ours\n8.8.8.0/25 # half\n8.8.8.128/25\n")] == ["8.8.8.0/24"]
+
+
+def test_the_newest_copy_counts_and_a_bad_one_does_not(tmp_path) -> None:
+    net = (ipaddress.ip_network("8.8.8.0/24"),)
+    (tmp_path / "gptbot.txt").write_text(ranges.text_of(net, datetime.date(2026, 11, 1), "test"))
+    (tmp_path / "ccbot.txt").write_text(ranges.text_of(net, datetime.date(2020, 1, 1), "older than the package's"))
+    (tmp_path / "ahrefs.txt").write_text("8.8.8.0/24\n")
+    copies, wrong = ranges.newest(tmp_path)
+    assert copies["gptbot"].networks == net
+    assert copies["ccbot"].place.parent == ranges.SNAPSHOT
+    assert wrong == [f"{tmp_path}/ahrefs.txt:1: it does not begin with its date"]
