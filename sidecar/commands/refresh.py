@@ -15,7 +15,9 @@ from sidecar.verify import refresh as fetching
 
 
 @click.command(epilog="Example: xbot refresh --config /etc/xbot/xbot.toml")
-@click.option("--config", "path", type=click.Path(path_type=Path), envvar="XBOT_CONFIG", help="xbot.toml, with `ranges`.")
+@click.option(
+    "--config", "path", type=click.Path(path_type=Path), envvar="XBOT_CONFIG", help="xbot.toml, with `ranges`."
+)
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to keep them.  [default: `ranges`]")
 def refresh(path: Path | None, directory: Path | None) -> int:
     """Fetch the lists of networks that crawlers' owners publish.

@@ -204,8 +204,8 @@ class Fixed(NamedTuple):
 class Plan:
     """A configuration with every default filled in. `path` is the file's, None without one, and `names_model` whether it names the
     model; `crawlers`: policy -> purpose or crawler -> what becomes of it; `ranges`: where fetched lists of networks lie, and
-    `publishers` whence; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened. `old_names`: the field
-    of each option that the file calls by an old name -> the field as the file has it."""
+    `publishers` whence; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened.
+    `old_names`: the field of each option that the file calls by an old name -> the field as the file has it."""
 
     path: Path | None
     fixed: Fixed
@@ -297,7 +297,9 @@ def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tup
                     continue
                 if found is None:
                     every = (*catalogue.PURPOSES, *catalogue.load().crawlers, *known)
-                    near = toml_file.meant(name, every if difflib.get_close_matches(name, every, 1) else catalogue.PURPOSES)
+                    near = toml_file.meant(
+                        name, every if difflib.get_close_matches(name, every, 1) else catalogue.PURPOSES
+                    )
                     yield where, f"no purpose, crawler or list {name!r}; {near}"
                     continue
                 if policy.verified[name] != "allow":
@@ -368,7 +370,9 @@ def _with_lists(policy: Policy, everywhere: bool) -> Policy:
     names = tuple(policy.verified)
     if isinstance(policy.verified, dict):
         names = tuple(name for name in names if not _is_crawler(name))
-    if _verifies_engines(policy, everywhere) and not (isinstance(policy.verified, dict) and "search" in policy.verified):
+    if _verifies_engines(policy, everywhere) and not (
+        isinstance(policy.verified, dict) and "search" in policy.verified
+    ):
         names = (*names, search_engines.NAME)
     return msgspec.structs.replace(policy, verified=names)
 

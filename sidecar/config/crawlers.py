@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.verify import catalogue, ranges
-from sidecar.verify.ranges import Copy, Network
+from sidecar.verify.ranges import Network
 
 ACTIONS = ("score", "allow", "deny")
-Held = tuple[int, int, int, int]  # first and last address, bits of the lists that hold them, whose they are without a word
+Held = tuple[
+    int, int, int, int
+]  # first and last address, bits of the lists that hold them, whose they are without a word
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,10 @@ def bounds(name: str) -> Bounds:
     return SEARCH if name in catalogue.search_lists() else OTHERS
 
 
-def checked(name: str, entries: Iterable[str]) -> tuple[Network, ...]:
+def checked(name: str, entries: Iterable[str], allowed: Bounds | None = None) -> tuple[Network, ...]:
     """A list's networks, ascending, none in another; XbotError if one is none, is not public or is too wide, if there are too
     many addresses in all, or none."""
-    networks, allowed = list[Network](), bounds(name)
+    networks, allowed = list[Network](), allowed or bounds(name)
     for entry in entries:
         try:
             network = ipaddress.ip_network(entry)

@@ -51,7 +51,7 @@ def refresh(directory: Path, publishers: Mapping[str, str], seconds: float = SEC
     except OSError as error:
         raise XbotError(f"{directory}: {error.strerror or error}") from None
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda each: _refreshed(directory, *each, seconds), publishers.items()))
+        return list(pool.map(lambda name: _refreshed(directory, name, publishers[name], seconds), publishers))
 
 
 def _refreshed(directory: Path, name: str, address: str, seconds: float) -> Result:
@@ -85,7 +85,11 @@ def fetch(address: str, etag: str | None, seconds: float) -> tuple[int, str | No
     parts = urlsplit(address)
     if parts.scheme != "https" or not parts.hostname:
         raise XbotError(f"{address}: not https")
-    headers = {"User-Agent": f"xbot/{__version__}", "Accept": "application/json, text/plain", "Accept-Encoding": "identity"}
+    headers = {
+        "User-Agent": f"xbot/{__version__}",
+        "Accept": "application/json, text/plain",
+        "Accept-Encoding": "identity",
+    }
     if etag:
         headers["If-None-Match"] = etag
     connection = http.client.HTTPSConnection(

@@ -19,7 +19,9 @@ from sidecar.errors import XbotError
 from sidecar.model import load
 from sidecar.verify import catalogue, ranges
 
-CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+)
 OUTSIDE = "8.8.8.8"  # in no list
 KNOWN = catalogue.load()
 
@@ -78,7 +80,10 @@ def test_lists_come_before_the_crawler(tmp_path) -> None:
     assert decided(tmp_path / "x.toml", text, "Googlebot/2.1", OUTSIDE).reason == "verified=mine"
 
 
-@pytest.mark.parametrize("ip", ["10.1.2.3", "127.0.0.1", "172.20.0.1", "192.168.1.1", "100.64.0.1", "169.254.1.1", "::1", "fd00::1", "fe80::1"])
+PRIVATE = "10.1.2.3 127.0.0.1 172.20.0.1 192.168.1.1 100.64.0.1 169.254.1.1 ::1 fd00::1 fe80::1"
+
+
+@pytest.mark.parametrize("ip", PRIVATE.split())
 def test_an_address_of_a_proxy_disproves_nobody(tmp_path, ip) -> None:
     """A proxy that hides the visitors' addresses would otherwise cost a site its index."""
     found = decided(tmp_path / "x.toml", BY_PURPOSE, "Googlebot/2.1", ip)
@@ -109,13 +114,19 @@ def test_every_name_that_is_sent_is_met(tmp_path) -> None:
     request, tried = core.Request(), 0
     for name, each in KNOWN.crawlers.items():
         for word in each.agents:
-            for agent in (word, word.title() + "/1.0", f"{CHROME} (compatible; {word.upper()}/2.1; +https://x.example/)"):
+            for agent in (
+                word,
+                word.title() + "/1.0",
+                f"{CHROME} (compatible; {word.upper()}/2.1; +https://x.example/)",
+            ):
                 request.load_record(None, False, agent=agent.encode(), ip=OUTSIDE.encode(), uri=b"/")
                 found = rules.decide(model, request, "default")
                 tried += 1
                 if each.sent:
                     assert found.refuse, agent
-                    assert found.reason.partition("=")[0] == ("impostor" if each.ranges and disproves(each) else "deny"), agent
+                    assert found.reason.partition("=")[0] == (
+                        "impostor" if each.ranges and disproves(each) else "deny"
+                    ), agent
                 else:
                     assert name not in found.reason
     assert tried > 600
@@ -130,7 +141,11 @@ def test_every_address_of_every_list_is_its_crawlers(tmp_path) -> None:
     copies, wrong = ranges.newest(None)
     assert not wrong
     (tmp_path / "x.toml").write_text("search_engines = false\n")
-    rules, model, request = core.Policies(policies.image(config.load(tmp_path / "x.toml"))), load(DEFAULT_MODEL), core.Request()
+    rules, model, request = (
+        core.Policies(policies.image(config.load(tmp_path / "x.toml"))),
+        load(DEFAULT_MODEL),
+        core.Request(),
+    )
     for name, each in KNOWN.crawlers.items():
         if not disproves(each) or not each.ranges:
             continue
@@ -157,7 +172,12 @@ def test_the_site_is_told_who_and_what_for(model_path, tmp_path) -> None:
     with Sidecar(model_path, "--config", path, "--admin", "127.0.0.1:0", listen=()) as sidecar:
         place = f"unix:{tmp_path}/x.sock"
         reply = ask(place, head({"User-Agent": "CCBot/2.0"}, ip=address_of("ccbot")))
-        assert (reply.status, reply["X-Bot"], reply["X-Bot-Agent"], reply["X-Bot-Purpose"]) == (200, "verified", "ccbot", "training")
+        assert (reply.status, reply["X-Bot"], reply["X-Bot-Agent"], reply["X-Bot-Purpose"]) == (
+            200,
+            "verified",
+            "ccbot",
+            "training",
+        )
         reply = ask(place, head({"User-Agent": "CCBot/2.0"}, ip=OUTSIDE))
         assert (reply.status, reply["X-Bot"], reply["X-Bot-Reason"]) == (403, "bot", "impostor=ccbot")
         assert "X-Bot-Agent" not in reply.headers
@@ -202,9 +222,12 @@ def test_a_list_that_cannot_be_is_refused(name: str, data: bytes, why: str) -> N
 
 
 def test_what_publishers_send_is_read() -> None:
-    google = b'{"creationTime": "2026-01-02T00:00:00", "prefixes": [{"ipv6Prefix": "2001:4860:4801:10::/64"}, {"ipv4Prefix": "66.249.64.0/27"}]}'
+    google = b'{"creationTime": "2026-01-02T00:00:00", "prefixes": [{"ipv6Prefix": "2001:4860:4801:10::/64"}, '
+    google += b'{"ipv4Prefix": "66.249.64.0/27"}]}'
     assert [str(each) for each in ranges.published("googlebot", google)] == ["66.249.64.0/27", "2001:4860:4801:10::/64"]
-    assert [str(each) for each in ranges.published("gptbot", b"# ours\n8.8.8.0/25 # half\n8.8.8.128/25\n")] == ["8.8.8.0/24"]
+    assert [str(each) for each in ranges.published("gptbot", b"# ours\n8.8.8.0/25 # half\n8.8.8.128/25\n")] == [
+        "8.8.8.0/24"
+    ]
 
 
 def test_the_newest_copy_counts_and_a_bad_one_does_not(tmp_path) -> None:

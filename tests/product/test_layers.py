@@ -59,7 +59,7 @@ MAY = {
         "sidecar.serve",
     },
     "sidecar.check": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.commands.serve"},
-    "training": {"sidecar", "sidecar.core", "sidecar.sources"},
+    "training": {"sidecar", "sidecar.core", "sidecar.verify", "sidecar.sources"},
     "training.corpus": {"sidecar"},
     "training.label": {"sidecar", "sidecar.core", "sidecar.sources"},
     "training.report": {"sidecar", "sidecar.core", "sidecar.sources", "training", "training.label"},

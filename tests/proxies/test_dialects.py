@@ -25,12 +25,8 @@ from sidecar import core
 QUESTIONS = tables.questions()
 ASKED = ("ip", "method", "uri", "protocol", "scheme", "host", "policy")
 ORDER = 1 << 6  # XB_HAS_ORDER of csrc/request/request.h
-OURS = ["X-Bot", "X-Bot-Score", "X-Bot-Reason", "X-Bot-Policy"]
-OTHERS = [
-    "X-Bot-Id",
-    "X-Bot-Agent",
-    "X-Bot-Purpose",
-]  # nobody says them yet; from a visitor they are forged all the same
+OURS = ["X-Bot", "X-Bot-Score", "X-Bot-Reason", "X-Bot-Policy", "X-Bot-Agent", "X-Bot-Purpose"]
+OTHERS = ["X-Bot-Id"]  # nobody says it yet; from a visitor it is forged all the same
 TLS = [f"X-TLS-{name}" for name in ("Protocol", "Ciphers", "Curves", "ALPN", "Reused", "Sigalgs")]
 
 

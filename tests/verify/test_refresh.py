@@ -6,6 +6,7 @@ Law: whatever it does, the copy before stays, the rest is fetched, and it takes 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.server
 import json
@@ -69,10 +70,8 @@ class Publisher(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # whoever asked has gone
             super().handle()
-        except OSError:
-            pass  # whoever asked has gone
 
     def log_message(self, *_: object) -> None:
         pass
@@ -81,8 +80,11 @@ class Publisher(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     place = tmp_path_factory.mktemp("certificate")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*command.split(), "-keyout", place / "key", "-out", place / "cert"], check=True, capture_output=True)
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    command += " -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        [*command.split(), "-keyout", place / "key", "-out", place / "cert"], check=True, capture_output=True
+    )
     return place / "cert", place / "key"
 
 
@@ -152,7 +154,9 @@ def test_a_bad_publisher_changes_nothing(publisher: str, tmp_path: Path, kind: s
     assert not ELSEWHERE
 
 
-def test_nobody_is_believed_without_a_certificate(publisher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_believed_without_a_certificate(
+    publisher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     (one,) = refresh.refresh(tmp_path, {"gptbot": f"{publisher}/good"})
     assert one.what == "failed"
