@@ -73,9 +73,7 @@ static const xb_holder *holder_of(const xb_crawlers *c, const xb_address *addres
     return found < 0 ? NULL : &c->holder6[found];
 }
 
-/* An address that a visitor can have. One of a private network, the machine itself or a provider's inside is that of a proxy
- * that does not tell the visitor's: it says nothing about him. RFC 6890. */
-static bool is_public(const xb_address *a)
+bool xb_is_public(const xb_address *a)
 {
     const uint8_t *b = a->bytes;
     if (a->version == 6) {
@@ -93,7 +91,7 @@ static xb_proof proof_of(const xb_crawler *crawler, const xb_holder *holder, con
         return XB_CLAIMED;
     if (holder && holder->sources & crawler->sources)
         return XB_PROVEN;
-    return crawler->recent == crawler->sources && is_public(address) ? XB_DISPROVED : XB_UNPROVEN;
+    return crawler->recent == crawler->sources && xb_is_public(address) ? XB_DISPROVED : XB_UNPROVEN;
 }
 
 /* Takes the crawlers that say what stands at `from`, as whole words, into `found` if their proof is stronger. */

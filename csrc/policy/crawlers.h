@@ -91,6 +91,10 @@ const char *xb_crawlers_open(xb_crawlers *c, const char *image, uint64_t total, 
 /* Who sent this? `address` may have version 0: then nothing is proven, nor disproved. */
 xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_agent_facts *agent, xb_span text);
 
+/* An address that a visitor can have. One of a private network, the machine itself or a provider's inside (RFC 6890) is that of
+ * a proxy that does not tell the visitor's: it says nothing about him. */
+bool xb_is_public(const xb_address *address);
+
 /* What the policy of this number does with the crawler. */
 xb_action xb_action_of(const xb_crawlers *c, uint32_t policy, const xb_crawler *crawler);
 

@@ -85,13 +85,10 @@ PRIVATE = "10.1.2.3 127.0.0.1 172.20.0.1 192.168.1.1 100.64.0.1 169.254.1.1 ::1 
 
 @pytest.mark.parametrize("ip", PRIVATE.split())
 def test_an_address_of_a_proxy_disproves_nobody(tmp_path, ip) -> None:
-    """A proxy that hides the visitors' addresses would otherwise cost a site its index."""
-    found = decided(tmp_path / "x.toml", BY_PURPOSE, "Googlebot/2.1", ip)
-    assert found.reason == "unproven=googlebot"
-    assert not found.refuse
-    # A word lets in nobody but a search engine.
-    other = decided(tmp_path / "x.toml", ENFORCE, "GPTBot/1.2", ip)
-    assert (other.outcome, other.refuse, other.reason) == ("bot", True, "unproven=gptbot")
+    """A proxy that hides the visitors' addresses makes no impostors; nor does a word let anybody by there."""
+    for agent, reason in (("Googlebot/2.1", "unproven=googlebot"), ("CCBot/2.0", "unproven=ccbot")):
+        found = decided(tmp_path / "x.toml", BY_PURPOSE, agent, ip)
+        assert (found.outcome, found.refuse, found.reason) == ("bot", True, reason)  # by score
 
 
 def test_without_an_address_nobody_is_let_by(tmp_path) -> None:
@@ -103,7 +100,10 @@ def test_an_old_list_proves_and_disproves_no_more(tmp_path, monkeypatch) -> None
     monkeypatch.setattr(ranges, "OLD", 0)
     assert decided(tmp_path / "x.toml", BY_PURPOSE, "CCBot/2.0", address_of("ccbot")).reason == "verified=ccbot"
     found = decided(tmp_path / "x.toml", BY_PURPOSE, "Googlebot/2.1", OUTSIDE)
-    assert (found.reason, found.refuse) == ("unproven=googlebot", False)
+    assert (found.outcome, found.reason, found.refuse) == ("suspect", "unproven=googlebot", False)
+    # A word lets in nobody but a search engine.
+    other = decided(tmp_path / "x.toml", BY_PURPOSE, "CCBot/2.0", OUTSIDE)
+    assert (other.outcome, other.reason, other.refuse) == ("bot", "unproven=ccbot", True)
 
 
 def test_every_name_that_is_sent_is_met(tmp_path) -> None:
