@@ -172,3 +172,21 @@ def test_suspects_and_only_they_are_sent_to_the_challenge(sidecar: Sidecar, site
             with sidecar_away as alone:
                 assert alone.ask("/", BROWSER).seen("X-Bot") == ["unknown"]
         assert len(challenge.requests) == 1
+
+
+def test_a_proven_crawler_reaches_the_site_and_a_forged_one_does_not(model_path: Path) -> None:
+    """X-Bot-Agent and X-Bot-Purpose are the sidecar's word alone, under any name that a site may take for them."""
+    forged = {
+        name.replace("-", separator): "googlebot" for name in ("X-Bot-Agent", "X-Bot-Purpose") for separator in "-_."
+    }
+    server = (
+        "set_real_ip_from 127.0.0.1; real_ip_header X-Test-IP; underscores_in_headers on; ignore_invalid_headers off;"
+    )
+    with (
+        EchoSite() as site,
+        Sidecar(model_path) as sidecar,
+        running_nginx(f"{server} {guarded(site)}", socket=sidecar.address) as nginx,
+    ):
+        for ip, told in (("66.249.66.1", [["googlebot"], ["search"]]), ("8.8.8.8", [[], []])):
+            reply = nginx.ask(headers={**BROWSER, **forged, "X-Test-IP": ip})
+            assert [reply.seen("X-Bot-Agent"), reply.seen("X-Bot-Purpose")] == told, ip
