@@ -167,6 +167,7 @@ asan: build $(VENV)/test
 
 docs: build
 	@$(BIN)/python docs/make_features.py > docs/features.md
+	@$(BIN)/python docs/make_configuration.py
 
 # The default model, from packages alone. The same packages give the same file: its date is that of the corpus' code.
 MODEL_ROWS := 120000

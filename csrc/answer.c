@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_RULES == XB_BY_VERIFIED + 1, "stats.h counts all of policy.h");
+_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == XB_BY_VERIFIED + 1, "stats.h counts all of policy.h");
 
 static uint64_t now_ns(void)
 {
@@ -49,7 +49,7 @@ static void count(xb_stats *stats, const xb_workspace *w, bool policy_known, uin
     const xb_decision *d = &w->decision;
     stats->requests++;
     stats->outcome[d->outcome]++;
-    stats->rule[d->rule]++;
+    stats->decided_by[d->by]++;
     stats->refused += d->refuse;
     stats->unknown_policy += !policy_known;
     stats->truncated += w->request.truncated || w->vector.truncated;

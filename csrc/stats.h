@@ -8,12 +8,12 @@
 
 #include <stdint.h>
 
-enum { XB_HISTOGRAM = 64, XB_COUNTED_OUTCOMES = 4, XB_COUNTED_RULES = 4 };
+enum { XB_HISTOGRAM = 64, XB_COUNTED_OUTCOMES = 4, XB_COUNTED_DECIDERS = 4 };
 
 typedef struct {
     uint64_t requests;
     uint64_t outcome[XB_COUNTED_OUTCOMES]; /* by xb_outcome; they add up to `requests` */
-    uint64_t rule[XB_COUNTED_RULES];       /* by xb_rule; likewise */
+    uint64_t decided_by[XB_COUNTED_DECIDERS];       /* by xb_decided_by; likewise */
     uint64_t unknown_policy; /* asked for a policy that is not there; the listener's decided */
     uint64_t refused;      /* answered 403 */
     uint64_t bad_request;  /* answered 400 */

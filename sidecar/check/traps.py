@@ -2,7 +2,7 @@
 
 Law: one function a trap, given a gate; the three tables at the end say how often it is asked: once for each location that
 asks the sidecar, once for each place that is asked about, once for each server. A finding names nginx's file and line, and
-its mend.
+says what to do.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def stays_open(gate: Gate) -> Iterator[Finding]:
 
 
 def waits(gate: Gate) -> Iterator[Finding]:
-    """A sidecar that is stuck costs a moment."""
+    """Short timeouts: a sidecar that is stuck delays a visitor only briefly."""
     block, name = _question(gate)
     for step, mend in (("connect", "100ms"), ("send", "100ms"), ("read", "500ms")):
         option = f"proxy_{step}_timeout"
@@ -220,7 +220,7 @@ def answered_before(gate: Gate) -> Iterator[Finding]:
 
 
 def satisfied_by_any(gate: Gate) -> Iterator[Finding]:
-    """The sidecar's yes would be enough."""
+    """With `satisfy any` the sidecar's yes would let a visitor in without a password."""
     for each in gate.block.in_force("satisfy"):
         if each.arg(0) == "any":
             what = "satisfy any: the sidecar's yes lets a visitor by every other check"
@@ -237,7 +237,7 @@ def verdict_lost(gate: Gate) -> Iterator[Finding]:
 
 
 def page_of_refusal(gate: Gate) -> Iterator[Finding]:
-    """Who is refused is refused the page that says so."""
+    """The error page for refused visitors is not asked about itself."""
     page = error_pages(gate.block).get("403")
     if page is None or not gate.refuses:
         return

@@ -5,6 +5,7 @@ extensions cimport it.
 """
 
 from sidecar.core.binding import (
+    DECIDERS,
     DIALECTS,
     FAMILIES,
     FEATURES,
@@ -20,9 +21,7 @@ from sidecar.core.binding import (
     MODEL_MAGIC,
     MODEL_VERSION,
     OUTCOMES,
-    POLICIES_MAGIC,
-    POLICIES_VERSION,
-    RULES,
+    POLICY_OPTIONS,
     STATS_SIZE,
     Answerer,
     Contribution,
@@ -31,6 +30,7 @@ from sidecar.core.binding import (
     Matrix,
     Model,
     ModelError,
+    Option,
     Policies,
     PoliciesError,
     Request,
@@ -40,12 +40,14 @@ from sidecar.core.binding import (
     host_hash,
     model_header,
     parse_address,
+    policies_image,
     read_stats,
     report_error,
     resolve_path,
 )
 
 __all__ = [
+    "DECIDERS",
     "DIALECTS",
     "FAMILIES",
     "FEATURES",
@@ -61,9 +63,7 @@ __all__ = [
     "MODEL_MAGIC",
     "MODEL_VERSION",
     "OUTCOMES",
-    "POLICIES_MAGIC",
-    "POLICIES_VERSION",
-    "RULES",
+    "POLICY_OPTIONS",
     "STATS_SIZE",
     "Answerer",
     "Contribution",
@@ -72,6 +72,7 @@ __all__ = [
     "Matrix",
     "Model",
     "ModelError",
+    "Option",
     "Policies",
     "PoliciesError",
     "Request",
@@ -81,6 +82,7 @@ __all__ = [
     "host_hash",
     "model_header",
     "parse_address",
+    "policies_image",
     "read_stats",
     "report_error",
     "resolve_path",

@@ -1,6 +1,6 @@
 # What a connection calls: bytes in, reply out.
 #
-# Law: it keeps what it answers by. What is swapped counts from the next answer on.
+# Law: it holds the model and the policies that it answers by. A new model or new policies take effect from the next answer on.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
@@ -48,7 +48,7 @@ cdef class Answerer:
         self.service.model = &model.model
         self.service.policies = &policies.policies
         self.service.policy = chosen
-        self.held, self.rules = model, policies
+        self.held, self.held_policies = model, policies
 
     @property
     def model(self):
@@ -76,7 +76,7 @@ cdef class Answerer:
             self.service.stats.connections_total += 1
 
     cdef dict describe(self):
-        """The last request and its verdict, for a debugging log. For whoever still has the bytes that were answered."""
+        """The last request and its verdict, for a debugging log. The bytes that were answered must still be there."""
         cdef char reason[XB_MAX_REASON]
         r = &self.work.request
         v = &self.work.verdict
@@ -85,5 +85,5 @@ cdef class Answerer:
         out = {"ip": _text(r.ip), "method": _text(r.method), "uri": _text(r.uri), "agent": _text(r.agent),
                "referrer": _text(r.referrer)}
         out.update(verdict=OUTCOMES[d.outcome], score=round(v.score, 4), margin=v.margin,
-                   refuse=bool(d.refuse), reason=reason[:size].decode("ascii"), policy=d.policy.name.decode("ascii"))
+                   refuse=bool(d.refuse), reason=reason[:size].decode("ascii"), policy=(<const char *>d.policy.name).decode("ascii"))
         return out

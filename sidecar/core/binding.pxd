@@ -40,7 +40,7 @@ cdef class Answerer:
     cdef xb_workspace *work
     cdef xb_reply reply
     cdef Model held
-    cdef Policies rules
+    cdef Policies held_policies
     cdef object stats
 
     cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept

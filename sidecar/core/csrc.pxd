@@ -7,6 +7,7 @@ cdef extern from "base/span.h" nogil:
     ctypedef struct xb_span:
         const char *at
         size_t size
+    bint xb_is_word(char c)
 
 cdef extern from "base/hash.h" nogil:
     uint64_t xb_hash(xb_span s)
@@ -187,13 +188,52 @@ cdef extern from "policy/policy.h" nogil:
         XB_BY_ALLOW
         XB_BY_DENY
         XB_BY_VERIFIED
+    ctypedef struct xb_text:
+        uint32_t at
+        uint32_t size
     ctypedef struct xb_policy:
+        char name[32]
+        uint32_t first
+        uint32_t n_allow
+        uint32_t n_deny
+        uint32_t n_verified
+    ctypedef struct xb_option_row:
         const char *name
-        double threshold
-        double challenge_above
-        uint32_t enforce
+        const char *first
+        const char *second
+        const char *without
+        const char *doc
+        size_t offset
+    enum:
+        XB_N_OPTIONS
+    const xb_option_row xb_option_rows[]
     ctypedef struct xb_list:
-        const char *name
+        char name[32]
+        uint32_t n_v4
+        uint32_t n_v6
+        uint32_t n_paths
+        uint32_t agent_bits
+        uint64_t v4
+        uint64_t v6
+        uint64_t agents
+        uint64_t paths
+    ctypedef struct xb_range6:
+        uint64_t first[2]
+        uint64_t last[2]
+    ctypedef struct xb_route:
+        xb_text prefix
+        uint32_t policy
+    ctypedef struct xb_agent_slot:
+        uint64_t hash
+        xb_text text
+    ctypedef struct xb_policies_header:
+        uint8_t magic[8]
+        uint32_t version
+        uint32_t n_policies
+        uint32_t n_lists
+        uint32_t n_order
+        uint32_t n_routes
+        uint64_t size
     ctypedef struct xb_policies:
         const xb_policy *policy
         const xb_list *list
@@ -202,7 +242,7 @@ cdef extern from "policy/policy.h" nogil:
     ctypedef struct xb_decision:
         const xb_policy *policy
         int outcome
-        int rule
+        int by
         const xb_list *list
         bint refuse
     const xb_policy xb_observing
@@ -228,11 +268,11 @@ cdef extern from "stats.h" nogil:
     enum:
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
-        XB_COUNTED_RULES
+        XB_COUNTED_DECIDERS
     ctypedef struct xb_stats:
         uint64_t requests
         uint64_t outcome[4]
-        uint64_t rule[4]
+        uint64_t decided_by[4]
         uint64_t unknown_policy
         uint64_t refused
         uint64_t bad_request

@@ -159,6 +159,7 @@ class Master:
     def _load(self, generation: int) -> Served:
         """Read everything again; XbotError if it is not sound, or asks for what a running sidecar cannot change."""
         plan = self.source.plan()
+        _warn_of_old_names(plan, self.log)
         changed = [name for name in Fixed._fields if getattr(plan.fixed, name) != getattr(self.fixed, name)]
         if changed:
             raise plan.wrong(
@@ -306,6 +307,11 @@ class Master:
             self.notifier.ready(state)
 
 
+def _warn_of_old_names(plan: Plan, log: Any) -> None:
+    for line in plan.outdated():
+        log.warning("old name of an option", option=line)
+
+
 def run(
     source: Source, plan: Plan, inherited: Sequence[Bound] = (), predecessor: upgrade.Predecessor | None = None
 ) -> None:
@@ -317,6 +323,7 @@ def run(
     fixed = plan.fixed
     # A new master that cannot use the model leaves it to the old one, who can.
     served = Served.load(plan, 1) if predecessor else Served.at_start(plan)
+    _warn_of_old_names(plan, log)
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 until there is a loop to hear it
         signal.signal(number, signal.SIG_IGN)
     _raise_open_files()

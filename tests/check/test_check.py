@@ -628,7 +628,7 @@ admin = "0.0.0.0:9011"
 address = "0.0.0.0:9012"
 [policies.login]
 mode = "observe"
-challenge_above = 0.0
+suspect_above = 0.0
 threshold = 1
 allow = ["empty"]
 [lists.empty]
@@ -642,7 +642,7 @@ networks = ["192.0.2.0/24"]
         "xbot.toml:2: admin: 0.0.0.0:9011: it has no password",
         "xbot.toml:4: listen[0].address: 0.0.0.0:9012: whoever reaches it can ask",
         "xbot.toml:5: policies.login: no listener has it, and nothing in nginx's configuration asks for it",
-        "xbot.toml:7: policies.login.challenge_above: nothing in nginx's configuration looks at suspect: the site alone is told",
+        "xbot.toml:7: policies.login.suspect_above: nothing in nginx's configuration looks at suspect: the site alone is told",
         "xbot.toml:10: lists.empty: there is nothing in it",
         "xbot.toml:11: lists.unused: no policy uses it",
         "--mode: enforce stands above the mode of default, login",
