@@ -34,6 +34,7 @@ GROUPS = {
 }
 GREASE = [0x1010 * n + 0x0A0A for n in range(16)]
 HANDSHAKES = {name: (stack, suites, groups) for name, stack, suites, groups, _ in tables.rows("handshakes.tsv", 5)}
+FAMILIES = sum(1 << i for i, family in enumerate(core.FAMILIES) if family.group == "tls")
 STACKS = ("openssl", "gnutls", "nss", "chromium", "apple", "go", "java", "schannel", "rustls", "unknown")
 
 CHROME = (
@@ -82,7 +83,8 @@ def rows(request: core.Request) -> dict[str, float]:
 
 def lists(request: core.Request) -> dict[str, str]:
     """Family -> the hash of the list that it is of."""
-    return {family: text for _, family, text in request.features(15)[1] if family.startswith("tls_")}
+    found = request.features(core.MAX_K, families=FAMILIES)[1]  # alone: no other word has their bucket
+    return {family: text for _, family, text in found}
 
 
 def odd(agent: str, handshake: str, **more: str) -> set[str]:
