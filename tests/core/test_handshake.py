@@ -236,6 +236,7 @@ OKHTTP, SCHANNEL = "OkHttp 4, Android 10", "Edge 18 and Internet Explorer, Windo
         (FIREFOX, "firefox 120"),  # one more suite
         (FIREFOX, "firefox 72"),
         (OLD_FIREFOX, "firefox 45"),
+        (OLD_FIREFOX, "nobody, with the SCSV"),  # Firefox sent it, too
         (FIREFOX, "nobody"),
         (FIREFOX, OKHTTP),  # of nobody's known marks
         (SAFARI, APPLE),
@@ -272,6 +273,11 @@ def test_no_person_and_no_honest_program_is_odd(agent: str, handshake: str) -> N
         (FIREFOX, "Java 17", NSS, {"odd_tls_firefox"}),
         (FIREFOX, "rustls 0.23", NSS, {"odd_tls_firefox"}),
         (OLD_FIREFOX, OPENSSL, "firefox 45", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with the SCSV", "nobody", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with X448", "nobody", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with CCM", "nobody", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with large groups", "nobody", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with ARIA", "nobody", {"odd_tls_firefox"}),
         (SAFARI, OPENSSL, APPLE, {"odd_tls_safari"}),
         (SAFARI, GNUTLS, APPLE, {"odd_tls_safari"}),
         (SAFARI, CHROMIUM, APPLE, {"odd_tls_safari"}),
