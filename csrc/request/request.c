@@ -45,6 +45,7 @@ static inline bool is_known(const known_header *known, size_t size, const char *
 
 void xb_request_init(void)
 {
+    xb_handshake_init();
 #define XB_HEADER(id, name, role) \
     _Static_assert(sizeof(name) - 1 <= NAME_BYTES, "a longer name"); \
     table_put(XB_SPAN(name), XB_H_##id, ROLE_##role == ROLE_VISITOR);
@@ -54,7 +55,9 @@ void xb_request_init(void)
 
 void xb_request_clear(xb_request *r)
 {
-    memset(r, 0, offsetof(xb_request, first));
+    size_t size = offsetof(xb_request, first);
+    __asm__("" : "+r"(size)); /* unknown to the compiler: the memset of the C library is quicker than the loop that it writes for a known one */
+    memset(r, 0, size);
     memset(&r->n_headers, 0, offsetof(xb_request, headers) - offsetof(xb_request, n_headers));
 }
 
