@@ -162,7 +162,9 @@ Changes = tuple[tuple[str, str, str], ...]  # file, what stands there, what is t
 def project_gate(bench: Bench, name: str, service: Path | str, changes: Changes = ()) -> Gate:
     """The project's own nginx/ files, as a user includes them, with the place of `service` in upstream.conf."""
     files = bench.directory / name / "xbot"
-    shutil.copytree(PROJECT / "nginx", files)
+    files.mkdir(parents=True)
+    for file, text in written(installed()).items():
+        (files / file).write_bytes(text)
     place = f"unix:{service}" if isinstance(service, Path) else service
     for file, before, after in (("upstream.conf", f"unix:{SOCKET_OF_UPSTREAM}", place), *changes):
         (files / file).write_text(changed(files / file, before, after))

@@ -31,6 +31,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sidecar.commands.nginx import files, installed
+
 FILES = Path(__file__).resolve().parent.parent / "nginx"
 DEFAULT_SOCKET = "unix:/run/xbot/xbot.sock"
 
@@ -69,8 +71,10 @@ def guarded(site: EchoSite, gate: str = "observe") -> str:
 
 
 def copy_files(to: Path, listen: str) -> None:
-    """Copies nginx/ to the directory `to`; the sidecar is asked at `listen` (`unix:PATH` or `HOST:PORT`)."""
-    shutil.copytree(FILES, to)
+    """Writes nginx/ for the installed nginx to the directory `to`; the sidecar is asked at `listen` (`unix:PATH` or `HOST:PORT`)."""
+    to.mkdir(parents=True)
+    for name, text in files(installed()).items():
+        (to / name).write_bytes(text)
     upstream = to / "upstream.conf"
     text = upstream.read_text()
     assert DEFAULT_SOCKET in text, f"{upstream} does not name {DEFAULT_SOCKET}"
