@@ -7,7 +7,7 @@
  * Nothing here knows what the visitor claims to be: csrc/features/claims.c compares.
  *
  * Forms that are read. Protocol: "TLSv1.3", as nginx's $ssl_protocol. Lists: members divided by colons or commas, each a name
- * (OpenSSL's or IANA's) or a code point "0x11ec" (nginx's $ssl_ciphers and $ssl_curves; HAProxy's ssl_fc_cipherlist_str, which
+ * of OpenSSL's or a code point "0x11ec" (nginx's $ssl_ciphers and $ssl_curves; HAProxy's ssl_fc_cipherlist_str, which
  * says "UNKNOWN(0a0a)" of what it does not know); or one row of four hex digits a member, as HAProxy's ssl_fc_cipherlist_hex and
  * the converter hex have it. ALPN: the protocol that was agreed on ("h2"); "-" says that none was. Reused: "r" or ".", as nginx's
  * $ssl_session_reused. An empty text is absent: it says nothing, not "none".
@@ -34,33 +34,38 @@ enum {
     XB_KNOWS_SIGALGS = 1 << 5
 };
 
-/* Bits of xb_handshake.marks: what stands in the lists. A bit about a list that is absent is 0. */
+/* Bits of xb_handshake.marks: what stands in the lists, GREASE left out where order counts. A bit about an absent list is 0. */
 enum {
     XB_TLS_GREASE_CIPHER = 1 << 0,
     XB_TLS_GREASE_CIPHER_FIRST = 1 << 1,
     XB_TLS_GREASE_CURVE = 1 << 2,
     XB_TLS_GREASE_CURVE_FIRST = 1 << 3,
-    XB_TLS_HYBRID = 1 << 4,    /* a group that stands against quantum computers: X25519MLKEM768 or a relative */
+    XB_TLS_HYBRID = 1 << 4,      /* a group that stands against quantum computers: X25519MLKEM768 or a relative */
     XB_TLS_X448 = 1 << 5,
-    XB_TLS_FFDHE = 1 << 6,     /* ffdhe2048 or ffdhe3072 */
-    XB_TLS_FFDHE_BIG = 1 << 7, /* ffdhe4096, 6144 or 8192 */
-    XB_TLS_SECP521 = 1 << 8,
-    XB_TLS_P256_FIRST = 1 << 9, /* the list of groups begins with P-256 */
-    XB_TLS_13 = 1 << 10,       /* suites of TLS 1.3 */
-    XB_TLS_13_LAST = 1 << 11,  /* they come behind older ones */
-    XB_TLS_13_CCM = 1 << 12,   /* TLS_AES_128_CCM_SHA256 among them */
-    XB_TLS_CCM = 1 << 13,      /* suites of AES in CCM mode, before TLS 1.3 */
-    XB_TLS_DHE = 1 << 14,      /* of finite-field Diffie-Hellman with AES-GCM or ChaCha20 */
-    XB_TLS_DSS = 1 << 15,
-    XB_TLS_ARIA = 1 << 16,
-    XB_TLS_CAMELLIA = 1 << 17,
-    XB_TLS_CHACHA = 1 << 18,
-    XB_TLS_CBC_SHA2 = 1 << 19, /* ECDHE with AES-CBC and SHA-256 or SHA-384 */
-    XB_TLS_3DES = 1 << 20,
-    XB_TLS_RSA = 1 << 21,      /* key exchange by RSA */
-    XB_TLS_SCSV = 1 << 22,     /* TLS_EMPTY_RENEGOTIATION_INFO_SCSV */
-    XB_TLS_UNKNOWN_NAME = 1 << 23, /* a name that suites.def does not hold */
-    XB_TLS_CUT = 1 << 24       /* a list beyond the bounds */
+    XB_TLS_X448_EARLY = 1 << 6,  /* right behind P-256 */
+    XB_TLS_P256_FIRST = 1 << 7,  /* the groups begin with P-256 */
+    XB_TLS_P521 = 1 << 8,
+    XB_TLS_P521_EARLY = 1 << 9,  /* before P-384 */
+    XB_TLS_FFDHE = 1 << 10,      /* ffdhe2048 or ffdhe3072 */
+    XB_TLS_FFDHE_BIG = 1 << 11,  /* ffdhe4096, 6144 or 8192 */
+    XB_TLS_13 = 1 << 12,         /* suites of TLS 1.3 */
+    XB_TLS_13_LAST = 1 << 13,    /* they come behind older ones */
+    XB_TLS_13_CCM = 1 << 14,     /* TLS_AES_128_CCM_SHA256 or its relative among them */
+    XB_TLS_13_NSS = 1 << 15,     /* the first two of them are AES-128, ChaCha20 */
+    XB_TLS_13_OPENSSL = 1 << 16, /* ... AES-256, ChaCha20 */
+    XB_TLS_13_JAVA = 1 << 17,    /* ... AES-256, AES-128 */
+    XB_TLS_CCM = 1 << 18,        /* AES in CCM mode before TLS 1.3 */
+    XB_TLS_DSS = 1 << 19,
+    XB_TLS_ARIA = 1 << 20,
+    XB_TLS_CAMELLIA = 1 << 21,
+    XB_TLS_CHACHA = 1 << 22,     /* ChaCha20 before TLS 1.3 */
+    XB_TLS_CBC = 1 << 23,        /* any cipher in CBC mode */
+    XB_TLS_CBC_SHA2 = 1 << 24,   /* ECDHE with AES-CBC and SHA-256 or SHA-384 */
+    XB_TLS_ECDSA_CBC = 1 << 25,  /* ECDHE-ECDSA with AES-CBC and SHA-1 */
+    XB_TLS_3DES = 1 << 26,
+    XB_TLS_DHE = 1 << 27,        /* finite-field Diffie-Hellman */
+    XB_TLS_SCSV = 1 << 28,       /* TLS_EMPTY_RENEGOTIATION_INFO_SCSV */
+    XB_TLS_CUT = 1 << 29         /* a list beyond the bounds */
 };
 
 typedef enum {
@@ -106,6 +111,12 @@ typedef struct {
     uint32_t process;  /* of the proxy that has it, $pid; 0 where unknown */
     uint32_t requests; /* on it so far, this one counted: 1 for the first; 0: nothing is known */
 } xb_connection;
+
+/* Is any of the texts there? */
+static inline bool xb_tls_said(const xb_tls *tls)
+{
+    return tls->protocol.size || tls->ciphers.size || tls->curves.size || tls->alpn.size || tls->reused.size || tls->sigalgs.size;
+}
 
 /* Builds the table of names. Call once before anything else here; calling again does nothing. */
 void xb_handshake_init(void);

@@ -64,7 +64,7 @@ typedef struct {
     xb_span referrer;
     xb_span policy;   /* the policy that the proxy asks for, by name; never the visitor's choice */
     xb_tls tls;       /* the handshake, where this question tells it */
-    xb_handshake handshake;   /* its facts, where somebody has them already; else `known` is 0 and they are made from the texts */
+    xb_handshake handshake;   /* its facts, where somebody has them already, whatever the texts say; `known` 0: nobody has */
     xb_connection connection; /* `requests` 0: unknown */
     uint64_t seen[XB_SEEN_WORDS];  /* bit id % 64 of word id / 64: a header with this id is there */
     uint64_t again[XB_SEEN_WORDS]; /* and once more, with another value */
