@@ -16,15 +16,15 @@ from libc.string cimport memchr, memcpy, memset, strlen
 
 from sidecar.csrc cimport (
     XB_ALL_FAMILIES, XB_DIALECT_COUNT, XB_DTYPE_F64, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
-    XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
+    XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_TLS, XB_HAS_UA, XB_HAS_URL, XB_HISTOGRAM,
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
-    XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
+    XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION, XB_TEST_TLS,
     xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
-    xb_dialect_apply, xb_dialects, xb_family_rows, xb_feature_rows, xb_featurize, xb_fields, xb_hash, xb_hash_bytes,
+    xb_dialect_apply, xb_dialects, xb_family_rows, xb_feature_rows, xb_featurize, xb_fields, xb_handshake, xb_handshake_of, xb_hash, xb_hash_bytes,
     xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_header, xb_model_open, xb_model_row, xb_observing, xb_outcome_names, xb_path_resolve,
     xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
-    xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test, xb_service, xb_score_text, xb_shape, xb_shape_of, xb_hosts, xb_span, xb_stats, xb_token, xb_token_contribution,
+    xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test, xb_service, xb_score_text, xb_shape, xb_shape_of, xb_hosts, xb_span, xb_stack_names, xb_stats, xb_tls, xb_token, xb_token_contribution,
     xb_token_text, xb_vector, xb_verdict, xb_workspace,
 )
 
@@ -47,15 +47,17 @@ Row = namedtuple("Row", "name group version doc")
 Verdict = namedtuple("Verdict", "bot score margin reason")
 Contribution = namedtuple("Contribution", "name value contribution doc")
 Decision = namedtuple("Decision", "outcome refuse reason policy list")
+# The texts of a TLS handshake, as nginx's $ssl_* variables say them (csrc/request/handshake.h): bytes, or None where absent.
+Tls = namedtuple("Tls", "protocol ciphers curves alpn reused sigalgs")
 
 _GROUPS = {
     XB_HAS_IP: "ip", XB_HAS_UA: "ua", XB_HAS_REFERRER: "referrer", XB_HAS_URL: "url", XB_HAS_HEADERS: "headers",
-    XB_HAS_CLIENT: "client", XB_HAS_ORDER: "headers",
+    XB_HAS_CLIENT: "client", XB_HAS_ORDER: "headers", XB_HAS_TLS: "tls",
 }
 # Name of a group -> its bits in a model's `groups` and a request's `present`.
 GROUPS = {
     "ip": XB_HAS_IP, "ua": XB_HAS_UA, "referrer": XB_HAS_REFERRER, "url": XB_HAS_URL,
-    "headers": XB_HAS_HEADERS | XB_HAS_ORDER | XB_HAS_CASE, "client": XB_HAS_CLIENT,
+    "headers": XB_HAS_HEADERS | XB_HAS_ORDER | XB_HAS_CASE, "client": XB_HAS_CLIENT, "tls": XB_HAS_TLS,
 }
 
 FEATURES = tuple(
@@ -68,6 +70,7 @@ FAMILIES = tuple(
 )
 DIALECTS = tuple(xb_dialects[i].name.decode() for i in range(XB_DIALECT_COUNT))
 MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
+MAX_CONNECTION, MAX_REQUESTS = 2**64 - 1, 2**32 - 1  # of a connection: its number, the requests on it
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE
 STATS_SIZE = sizeof(xb_stats)
@@ -125,6 +128,17 @@ cdef inline bytes _part(xb_span s):
 
 cdef inline bytes _bytes(xb_span s):
     return PyBytes_FromStringAndSize(s.at, s.size) if s.at is not NULL else None
+
+
+cdef xb_tls _tls(tls) except *:
+    """Absent for None. The spans point into the bytes of `tls`."""
+    cdef xb_tls texts
+    texts.protocol, texts.ciphers, texts.curves, texts.alpn, texts.reused, texts.sigalgs = (
+        _optional(None), _optional(None), _optional(None), _optional(None), _optional(None), _optional(None))
+    if tls is not None:
+        texts.protocol, texts.ciphers, texts.curves = _optional(tls[0]), _optional(tls[1]), _optional(tls[2])
+        texts.alpn, texts.reused, texts.sigalgs = _optional(tls[3]), _optional(tls[4]), _optional(tls[5])
+    return texts
 
 
 cdef object _text(xb_span s):
@@ -229,9 +243,11 @@ cdef class Request:
         self.asked = name
 
     def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
-                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1):
+                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1,
+                    tls=None, connection=0, connection_requests=0):
         """Reads a record: `headers` is a list of (name, value) pairs of bytes; if it is None, `agent` and `referrer` are
-        what is known of them. What is None is absent. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
+        what is known of them. What is None is absent. `tls` is a Tls; `connection` is the proxy's number for the connection, and
+        `connection_requests` how many requests came on it, this one counted, 0 for unknown. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
         (seconds since 1970 UTC, MAX_TIME at most) are -1 for none. LineError names the field that cannot be."""
         cdef bytes name, value
         cdef Py_ssize_t i
@@ -249,8 +265,16 @@ cdef class Request:
             raise LineError("status", "expected 0 to 999")
         if not -1 <= time <= MAX_TIME:
             raise LineError("time", "before 1970 or after 9999")
-        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host))
+        if not 0 <= connection <= MAX_CONNECTION:
+            raise LineError("connection", f"expected 0 to {MAX_CONNECTION}")
+        if not 0 <= connection_requests <= MAX_REQUESTS:
+            raise LineError("connection_requests", f"expected 0 to {MAX_REQUESTS}")
+        if tls is not None:
+            tls = Tls(*tls)
+        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host, tls))
         cdef xb_fields fields
+        fields.tls = _tls(tls)
+        fields.connection.serial, fields.connection.process, fields.connection.requests = connection, 0, connection_requests
         fields.ip, fields.method, fields.uri, fields.protocol = _optional(ip), _optional(method), _optional(uri), _optional(protocol)
         fields.scheme, fields.host, fields.agent, fields.referrer = _optional(scheme), _optional(host), _optional(agent), _optional(referrer)
         fields.policy = _optional(None)
@@ -274,6 +298,9 @@ cdef class Request:
         try:
             parts = [_part(r.ip), _part(r.method), _part(r.uri), _part(r.protocol), _part(r.scheme), _part(r.host), _part(r.agent),
                      _part(r.referrer)]
+            if r.present & XB_HAS_TLS:
+                parts += [_part(r.tls.protocol), _part(r.tls.ciphers), _part(r.tls.curves), _part(r.tls.alpn), _part(r.tls.reused),
+                          _part(r.tls.sigalgs)]
             for i in range(r.n_headers):
                 if r.headers[i].visitor:
                     parts.append(_part(r.headers[i].name) + _part(r.headers[i].value))
@@ -283,6 +310,8 @@ cdef class Request:
         test.margin, test.size, test.headers = margin, len(text), XB_HEADERS_UNKNOWN
         if r.present & XB_HAS_HEADERS:
             test.headers = XB_HEADERS_ORDERED if r.present & XB_HAS_ORDER else XB_HEADERS_UNORDERED
+        if r.present & XB_HAS_TLS:
+            test.headers |= XB_TEST_TLS
         return (<const char *>&test)[:sizeof(test)] + text + bytes(-len(text) % 8)
 
     @property
@@ -313,6 +342,31 @@ cdef class Request:
     def missing(self):
         """The bits of what the proxy of the head's dialect always says and did not (csrc/request/dialect.h); 0 for a log."""
         return self.work.request.missing
+
+    @property
+    def tls(self):
+        """The texts of the handshake as a Tls; None where it is absent."""
+        r = &self.work.request
+        if not r.present & XB_HAS_TLS:
+            return None
+        t = &r.tls
+        self.busy += 1
+        try:
+            return Tls(_bytes(t.protocol), _bytes(t.ciphers), _bytes(t.curves), _bytes(t.alpn), _bytes(t.reused), _bytes(t.sigalgs))
+        finally:
+            self.busy -= 1
+
+    @property
+    def stack(self):
+        """Whose handshake it is by its marks: "openssl", "chromium", ... or "unknown"; None where the suites are absent."""
+        cdef xb_handshake facts
+        xb_handshake_of(&self.work.request.tls, &facts)
+        return xb_stack_names[facts.stack].decode() if facts.n_ciphers else None
+
+    @property
+    def connection(self):
+        """The proxy's number for the connection, and how many requests came on it, this one counted (0: unknown)."""
+        return self.work.request.connection.serial, self.work.request.connection.requests
 
     @property
     def truncated(self):

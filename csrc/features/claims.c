@@ -155,6 +155,18 @@ static uint64_t accepts(const claim *c)
 
 /* ---- Sec-Fetch-* ---- */
 
+/* Can a link or a form ask so? A form posts one of three types (HTML, 4.10.19.6); everything else is a script's, which does not
+ * navigate. Data that is opened as a page is no contradiction: people follow links to JSON, and sign in by way of /api/. */
+static bool navigable(const claim *c)
+{
+    if (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head")))
+        return !HAS(CONTENT_TYPE);
+    const xb_span type = VALUE(CONTENT_TYPE);
+    return xb_span_is(c->r->method, XB_SPAN("post")) &&
+           (!type.size || xb_span_starts(type, XB_SPAN("application/x-www-form-urlencoded")) ||
+            xb_span_starts(type, XB_SPAN("multipart/form-data")) || xb_span_starts(type, XB_SPAN("text/plain")));
+}
+
 static uint64_t fetch(const claim *c)
 {
     const bool mode = HAS(SEC_FETCH_MODE), dest = HAS(SEC_FETCH_DEST), site = HAS(SEC_FETCH_SITE);
@@ -171,6 +183,8 @@ static uint64_t fetch(const claim *c)
         odd |= ODD(FETCH_USER);
     if (navigate && c->f->path.kind == XB_KIND_ASSET)
         odd |= ODD(NAVIGATE_ASSET);
+    if (navigate && c->r->method.size && !navigable(c))
+        odd |= ODD(NAVIGATE_BODY);
     return odd;
 }
 
@@ -386,12 +400,17 @@ static bool not_firefox(const claim *c, const xb_handshake *h)
            h->stack == XB_STACK_APPLE;
 }
 
+/* Is it certainly neither GnuTLS's nor OpenSSL's? */
+static bool other_than_gtk(const xb_handshake *h)
+{
+    return h->stack != XB_STACK_NONE && h->stack != XB_STACK_GNUTLS && h->stack != XB_STACK_OPENSSL && h->stack != XB_STACK_SCHANNEL;
+}
+
 /* Apple's library sends GREASE wherever Safari 15 runs. Other systems have WebKitGTK and WPE, which stand on GnuTLS or OpenSSL. */
 static bool not_webkit(const claim *c, const xb_handshake *h)
 {
     if (!of_apple(c->ua))
-        return h->stack == XB_STACK_CHROMIUM || h->stack == XB_STACK_APPLE || h->stack == XB_STACK_NSS || h->stack == XB_STACK_GO ||
-               h->stack == XB_STACK_JAVA || h->stack == XB_STACK_RUSTLS;
+        return c->ua->browser == XB_BROWSER_SAFARI && other_than_gtk(h);
     if (c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15)
         return !greased(h) || h->stack == XB_STACK_CHROMIUM;
     return library(h);
@@ -410,6 +429,8 @@ static uint64_t handshake(const claim *c)
             odd |= ODD(TLS_FIREFOX);
         if (c->engine == XB_ENGINE_WEBKIT && not_webkit(c, h))
             odd |= ODD(TLS_SAFARI);
+        if ((c->ua->browser == XB_BROWSER_IE || c->ua->marks & XB_MARK_EDGEHTML) && h->stack != XB_STACK_NONE && h->stack != XB_STACK_SCHANNEL)
+            odd |= ODD(TLS_IE);
     }
     if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && recent && !embedded(c)) ||
                                      (h->alpn == XB_ALPN_H2 && spoken && spoken < 20) || (h->alpn == XB_ALPN_H1 && spoken >= 20)))

@@ -52,6 +52,7 @@ enum {
     XB_ODD_FETCH_MISFIT,    /* they contradict each other, or Accept */
     XB_ODD_FETCH_USER,      /* Sec-Fetch-User where the engine sends none */
     XB_ODD_NAVIGATE_ASSET,  /* opens a style, script or font as a page */
+    XB_ODD_NAVIGATE_BODY,   /* opens a page by a method, or with a content, that no form and no link has */
     XB_ODD_NO_ORIGIN,       /* POST, PUT, PATCH or DELETE without Origin */
     XB_ODD_COOKIE,          /* a cookie without Accept-Language, whatever the agent */
     XB_ODD_ORDER_AGENT,     /* where the order is known: User-Agent behind Accept */
@@ -65,6 +66,7 @@ enum {
     XB_ODD_TLS_CHROME,      /* the handshake: of another program than the Chromium that the agent claims */
     XB_ODD_TLS_FIREFOX,     /* of another than the Firefox */
     XB_ODD_TLS_SAFARI,      /* of another than the Safari, or other WebKit */
+    XB_ODD_TLS_IE,          /* of another than the Internet Explorer, or the Edge before it was a Chromium */
     XB_ODD_TLS_ALPN,        /* a recent browser that agreed on no protocol, or another one than is spoken */
     XB_ODD_TLS_GROUP,       /* a recent Chromium without a group that stands against quantum computers */
     XB_ODD_COUNT

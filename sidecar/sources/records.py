@@ -18,6 +18,18 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 19
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
 
 
+class Handshake(msgspec.Struct):
+    """What nginx's variables of these names say: $ssl_protocol, $ssl_ciphers, $ssl_curves, $ssl_alpn_protocol ("-" where none was
+    agreed on), $ssl_session_reused. What is missing or empty is absent; what else a log holds of the handshake is let be."""
+
+    protocol: str | None = None
+    ciphers: str | None = None
+    curves: str | None = None
+    alpn: str | None = None
+    reused: str | None = None
+    sigalgs: str | None = None
+
+
 class Record(msgspec.Struct):
     """One line of the format `jsonl`. `headers` is a list of pairs in the order of the request, or an object, where the
     order is unknown and an empty value means that the header was not there (nginx cannot log the difference). Without
@@ -36,6 +48,9 @@ class Record(msgspec.Struct):
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     label: Literal["bot", "human"] | None = None
     policy: str | None = None  # that decided; empty where nobody did
+    tls: Handshake | None = None
+    connection: Annotated[int, msgspec.Meta(ge=0)] | None = None  # the proxy's number for it
+    connection_requests: Annotated[int, msgspec.Meta(ge=0, le=core.MAX_REQUESTS)] | None = None  # on it so far, this one counted
 
 
 def _raw(text: str) -> bytes:
@@ -44,6 +59,19 @@ def _raw(text: str) -> bytes:
 
 def _bytes(text: str | None) -> bytes | None:
     return None if text is None else _raw(text)
+
+
+def _tls(said: Handshake | None) -> core.Tls | None:
+    if said is None:
+        return None
+    return core.Tls(
+        _bytes(said.protocol),
+        _bytes(said.ciphers),
+        _bytes(said.curves),
+        _bytes(said.alpn),
+        _bytes(said.reused),
+        _bytes(said.sigalgs),
+    )
 
 
 def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
@@ -117,6 +145,9 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
         label=-1 if record.label is None else int(record.label == "bot"),
         status=-1 if record.status is None else record.status,
         time=-1 if time is None else int(time),
+        tls=_tls(record.tls),
+        connection=record.connection or 0,
+        connection_requests=record.connection_requests or 0,
     )
     if record.policy:
         request.ask_policy(_raw(record.policy))
