@@ -7,7 +7,8 @@ static uint64_t load(const uint64_t *at) { return __atomic_load_n(at, __ATOMIC_R
 static void store(uint64_t *at, uint64_t word) { __atomic_store_n(at, word, __ATOMIC_RELAXED); }
 static uint32_t used(const uint32_t *at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
 
-enum { KEY_WORDS = sizeof(xb_handshake_key) / 8 };
+/* Words of the key; behind them, the address. */
+enum { KEY_WORDS = offsetof(xb_handshake_key, ip) / 8, FACTS = sizeof(xb_handshake_key) / 8 };
 
 static uint64_t sum_of(const uint64_t *words, size_t n, uint64_t secret)
 {
@@ -46,34 +47,36 @@ static size_t place_of(const xb_handshake_set *set, uint64_t tag)
     return i;
 }
 
-bool xb_handshakes_find(xb_handshakes *t, const xb_handshake_key *key, uint32_t now, xb_handshake *out)
+xb_handshake_found xb_handshakes_find(xb_handshakes *t, const xb_handshake_key *key, uint32_t now, xb_handshake *out)
 {
-    uint64_t wanted[KEY_WORDS], words[XB_HANDSHAKE_WORDS];
+    uint64_t wanted[FACTS], words[XB_HANDSHAKE_WORDS];
     memcpy(wanted, key, sizeof wanted);
     memset(out, 0, sizeof *out);
     const uint64_t tag = sum_of(wanted, KEY_WORDS, t->secret[0]);
     xb_handshake_set *set = set_of(t, tag);
     const size_t i = place_of(set, tag);
     if (i == XB_HANDSHAKES_WAYS)
-        return false;
+        return XB_HANDSHAKE_UNKNOWN;
     const xb_handshake_entry *entry = &set->entry[i];
     const uint64_t sum = load(&entry->sum);
     for (size_t n = 0; n < XB_HANDSHAKE_WORDS; n++)
         words[n] = load(&entry->words[n]);
     const uint32_t then = used(&set->used[i]);
-    if (sum != sum_of(words, XB_HANDSHAKE_WORDS, t->secret[1]) || memcmp(words, wanted, sizeof wanted) != 0 || age(then, now) > XB_HANDSHAKES_AGE)
-        return false;
+    if (sum != sum_of(words, XB_HANDSHAKE_WORDS, t->secret[1]) || memcmp(words, wanted, 8 * KEY_WORDS) != 0 || age(then, now) > XB_HANDSHAKES_AGE)
+        return XB_HANDSHAKE_UNKNOWN;
     if (then != now)
         __atomic_store_n(&set->used[i], now, __ATOMIC_RELAXED);
-    memcpy(out, words + KEY_WORDS, sizeof *out);
-    return true;
+    if (memcmp(words, wanted, sizeof wanted) != 0)
+        return XB_HANDSHAKE_OTHERS;
+    memcpy(out, words + FACTS, sizeof *out);
+    return XB_HANDSHAKE_KNOWN;
 }
 
 void xb_handshakes_keep(xb_handshakes *t, const xb_handshake_key *key, uint32_t now, const xb_handshake *handshake)
 {
     uint64_t words[XB_HANDSHAKE_WORDS];
     memcpy(words, key, sizeof *key);
-    memcpy(words + KEY_WORDS, handshake, sizeof *handshake);
+    memcpy(words + FACTS, handshake, sizeof *handshake);
     const uint64_t tag = sum_of(words, KEY_WORDS, t->secret[0]);
     xb_handshake_set *set = set_of(t, tag);
     size_t place = place_of(set, tag);
@@ -112,8 +115,10 @@ bool xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_
         xb_handshakes_keep(t, &key, now, &r->handshake);
     } else if (r->connection.requests == 1) {
         xb_handshakes_keep(t, &key, now, &r->handshake); /* what was known is of an earlier connection with this number */
-    } else if (xb_handshakes_find(t, &key, now, &r->handshake)) {
-        r->present |= XB_HAS_TLS;
+    } else {
+        const xb_handshake_found found = xb_handshakes_find(t, &key, now, &r->handshake);
+        r->present |= found == XB_HANDSHAKE_KNOWN ? XB_HAS_TLS : 0;
+        return found != XB_HANDSHAKE_UNKNOWN;
     }
     return r->present & XB_HAS_TLS;
 }

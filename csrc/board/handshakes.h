@@ -5,11 +5,11 @@
  * all of its words, keyed by a secret of the table: one that is torn, half written by a process that is gone, or mixed of two
  * writers is no entry. So an answer is right or absent, never wrong.
  *
- * Who may say a handshake: only the proxy, in headers that it always sets itself (dialect.h). The key is its process and its
- * number for the connection; the listener that was asked, so that two proxies with listeners of their own never meet; and the
- * visitor's address, so that two proxies on one listener, whose numbers may be the same, hand no visitor another's handshake.
- * A visitor chooses neither the process nor the number. Where in the table a key lies follows from the secret, so nobody can
- * choose addresses that push each other out.
+ * Who may say a handshake: only the proxy, in headers that it always sets itself (dialect.h). The key is its process, its number
+ * for the connection, and the listener that was asked, so that two proxies with listeners of their own never meet. A visitor
+ * chooses none of these. With the handshake goes the visitor's address, and it is told to no other address: two proxies on one
+ * listener may have the same numbers, as those of two containers do, and many visitors may come through one connection of a
+ * CDN. Where in the table a key lies follows from a secret, so nobody pushes a chosen other one out.
  *
  * An entry ends when the connection's number comes again as a first request, when nobody asked for it for XB_HANDSHAKES_AGE
  * seconds, or when newer ones need its place: of the eight that a key may take, the one that was asked for the longest time
@@ -33,8 +33,14 @@ typedef struct {
     uint64_t serial;   /* of the connection (xb_connection) */
     uint32_t process;  /* of the proxy */
     uint32_t listener; /* that was asked; any number, 0 for a log */
-    uint8_t ip[16];    /* the visitor's address; zeros where unknown */
+    uint8_t ip[16];    /* the visitor's address, no part of the key; zeros where unknown */
 } xb_handshake_key;
+
+typedef enum {
+    XB_HANDSHAKE_UNKNOWN,
+    XB_HANDSHAKE_KNOWN,
+    XB_HANDSHAKE_OTHERS /* the connection is known, as another address's */
+} xb_handshake_found;
 
 enum { XB_HANDSHAKE_WORDS = (sizeof(xb_handshake_key) + sizeof(xb_handshake)) / 8 };
 
@@ -62,15 +68,16 @@ _Static_assert(sizeof(xb_handshake_set) % 64 == 0, "whole lines of the cache");
 /* The key of a request's connection. */
 xb_handshake_key xb_handshake_key_of(const xb_request *r, uint32_t listener);
 
-/* The handshake of this connection into `out`, and true; false, and all zero, if it is not known. */
-bool xb_handshakes_find(xb_handshakes *t, const xb_handshake_key *key, uint32_t now, xb_handshake *out);
+/* The handshake of this connection, into `out`; all zero if it is not known to be this visitor's. */
+xb_handshake_found xb_handshakes_find(xb_handshakes *t, const xb_handshake_key *key, uint32_t now, xb_handshake *out);
 
 /* Remembers the handshake of a connection, in the place of what was known of it. One of which nothing is known is forgotten. */
 void xb_handshakes_keep(xb_handshakes *t, const xb_handshake_key *key, uint32_t now, const xb_handshake *handshake);
 
 /* What a host does with each request, before it is featurized: one that tells its connection's handshake is remembered, one that
  * does not gets what is known. Without xb_request.connection nothing happens; nor over plain http. False where the request may
- * have a handshake that nobody has told: a proxy that can should be asked for it. */
+ * have a handshake that nobody has told: a proxy that can should be asked for it. (Not where the connection is another
+ * address's: then the handshake is nobody's, or a CDN's.) */
 bool xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r);
 
 #endif

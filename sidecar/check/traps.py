@@ -103,6 +103,22 @@ def told(gate: Gate) -> Iterator[Finding]:
         yield _found("wrong", block, what, "proxy_pass_request_headers on;")
 
 
+def files(gate: Gate) -> Iterator[Finding]:
+    """nginx's files and the sidecar are of one version; what the sidecar answers to their questions is understood."""
+    block, name = _question(gate)
+    said = _headers(block).get("x-xbot-files")
+    mend = "move the directory xbot away, then xbot nginx --write"
+    if said is None:
+        what = f"{name} tells the sidecar nothing of connection and TLS handshake: its files are older than this xbot"
+        yield _found("warning", block, what, mend)
+    elif said.arg(1) != str(core.FILES):
+        what = f"{name} has files of version {said.arg(1) or 'none'}, this xbot those of {core.FILES}"
+        yield _found("warning", said, what, mend)
+    if said is not None and "428" not in error_pages(block):
+        what = f"{name} has no error_page 428: each visitor whose handshake the sidecar asks for gets 500"
+        yield _found("wrong", block, what, "error_page 428 = /_xbot/tell/...; as in xbot/locations.conf")
+
+
 def stays_open(gate: Gate) -> Iterator[Finding]:
     """One connection serves many questions."""
     block, name = _question(gate)
@@ -289,6 +305,21 @@ def aliases(gate: Gate) -> Iterator[Finding]:
                 yield _found("wrong", leaves, what, "include xbot/pass.conf;")
 
 
+def another_before(gate: Gate) -> Iterator[Finding]:
+    """Behind a CDN or a balancer that ends TLS, order, protocol and handshake are that one's."""
+    believes = gate.server.in_force("set_real_ip_from")
+    tells_addresses_alone = gate.server.value("real_ip_header", "X-Real-IP") == "proxy_protocol"
+    sent = _headers(gate.question or gate.block)
+    address, order = sent.get("x-real-ip"), sent.get("x-original-order")
+    forwarded = [address] if address and address.arg(1).startswith("$http_") else []
+    said = [each for block in (gate.server, *gate.server.blocks("location", "if")) for each in block.own("set")]
+    lost = any(each.args == ("$xbot_order", "lost") for each in said) or (order is not None and order.arg(1) == "lost")
+    for each in [*forwarded, *([] if tells_addresses_alone else believes)][:1]:
+        if not lost:
+            what = "visitors come through another proxy, whose order of headers, protocol and TLS are taken for theirs"
+            yield _found("warning", each, what, "set $xbot_order lost; in the server")
+
+
 def asked_too_early(gate: Gate) -> Iterator[Finding]:
     """`if` is looked at before the sidecar is asked, but where an error leads to."""
     for block in gate.server.blocks("if"):
@@ -362,11 +393,11 @@ def policies(setup: Setup) -> Iterator[Finding]:
 
 # fmt: off
 OF_QUESTIONS: tuple[Trap, ...] = (
-    body, told, stays_open, waits, fails_open, cached, outsiders, large_uploads, rewritten, elsewhere,
+    body, told, files, stays_open, waits, fails_open, cached, outsiders, large_uploads, rewritten, elsewhere,
 )
 OF_GATES: tuple[Trap, ...] = (
     nobody_asks, answered_before, satisfied_by_any, verdict_lost, page_of_refusal, opens_when_away,
 )
-OF_SERVERS: tuple[Trap, ...] = (forged, aliases, asked_too_early, certificates)
+OF_SERVERS: tuple[Trap, ...] = (forged, aliases, another_before, asked_too_early, certificates)
 OF_ALL = (logs, outcomes, policies)
 # fmt: on
