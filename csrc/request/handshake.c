@@ -180,6 +180,8 @@ static void step(walk *w, unsigned list, int code, uint64_t other)
 
 static bool is_end(char c) { return c == ':' || c == ','; }
 
+_Static_assert(XB_MAX_LIST % 4 == 0, "a row is cut behind a member");
+
 /* Is this a row of four hex digits a member? No name is: each has a letter behind F or a dash. */
 static bool is_row(xb_span text)
 {
@@ -195,13 +197,13 @@ static walk walked(xb_span text, unsigned list)
 {
     walk w = {.hash = XB_GOLDEN * (list + 1), .before = -1};
     const char *const end = text.at + text.size;
-    const char *stop = end;
-    if (text.size > XB_MAX_LIST) { /* whole members only */
-        w.marks |= XB_TLS_CUT;
-        for (stop = text.at + XB_MAX_LIST; stop > text.at && !is_end(*stop); stop--)
-            ;
-    }
+    const char *stop = text.size > XB_MAX_LIST ? text.at + XB_MAX_LIST : end;
     const bool row = is_row(xb_span_of(text.at, stop));
+    if (stop < end) { /* whole members only */
+        w.marks |= XB_TLS_CUT;
+        while (!row && stop > text.at && !is_end(*stop))
+            stop--;
+    }
     for (const char *p = text.at; p < stop;) {
         uint64_t other = 0;
         int code;
