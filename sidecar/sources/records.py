@@ -153,6 +153,14 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
         request.ask_policy(_raw(record.policy))
 
 
+class CaddyTls(msgspec.Struct):
+    """What Caddy says of the handshake; numbers as the registries of TLS have them. It does not know what the visitor offered."""
+
+    version: int | None = None
+    proto: str | None = None  # empty: none was agreed on
+    resumed: bool | None = None
+
+
 class CaddyRequest(msgspec.Struct):
     """The member `request` of Caddy's access log. Names of headers are as Go writes them, and in no order; `tls` is there
     where the visitor's connection was encrypted."""
@@ -164,7 +172,7 @@ class CaddyRequest(msgspec.Struct):
     host: str | None = None
     uri: str | None = None
     headers: dict[str, list[str]] | None = None
-    tls: dict[str, Any] | None = None
+    tls: CaddyTls | None = None
 
 
 class Caddy(msgspec.Struct):
@@ -173,6 +181,19 @@ class Caddy(msgspec.Struct):
     request: CaddyRequest | None = None
     ts: Seconds | Moment | None = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+
+
+_TLS_VERSIONS = {0x0304: "TLSv1.3", 0x0303: "TLSv1.2", 0x0302: "TLSv1.1", 0x0301: "TLSv1"}
+
+
+def _caddy_tls(said: CaddyTls | None) -> Handshake | None:
+    if said is None:
+        return None
+    return Handshake(
+        protocol=_TLS_VERSIONS.get(said.version or 0),
+        alpn="-" if said.proto == "" else said.proto,
+        reused=None if said.resumed is None else "r" if said.resumed else ".",
+    )
 
 
 def _caddy(line: Caddy) -> Record:
@@ -189,6 +210,7 @@ def _caddy(line: Caddy) -> Record:
         scheme=None if r.tls is None else "https",  # a proxy before Caddy may have ended TLS: no tls is not plain http
         host=r.host,
         status=line.status,
+        tls=_caddy_tls(r.tls),
     )
 
 

@@ -91,7 +91,7 @@ static void bounds(void)
         const xb_span all = {at_end(text, size), size};
         const xb_handshake h = of(all, (xb_span){NULL, 0});
         CHECK(h.n_ciphers <= XB_MAX_SUITES);
-        CHECK_EQUAL(!!(h.marks & XB_TLS_CUT), strcmp(units[i], ":") != 0 && strcmp(units[i], "a") != 0);
+        CHECK_EQUAL(!!(h.marks & XB_TLS_CUT), *units[i] != ':'); /* "a" is a row of digits, too */
         free(text);
         text = repeated("", units[i], 255, "", &bounded);
         const xb_handshake most = of((xb_span){at_end(text, bounded), bounded}, (xb_span){NULL, 0});
