@@ -72,12 +72,24 @@ static void disown(xb_request *r, xb_span prefix)
             r->headers[i].visitor = false;
 }
 
+/* Did the proxy write this header, the first of its name, and not the visitor? */
+static bool is_own(const xb_request *r, xb_header_id id, xb_telling telling)
+{
+    if (telling == XB_TELLS_IN_CAPITALS)
+        return *r->headers[r->first[id]].name.at == 'X';
+    if (!xb_has(r, XB_H_HOST) || !xb_has(r, XB_H_X_REAL_IP))
+        return true;
+    const uint32_t host = xb_place(r, XB_H_HOST);
+    return host < xb_place(r, XB_H_X_REAL_IP) || xb_place(r, id) < host;
+}
+
 /* What the proxy says of the connection under a name. Two values that differ are not the work of one that writes over what it
  * gets. */
 static xb_span told(const xb_request *r, xb_header_id id, const xb_dialect_row *row)
 {
-    const bool own = xb_has(r, id) && xb_has(r, row->behind) && xb_place(r, id) < xb_place(r, row->behind);
-    return !own || (row->writes == XB_WRITES_OVER && xb_differ(r, id)) ? (xb_span){NULL, 0} : xb_value(r, id);
+    if (!xb_has(r, id) || !is_own(r, id, row->telling) || (row->writes == XB_WRITES_OVER && xb_differ(r, id)))
+        return (xb_span){NULL, 0};
+    return xb_value(r, id);
 }
 
 static uint32_t small_number(xb_span s)
@@ -181,17 +193,17 @@ static void challenge(xb_request *r, char *scratch)
 
 const xb_dialect_row xb_dialects[XB_DIALECT_COUNT] = {
     [XB_DIALECT_NGINX] = {"nginx", original, XB_POLICY_BY_HEADER, XB_ORDER_KEPT, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, true, XB_H_HOST},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, XB_TELLS_BEFORE_HOST},
     [XB_DIALECT_INGRESS_NGINX] = {"ingress-nginx", ingress_nginx, XB_POLICY_BY_TARGET, XB_ORDER_KEPT, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URL, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, false, 0},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URL, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, XB_TELLS_NOTHING},
     /* Both are written in Go, which keeps headers in a map. */
     [XB_DIALECT_FORWARD_AUTH] = {"forward-auth", forward_auth, XB_POLICY_BY_TARGET, XB_ORDER_LOST, XB_WRITES_OVER,
-        {{XB_H_X_FORWARDED_FOR, XB_HAS_IP}, {XB_H_X_FORWARDED_URI, XB_HAS_URL}, {XB_H_X_FORWARDED_METHOD, XB_HAS_METHOD}}, false, 0},
+        {{XB_H_X_FORWARDED_FOR, XB_HAS_IP}, {XB_H_X_FORWARDED_URI, XB_HAS_URL}, {XB_H_X_FORWARDED_METHOD, XB_HAS_METHOD}}, XB_TELLS_NOTHING},
     [XB_DIALECT_EXT_AUTHZ] = {"ext-authz", ext_authz, XB_POLICY_BY_HEADER, XB_ORDER_IF_SAID, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}}, false, 0},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}}, XB_TELLS_NOTHING},
     [XB_DIALECT_HAPROXY] = {"haproxy", original, XB_POLICY_BY_TARGET, XB_ORDER_IF_SAID, XB_WRITES_BEFORE,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, true, XB_H_X_ORIGINAL_ORDER},
-    [XB_DIALECT_CHALLENGE] = {"challenge", challenge, XB_POLICY_BY_NONE, XB_ORDER_LOST, XB_WRITES_OVER, {{0, 0}}, false, 0},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, XB_TELLS_IN_CAPITALS},
+    [XB_DIALECT_CHALLENGE] = {"challenge", challenge, XB_POLICY_BY_NONE, XB_ORDER_LOST, XB_WRITES_OVER, {{0, 0}}, XB_TELLS_NOTHING},
 };
 
 /* What the proxy always says, and did not: not at all, empty, or in two ways. */
@@ -216,7 +228,7 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
         r->policy = xb_value(r, XB_H_X_BOT_POLICY);
     row->apply(r, scratch);
     look_for_required(row, r);
-    bool direct = row->connection;
+    bool direct = row->telling != XB_TELLS_NOTHING;
     bool order_said = xb_has(r, XB_H_X_ORIGINAL_ORDER);
     if (order_said && xb_span_is(xb_value(r, XB_H_X_ORIGINAL_ORDER), XB_SPAN("lost"))) {
         r->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE);

@@ -10,8 +10,8 @@
  * nor the case of names, nor protocol and scheme, nor connection and handshake are the visitor's, and all of them are absent.
  *
  * Connection and handshake are only looked at where no visitor can say them, not even through files that are older than these
- * headers, and hand on whatever comes under their names: a proxy writes its own headers first, so what counts stands before
- * one that these files have always had.
+ * headers, and hand on whatever comes under their names. nginx writes its own headers, then Host, then the visitor's. HAProxy
+ * has the visitor's names in lower case, and its script writes capitals.
  *
  * Each dialect has headers that its proxy sends with every question. Where one is missing, empty, or there twice with
  * different values, the question was not asked as the dialect has it: then xb_request.missing says so, and policy.h what
@@ -46,6 +46,12 @@ typedef enum {
     XB_WRITES_BEFORE /* the visitor's own comes behind the proxy's, and does not count */
 } xb_writes;
 
+typedef enum {
+    XB_TELLS_NOTHING,
+    XB_TELLS_BEFORE_HOST, /* what comes behind Host is the visitor's, where X-Real-IP comes before it */
+    XB_TELLS_IN_CAPITALS  /* what is all in lower case is the visitor's */
+} xb_telling;
+
 enum { XB_MAX_REQUIRED = 3 };
 
 typedef struct {
@@ -58,8 +64,7 @@ typedef struct {
         xb_header_id id;
         uint32_t part; /* XB_HAS_*: what is missing without it; 0 behind the last */
     } required[XB_MAX_REQUIRED];
-    bool connection;     /* its proxy tells connection and handshake: X-TLS-*, X-Connection, X-Xbot-Files */
-    xb_header_id behind; /* which it writes behind those. Another that comes after it, or without it, is a visitor's */
+    xb_telling telling; /* connection and handshake: X-TLS-*, X-Connection, X-Xbot-Files */
 } xb_dialect_row;
 
 extern const xb_dialect_row xb_dialects[XB_DIALECT_COUNT];

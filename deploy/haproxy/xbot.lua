@@ -24,7 +24,8 @@ local function is_ours(name)
 end
 
 -- What the visitor's program said when it opened the connection, where that was over TLS to this HAProxy. Lists are in hexadecimal,
--- and empty without tune.ssl.capture-buffer-size. "-": no protocol was agreed on.
+-- and empty without tune.ssl.capture-buffer-size. "-": no protocol was agreed on. The sidecar believes names with capitals alone, as
+-- HAProxy has a visitor's in lower case.
 local function handshake(txn)
     local fetch, alpn = txn.sf, txn.sf:ssl_fc_alpn()
     if fetch:ssl_fc() ~= "1" then return {} end
@@ -56,7 +57,6 @@ local function question(txn)
         "X-Original-Host: " .. fetch:req_fhdr("host"),
     }
     for _, line in ipairs(handshake(txn)) do head[#head + 1] = line end
-    -- The sidecar looks for the handshake before this line: what a visitor says comes behind it.
     head[#head + 1] = "X-Original-Order: " .. (txn:get_var("txn.xbot_order") or "kept")
     head[#head + 1] = visitors(fetch) -- ends with the empty line
     return table.concat(head, "\r\n")

@@ -36,7 +36,7 @@ from sidecar.serve.workers import Workers
 if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
-_FILES_SECONDS = 5.0  # how often it is looked whether nginx's files are of another version
+_FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 

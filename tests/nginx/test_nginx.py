@@ -429,6 +429,10 @@ def test_the_decision_log_holds_each_header_that_a_feature_reads(site: EchoSite,
     assert line.pop("reason")
     assert line.pop("verdict") in ("human", "bot")
     assert line.pop("policy") == "default"
+    assert line.pop("connection") > 0
+    assert line.pop("connection_requests") == 1
+    assert set(line.pop("tls").values()) == {""}
+    assert line.pop("order") == ""
     said = {"method": "GET", "uri": "/a?b", "protocol": "HTTP/1.1", "scheme": "http"}
     assert line == {"ip": "127.0.0.1", "status": 200, **said}
 

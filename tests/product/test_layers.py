@@ -174,6 +174,7 @@ def test_a_worker_loads_less() -> None:
         "net",
         "net.protocol",
         "board",
+        "board.handshakes",
         "board.memory",
         "board.stats",
         "serve",
