@@ -271,7 +271,7 @@ def opens_when_away(gate: Gate) -> Iterator[Finding]:
     closed = away is not None and any(each.arg(0).startswith("5") for each in away.own("return"))
     if led_to and closed and gate.block.matches[0] != "@" and "500" not in error_pages(gate.block):
         what = f"{_name(gate.block)} says 500, not 503, while the sidecar is away"
-        yield _found("warning", gate.block, what, f"error_page 500 = {led_to.arg(-1)};")
+        yield _found("warning", gate.block, what, "error_page 500 = @xbot_away;")
 
 
 # ---- of a server that asks ----

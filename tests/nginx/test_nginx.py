@@ -27,6 +27,8 @@ import pytest
 from nginx_harness import FILES, EchoSite, Load, Nginx, Reply, guarded, nginx_binary, running_nginx
 from sidecar_harness import BROWSER, CURL, Sidecar
 
+from sidecar import core
+
 pytestmark = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
 
 GATES = ("observe", "enforce", "enforce_fail_closed")
@@ -131,6 +133,10 @@ def test_the_question(site: EchoSite) -> None:
         (question,) = asked.requests
     assert (question["method"], question["target"], question["body"]) == ("GET", "/", 0)
     headers = [(name, value) for name, value in question["headers"] if name != "Host"]
+    connection = headers.pop(len(said))
+    assert connection[0] == "X-Connection"
+    assert re.fullmatch(r"\d+-\d+-1", connection[1])
+    assert headers.pop(len(said)) == ("X-Xbot-Files", str(core.FILES))
     told = ("127.0.0.1", "/a?b=%20", "POST", "HTTP/1.1", "http", "site.example")
     assert headers == [*zip(said, told, strict=True), *visitor]
 

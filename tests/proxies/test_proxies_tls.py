@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from nginx_harness import EchoSite, Nginx
 from proxy_harness import DEPLOY, KINDS, Kind, Tap, changed, running
-from sidecar_harness import BROWSER, Sidecar
+from sidecar_harness import BROWSER, Sidecar, wait_until
 
 from sidecar import core
 
@@ -124,8 +124,7 @@ def test_old_files_and_a_new_sidecar(model_path: Path, tmp_path: Path) -> None:
             setup.told([*BROWSER.items(), *forged])
             return b"77777" in tap.questions[-1]
 
-        while not handed_on():  # an old worker
-            pass
+        wait_until(lambda: all(handed_on() for _ in range(20)), "the last old worker's end")
         for headers in (forged, [*BROWSER.items(), *forged], [*forged, *BROWSER.items()]):
             assert setup.told(headers) == (None, (0, 0))
         answer = tap.answers[-1].decode()
@@ -175,9 +174,9 @@ def test_behind_another_proxy_it_is_nobodys(model_path: Path, tmp_path: Path) ->
                 conf.write_text(changed(conf.read_text(), ("include xbot/enforce.conf;", "include xbot/enforce.conf; set $xbot_order lost;")))
                 proxy.reload()
             setup = Setup(kind, proxy, tap)
-            for _ in range(500):
-                told = setup.told([*BROWSER.items()])
-                if told == (None, (0, 0)):
-                    break
-            assert told == (None, (0, 0))
+
+            def nobodys(setup: Setup = setup) -> bool:
+                return setup.told([*BROWSER.items()]) == (None, (0, 0))
+
+            wait_until(lambda nobodys=nobodys: all(nobodys() for _ in range(20)), "questions that say so")
             assert b"X-TLS-Protocol: TLSv1" in tap.questions[-1]
