@@ -32,7 +32,9 @@ ALWAYS: Changes = (("handshake.conf", "map $connection_requests", "map 1"),)
 
 def secure(gate: Gate, bench: Bench) -> Gate:
     """The gate's nginx speaks TLS, and sees each connection's own address."""
-    tls = "".join(f" {name} {path};" for name, path in zip(("ssl_certificate", "ssl_certificate_key"), places(bench), strict=True))
+    tls = "".join(
+        f" {name} {path};" for name, path in zip(("ssl_certificate", "ssl_certificate_key"), places(bench), strict=True)
+    )
     listens = (" backlog=4096;", f" ssl backlog=4096;{tls}")
     gate.front = (*gate.front, listens, ("real_ip_header X-Forwarded-For;", ""))
     return gate

@@ -161,7 +161,8 @@ Changes = tuple[tuple[str, str, str], ...]  # file, what stands there, what is t
 
 def project_gate(bench: Bench, name: str, service: Path | str, changes: Changes = ()) -> Gate:
     """The project's own nginx/ files, as a user includes them, with the place of `service` in upstream.conf."""
-    from sidecar.commands.nginx import files as written, installed  # here: without it the other rows can be measured
+    from sidecar.commands.nginx import files as written  # here: without it the other rows can be measured
+    from sidecar.commands.nginx import installed
 
     files = bench.directory / name / "xbot"
     files.mkdir(parents=True)

@@ -18,6 +18,7 @@ from sidecar.config import toml_file
 from sidecar.config.addresses import UnixAddress
 
 KEEPS_ALIVE = (1, 29, 7)  # from here on nginx keeps connections to an upstream without being told
+NEWER = {"$ssl_alpn_protocol": (1, 21, 4), "$ssl_sigalgs": (1, 31, 2)}  # what nginx tells of a handshake, and from when on
 LONGEST_WAIT = 5.0  # seconds that a stuck sidecar may cost a visitor
 # What the sidecar believes, and so must be nginx's word (csrc/request/dialect.c).
 TOLD = "X-Real-IP X-Original-URI X-Original-Method X-Original-Protocol X-Original-Scheme X-Original-Host".split()
@@ -391,6 +392,15 @@ def policies(setup: Setup) -> Iterator[Finding]:
         yield _found("warning", setup.gates[0].asks, what, "auth_request /_xbot/enforce; where bots are to be refused")
 
 
+def newer_nginx(setup: Setup) -> Iterator[Finding]:
+    """This nginx can tell more of the handshake than its files have it tell."""
+    for variable, since in NEWER.items():
+        if setup.version >= since and setup.mentions("$xbot_alpn") and not setup.mentions(variable):
+            what = f"this nginx knows {variable}, and its files do not look at it: they are written for an older one"
+            mend = "move the directory xbot away, then xbot nginx --write"
+            yield _found("warning", setup.gates[0].asks, what, mend)
+
+
 # fmt: off
 OF_QUESTIONS: tuple[Trap, ...] = (
     body, told, files, stays_open, waits, fails_open, cached, outsiders, large_uploads, rewritten, elsewhere,
@@ -399,5 +409,5 @@ OF_GATES: tuple[Trap, ...] = (
     nobody_asks, answered_before, satisfied_by_any, verdict_lost, page_of_refusal, opens_when_away,
 )
 OF_SERVERS: tuple[Trap, ...] = (forged, aliases, another_before, asked_too_early, certificates)
-OF_ALL = (logs, outcomes, policies)
+OF_ALL = (logs, outcomes, policies, newer_nginx)
 # fmt: on

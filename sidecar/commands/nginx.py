@@ -56,7 +56,11 @@ def _given(_: click.Context, __: click.Parameter, text: str | None) -> Version:
 @click.option("--print", "show", is_flag=True, help="Print all files.")
 @click.option("--write", type=click.Path(path_type=Path), metavar="DIR", help="Copy them into DIR.")
 @click.option(
-    "--for", "version", metavar="VERSION", callback=_given, help="The nginx that reads them.  [default: the one that is installed]"
+    "--for",
+    "version",
+    metavar="VERSION",
+    callback=_given,
+    help="The nginx that reads them.  [default: the one that is installed]",
 )
 def nginx(show: bool, write: Path | None, version: Version) -> None:
     """Print or copy the files that nginx includes.

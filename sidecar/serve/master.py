@@ -108,7 +108,13 @@ class Master:
             return
         if self.admin is not None:
             self.admin[1].open()
-        duties = (self._announce_first(), self._reload_on_demand(), self._upgrade_on_demand(), self._stay_alive(), self._compare_files())
+        duties = (
+            self._announce_first(),
+            self._reload_on_demand(),
+            self._upgrade_on_demand(),
+            self._stay_alive(),
+            self._compare_files(),
+        )
         await asyncio.gather(*duties, self.workers.watch())
 
     # What is served

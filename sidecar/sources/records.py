@@ -49,9 +49,13 @@ class Record(msgspec.Struct):
     label: Literal["bot", "human"] | None = None
     policy: str | None = None  # that decided; empty where nobody did
     tls: Handshake | None = None
-    order: str | None = None  # "lost": order, protocol, scheme, connection and handshake are another proxy's, not the visitor's
+    order: str | None = (
+        None  # "lost": order, protocol, scheme, connection and handshake are another proxy's, not the visitor's
+    )
     connection: Annotated[int, msgspec.Meta(ge=0)] | None = None  # the proxy's number for it
-    connection_requests: Annotated[int, msgspec.Meta(ge=0, le=core.MAX_REQUESTS)] | None = None  # on it so far, this one counted
+    connection_requests: Annotated[int, msgspec.Meta(ge=0, le=core.MAX_REQUESTS)] | None = (
+        None  # on it so far, this one counted
+    )
 
 
 def _raw(text: str) -> bytes:

@@ -34,6 +34,7 @@ from sidecar.check import gates, nginx_conf, reach, traps
 from sidecar.check.cli import check
 from sidecar.check.findings import Finding
 from sidecar.check.gates import Setup
+from sidecar.commands import nginx as commands_nginx
 from sidecar.config import config
 from sidecar.config.addresses import parse
 from sidecar.errors import XbotError
@@ -310,6 +311,22 @@ def test_newer_nginx_keeps_connections_by_itself(tmp_path: Path) -> None:
     )
     assert bad(look(conf, version=(1, 29, 6)))
     assert bad(look(conf, version=(1, 29, 7))) == []
+
+
+@needs_nginx
+def test_a_newer_nginx_can_tell_more(tmp_path: Path) -> None:
+    """Of files that were written for an older one."""
+    conf = write(tmp_path, SITE)
+    for name, text in commands_nginx.files((1, 18)).items():
+        if name != "upstream.conf":
+            (tmp_path / "xbot" / name).write_bytes(text)
+
+    def told(*version: int) -> list[str]:
+        return re.findall(r"knows (\S+),", " ".join(each.what for each in bad(look(conf, version=version))))
+
+    assert told(1, 18, 0) == told(1, 21, 3) == []
+    assert told(1, 22, 1) == ["$ssl_alpn_protocol"]
+    assert told(1, 31, 2) == ["$ssl_alpn_protocol", "$ssl_sigalgs"]
 
 
 # ---- nginx's own rules

@@ -13,7 +13,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -137,20 +139,20 @@ def test_the_second_question_refuses_and_fails_as_the_first(site: EchoSite, tmp_
             assert reply.status == (200 if gate == "observe" else 403)
             if gate == "observe":
                 assert reply.seen("X-Bot") == ["bot"]
-    with asks_and_leaves(tmp_path / "gone.sock") as address:
-        with running_nginx(server, socket=address, secure=True) as nginx, Visitor(nginx) as visitor:
-            reply = visitor.ask()
-            assert reply.status == (503 if gate == "enforce_fail_closed" else 200)
-            if reply.status == 200:
-                assert reply.seen("X-Bot") == ["unknown"]
+    with (
+        asks_and_leaves(tmp_path / "gone.sock") as address,
+        running_nginx(server, socket=address, secure=True) as nginx,
+        Visitor(nginx) as visitor,
+    ):
+        reply = visitor.ask()
+        assert reply.status == (503 if gate == "enforce_fail_closed" else 200)
+        if reply.status == 200:
+            assert reply.seen("X-Bot") == ["unknown"]
 
 
 @contextlib.contextmanager
 def asks_and_leaves(path: Path) -> Iterator[str]:
-    """Something on a socket that answers every question 428."""
-    import socket
-    import threading
-
+    """A sidecar on a socket that asks for the handshake, whatever it is told, and leaves each time."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(8)
@@ -248,7 +250,9 @@ def explained(xbot: Xbot, path: Path, log: Path) -> list[float]:
 def test_the_log_scores_as_the_visitors_did(site: EchoSite, handshakes_path: Path, xbot: Xbot, tmp_path: Path) -> None:
     """Over HTTP/1.1 and HTTP/2, with connections kept and not, asked about from the first request on and later. A log that tells
     a handshake with a connection's first line alone says the same."""
-    server = "access_log {prefix}/log xbot_jsonl; " + UNASKED.replace("return", "access_log off; return") + guarded(site)
+    server = (
+        "access_log {prefix}/log xbot_jsonl; " + UNASKED.replace("return", "access_log off; return") + guarded(site)
+    )
     with contextlib.ExitStack() as stack:
         sidecar = stack.enter_context(Sidecar(handshakes_path, workers=2))
         for options in ("", "http2"):
@@ -256,7 +260,10 @@ def test_the_log_scores_as_the_visitors_did(site: EchoSite, handshakes_path: Pat
                 running_nginx(server, socket=sidecar.address, secure=True, listen_options=options, workers=2)
             )
             told: list[str] = []
-            one, other = stack.enter_context(Visitor(nginx)), stack.enter_context(Visitor(nginx, "ECDHE-ECDSA-CHACHA20-POLY1305"))
+            one, other = (
+                stack.enter_context(Visitor(nginx)),
+                stack.enter_context(Visitor(nginx, "ECDHE-ECDSA-CHACHA20-POLY1305")),
+            )
             late = stack.enter_context(Visitor(nginx))
             late.ask("/unasked")
             for visitor in (one, other, other, late, one, late, other, one):
@@ -266,7 +273,9 @@ def test_the_log_scores_as_the_visitors_did(site: EchoSite, handshakes_path: Pat
                     told.append(once.score())
             if options and CURL_BINARY:
                 done = subprocess.run(
-                    [CURL_BINARY, "-sk", "--http2", *(f"{nginx.url}/{i}" for i in range(5))], capture_output=True, check=True
+                    [CURL_BINARY, "-sk", "--http2", *(f"{nginx.url}/{i}" for i in range(5))],
+                    capture_output=True,
+                    check=True,
                 )
                 told += re.findall(r'"X-Bot-Score", "([\d.]+)"', done.stdout.decode())
                 assert len(told) == 16
@@ -274,7 +283,9 @@ def test_the_log_scores_as_the_visitors_did(site: EchoSite, handshakes_path: Pat
             log = nginx.prefix / "log"
             lines = [json.loads(line) for line in log.read_bytes().splitlines()]
             assert [f"{line['score']:.4f}" for line in lines] == told
-            assert {line["protocol"] for line in lines} == ({"HTTP/1.1", "HTTP/2.0"} if options and CURL_BINARY else {"HTTP/1.1"})
+            assert {line["protocol"] for line in lines} == (
+                {"HTTP/1.1", "HTTP/2.0"} if options and CURL_BINARY else {"HTTP/1.1"}
+            )
             assert [f"{score:.4f}" for score in scored(xbot, handshakes_path, log)] == told
             assert [f"{score:.4f}" for score in explained(xbot, handshakes_path, log)] == told
             seen: set[int] = set()

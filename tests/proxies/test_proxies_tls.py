@@ -18,7 +18,16 @@ from sidecar_harness import BROWSER, Sidecar, wait_until
 
 from sidecar import core
 
-NAMES = ("X-TLS-Protocol", "X-TLS-Ciphers", "X-TLS-Curves", "X-TLS-ALPN", "X-TLS-Reused", "X-TLS-Sigalgs", "X-Connection", "X-Xbot-Files")
+NAMES = (
+    "X-TLS-Protocol",
+    "X-TLS-Ciphers",
+    "X-TLS-Curves",
+    "X-TLS-ALPN",
+    "X-TLS-Reused",
+    "X-TLS-Sigalgs",
+    "X-Connection",
+    "X-Xbot-Files",
+)
 TELLING = ("nginx", "haproxy")  # the kinds whose proxy can tell the handshake, and does
 FORGED = {
     "X-TLS-Protocol": "TLSv1.1",
@@ -35,7 +44,10 @@ FORGED = {
 def spellings(name: str) -> list[str]:
     """Every way of dividing the words of a name that a server may take for it, in three cases."""
     words = name.split("-")
-    divided = ["".join(itertools.chain(*zip(words, (*marks, ""), strict=True))) for marks in itertools.product("-_.", repeat=len(words) - 1)]
+    divided = [
+        "".join(itertools.chain(*zip(words, (*marks, ""), strict=True)))
+        for marks in itertools.product("-_.", repeat=len(words) - 1)
+    ]
     return [each for one in divided for each in (one, one.lower(), one.upper())]
 
 
@@ -54,7 +66,9 @@ class Setup:
 
 
 @pytest.fixture(scope="module", params=itertools.product(KINDS, ("http", "https")), ids="-".join)
-def setup(request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+def setup(
+    request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Setup]:
     kind = KINDS[request.param[0]]
     if kind.binary() is None:
         pytest.skip(f"{kind.name}: {kind.missing}")
@@ -62,7 +76,9 @@ def setup(request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: py
         sidecar = stack.enter_context(Sidecar(model_path, "--dialect", kind.dialect, workers=1))
         site = stack.enter_context(EchoSite())
         tap = stack.enter_context(Tap(tmp_path_factory.mktemp(kind.name) / "xbot.sock", sidecar.address))
-        yield Setup(kind, stack.enter_context(running(kind, tap.address, site, secure=request.param[1] == "https")), tap)
+        yield Setup(
+            kind, stack.enter_context(running(kind, tap.address, site, secure=request.param[1] == "https")), tap
+        )
 
 
 def test_who_tells_it(setup: Setup) -> None:
@@ -145,7 +161,12 @@ def test_an_old_script_and_a_new_sidecar(model_path: Path, tmp_path: Path) -> No
         sidecar = stack.enter_context(Sidecar(model_path, "--dialect", kind.dialect, workers=1))
         site = stack.enter_context(EchoSite())
         tap = stack.enter_context(Tap(tmp_path / "xbot.sock", sidecar.address))
-        other = [("lua-load-per-thread /etc/haproxy/xbot.lua", f"lua-load-per-thread {tmp_path}/xbot.lua # /etc/haproxy/xbot.lua")]
+        other = [
+            (
+                "lua-load-per-thread /etc/haproxy/xbot.lua",
+                f"lua-load-per-thread {tmp_path}/xbot.lua # /etc/haproxy/xbot.lua",
+            )
+        ]
         proxy = stack.enter_context(running(kind, tap.address, site, other))
         setup = Setup(kind, proxy, tap)
         for headers in ([*FORGED.items(), *BROWSER.items()], [*BROWSER.items(), *FORGED.items()]):
@@ -157,7 +178,14 @@ def test_behind_another_proxy_it_is_nobodys(model_path: Path, tmp_path: Path) ->
     """`lost` says of all of it that it is the other proxy's."""
     ways = {
         "nginx": {},
-        "haproxy": {"changes": [("    # http-request set-var(txn.xbot_order) str(lost) if { src 192.0.2.0/24 }", "    http-request set-var(txn.xbot_order) str(lost)")]},
+        "haproxy": {
+            "changes": [
+                (
+                    "    # http-request set-var(txn.xbot_order) str(lost) if { src 192.0.2.0/24 }",
+                    "    http-request set-var(txn.xbot_order) str(lost)",
+                )
+            ]
+        },
     }
     for name, options in ways.items():
         kind = KINDS[name]
@@ -171,7 +199,12 @@ def test_behind_another_proxy_it_is_nobodys(model_path: Path, tmp_path: Path) ->
             proxy = stack.enter_context(running(kind, tap.address, site, secure=True, **options))
             if name == "nginx":
                 conf = proxy.prefix / "nginx.conf"
-                conf.write_text(changed(conf.read_text(), ("include xbot/enforce.conf;", "include xbot/enforce.conf; set $xbot_order lost;")))
+                conf.write_text(
+                    changed(
+                        conf.read_text(),
+                        ("include xbot/enforce.conf;", "include xbot/enforce.conf; set $xbot_order lost;"),
+                    )
+                )
                 proxy.reload()
             setup = Setup(kind, proxy, tap)
 

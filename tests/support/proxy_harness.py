@@ -135,7 +135,8 @@ def _envoy_tls(around: Around) -> str:
     if around.secure is None:
         return ""
     cert, key = around.secure
-    context = f"{{tls_certificates: [{{certificate_chain: {{filename: {cert}}}, private_key: {{filename: {key}}}}}], alpn_protocols: [h2, http/1.1]}}"
+    pair = f"{{certificate_chain: {{filename: {cert}}}, private_key: {{filename: {key}}}}}"
+    context = f"{{tls_certificates: [{pair}], alpn_protocols: [h2, http/1.1]}}"
     kind = '"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'
     return f"""transport_socket:
         name: envoy.transport_sockets.tls
@@ -269,7 +270,9 @@ def running(
         return
     with tempfile.TemporaryDirectory(prefix=f"xbot-{kind.name}-") as name:
         prefix, port = Path(name), free_port()
-        command = kind.command(binary, prefix, Around(port, sidecar, site.address, certificate(prefix) if secure else None), changes)
+        command = kind.command(
+            binary, prefix, Around(port, sidecar, site.address, certificate(prefix) if secure else None), changes
+        )
         log = prefix / "error.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
