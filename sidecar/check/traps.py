@@ -18,7 +18,10 @@ from sidecar.config import toml_file
 from sidecar.config.addresses import UnixAddress
 
 KEEPS_ALIVE = (1, 29, 7)  # from here on nginx keeps connections to an upstream without being told
-NEWER = {"$ssl_alpn_protocol": (1, 21, 4), "$ssl_sigalgs": (1, 31, 2)}  # what nginx tells of a handshake, and from when on
+NEWER = {
+    "$ssl_alpn_protocol": (1, 21, 4),
+    "$ssl_sigalgs": (1, 31, 2),
+}  # what nginx tells of a handshake, and from when on
 LONGEST_WAIT = 5.0  # seconds that a stuck sidecar may cost a visitor
 # What the sidecar believes, and so must be nginx's word (csrc/request/dialect.c).
 TOLD = "X-Real-IP X-Original-URI X-Original-Method X-Original-Protocol X-Original-Scheme X-Original-Host".split()

@@ -160,7 +160,11 @@ def test_the_files_for_an_older_or_newer_nginx(place: dict[str, Path], xbot: Cal
     for version in ("1.18.0", "1.22.1", "1.31.2", "2.0"):
         directory = place["log"].parent / version
         xbot("nginx", "--write", directory, "--for", version)
-        code = [line for line in (directory / "handshake.conf").read_text().splitlines() if not line.lstrip().startswith("#")]
+        code = [
+            line
+            for line in (directory / "handshake.conf").read_text().splitlines()
+            if not line.lstrip().startswith("#")
+        ]
         found[version] = [name in "".join(code) for name in ("$ssl_ciphers", "$ssl_alpn_protocol", "$ssl_sigalgs")]
     assert found == {
         "1.18.0": [True, False, False],
