@@ -1,7 +1,8 @@
 """The command `xbot nginx`: the files that nginx includes, printed or copied.
 
-Law: nothing that is there already is written over. The files are the same for every nginx but for lines marked `#VERSION:`,
-which only nginx of that version or newer can read: they are comments for an older one.
+Law: nothing that is there already is written over. The files are the same for every nginx but for lines that only some can read.
+One that ends in `# nginx VERSION` becomes a comment for an older nginx, as `#VERSION:` before it; one that begins so is a comment
+that becomes a line for a nginx of that version or newer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from sidecar import outputs
 from sidecar.errors import XbotError
 
 Version = tuple[int, ...]
-_MARK = re.compile(r"^( *)#(\d+\.\d+\.\d+): ", re.MULTILINE)
+_DORMANT = re.compile(r"^( *)#(\d+\.\d+\.\d+): ", re.MULTILINE)
+_LIVE = re.compile(r"^( *)(\S.*?) +# nginx (\d+\.\d+\.\d+)$", re.MULTILINE)
 
 
 def _version(text: str) -> Version:
@@ -35,10 +37,13 @@ def installed() -> Version:
 
 
 def files(version: Version) -> dict[str, bytes]:
-    """The files by name, as nginx of this version is to read them."""
+    """The files by name, as nginx of this version is to read them; (): as they are."""
 
     def for_it(text: str) -> bytes:
-        return _MARK.sub(lambda m: m[1] if version >= _version(m[2]) else m[0], text).encode()
+        text = _DORMANT.sub(lambda m: m[1] if version >= _version(m[2]) else m[0], text)
+        if version:
+            text = _LIVE.sub(lambda m: f"{m[1]}#{m[3]}: {m[2]}" if version < _version(m[3]) else m[0], text)
+        return text.encode()
 
     directory = Path(sidecar.__file__).parent / "nginx"
     return {path.name: for_it(path.read_text()) for path in sorted(directory.iterdir()) if path.is_file()}
