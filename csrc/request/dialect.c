@@ -103,6 +103,14 @@ static uint32_t small_number(xb_span s)
     return n;
 }
 
+/* Is any header of a connection there? They follow each other in headers.def, so that one look is enough. */
+static bool of_connection(const xb_request *r)
+{
+    enum { FIRST = XB_H_X_TLS_PROTOCOL, LAST = XB_H_X_XBOT_FILES };
+    _Static_assert(FIRST < LAST && FIRST / 64 == LAST / 64, "in one word of the bit set");
+    return r->seen[FIRST / 64] >> (FIRST % 64) & ((UINT64_C(1) << (LAST - FIRST + 1)) - 1);
+}
+
 /* What the proxy says of the connection. Later questions of a connection may tell the handshake no more. */
 static void connection(xb_request *r, const xb_dialect_row *row)
 {
@@ -239,7 +247,7 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
         r->present &= ~(uint32_t)XB_HAS_CASE;
     if (row->order == XB_ORDER_LOST || (row->order == XB_ORDER_IF_SAID && !order_said))
         r->present &= ~(uint32_t)XB_HAS_ORDER;
-    if (direct)
+    if (direct && of_connection(r))
         connection(r, row);
     if (r->ip.at)
         r->present |= XB_HAS_IP;
