@@ -19,6 +19,8 @@ typedef struct {
     uint64_t bad_request;  /* answered 400 */
     uint64_t truncated;    /* more head, headers or words than the bounds: judged on what fits */
     uint64_t connections_total;
+    uint64_t asked_again;  /* answered 428: the proxy asks once more, and tells the handshake */
+    uint64_t older_files, newer_files; /* questions by files of nginx/ that say another version than XB_FILES (dialect.h) */
     uint64_t sum_ns;       /* from the last byte of the head to the reply, over all answers */
     uint64_t histogram[XB_HISTOGRAM]; /* bucket i: answers that took [2^i, 2^(i+1)) ns */
 } xb_stats;

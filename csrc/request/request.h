@@ -66,6 +66,7 @@ typedef struct {
     xb_tls tls;       /* the handshake, where this question tells it */
     xb_handshake handshake;   /* its facts, where somebody has them already, whatever the texts say; `known` 0: nobody has */
     xb_connection connection; /* `requests` 0: unknown */
+    uint32_t files;           /* the version that the proxy's files say they have (dialect.h); 0: they say none */
     uint64_t seen[XB_SEEN_WORDS];  /* bit id % 64 of word id / 64: a header with this id is there */
     uint64_t again[XB_SEEN_WORDS]; /* and once more, with another value */
     uint16_t first[XB_H_COUNT];    /* headers[first[id]], valid where `seen` has the id */

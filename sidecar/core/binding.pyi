@@ -53,6 +53,9 @@ MAX_K: Final[int]
 MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
+HANDSHAKES_SIZE: Final[int]
+HANDSHAKES_SECRET: Final[int]
+FILES: Final[int]
 OUTCOMES: Final[tuple[str, ...]]
 DECIDERS: Final[tuple[str, ...]]
 POLICY_OPTIONS: Final[tuple[Option, ...]]
@@ -143,6 +146,9 @@ class Request:
         self, k: int, hosts: array[int] | None = None, families: int = ...
     ) -> tuple[list[float], list[tuple[int, str, str]]]: ...
 
+class Handshakes:
+    def recall(self, request: Request) -> None: ...
+
 class Matrix:
     dense: array[float]
     indices: array[int]
@@ -209,5 +215,7 @@ class Answerer:
         policies: Policies | None = None,
         policy: str | None = None,
         stats: Any = None,
+        handshakes: Any = None,
+        listener: int = 0,
     ) -> None: ...
     def serve(self, model: Model, policies: Policies, policy: str) -> None: ...

@@ -115,6 +115,7 @@ cdef extern from "base/address.h" nogil:
 
 cdef extern from "request/dialect.h" nogil:
     enum:
+        XB_FILES
         XB_DIALECT_COUNT
     ctypedef int xb_dialect
     ctypedef struct xb_dialect_row:
@@ -312,6 +313,11 @@ cdef extern from "judge.h" nogil:
     void xb_judge(const xb_model *m, xb_workspace *w)
     bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 
+cdef extern from "board/handshakes.h" nogil:
+    ctypedef struct xb_handshakes:
+        uint64_t secret[2]
+    bint xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r)
+
 cdef extern from "stats.h" nogil:
     enum:
         XB_HISTOGRAM
@@ -326,6 +332,9 @@ cdef extern from "stats.h" nogil:
         uint64_t bad_request
         uint64_t truncated
         uint64_t connections_total
+        uint64_t asked_again
+        uint64_t older_files
+        uint64_t newer_files
         uint64_t sum_ns
         uint64_t histogram[64]
 
@@ -339,9 +348,12 @@ cdef extern from "answer.h" nogil:
         xb_dialect dialect
         bint closing
         xb_stats *stats
+        xb_handshakes *handshakes
+        uint32_t listener
     ctypedef struct xb_reply:
         size_t size
         bint close
+        bint again
         char bytes[320]
     long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
                    bint truncated, xb_reply *reply)

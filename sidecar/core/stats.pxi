@@ -19,5 +19,6 @@ def read_stats(buffer):
         "decided_by": [stats.decided_by[i] for i in range(XB_COUNTED_DECIDERS)], "unknown_policy": stats.unknown_policy,
         "refused": stats.refused,
         "bad_request": stats.bad_request, "truncated": stats.truncated, "connections_total": stats.connections_total,
+        "asked_again": stats.asked_again, "older_files": stats.older_files, "newer_files": stats.newer_files,
         "sum_ns": stats.sum_ns, "histogram": [stats.histogram[i] for i in range(XB_HISTOGRAM)],
     }

@@ -69,8 +69,15 @@ class SidecarCollector(Collector):
             ),
             ("xbot_truncated", "truncated", "Request heads past a bound, judged by what fits"),
             ("xbot_connections", "connections_total", "Connections accepted"),
+            ("xbot_asked_again", "asked_again", "Questions answered 428: nginx asks once more and tells the handshake"),
         ):
             yield CounterMetricFamily(name, text, value=total[key])
+        files = CounterMetricFamily(
+            "xbot_other_files", "Questions by files of nginx of another version", labels=["version"]
+        )
+        for age in ("older", "newer"):
+            files.add_metric([age], total[f"{age}_files"])
+        yield files
         seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds

@@ -61,9 +61,8 @@ def seeds(target: str) -> Iterator[bytes]:
             yield from (bytes([dialect, number]) + row["head"] for dialect in range(len(core.DIALECTS)))
         yield b"\x00\x03" + b"".join(heads[:12])
         for number, (_, _, suites, groups, _) in enumerate(tables.rows("handshakes.tsv", 5)):
-            yield bytes([0, number]) + b"GET / HTTP/1.1\r\nX-TLS-Ciphers: %s\r\nX-TLS-Curves: %s\r\nX-Connection: 1-2-3\r\n\r\n" % (
-                suites.encode(), groups.encode()
-            )  # fmt: skip
+            told = f"X-TLS-Ciphers: {suites}\r\nX-TLS-Curves: {groups}\r\nX-Connection: 1-2-3\r\nX-Xbot-Files: 2\r\nHost: a\r\n"
+            yield bytes([0, number]) + f"GET / HTTP/1.1\r\n{told}\r\n".encode()
     elif target == "fuzz_line":
         for row in tables.lines():
             yield (b"\x01" if row["format"] == "challenge" else b"\x00") + row["line"]

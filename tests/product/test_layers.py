@@ -174,6 +174,7 @@ def test_a_worker_loads_less() -> None:
         "net",
         "net.protocol",
         "board",
+        "board.handshakes",
         "board.memory",
         "board.stats",
         "serve",
@@ -305,7 +306,7 @@ def test_headers_of_csrc_form_no_cycle() -> None:
     assert "answer.h" in done
 
 
-FLOORS = ("base", "request", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, answer, stats
+FLOORS = ("base", "request", "board", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, answer, stats
 
 
 @pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
