@@ -86,8 +86,10 @@ void xb_request_init(void);
  * framing is broken: no method, target and HTTP/1.0 or HTTP/1.1 on the first line, more than 64 bytes of line breaks
  * before it, or contradicting or unreadable Content-Length. No other byte is refused: proxies forward control bytes and
  * bytes above 0x7f.
- * `seen_size` is how many bytes of this head an earlier call has seen (0 at first): then the end of the head is looked
- * for in the new bytes only, so that a head that comes byte by byte costs linear time.
+ * `seen_size` is how many bytes of this head an earlier call has seen, which returned XB_PARTIAL (0 at first): then only the new
+ * bytes are looked at until a line that matters ends in them, so that a head that comes byte by byte costs linear time.
+ * A head in pieces gets what it gets whole: a broken first line is XB_BAD with the byte that ends the line, a broken length
+ * with the byte that ends the head, whatever the sizes of the pieces.
  * After XB_PARTIAL and XB_BAD the request is empty, as xb_request_clear leaves it: nothing of this head or of the one before
  * it can be taken for a request. Never reads outside buf[0, size). */
 enum { XB_PARTIAL = 0, XB_BAD = -1 };
