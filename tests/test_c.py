@@ -21,7 +21,7 @@ CFLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}",
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 # csrc/ with its work counted instead of its memory watched: tests/c/counted.h.
 COUNT = ["-fsanitize-coverage=trace-pc", "-D_POSIX_C_SOURCE=200809L", "-include", str(PROGRAMS / "counted.h")]
-ARGUMENTS = {"test_request": [tables.DATA / "heads.tsv"], "test_logline": [tables.DATA / "lines.tsv"]}
+ARGUMENTS = {"test_connection": [tables.DATA / "heads.tsv"], "test_request": [tables.DATA / "heads.tsv"], "test_logline": [tables.DATA / "lines.tsv"]}
 # The sanitizers of `make asan` are in this process by preloading; a compiler has no use for them.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
