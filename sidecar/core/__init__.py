@@ -5,6 +5,7 @@ extensions cimport it.
 """
 
 from sidecar.core.binding import (
+    CLOSED,
     DIALECTS,
     FAMILIES,
     FEATURES,
@@ -46,6 +47,7 @@ from sidecar.core.binding import (
 )
 
 __all__ = [
+    "CLOSED",
     "DIALECTS",
     "FAMILIES",
     "FEATURES",

@@ -37,6 +37,7 @@ MAX_K: Final[int]
 MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
+CLOSED: Final[tuple[str, ...]]
 OUTCOMES: Final[tuple[str, ...]]
 RULES: Final[tuple[str, ...]]
 POLICIES_MAGIC: Final[bytes]
@@ -182,5 +183,9 @@ class Answerer:
         policies: Policies | None = None,
         policy: str | None = None,
         stats: Any = None,
+        max_connections: int = 4096,
+        max_bytes: int = 16777216,
+        peer_seconds: float = 10.0,
+        last_seconds: float = 1.0,
     ) -> None: ...
     def serve(self, model: Model, policies: Policies, policy: str) -> None: ...

@@ -226,9 +226,15 @@ cdef extern from "judge.h" nogil:
 
 cdef extern from "stats.h" nogil:
     enum:
+        XB_CLOSED_SLOW
+        XB_CLOSED_UNREAD
+        XB_CLOSED_CONNECTIONS
+        XB_CLOSED_BYTES
+        XB_N_CLOSED
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
         XB_COUNTED_RULES
+    ctypedef int xb_closed
     ctypedef struct xb_stats:
         uint64_t requests
         uint64_t outcome[4]
@@ -238,6 +244,7 @@ cdef extern from "stats.h" nogil:
         uint64_t bad_request
         uint64_t truncated
         uint64_t connections_total
+        uint64_t closed[4]
         uint64_t sum_ns
         uint64_t histogram[64]
 
@@ -255,8 +262,48 @@ cdef extern from "answer.h" nogil:
         size_t size
         bint close
         char bytes[320]
-    long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
-                   bint truncated, xb_reply *reply)
+    uint64_t xb_now()
+
+cdef extern from "connection.h" nogil:
+    uint64_t XB_NEVER
+    const char *xb_closed_names[]
+    enum:
+        XB_IDLE
+        XB_HALF
+        XB_UNREAD
+        XB_LAST
+        XB_GONE
+    ctypedef int xb_state
+    enum:
+        XB_WAIT
+        XB_ANSWERED
+        XB_REFUSED
+    ctypedef int xb_step
+    ctypedef struct xb_connection:
+        void *host
+        char *piece
+        uint64_t deadline
+        xb_state state
+        bint last
+    ctypedef struct xb_host:
+        void *(*resize)(void *memory, size_t size)
+        uint64_t (*clock)()
+        size_t max_connections
+        size_t max_bytes
+        uint64_t patience[4]
+    ctypedef struct xb_listener:
+        size_t connections
+        size_t bytes
+    void xb_listener_init(xb_listener *l, const xb_service *service, xb_workspace *work, const xb_host *host)
+    void xb_connection_begin(xb_listener *l, xb_connection *c, void *host)
+    void xb_connection_end(xb_listener *l, xb_connection *c)
+    xb_step xb_connection_next(xb_listener *l, xb_connection *c, xb_span *input, xb_reply *reply)
+    void xb_connection_unread(xb_listener *l, xb_connection *c, size_t bytes)
+    void xb_connection_last(xb_listener *l, xb_connection *c)
+    xb_connection *xb_listener_out(xb_listener *l, xb_closed *why)
+    bint xb_listener_over(const xb_listener *l)
+    uint64_t xb_listener_wake(const xb_listener *l)
+    void xb_listener_drain(xb_listener *l, uint64_t idle, uint64_t rest)
 
 cdef extern from "request/logline.h" nogil:
     enum:

@@ -5,8 +5,8 @@
 from sidecar.core.csrc cimport (
     XB_DIALECT_COUNT, XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA,
     XB_HAS_URL, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_NAME, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER,
-    XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
-    xb_dialects, xb_family_rows, xb_feature_rows, xb_outcome_names, xb_stats,
+    XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_CLOSED, XB_N_DENSE, XB_N_FAMILIES, XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
+    xb_closed_names, xb_dialects, xb_family_rows, xb_feature_rows, xb_outcome_names, xb_stats,
 )
 
 from collections import namedtuple
@@ -40,6 +40,7 @@ MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE
 STATS_SIZE = sizeof(xb_stats)
 OUTCOMES = tuple(xb_outcome_names[i].decode() for i in range(XB_N_OUTCOMES))
+CLOSED = tuple(xb_closed_names[i].decode() for i in range(XB_N_CLOSED))
 RULES = ("score", "allow", "deny", "verified")
 POLICIES_MAGIC, POLICIES_VERSION = XB_POLICIES_MAGIC[:8], XB_POLICIES_VERSION
 MAX_NAME = XB_MAX_NAME - 1  # bytes of the name of a policy or list

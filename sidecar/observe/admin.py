@@ -19,7 +19,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, make_asgi_app
 
-from sidecar.core.binding import LineError, Request
+from sidecar.core import LineError, Request
 from sidecar.observe.metrics import SidecarCollector
 from sidecar.observe.watched import Watched
 
