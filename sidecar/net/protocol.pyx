@@ -18,7 +18,7 @@ from sidecar.core.csrc cimport (
 
 from asyncio import get_running_loop
 
-from sidecar.core import CLOSED
+from sidecar.core.binding import CLOSED
 
 # How long a connection whose last reply was given may still send, to be discarded, in seconds: so that no reset overtakes the reply.
 LINGER = 1.0
