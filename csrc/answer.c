@@ -5,7 +5,7 @@
 
 _Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == XB_BY_VERIFIED + 1, "stats.h counts all of policy.h");
 
-static uint64_t now_ns(void)
+uint64_t xb_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -55,7 +55,7 @@ static void write_again(xb_reply *reply)
 
 static void count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t started)
 {
-    uint64_t ns = now_ns() - started;
+    uint64_t ns = xb_now() - started;
     const xb_decision *d = &w->decision;
     stats->requests++;
     stats->outcome[d->outcome]++;
@@ -75,7 +75,7 @@ static void count_files(xb_stats *stats, const xb_request *r)
 
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply)
 {
-    uint64_t started = s->stats || s->handshakes ? now_ns() : 0;
+    uint64_t started = s->stats || s->handshakes ? xb_now() : 0;
     reply->again = false;
     long used = truncated ? xb_request_parse_truncated(&w->request, buf, size)
                           : xb_request_parse(&w->request, buf, size, seen_size);

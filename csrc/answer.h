@@ -40,4 +40,7 @@ typedef struct {
  * is judged, `size` is returned, and the reply closes: the rest may announce a body. */
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply);
 
+/* Nanoseconds of a clock that never goes back, and whose beginning means nothing. */
+uint64_t xb_now(void);
+
 #endif

@@ -8,6 +8,15 @@
 
 #include <stdint.h>
 
+/* Why a connection was closed without a word (connection.h). */
+typedef enum {
+    XB_CLOSED_SLOW,        /* the rest of its head did not come in time */
+    XB_CLOSED_UNREAD,      /* its peer did not take the replies in time */
+    XB_CLOSED_CONNECTIONS, /* there were too many, and it had waited longest */
+    XB_CLOSED_BYTES,       /* they held too many bytes, and it had waited longest */
+    XB_N_CLOSED
+} xb_closed;
+
 enum { XB_HISTOGRAM = 64, XB_COUNTED_OUTCOMES = 4, XB_COUNTED_DECIDERS = 4 };
 
 typedef struct {
@@ -21,6 +30,7 @@ typedef struct {
     uint64_t connections_total;
     uint64_t asked_again;  /* answered 428: the proxy asks once more, and tells the handshake */
     uint64_t older_files, newer_files; /* questions by files of nginx/ that say another version than XB_FILES (dialect.h) */
+    uint64_t closed[XB_N_CLOSED]; /* of these */
     uint64_t sum_ns;       /* from the last byte of the head to the reply, over all answers */
     uint64_t histogram[XB_HISTOGRAM]; /* bucket i: answers that took [2^i, 2^(i+1)) ns */
 } xb_stats;

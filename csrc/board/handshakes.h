@@ -30,7 +30,7 @@ enum {
 };
 
 typedef struct {
-    uint64_t serial;   /* of the connection (xb_connection) */
+    uint64_t serial;   /* of the connection (xb_connection_id) */
     uint32_t process;  /* of the proxy */
     uint32_t listener; /* that was asked; any number, 0 for a log */
     uint8_t ip[16];    /* the visitor's address, no part of the key; zeros where unknown */

@@ -118,7 +118,7 @@ static void connection(xb_request *r, const xb_dialect_row *row)
                       told(r, XB_H_X_TLS_ALPN, row),     told(r, XB_H_X_TLS_REUSED, row),  told(r, XB_H_X_TLS_SIGALGS, row)};
     if (xb_tls_said(&r->tls))
         r->present |= XB_HAS_TLS;
-    xb_connection_parse(told(r, XB_H_X_CONNECTION, row), &r->connection);
+    xb_connection_id_parse(told(r, XB_H_X_CONNECTION, row), &r->connection);
     r->files = small_number(told(r, XB_H_X_XBOT_FILES, row));
 }
 

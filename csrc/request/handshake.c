@@ -343,16 +343,16 @@ static bool number(const char **p, const char *end, uint64_t most, uint64_t *out
     return *p > from;
 }
 
-bool xb_connection_parse(xb_span text, xb_connection *out)
+bool xb_connection_id_parse(xb_span text, xb_connection_id *out)
 {
     uint64_t process, serial, requests;
-    *out = (xb_connection){0};
+    *out = (xb_connection_id){0};
     if (!text.size)
         return false;
     const char *p = text.at, *end = p + text.size;
     if (!number(&p, end, UINT32_MAX, &process) || p == end || *p++ != '-' || !number(&p, end, UINT64_MAX, &serial) ||
         p == end || *p++ != '-' || !number(&p, end, UINT32_MAX, &requests) || p != end || !requests)
         return false;
-    *out = (xb_connection){serial, (uint32_t)process, (uint32_t)requests};
+    *out = (xb_connection_id){serial, (uint32_t)process, (uint32_t)requests};
     return true;
 }

@@ -110,7 +110,7 @@ typedef struct {
     uint64_t serial;   /* the proxy's number for it, $connection */
     uint32_t process;  /* of the proxy that has it, $pid; 0 where unknown */
     uint32_t requests; /* on it so far, this one counted: 1 for the first; 0: nothing is known */
-} xb_connection;
+} xb_connection_id;
 
 /* Is any of the texts there? */
 static inline bool xb_tls_said(const xb_tls *tls)
@@ -128,6 +128,6 @@ void xb_handshake_of(const xb_tls *tls, xb_handshake *out);
 extern const char *const xb_stack_names[XB_N_STACKS];
 
 /* Reads "PID-CONNECTION-REQUESTS", as nginx's files send it. False, and all zero, if it is anything else. */
-bool xb_connection_parse(xb_span text, xb_connection *out);
+bool xb_connection_id_parse(xb_span text, xb_connection_id *out);
 
 #endif

@@ -129,6 +129,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "socket_group": fixed.socket_group,
         "drain_timeout": fixed.drain_timeout,
         "log": msgspec.to_builtins(fixed.log),
+        "limits": msgspec.to_builtins(fixed.limits),
         "policies": {name: each.mode for name, each in plan.policies.items()},
     }
 

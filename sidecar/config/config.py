@@ -32,6 +32,11 @@ NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 # from them (`make docs`). The descriptions say what is allowed, in errors and there.
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Seconds = Annotated[float, Meta(ge=0, le=3600, description="a number of seconds from 0 to 3600")]
+Patience = Annotated[float, Meta(ge=0.1, le=3600, description="a number of seconds from 0.1 to 3600")]
+Connections = Annotated[int, Meta(ge=16, le=65536, description="a whole number from 16 to 65536")]
+Bytes = Annotated[
+    int, Meta(ge=1 << 20, le=1 << 40, description="a whole number of bytes from 1048576 to 1099511627776")
+]
 Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
 Answer = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
@@ -118,6 +123,27 @@ class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Annotated[Literal["text", "json"], Doc("for a person, or one JSON object a line")] = "text"
 
 
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[limits]: of each listener in each worker. `peer_timeout` is in seconds; `bytes` are those of unfinished heads and unread
+    answers."""
+
+    peer_timeout: Annotated[
+        Patience,
+        Doc(
+            "how long a proxy may take over the rest of a head, or leave its answers unread; an idle connection may stay open"
+        ),
+    ] = 10.0
+    connections: Annotated[
+        Connections, Doc("that are open at once; past it, the connection that has waited longest is closed")
+    ] = 4096
+    bytes: Annotated[
+        Bytes,
+        Doc(
+            "of unfinished heads and unread answers, together; past it, the one of these that has waited longest is closed"
+        ),
+    ] = 16 << 20
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
@@ -145,6 +171,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = True
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
+    limits: Limits = Limits()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
 
@@ -174,6 +201,7 @@ class Fixed(NamedTuple):
     socket_group: str | None
     drain_timeout: float
     log: Log
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -288,6 +316,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         socket_group=over.socket_group or config.socket_group,
         drain_timeout=config.drain_timeout if over.drain_timeout is None else over.drain_timeout,
         log=msgspec.convert({"level": level, "format": form}, Log),
+        limits=config.limits,
     )
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
     policies = {name: _with_search_engines(each, config.search_engines) for name, each in policies.items()}

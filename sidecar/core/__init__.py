@@ -5,6 +5,7 @@ extensions cimport it.
 """
 
 from sidecar.core.binding import (
+    CLOSED,
     DECIDERS,
     DIALECTS,
     FAMILIES,
@@ -54,6 +55,7 @@ from sidecar.core.binding import (
 )
 
 __all__ = [
+    "CLOSED",
     "DECIDERS",
     "DIALECTS",
     "FAMILIES",

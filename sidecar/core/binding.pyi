@@ -53,6 +53,7 @@ MAX_K: Final[int]
 MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
+CLOSED: Final[tuple[str, ...]]
 HANDSHAKES_SIZE: Final[int]
 HANDSHAKES_SECRET: Final[int]
 FILES: Final[int]
@@ -217,5 +218,9 @@ class Answerer:
         stats: Any = None,
         handshakes: Any = None,
         listener: int = 0,
+        max_connections: int = 4096,
+        max_bytes: int = 16777216,
+        peer_seconds: float = 10.0,
+        last_seconds: float = 1.0,
     ) -> None: ...
     def serve(self, model: Model, policies: Policies, policy: str) -> None: ...

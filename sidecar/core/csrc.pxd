@@ -37,7 +37,7 @@ cdef extern from "request/handshake.h" nogil:
         uint8_t alpn
         uint8_t reused
         uint8_t stack
-    ctypedef struct xb_connection:
+    ctypedef struct xb_connection_id:
         uint64_t serial
         uint32_t process
         uint32_t requests
@@ -78,7 +78,7 @@ cdef extern from "request/request.h" nogil:
         xb_span policy
         xb_tls tls
         xb_handshake handshake
-        xb_connection connection
+        xb_connection_id connection
         uint32_t n_headers
         bint truncated
         xb_header headers[256]
@@ -102,7 +102,7 @@ cdef extern from "request/fields.h" nogil:
         xb_span agent
         xb_span referrer
         xb_tls tls
-        xb_connection connection
+        xb_connection_id connection
         xb_span policy
         xb_headers headers
     bint xb_request_complete(xb_request *r, const xb_fields *f)
@@ -320,9 +320,15 @@ cdef extern from "board/handshakes.h" nogil:
 
 cdef extern from "stats.h" nogil:
     enum:
+        XB_CLOSED_SLOW
+        XB_CLOSED_UNREAD
+        XB_CLOSED_CONNECTIONS
+        XB_CLOSED_BYTES
+        XB_N_CLOSED
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
         XB_COUNTED_DECIDERS
+    ctypedef int xb_closed
     ctypedef struct xb_stats:
         uint64_t requests
         uint64_t outcome[4]
@@ -335,6 +341,7 @@ cdef extern from "stats.h" nogil:
         uint64_t asked_again
         uint64_t older_files
         uint64_t newer_files
+        uint64_t closed[4]
         uint64_t sum_ns
         uint64_t histogram[64]
 
@@ -355,8 +362,48 @@ cdef extern from "answer.h" nogil:
         bint close
         bint again
         char bytes[320]
-    long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
-                   bint truncated, xb_reply *reply)
+    uint64_t xb_now()
+
+cdef extern from "connection.h" nogil:
+    uint64_t XB_NEVER
+    const char *xb_closed_names[]
+    enum:
+        XB_IDLE
+        XB_HALF
+        XB_UNREAD
+        XB_LAST
+        XB_GONE
+    ctypedef int xb_state
+    enum:
+        XB_WAIT
+        XB_ANSWERED
+        XB_REFUSED
+    ctypedef int xb_step
+    ctypedef struct xb_connection:
+        void *host
+        char *piece
+        uint64_t deadline
+        xb_state state
+        bint last
+    ctypedef struct xb_host:
+        void *(*resize)(void *memory, size_t size)
+        uint64_t (*clock)()
+        size_t max_connections
+        size_t max_bytes
+        uint64_t patience[4]
+    ctypedef struct xb_listener:
+        size_t connections
+        size_t bytes
+    void xb_listener_init(xb_listener *l, const xb_service *service, xb_workspace *work, const xb_host *host)
+    void xb_connection_begin(xb_listener *l, xb_connection *c, void *host)
+    void xb_connection_end(xb_listener *l, xb_connection *c)
+    xb_step xb_connection_next(xb_listener *l, xb_connection *c, xb_span *input, xb_reply *reply)
+    void xb_connection_unread(xb_listener *l, xb_connection *c, size_t bytes)
+    void xb_connection_last(xb_listener *l, xb_connection *c)
+    xb_connection *xb_listener_out(xb_listener *l, xb_closed *why)
+    bint xb_listener_over(const xb_listener *l)
+    uint64_t xb_listener_wake(const xb_listener *l)
+    void xb_listener_drain(xb_listener *l, uint64_t idle, uint64_t rest)
 
 cdef extern from "request/logline.h" nogil:
     enum:

@@ -5,7 +5,7 @@
 from sidecar.core.csrc cimport (
     XB_DIALECT_COUNT, XB_FILES, XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_TLS,
     XB_HAS_UA, XB_HAS_URL, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_NAME, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER,
-    XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_N_OPTIONS, XB_N_OUTCOMES,
+    XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_CLOSED, XB_N_DENSE, XB_N_FAMILIES, XB_N_OPTIONS, XB_N_OUTCOMES, xb_closed_names,
     xb_dialects, xb_family_rows, xb_feature_rows, xb_handshakes, xb_option_rows, xb_outcome_names, xb_stats,
 )
 
@@ -47,6 +47,7 @@ STATS_SIZE = sizeof(xb_stats)
 HANDSHAKES_SIZE, HANDSHAKES_SECRET = sizeof(xb_handshakes), 16
 FILES = XB_FILES  # the version of nginx/
 OUTCOMES = tuple(xb_outcome_names[i].decode() for i in range(XB_N_OUTCOMES))
+CLOSED = tuple(xb_closed_names[i].decode() for i in range(XB_N_CLOSED))
 DECIDERS = ("score", "allow", "deny", "verified")
 # The options of a policy that csrc/ decides by: `values` None for a share, which is a number from 0 to 1.
 POLICY_OPTIONS = tuple(

@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from sidecar.config import search_engines
-from sidecar.core import DECIDERS, OUTCOMES
+from sidecar.core import CLOSED, DECIDERS, OUTCOMES
 from sidecar.observe.watched import Watched
 
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
@@ -78,6 +78,11 @@ class SidecarCollector(Collector):
         for age in ("older", "newer"):
             files.add_metric([age], total[f"{age}_files"])
         yield files
+        text = "Connections that the sidecar closed: too slow over a head or its answers, or past a limit"
+        closed = CounterMetricFamily("xbot_connections_closed", text, labels=["cause"])
+        for cause, count in zip(CLOSED, total["closed"], strict=True):
+            closed.add_metric([cause], count)
+        yield closed
         seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds

@@ -13,6 +13,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
 _FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
+_OTHER_FILES = 64  # that a worker has besides its sockets
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 
@@ -67,6 +69,7 @@ class Master:
     draining: bool = False
 
     def __post_init__(self) -> None:
+        self.most_connections = _most_connections(len(self.bound))
         self.stats = Stats(self.fixed.workers)
         self.handshakes = Handshakes()
         self.notifier = systemd.Notifier()
@@ -133,10 +136,17 @@ class Master:
             "backlog": listeners.BACKLOG,
             "generation": self.served.generation,
             "drain_timeout": self.fixed.drain_timeout,
+            "limits": self._limits(),
             "log": log if self.fixed.log.level == "debug" else None,
         }
         sockets = [bound.sock.fileno() for bound, _ in self.bound]
         return start, [self.stats.fd, self.handshakes.fd, self.served.fd, self.served.policies_fd, *sockets]
+
+    def _limits(self) -> dict[str, Any]:
+        """Of each listener in each worker, as its connections take them."""
+        limits = self.fixed.limits
+        most = min(limits.connections, self.most_connections)
+        return {"peer_seconds": limits.peer_timeout, "max_connections": most, "max_bytes": limits.bytes}
 
     def _listen_policies(self) -> list[str]:
         """The default policy of each socket, in the order of `bound`."""
@@ -378,6 +388,9 @@ def run(
         if served.search_engines:
             started["search_engines"] = search_engines.said()
         log.info("started", **started, **served.labels())
+        if master.most_connections < fixed.limits.connections:
+            few = {"connections": master.most_connections, "wanted": fixed.limits.connections}
+            log.warning("limit lowered", **few, reason="the system allows no more open files: ulimit -n, LimitNOFILE=")
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
         asyncio.run(master.run())
@@ -385,6 +398,14 @@ def run(
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, XbotError) else repr(error)
+
+
+def _most_connections(listeners: int) -> int:
+    """How many connections each of so many listeners of a worker can have, by the descriptors that a process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(1, (soft - _OTHER_FILES - 2 * listeners) // max(1, listeners))
 
 
 def _raise_open_files() -> None:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import functools
 import mmap
 import os
 import signal
 import socket
+import time
 from typing import Any
 
 import uvloop
@@ -30,6 +32,7 @@ from sidecar.serve import control
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LATE_SECONDS = 1.0  # how much later than the master a worker ends itself
 _POLL_SECONDS = 0.01  # only while draining
+_SAY_AGAIN_SECONDS = 60.0
 
 
 class Worker:
@@ -57,11 +60,16 @@ class Worker:
                 policy=policy,
                 stats=stats,
                 handshakes=handshakes,
-                listener=listener,
+                listener=number,
                 log=log,
+                on_bound=functools.partial(self._at_bound, _address(listener)),
+                **start["limits"],
             )
-            for listener, (dialect, policy) in enumerate(zip(start["dialects"], start["policies"], strict=True))
+            for number, (listener, dialect, policy) in enumerate(
+                zip(self._listening, start["dialects"], start["policies"], strict=True)
+            )
         ]
+        self._said: dict[tuple[str, str], float] = {}  # listener and bound to the time of the last line about it
 
     async def run(self) -> None:
         """Serve, drain, return."""
@@ -136,9 +144,25 @@ class Worker:
         self._generation = message["generation"]
         control.send(self._control, {"op": "serve", "generation": self._generation})
 
+    def _at_bound(self, listener: str, bound: str) -> None:
+        """A listener is past a bound: a line a minute, however many connections it costs."""
+        now = time.monotonic()
+        if now - self._said.get((listener, bound), -_SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS:
+            self._said[listener, bound] = now
+            event = {"op": "log", "level": "warning", "event": "limit reached"}
+            control.send(self._control, {**event, "limit": bound, "listener": listener})
+
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error that nobody awaited: the master logs it, and this worker goes on."""
         control.send(self._control, _error(context.get("exception") or context["message"]))
+
+
+def _address(sock: socket.socket) -> str:
+    """Where it listens, as the log has it: unix:PATH, or HOST:PORT."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{os.fsdecode(name)}"
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
 
 
 def _error(problem: object) -> control.Message:

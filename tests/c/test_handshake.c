@@ -113,20 +113,20 @@ static void connections(void)
     };
     static const char *const bad[] = {"", "1", "1-", "1-2", "1-2-", "-2-3", "1--3", "1-2-0", "1-2-3-", "1-2-3 ", " 1-2-3", "a-2-3", "1-2-x",
                                       "4294967296-1-1", "1-18446744073709551616-1", "1-1-4294967296", "99999999999999999999999-1-1"};
-    xb_connection c;
+    xb_connection_id c;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         const size_t size = strlen(good[i].text);
         case_name = good[i].text;
-        CHECK(xb_connection_parse((xb_span){at_end(good[i].text, size), size}, &c));
+        CHECK(xb_connection_id_parse((xb_span){at_end(good[i].text, size), size}, &c));
         CHECK(c.process == good[i].process && c.serial == good[i].serial && c.requests == good[i].requests);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const size_t size = strlen(bad[i]);
         case_name = bad[i];
-        CHECK(!xb_connection_parse((xb_span){at_end(bad[i], size), size}, &c));
+        CHECK(!xb_connection_id_parse((xb_span){at_end(bad[i], size), size}, &c));
         CHECK(!c.process && !c.serial && !c.requests);
     }
-    CHECK(!xb_connection_parse((xb_span){NULL, 0}, &c));
+    CHECK(!xb_connection_id_parse((xb_span){NULL, 0}, &c));
 }
 
 /* Two names with one hash would be one suite: there are none in the table, and each has its own code point again. */

@@ -102,7 +102,11 @@ def test_every_option_is_read(place: Path) -> None:
     assert [dialect for _, dialect in plan.fixed.listen] == ["challenge", "nginx"]
     assert plan.listen_policies == ("login", "default")
     assert plan.model == place / "good" / "model.xbot"
-    for kind, values in ((config.Policy, plan.policies.values()), (config.Entries, plan.lists.values())):
+    for kind, values in (
+        (config.Policy, plan.policies.values()),
+        (config.Limits, [plan.fixed.limits]),
+        (config.Entries, plan.lists.values()),
+    ):
         for field in msgspec.structs.fields(kind):
             assert {getattr(each, field.name) for each in values} - {field.default}, field.name
     held = lists.contents(plan, "abuse")
@@ -380,6 +384,7 @@ def as_toml(value: Any) -> str:
         ("The file", config.Config),
         ("`[[listen]]`", config.Listen),
         ("`[log]`", config.Log),
+        ("`[limits]`", config.Limits),
         ("`[policies.NAME]`", config.Policy),
         ("`[lists.NAME]`", config.Entries),
     ],
@@ -388,7 +393,7 @@ def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -
     """Each with what is allowed, in the words of the errors, and its default; and none that does not exist."""
     rows = {row[0].strip("`"): row for row in tables()[heading]}
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    inner = {"listen", "log", "policies", "lists"} if kind is config.Config else set()
+    inner = {"limits", "listen", "log", "policies", "lists"} if kind is config.Config else set()
     assert rows.keys() == fields.keys() - inner
     for name, (_, allowed, default, *_) in rows.items():
         assert allowed.replace("`", "") == toml_file.allowed(fields[name].type), name

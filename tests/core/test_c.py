@@ -16,6 +16,7 @@ from compiled import COUNT, ENVIRONMENT, PROGRAMS, SANITIZE, gcc, objects
 from places import ROOT
 
 ARGUMENTS = {
+    "test_connection": [tables.DATA / "heads.tsv"],
     "test_request": [tables.DATA / "heads.tsv"],
     "test_logline": [tables.DATA / "lines.tsv"],
     "test_handshake": [tables.DATA / "handshakes.tsv"],

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     xb_tls tls;
     xb_span *const parts[] = {&tls.protocol, &tls.ciphers, &tls.curves, &tls.alpn, &tls.reused, &tls.sigalgs};
     xb_handshake first, second;
-    xb_connection c;
+    xb_connection_id c;
     xb_handshake_init();
     for (size_t i = 0; i < 6; i++)
         *parts[i] = next(&p, end, &owned[i]);
@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         regrease(owned[i], parts[i]->size);
     xb_handshake_of(&tls, &second);
     REQUIRE(memcmp(&first, &second, sizeof first) == 0, "another value of GREASE is another handshake");
-    REQUIRE(xb_connection_parse(connection, &c) == (c.requests > 0), "a connection without requests");
+    REQUIRE(xb_connection_id_parse(connection, &c) == (c.requests > 0), "a connection without requests");
     for (size_t i = 0; i < 7; i++)
         free(owned[i]);
     return 0;
