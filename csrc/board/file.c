@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-void xb_board_init(xb_board_header *h, const xb_board_kind *kind, uint64_t size, uint64_t made, const uint8_t boot[XB_BOARD_BOOT])
+void xb_board_init(xb_board_header *h, const xb_board_kind *kind, uint64_t size, uint64_t made, uint64_t booted)
 {
     memset(h, 0, sizeof *h);
     memcpy(h->magic, XB_BOARD_MAGIC, sizeof h->magic);
@@ -11,7 +11,7 @@ void xb_board_init(xb_board_header *h, const xb_board_kind *kind, uint64_t size,
     h->header_size = kind->header_size;
     h->size = size;
     h->made = made;
-    memcpy(h->boot, boot, sizeof h->boot);
+    h->booted = booted;
 }
 
 void xb_board_digest(const void *file, size_t size, uint8_t digest[XB_SHA256_SIZE])
@@ -34,7 +34,7 @@ static bool all_zero(const uint8_t *bytes, size_t size)
     return true;
 }
 
-const char *xb_board_check(const void *file, size_t size, const xb_board_kind *kind, const uint8_t boot[XB_BOARD_BOOT])
+const char *xb_board_check(const void *file, size_t size, const xb_board_kind *kind, uint64_t booted)
 {
     xb_board_header h;
     if (size < sizeof h)
@@ -54,7 +54,7 @@ const char *xb_board_check(const void *file, size_t size, const xb_board_kind *k
         return "wrong size of the header";
     if (!all_zero(h.reserved, sizeof h.reserved))
         return "the header has bytes that this version does not know";
-    if (kind->of_one_boot && memcmp(h.boot, boot, sizeof h.boot) != 0)
+    if (kind->of_one_boot && (h.booted > booted ? h.booted - booted : booted - h.booted) > XB_BOARD_SAME_BOOT)
         return "it was made before the last boot";
     uint8_t digest[XB_SHA256_SIZE] = {0};
     if (kind->digested)
@@ -64,5 +64,5 @@ const char *xb_board_check(const void *file, size_t size, const xb_board_kind *k
 
 bool xb_board_same(const xb_board_header *a, const xb_board_header *b)
 {
-    return a->made == b->made && memcmp(a->boot, b->boot, sizeof a->boot) == 0;
+    return a->made == b->made && a->booted == b->booted;
 }

@@ -11,9 +11,10 @@
  * A file comes into being under another name and is renamed into place: nobody sees a half-made one. What is checked here is
  * only the header; each kind's own module checks what follows it, and never trusts it.
  *
- * Which file it is: `made` and `boot` differ between any two files of a kind. Who holds one reads the header at the path now
- * and then; where xb_board_same says no, his is stale and he opens the new one, or goes on with the old if the new is refused.
- * A kind that means nothing after a reboot (it holds process ids, or times of a monotonic clock) is of one boot.
+ * Which file it is: no two files of a kind are `made` at the same time. Who holds one reads the header at the path now and
+ * then; where xb_board_same says no, his is stale and he opens the new one, or goes on with the old if the new is refused.
+ * A kind that means nothing after a reboot (it holds process ids, or times of a monotonic clock) is of one boot. A boot is known
+ * by its time, CLOCK_REALTIME - CLOCK_BOOTTIME, which only a step of the clock moves: then a file is taken for an older one.
  *
  * Little-endian, as all of the project's images. Pure: no system call, no allocation.
  */
@@ -27,7 +28,8 @@
 #include "base/sha256.h"
 
 #define XB_BOARD_MAGIC "XBBOARD\n"
-enum { XB_BOARD_NAME = 16 /* bytes of a kind's name, with its closing zero */, XB_BOARD_BOOT = 16 };
+enum { XB_BOARD_NAME = 16 /* bytes of a kind's name, with its closing zero */ };
+#define XB_BOARD_SAME_BOOT UINT64_C(1000000000) /* nanoseconds by which the time of one boot may differ */
 
 typedef struct {
     uint8_t magic[8];
@@ -36,12 +38,12 @@ typedef struct {
     uint32_t header_size;     /* bytes: this header and the kind's own; the contents begin there */
     uint64_t size;            /* bytes of the whole file */
     uint64_t made;            /* nanoseconds since 1970 UTC */
-    uint8_t boot[XB_BOARD_BOOT];       /* the kernel's boot_id when it was made */
-    uint8_t digest[XB_SHA256_SIZE];    /* of a digested kind: SHA-256 of the file, these bytes as zeros; else zeros */
-    uint8_t reserved[32];     /* zeros */
+    uint64_t booted;          /* likewise: when the machine was, as the clocks had it then */
+    uint8_t digest[XB_SHA256_SIZE]; /* of a digested kind: SHA-256 of the file, these bytes as zeros; else zeros */
+    uint8_t reserved[40];     /* zeros */
 } xb_board_header;
 
-_Static_assert(sizeof(xb_board_header) == 128 && offsetof(xb_board_header, digest) == 64, "the header has no padding");
+_Static_assert(sizeof(xb_board_header) == 128 && offsetof(xb_board_header, digest) == 56, "the header has no padding");
 
 /* What a kind is: stated once, by the module that knows its layout. */
 typedef struct {
@@ -53,15 +55,15 @@ typedef struct {
 } xb_board_kind;
 
 /* Makes the header of a new file of `size` bytes, kind->header_size at least. The digest comes last: xb_board_digest. */
-void xb_board_init(xb_board_header *h, const xb_board_kind *kind, uint64_t size, uint64_t made, const uint8_t boot[XB_BOARD_BOOT]);
+void xb_board_init(xb_board_header *h, const xb_board_kind *kind, uint64_t size, uint64_t made, uint64_t booted);
 
 /* The digest of a whole file in memory, `size` bytes, sizeof(xb_board_header) at least. */
 void xb_board_digest(const void *file, size_t size, uint8_t digest[XB_SHA256_SIZE]);
 
-/* Checks the header of a file of which `size` bytes are mapped or were read: all of it, as fstat says. `boot` is the boot_id of
- * now. Returns NULL, or why it is refused in plain words. Reads file[0, size) only, and all of it only where the kind is digested.
+/* Checks the header of a file of which `size` bytes are mapped or were read: all of it, as fstat says. `booted` is the time of
+ * the last boot. Returns NULL, or why it is refused in plain words. Reads file[0, size) only, and all of it only where the kind is digested.
  * Where it returns NULL the file has the whole header of its kind, and header.size is `size`. */
-const char *xb_board_check(const void *file, size_t size, const xb_board_kind *kind, const uint8_t boot[XB_BOARD_BOOT]);
+const char *xb_board_check(const void *file, size_t size, const xb_board_kind *kind, uint64_t booted);
 
 /* Are these headers of the same file? */
 bool xb_board_same(const xb_board_header *a, const xb_board_header *b);

@@ -6,7 +6,8 @@
 static const xb_board_kind plain = {"plain", 3, 192, false, false};
 static const xb_board_kind sealed = {"sealed", 1, 128, true, false};
 static const xb_board_kind fleeting = {"fleeting", 1, 128, false, true};
-static const uint8_t boot[XB_BOARD_BOOT] = "this boot", other_boot[XB_BOARD_BOOT] = "another boot";
+#define BOOT (UINT64_C(1600000000) * UINT64_C(1000000000))
+static const uint64_t boot = BOOT, other_boot = BOOT + 2 * XB_BOARD_SAME_BOOT;
 
 static void check_digest_of(const char *text, size_t repeat, const char *want)
 {
@@ -88,7 +89,10 @@ static void test_header(void)
     memset(changed, 'x', size);
     CHECK_WHY(changed, size, &plain, "wrong magic: this is no file of the board");
     make(file, size, &fleeting);
-    memcpy(((xb_board_header *)(void *)file)->boot, other_boot, sizeof other_boot);
+    CHECK(!xb_board_check(at_end(file, size), size, &fleeting, boot + XB_BOARD_SAME_BOOT));
+    CHECK(!xb_board_check(at_end(file, size), size, &fleeting, boot - XB_BOARD_SAME_BOOT));
+    CHECK(xb_board_check(at_end(file, size), size, &fleeting, boot - XB_BOARD_SAME_BOOT - 1));
+    ((xb_board_header *)(void *)file)->booted = other_boot;
     CHECK_WHY(file, size, &fleeting, "it was made before the last boot");
 
     case_name = "a bit changed";
