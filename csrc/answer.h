@@ -5,9 +5,9 @@
 #ifndef XB_ANSWER_H
 #define XB_ANSWER_H
 
+#include "board/counters.h"
 #include "request/dialect.h"
 #include "judge.h"
-#include "stats.h"
 
 typedef struct {
     const xb_model *model;

@@ -222,7 +222,7 @@ cdef extern from "judge.h" nogil:
     void xb_judge(const xb_model *m, xb_workspace *w)
     bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 
-cdef extern from "stats.h" nogil:
+cdef extern from "board/counters.h" nogil:
     enum:
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES

@@ -262,7 +262,7 @@ def test_headers_of_csrc_form_no_cycle() -> None:
     assert "answer.h" in done
 
 
-FLOORS = ("base", "board", "request", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, answer, stats
+FLOORS = ("base", "board", "request", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, served, answer
 
 
 @pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)

@@ -61,9 +61,12 @@ void xb_board_init(xb_board_header *h, const xb_board_kind *kind, uint64_t size,
 void xb_board_digest(const void *file, size_t size, uint8_t digest[XB_SHA256_SIZE]);
 
 /* Checks the header of a file of which `size` bytes are mapped or were read: all of it, as fstat says. `booted` is the time of
- * the last boot. Returns NULL, or why it is refused in plain words. Reads file[0, size) only, and all of it only where the kind is digested.
- * Where it returns NULL the file has the whole header of its kind, and header.size is `size`. */
+ * the last boot, which matters to kinds of one boot only. Returns NULL, or why it is refused in plain words. Reads the header
+ * and no byte beyond file[0, size). Where it returns NULL the file has the whole header of its kind, and header.size is `size`. */
 const char *xb_board_check(const void *file, size_t size, const xb_board_kind *kind, uint64_t booted);
+
+/* Of a digested kind whose header passed: are these the bytes that were published? Returns NULL, or why not. */
+const char *xb_board_check_digest(const void *file, size_t size);
 
 /* Are these headers of the same file? */
 bool xb_board_same(const xb_board_header *a, const xb_board_header *b);

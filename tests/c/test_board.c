@@ -66,6 +66,7 @@ static void test_header(void)
     CHECK(!xb_board_check(at_end(file, size), size, &fleeting, boot));
     make(file, size, &sealed);
     CHECK(!xb_board_check(at_start(file, size), size, &sealed, other_boot));
+    CHECK(!xb_board_check_digest(at_start(file, size), size) && !xb_board_check_digest(at_end(file, size), size));
     make(file, 128, &sealed); /* no contents at all */
     CHECK(!xb_board_check(at_end(file, 128), 128, &sealed, boot));
 
@@ -100,7 +101,12 @@ static void test_header(void)
     for (size_t i = 0; i < size; i++) {
         memcpy(changed, file, size);
         changed[i] ^= (uint8_t)(1 << i % 8);
-        CHECK(xb_board_check(at_end(changed, size), size, &sealed, boot));
+        const char *at = at_end(changed, size);
+        bool identity = i >= offsetof(xb_board_header, made) && i < offsetof(xb_board_header, digest);
+        bool contents = i >= offsetof(xb_board_header, digest) && i < offsetof(xb_board_header, reserved);
+        contents |= identity || i >= sizeof(xb_board_header);
+        CHECK_EQUAL(!xb_board_check(at, size, &sealed, boot), contents);
+        CHECK(xb_board_check_digest(at, size));
     }
     make(file, size, &plain); /* its contents change as they like, its header does not */
     for (size_t i = 0; i < size; i++) {
