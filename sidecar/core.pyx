@@ -26,6 +26,8 @@ from sidecar.csrc cimport (
     xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
     xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test, xb_service, xb_score_text, xb_shape, xb_shape_of, xb_hosts, xb_span, xb_stats, xb_token, xb_token_contribution,
     xb_token_text, xb_vector, xb_verdict, xb_workspace,
+    XB_COUNTERS_HEADER, XB_COUNTERS_MOST, XB_COUNTERS_SLOT, xb_counters_add, xb_counters_check, xb_counters_init,
+    xb_counters_size, xb_counters_slot, xb_served_init, xb_served_open, xb_served_size,
 )
 
 import array as _array
@@ -71,6 +73,7 @@ MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE
 STATS_SIZE = sizeof(xb_stats)
+COUNTERS_HEADER, COUNTERS_SLOT, COUNTERS_MOST = XB_COUNTERS_HEADER, XB_COUNTERS_SLOT, XB_COUNTERS_MOST
 OUTCOMES = tuple(xb_outcome_names[i].decode() for i in range(XB_N_OUTCOMES))
 RULES = ("score", "allow", "deny", "verified")
 POLICIES_MAGIC, POLICIES_VERSION = XB_POLICIES_MAGIC[:8], XB_POLICIES_VERSION
@@ -864,13 +867,7 @@ cdef class Answerer:
         return out
 
 
-def read_stats(buffer):
-    """A worker's counters as a dict; `outcome` goes by OUTCOMES, `rule` by RULES; `histogram` is a list of 64 counts, bucket i for [2^i, 2^(i+1)) nanoseconds."""
-    cdef xb_stats stats
-    cdef bytes copy = bytes(memoryview(buffer).cast("B")[:sizeof(xb_stats)])
-    if PyBytes_GET_SIZE(copy) < <Py_ssize_t>sizeof(xb_stats):
-        raise ValueError(f"stats are {sizeof(xb_stats)} bytes, not {len(copy)}")
-    stats = (<const xb_stats *>PyBytes_AS_STRING(copy))[0]
+cdef dict _counts(const xb_stats *stats):
     return {
         "requests": stats.requests, "outcome": [stats.outcome[i] for i in range(XB_COUNTED_OUTCOMES)],
         "rule": [stats.rule[i] for i in range(XB_COUNTED_RULES)], "unknown_policy": stats.unknown_policy,
@@ -878,3 +875,87 @@ def read_stats(buffer):
         "bad_request": stats.bad_request, "truncated": stats.truncated, "connections_total": stats.connections_total,
         "sum_ns": stats.sum_ns, "histogram": [stats.histogram[i] for i in range(XB_HISTOGRAM)],
     }
+
+
+def read_stats(buffer):
+    """A worker's counters as a dict; `outcome` goes by OUTCOMES, `rule` by RULES; `histogram` is a list of 64 counts, bucket i for [2^i, 2^(i+1)) nanoseconds."""
+    cdef xb_stats stats
+    cdef bytes copy = bytes(memoryview(buffer).cast("B")[:sizeof(xb_stats)])
+    if PyBytes_GET_SIZE(copy) < <Py_ssize_t>sizeof(xb_stats):
+        raise ValueError(f"stats are {sizeof(xb_stats)} bytes, not {len(copy)}")
+    stats = (<const xb_stats *>PyBytes_AS_STRING(copy))[0]
+    return _counts(&stats)
+
+
+# ---- files of the board ----
+
+
+class BoardError(ValueError):
+    """The bytes are no usable file of the board; the text says why."""
+
+
+def served_image(bytes model not None, bytes policies not None, uint64_t made, uint64_t booted):
+    """What is served, as one image (csrc/served.h). `made` and `booted` are in nanoseconds since 1970."""
+    cdef bytes image = PyBytes_FromStringAndSize(NULL, xb_served_size(len(model), len(policies)))
+    xb_served_init(PyBytes_AS_STRING(image), _span(model), _span(policies), made, booted)
+    return image
+
+
+def served_parts(image, *, bint verified):
+    """The model's file and the image of the policies in an image, as memoryviews of it, not yet checked. `verified`: its digest
+    was found right before, and nobody can have changed it since. Raises BoardError with the reason when it is refused."""
+    cdef Py_buffer view
+    cdef xb_span model, policies
+    cdef const char *why
+    cdef Py_ssize_t at, of
+    _hold(image, &view)
+    try:
+        why = xb_served_open(view.buf, view.len, verified, &model, &policies)
+        if why is not NULL:
+            raise BoardError(why.decode())
+        at, of = model.at - <char *>view.buf, policies.at - <char *>view.buf
+    finally:
+        PyBuffer_Release(&view)
+    whole = memoryview(image)
+    return whole[at:at + <Py_ssize_t>model.size], whole[of:of + <Py_ssize_t>policies.size]
+
+
+cdef uint32_t _slots(const void *file, size_t size) except 0:
+    cdef uint32_t n
+    cdef const char *why = xb_counters_check(file, size, &n)
+    if why is not NULL:
+        raise BoardError(why.decode())
+    return n
+
+
+def counters_slots(file):
+    """How many slots a file of counters has (csrc/board/counters.h). Raises BoardError with the reason when it is refused."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(file, &view, PyBUF_SIMPLE)
+    try:
+        return _slots(view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+
+
+def counters_image(uint32_t slots, uint64_t made, uint64_t booted, bytes carried not None=b""):
+    """A new file of counters, 0 each, or beginning with the sums of `carried`, the bytes of another."""
+    if not 2 <= slots <= XB_COUNTERS_MOST:
+        raise ValueError(f"slots are 2 to {XB_COUNTERS_MOST}, not {slots}")
+    if carried:
+        _slots(PyBytes_AS_STRING(carried), len(carried))
+    cdef bytes image = PyBytes_FromStringAndSize(NULL, xb_counters_size(slots))
+    cdef char *file = PyBytes_AS_STRING(image)
+    xb_counters_init(file, slots, made, booted)
+    if carried:
+        xb_counters_add(xb_counters_slot(file, 0), PyBytes_AS_STRING(carried))
+    return image
+
+
+def sum_counters(bytes file not None):
+    """What all slots of a file of counters add up to, in the form of read_stats."""
+    cdef xb_stats total
+    memset(&total, 0, sizeof(total))
+    _slots(PyBytes_AS_STRING(file), len(file))
+    xb_counters_add(&total, PyBytes_AS_STRING(file))
+    return _counts(&total)

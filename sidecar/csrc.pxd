@@ -222,8 +222,16 @@ cdef extern from "judge.h" nogil:
     void xb_judge(const xb_model *m, xb_workspace *w)
     bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 
+cdef extern from "served.h" nogil:
+    size_t xb_served_size(size_t model_size, size_t policies_size)
+    void xb_served_init(void *image, xb_span model, xb_span policies, uint64_t made, uint64_t booted)
+    const char *xb_served_open(const void *image, size_t size, bint verified, xb_span *model, xb_span *policies)
+
 cdef extern from "board/counters.h" nogil:
     enum:
+        XB_COUNTERS_HEADER
+        XB_COUNTERS_SLOT
+        XB_COUNTERS_MOST
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
         XB_COUNTED_RULES
@@ -238,6 +246,11 @@ cdef extern from "board/counters.h" nogil:
         uint64_t connections_total
         uint64_t sum_ns
         uint64_t histogram[64]
+    size_t xb_counters_size(uint32_t n_slots)
+    void xb_counters_init(void *file, uint32_t n_slots, uint64_t made, uint64_t booted)
+    const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)
+    void xb_counters_add(xb_stats *total, const void *file)
+    xb_stats *xb_counters_slot(void *file, uint32_t i)
 
 cdef extern from "answer.h" nogil:
     enum:

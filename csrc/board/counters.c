@@ -31,6 +31,11 @@ const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)
     return NULL;
 }
 
+xb_stats *xb_counters_slot(void *file, uint32_t i)
+{
+    return (xb_stats *)(void *)((char *)file + XB_COUNTERS_HEADER + i * XB_COUNTERS_SLOT);
+}
+
 void xb_counters_add(xb_stats *total, const void *file)
 {
     xb_counters_header h;

@@ -54,6 +54,9 @@ void xb_counters_init(void *file, uint32_t n_slots, uint64_t made, uint64_t boot
 /* Checks a file of which `size` bytes were read. Returns NULL, or why it is refused; *n_slots is 0 then. */
 const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots);
 
+/* A slot of a file that was checked, in memory aligned to 8. */
+xb_stats *xb_counters_slot(void *file, uint32_t i);
+
 /* Adds what a file that was checked has counted, in all of its slots. */
 void xb_counters_add(xb_stats *total, const void *file);
 

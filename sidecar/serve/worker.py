@@ -21,8 +21,8 @@ from typing import Any
 
 import uvloop
 
-from sidecar.board.stats import map_slot
-from sidecar.core import Model, Policies
+from sidecar.board.slots import claim
+from sidecar.core import Model, Policies, served_parts
 from sidecar.protocol import Server
 from sidecar.serve import control
 
@@ -34,21 +34,21 @@ _POLL_SECONDS = 0.01  # only while draining
 class Worker:
     """Serves until told to drain. `start` is the master's first message, with its descriptors."""
 
-    def __init__(self, sock: socket.socket, start: control.Message, descriptors: list[int]) -> None:
-        stats_fd, model_fd, policies_fd, *listening = descriptors
+    def __init__(self, sock: socket.socket, start: control.Message, descriptors: control.Descriptors) -> None:
         self._control = sock
         self._backlog: int = start["backlog"]
         self._drain_timeout: float = start["drain_timeout"]
         self._draining = asyncio.Event()
         self._generation: int = start["generation"]
         log = _request_log(**start["log"]) if start["log"] else None
-        stats = map_slot(stats_fd, start["slot"])
-        os.close(stats_fd)
-        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
-        self._listening = [socket.socket(fileno=fd) for fd in listening]
+        self._counters = descriptors.pop("counters")  # stays open: see `claim`
+        stats = claim(self._counters)
+        model, policies = _served(descriptors.pop("served"))
+        listeners = start["listeners"]
+        self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
         self._servers = [
-            Server(model, dialect=dialect, policies=policies, policy=policy, stats=stats, log=log)
-            for dialect, policy in zip(start["dialects"], start["policies"], strict=True)
+            Server(model, dialect=each["dialect"], policies=policies, policy=each["policy"], stats=stats, log=log)
+            for each in listeners
         ]
 
     async def run(self) -> None:
@@ -110,15 +110,16 @@ class Worker:
                     self._draining.set()
                     return
                 message, descriptors = received
-                if message["op"] == "serve":
-                    self._swap(message, *descriptors)
-                elif message["op"] == "ping":
-                    control.send(self._control, {"op": "pong"})
-                elif message["op"] == "drain":
-                    self._draining.set()
+                with descriptors:
+                    if message["op"] == "serve":
+                        self._swap(message, descriptors.pop("served"))
+                    elif message["op"] == "ping":
+                        control.send(self._control, {"op": "pong"})
+                    elif message["op"] == "drain":
+                        self._draining.set()
 
-    def _swap(self, message: control.Message, model_fd: int, policies_fd: int) -> None:
-        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
+    def _swap(self, message: control.Message, served: int) -> None:
+        model, policies = _served(served)
         for server, policy in zip(self._servers, message["policies"], strict=True):
             server.serve(model, policies, policy)
         self._generation = message["generation"]
@@ -133,12 +134,14 @@ def _error(problem: object) -> control.Message:
     return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
 
 
-def _map(fd: int) -> mmap.mmap:
-    """The sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
+def _served(fd: int) -> tuple[Model, Policies]:
+    """What is served by the sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
     try:
-        return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+        image = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
     finally:
         os.close(fd)
+    model, policies = served_parts(image, verified=True)
+    return Model(model), Policies(policies)
 
 
 def _request_log(level: str, form: str) -> Any:
@@ -171,7 +174,9 @@ def main(descriptor: int) -> None:
     if received is None:
         return
     try:
-        uvloop.run(Worker(sock, *received).run())
+        with received[1]:
+            worker = Worker(sock, *received)
+        uvloop.run(worker.run())
     except Exception as error:
         control.send(sock, _error(error))
         raise SystemExit(1) from None
