@@ -69,6 +69,7 @@ def counters_image(slots: int, made: int, booted: int, carried: bytes = ...) -> 
 def sum_counters(file: bytes) -> dict[str, Any]: ...
 
 class BoardError(ValueError): ...
+
 def model_header(
     k: int,
     groups: int,

@@ -7,6 +7,7 @@ not by a mapping, and what is read is checked: whatever becomes of the file, the
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -79,10 +80,8 @@ class Counters:
 
     def total(self) -> dict[str, Any]:
         """The sums over all slots, in the form of sidecar.core.read_stats; those known last while the file is damaged."""
-        try:
+        with contextlib.suppress(core.BoardError):
             self._last = _checked(self.fd)
-        except core.BoardError:
-            pass
         return core.sum_counters(self._last)
 
 

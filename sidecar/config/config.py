@@ -153,9 +153,10 @@ class Plan:
         return self.path.parent / text if self.path else Path(text)
 
     def wrong(self, field: str, why: str) -> XbotError:
-        """The error for a field of the file."""
-        in_file = self.path and not field.startswith("--")
-        return toml_file.mistake(self.path, field, why) if in_file else XbotError(f"{field}: {why}")
+        """The error for a field of the file, or for an option of the command line."""
+        if self.path is None or field.startswith("--"):
+            return XbotError(f"{field}: {why}")
+        return toml_file.mistake(self.path, field, why)
 
 
 def load(path: Path | None, overrides: Overrides = Overrides()) -> Plan:

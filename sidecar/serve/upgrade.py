@@ -9,7 +9,8 @@ be added, and none changes its meaning. The channel is a pair as of control.py, 
     tells systemd; yours        ------->   owns the sockets that it kept, and their files
     drains; what the new one did not keep goes with it
 
-Handed over are the sockets, standard error, the counters and the lock of the board. Until `ready` the old one serves on whatever becomes of the new one. If the old one is gone, the new one needs no `yours`.
+Handed over are the sockets, standard error, the counters and the lock of the board. Until `ready` the old one serves on
+whatever becomes of the new one. If the old one is gone, the new one needs no `yours`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO
 
+from sidecar.board.board import SHARED
 from sidecar.config import addresses
 from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, spawn
@@ -143,7 +145,7 @@ class Predecessor:
                 name: _rebuilt(described, socket.socket(fileno=descriptors.pop(name)))
                 for name, described in message["sockets"].items()
             }
-            shared = {name: descriptors.pop(name) for name in board.SHARED if name in descriptors}
+            shared = {name: descriptors.pop(name) for name in SHARED if name in descriptors}
             return cls(channel, sockets, stderr, shared)
 
     def take_up_the_log(self) -> None:
