@@ -6,6 +6,7 @@ new master (serve/upgrade.py) that does not get that far has changed no file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from sidecar.board.counters import Counters
@@ -24,22 +25,24 @@ class Board:
     def __init__(self, plan: Plan, handed: Mapping[str, int] | None = None) -> None:
         """The board that is planned. `handed` are the descriptors `shared` by the master that we take over from. XbotError if
         somebody asked for a directory and it cannot be used."""
-        path, workers, handed = plan.fixed.board, plan.fixed.workers, handed or {}
         self.asked = plan.asks_board is not None
+        self.group = addresses.group_id(plan.fixed.socket_group) if plan.fixed.socket_group else None
         self.directory: Directory | None = None
         self.unfit: str | None = None
-        self.group = addresses.group_id(plan.fixed.socket_group) if plan.fixed.socket_group else None
-        if path is not None and (plan.asks_board or path.is_dir()):
-            try:
+        path, workers, handed = plan.fixed.board, plan.fixed.workers, handed or {}
+        try:
+            if path is not None and (plan.asks_board or path.is_dir()):
                 self.directory = Directory.open(path, handed.get("lock"))
-                self.counters = Counters(workers, self.directory, handed.get("counters"))
-                return
-            except XbotError as error:
-                if plan.asks_board:
-                    raise plan.wrong(plan.asks_board, str(error)) from None
-                self.unfit = str(error)
-                self.directory = None
-        self.counters = Counters(workers, None, handed.get("counters"))
+            self.counters = Counters(workers, self.directory, handed.get("counters"))
+        except XbotError as error:
+            if plan.asks_board:
+                raise plan.wrong(plan.asks_board, str(error)) from None
+            if self.directory is not None and self.directory.lock != handed.get("lock"):
+                self.directory.close()
+            self.directory, self.unfit = None, str(error)
+            self.counters = Counters(workers, None, handed.get("counters"))
+        for fd in {*handed.values()} - {*self.shared.values()}:
+            os.close(fd)  # of a board that is no longer ours
 
     @property
     def shared(self) -> dict[str, int]:
@@ -53,8 +56,9 @@ class Board:
             self.counters.put()
             self.publish(served)
         except XbotError as error:
-            if self.asked:
+            if self.asked or self.directory is None:
                 raise
+            self.directory.close()
             self.directory, self.unfit = None, str(error)
 
     def publish(self, served: Served) -> None:
