@@ -1,7 +1,9 @@
-/* The header of the board's files: what is refused, in which words, and that nothing beyond the mapped bytes is read. */
+/* Files of the board: what is refused, in which words, and that nothing beyond the bytes that are there is read. */
 #include "harness.h"
 
+#include "board/counters.h"
 #include "board/file.h"
+#include "served.h"
 
 static const xb_board_kind plain = {"plain", 3, 192, false, false};
 static const xb_board_kind sealed = {"sealed", 1, 128, true, false};
@@ -128,9 +130,105 @@ static void test_header(void)
     CHECK(!xb_board_same(&a, &b));
 }
 
+/* What is served: the parts are found where they were put, and nowhere beyond the end. */
+static void test_served(void)
+{
+    static _Alignas(8) char image[600], changed[600];
+    const xb_span model = XB_SPAN("a model, of no multiple of eight"), policies = XB_SPAN("policies");
+    const size_t size = xb_served_size(model.size, policies.size);
+    xb_span m, p;
+
+    case_name = "served";
+    if (!CHECK(size <= sizeof image))
+        return;
+    xb_served_init(image, model, policies, 1, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = placements[i](image, size);
+        if (CHECK(!xb_served_open(at, size, false, &m, &p))) {
+            CHECK_TEXT(m, "a model, of no multiple of eight");
+            CHECK_TEXT(p, "policies");
+            CHECK((uintptr_t)m.at % 8 == 0 && (uintptr_t)p.at % 8 == 0);
+        }
+    }
+    CHECK(xb_served_open(memcpy(changed + 1, image, size), size, false, &m, &p));
+    for (size_t n = 0; n < size; n++)
+        CHECK(xb_served_open(at_end(image, (n + 7) / 8 * 8), n, false, &m, &p));
+
+    case_name = "offsets";
+    static const uint64_t odd[] = {0, 8, 128, 191, 193, 196, 10000, 1ull << 62, UINT64_MAX - 7, UINT64_MAX};
+    for (size_t field = 0; field < 4; field++)
+        for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+            xb_served_header h;
+            memcpy(changed, image, size);
+            memcpy(&h, image, sizeof h);
+            uint64_t *const fields[] = {&h.model, &h.model_size, &h.policies, &h.policies_size};
+            *fields[field] = odd[i];
+            memcpy(changed, &h, sizeof h);
+            xb_board_digest(changed, size, h.board.digest);
+            memcpy(changed, &h, sizeof h);
+            const char *at = at_end(changed, size), *why = xb_served_open(at, size, false, &m, &p);
+            if (!why)
+                CHECK(m.at >= at + XB_SERVED_HEADER && m.size <= (size_t)(at + size - m.at) && p.at >= at + XB_SERVED_HEADER &&
+                      p.size <= (size_t)(at + size - p.at));
+            bool is_size = field % 2;
+            CHECK_EQUAL(!why, is_size && odd[i] <= (field == 1 ? size - XB_SERVED_HEADER : policies.size));
+        }
+
+    case_name = "digest";
+    memcpy(changed, image, size);
+    changed[size - 1] ^= 1;
+    CHECK(xb_served_open(at_end(changed, size), size, false, &m, &p));
+    CHECK(!xb_served_open(at_end(changed, size), size, true, &m, &p)); /* who says that it was verified */
+}
+
+static void test_counters(void)
+{
+    static _Alignas(8) char file[1 << 14], other[1 << 14];
+    const size_t size = xb_counters_size(5);
+    uint32_t n;
+
+    case_name = "counters";
+    if (!CHECK(size <= sizeof file))
+        return;
+    xb_counters_init(file, 5, 1, 2);
+    CHECK(!xb_counters_check(at_end(file, size), size, &n));
+    CHECK_EQUAL(n, 5);
+    for (uint32_t i = 0; i < 5; i++) {
+        xb_stats *slot = xb_counters_slot(file, i);
+        slot->requests = i + 1;
+        slot->outcome[XB_COUNTED_OUTCOMES - 1] = 1;
+        slot->histogram[XB_HISTOGRAM - 1] = UINT64_C(1) << 60;
+    }
+    xb_stats total = {.requests = 100};
+    xb_counters_add(&total, at_end(file, size));
+    CHECK_EQUAL(total.requests, 115);
+    CHECK_EQUAL(total.outcome[XB_COUNTED_OUTCOMES - 1], 5);
+    CHECK(total.histogram[XB_HISTOGRAM - 1] == UINT64_C(5) << 60);
+    CHECK_EQUAL(total.histogram[0] + total.refused + total.sum_ns, 0);
+    CHECK((char *)xb_counters_slot(file, 4) + XB_COUNTERS_SLOT == file + size);
+
+    case_name = "counters that do not fit";
+    for (size_t k = 0; k < size; k++) {
+        CHECK(xb_counters_check(at_end(file, k), k, &n));
+        CHECK_EQUAL(n, 0);
+    }
+    static const uint32_t slots[] = {0, 1, 4, 6, XB_COUNTERS_MOST + 1, UINT32_MAX};
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
+        memcpy(other, file, size);
+        memcpy(other + offsetof(xb_counters_header, n_slots), &slots[i], 4);
+        CHECK(xb_counters_check(at_end(other, size), size, &n));
+    }
+    const uint32_t wider = XB_COUNTERS_SLOT + 128;
+    memcpy(other, file, size);
+    memcpy(other + offsetof(xb_counters_header, slot_size), &wider, 4);
+    CHECK(xb_counters_check(at_end(other, size), size, &n));
+}
+
 int main(void)
 {
     test_sha256();
     test_header();
+    test_served();
+    test_counters();
     return done("test_board");
 }
