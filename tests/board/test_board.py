@@ -565,3 +565,17 @@ def test_another_user_can_do_nothing(model_path: Path, place: Path) -> None:
     assert outcome.failures == []
     assert outcome.scores.total() > 50
     assert {path.name for path in place.iterdir()} == {"counters", "lock", "served"}
+
+
+def test_counters_that_their_owner_cuts_are_replaced(made_model_path: Path, place: Path) -> None:
+    """Who owns the file can end the workers by it; the next ones count in a new file, from the sums known last."""
+    with sidecar_on(place, made_model_path, workers=1) as sidecar:
+        ask(sidecar.address)
+        assert counted(sidecar) == 1
+        worker = sidecar.serving[0]
+        os.truncate(place / "counters", 0)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: sidecar.serving and sidecar.serving[0] != worker)
+        assert sidecar.wait_for("counters replaced")["reason"] == "wrong size: too short for a header"
+        ask(sidecar.address)
+        assert counted(sidecar) == 2
