@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == XB_BY_VERIFIED + 1, "stats.h counts all of policy.h");
+_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == XB_BY_VERIFIED + 1, "counters.h counts all of policy.h");
 
 uint64_t xb_now(void)
 {

@@ -9,10 +9,10 @@
 #ifndef XB_ANSWER_H
 #define XB_ANSWER_H
 
+#include "board/counters.h"
 #include "request/dialect.h"
 #include "board/handshakes.h"
 #include "judge.h"
-#include "stats.h"
 
 typedef struct {
     const xb_model *model;

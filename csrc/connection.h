@@ -23,7 +23,7 @@ typedef enum {
     XB_GONE = XB_N_STATES /* it has left the listener */
 } xb_state;
 
-extern const char *const xb_closed_names[]; /* by xb_closed (stats.h): why connections are closed without a word */
+extern const char *const xb_closed_names[]; /* by xb_closed (board/counters.h): why connections are closed without a word */
 
 typedef struct xb_connection xb_connection;
 struct xb_connection {

@@ -17,8 +17,7 @@ class Handshakes:
     """An empty table. `fd` is handed to the workers, which map it by `map_handshakes`."""
 
     def __init__(self) -> None:
-        self.fd = memory.writable("xbot-handshakes", HANDSHAKES_SIZE)
-        os.pwrite(self.fd, os.urandom(HANDSHAKES_SECRET), 0)
+        self.fd = memory.writable("xbot-handshakes", os.urandom(HANDSHAKES_SECRET), HANDSHAKES_SIZE)
 
 
 def map_handshakes(fd: int) -> memoryview:

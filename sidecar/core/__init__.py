@@ -6,6 +6,9 @@ extensions cimport it.
 
 from sidecar.core.binding import (
     CLOSED,
+    COUNTERS_HEADER,
+    COUNTERS_MOST,
+    COUNTERS_SLOT,
     DECIDERS,
     DIALECTS,
     FAMILIES,
@@ -30,6 +33,7 @@ from sidecar.core.binding import (
     POLICY_OPTIONS,
     STATS_SIZE,
     Answerer,
+    BoardError,
     Contribution,
     Decision,
     Handshakes,
@@ -44,6 +48,8 @@ from sidecar.core.binding import (
     Row,
     Tls,
     Verdict,
+    counters_image,
+    counters_slots,
     hash_text,
     host_hash,
     model_header,
@@ -52,10 +58,16 @@ from sidecar.core.binding import (
     read_stats,
     report_error,
     resolve_path,
+    served_image,
+    served_parts,
+    sum_counters,
 )
 
 __all__ = [
     "CLOSED",
+    "COUNTERS_HEADER",
+    "COUNTERS_MOST",
+    "COUNTERS_SLOT",
     "DECIDERS",
     "DIALECTS",
     "FAMILIES",
@@ -80,6 +92,7 @@ __all__ = [
     "POLICY_OPTIONS",
     "STATS_SIZE",
     "Answerer",
+    "BoardError",
     "Contribution",
     "Decision",
     "Handshakes",
@@ -94,6 +107,8 @@ __all__ = [
     "Row",
     "Tls",
     "Verdict",
+    "counters_image",
+    "counters_slots",
     "hash_text",
     "host_hash",
     "model_header",
@@ -102,4 +117,7 @@ __all__ = [
     "read_stats",
     "report_error",
     "resolve_path",
+    "served_image",
+    "served_parts",
+    "sum_counters",
 ]

@@ -318,8 +318,16 @@ cdef extern from "board/handshakes.h" nogil:
         uint64_t secret[2]
     bint xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r)
 
-cdef extern from "stats.h" nogil:
+cdef extern from "served.h" nogil:
+    size_t xb_served_size(size_t model_size, size_t policies_size)
+    void xb_served_init(void *image, xb_span model, xb_span policies, uint64_t made, uint64_t booted)
+    const char *xb_served_open(const void *image, size_t size, bint verified, xb_span *model, xb_span *policies)
+
+cdef extern from "board/counters.h" nogil:
     enum:
+        XB_COUNTERS_HEADER
+        XB_COUNTERS_SLOT
+        XB_COUNTERS_MOST
         XB_CLOSED_SLOW
         XB_CLOSED_UNREAD
         XB_CLOSED_CONNECTIONS
@@ -344,6 +352,11 @@ cdef extern from "stats.h" nogil:
         uint64_t closed[4]
         uint64_t sum_ns
         uint64_t histogram[64]
+    size_t xb_counters_size(uint32_t n_slots)
+    void xb_counters_init(void *file, uint32_t n_slots, uint64_t made, uint64_t booted)
+    const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)
+    void xb_counters_add(xb_stats *total, const void *file)
+    xb_stats *xb_counters_slot(void *file, uint32_t i)
 
 cdef extern from "answer.h" nogil:
     enum:

@@ -69,5 +69,9 @@ class PoliciesError(ValueError):
     """The bytes are no usable image of policies; the text says why."""
 
 
+class BoardError(ValueError):
+    """The bytes are no usable file of the board; the text says why."""
+
+
 class LineError(ValueError):
     """A log line or record cannot be read: args are the field's name and what is wrong with it."""

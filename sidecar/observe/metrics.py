@@ -1,6 +1,6 @@
 """What the counters are called outside: the metrics of a sidecar, in Prometheus' terms.
 
-They are read from the shared memory when somebody asks, and cost a request nothing.
+They are read from the board when somebody asks, and cost a request nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SidecarCollector(Collector):
         yield from self._model()
 
     def _traffic(self) -> Iterator[Metric]:
-        total = self._master.stats.total()
+        total = self._master.counters.total()
         requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["verdict"])
         for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
             requests.add_metric([outcome], count)

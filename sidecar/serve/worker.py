@@ -24,8 +24,8 @@ from typing import Any
 import uvloop
 
 from sidecar.board.handshakes import map_handshakes
-from sidecar.board.stats import map_slot
-from sidecar.core import Model, Policies
+from sidecar.board.slots import claim
+from sidecar.core import Model, Policies, served_parts
 from sidecar.net.protocol import Server
 from sidecar.serve import control
 
@@ -38,36 +38,33 @@ _SAY_AGAIN_SECONDS = 60.0
 class Worker:
     """Serves until told to drain. `start` is the master's first message, with its descriptors."""
 
-    def __init__(self, sock: socket.socket, start: control.Message, descriptors: list[int]) -> None:
-        stats_fd, handshakes_fd, model_fd, policies_fd, *listening = descriptors
+    def __init__(self, sock: socket.socket, start: control.Message, descriptors: control.Descriptors) -> None:
         self._control = sock
         self._backlog: int = start["backlog"]
         self._drain_timeout: float = start["drain_timeout"]
         self._draining = asyncio.Event()
         self._generation: int = start["generation"]
         log = _request_log(**start["log"]) if start["log"] else None
-        stats = map_slot(stats_fd, start["slot"])
-        handshakes = map_handshakes(handshakes_fd)
-        os.close(stats_fd)
-        os.close(handshakes_fd)
-        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
-        self._listening = [socket.socket(fileno=fd) for fd in listening]
+        self._counters = descriptors.pop("counters")  # stays open: see `claim`
+        stats = claim(self._counters)
+        handshakes = map_handshakes(descriptors.pop("handshakes"))
+        model, policies = _served(descriptors.pop("served"))
+        listeners = start["listeners"]
+        self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
         self._servers = [
             Server(
                 model,
-                dialect=dialect,
+                dialect=each["dialect"],
                 policies=policies,
-                policy=policy,
+                policy=each["policy"],
                 stats=stats,
                 handshakes=handshakes,
                 listener=number,
                 log=log,
-                on_bound=functools.partial(self._at_bound, _address(listener)),
+                on_bound=functools.partial(self._at_bound, _address(sock)),
                 **start["limits"],
             )
-            for number, (listener, dialect, policy) in enumerate(
-                zip(self._listening, start["dialects"], start["policies"], strict=True)
-            )
+            for number, (each, sock) in enumerate(zip(listeners, self._listening, strict=True))
         ]
         self._said: dict[tuple[str, str], float] = {}  # listener and bound to the time of the last line about it
 
@@ -130,15 +127,16 @@ class Worker:
                     self._draining.set()
                     return
                 message, descriptors = received
-                if message["op"] == "serve":
-                    self._swap(message, *descriptors)
-                elif message["op"] == "ping":
-                    control.send(self._control, {"op": "pong"})
-                elif message["op"] == "drain":
-                    self._draining.set()
+                with descriptors:
+                    if message["op"] == "serve":
+                        self._swap(message, descriptors.pop("served"))
+                    elif message["op"] == "ping":
+                        control.send(self._control, {"op": "pong"})
+                    elif message["op"] == "drain":
+                        self._draining.set()
 
-    def _swap(self, message: control.Message, model_fd: int, policies_fd: int) -> None:
-        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
+    def _swap(self, message: control.Message, served: int) -> None:
+        model, policies = _served(served)
         for server, policy in zip(self._servers, message["policies"], strict=True):
             server.serve(model, policies, policy)
         self._generation = message["generation"]
@@ -169,12 +167,14 @@ def _error(problem: object) -> control.Message:
     return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
 
 
-def _map(fd: int) -> mmap.mmap:
-    """The sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
+def _served(fd: int) -> tuple[Model, Policies]:
+    """What is served by the sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
     try:
-        return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+        image = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
     finally:
         os.close(fd)
+    model, policies = served_parts(image, verified=True)
+    return Model(model), Policies(policies)
 
 
 def _request_log(level: str, form: str) -> Any:
@@ -207,7 +207,9 @@ def main(descriptor: int) -> None:
     if received is None:
         return
     try:
-        uvloop.run(Worker(sock, *received).run())
+        with received[1]:
+            worker = Worker(sock, *received)
+        uvloop.run(worker.run())
     except Exception as error:
         control.send(sock, _error(error))
         raise SystemExit(1) from None

@@ -298,6 +298,7 @@ ABOVE: dict[str, tuple[str, str, str, Callable[[dict[str, Any]], Any]]] = {
     "workers": ("2", "3", "4", lambda s: str(s["workers"])),
     "admin": ("127.0.0.1:11", "127.0.0.1:12", "127.0.0.1:13", lambda s: s["admin"]),
     "socket_group": ("root", "daemon", "nogroup", lambda s: s["socket_group"]),
+    "board": ("/srv/a", "/srv/b", "/srv/c", lambda s: s["board"]),
     "drain_timeout": ("1.5", "2.5", "0.0", lambda s: str(s["drain_timeout"])),
     "log_level": ("debug", "warning", "error", lambda s: s["log"]["level"]),
     "log_format": ("json", "text", "json", lambda s: s["log"]["format"]),
@@ -306,6 +307,7 @@ SITE = """model = "model.xbot"
 workers = 2
 admin = "127.0.0.1:11"
 socket_group = "root"
+board = "/srv/a"
 drain_timeout = 1.5
 [[listen]]
 address = "127.0.0.1:1"

@@ -1,6 +1,6 @@
 """The table of handshakes under several threads at once, by ThreadSanitizer and by what comes out of it.
 
-What it means is tested by tests/c/test_handshakes.c; through a real nginx in tests/nginx/test_nginx_tls.py.
+What it means is tested by tests/c/board/test_handshakes.c; through a real nginx in tests/nginx/test_nginx_tls.py.
 """
 
 from __future__ import annotations

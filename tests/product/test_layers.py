@@ -177,7 +177,7 @@ def test_a_worker_loads_less() -> None:
         "board",
         "board.handshakes",
         "board.memory",
-        "board.stats",
+        "board.slots",
         "serve",
         "serve.control",
         "serve.worker",
@@ -307,7 +307,7 @@ def test_headers_of_csrc_form_no_cycle() -> None:
     assert "answer.h" in done
 
 
-FLOORS = ("base", "request", "board", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, answer, stats
+FLOORS = ("base", "request", "board", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, served, answer
 
 
 @pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
