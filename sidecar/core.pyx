@@ -20,7 +20,7 @@ from sidecar.csrc cimport (
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_REASON, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER, XB_MODEL_MAGIC,
     XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_BY_SCORE, XB_COUNTED_OUTCOMES, XB_COUNTED_RULES, XB_MAX_NAME,
     XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
-    xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_combined_line, xb_contribution, xb_dialect,
+    xb_address, xb_address_parse, xb_answer, xb_apply_policy, xb_challenge_line, xb_clf_line, XB_CLF_COMBINED, XB_CLF_DASH_UNKNOWN, XB_CLF_FORWARDED, XB_CLF_HOST, XB_CLF_SHORT, xb_contribution, xb_dialect,
     xb_dialect_apply, xb_dialects, xb_family_rows, xb_feature_rows, xb_featurize, xb_fields, xb_hash, xb_hash_bytes,
     xb_decision_text, xb_enforcing, xb_host_hash, xb_init, xb_judge, xb_line, xb_model, xb_model_header, xb_model_open, xb_model_row, xb_observing, xb_outcome_names, xb_path_resolve,
     xb_policies, xb_policies_open, xb_policy, xb_policy_named, xb_reason_text, xb_request_add,
@@ -79,9 +79,15 @@ MODEL_MAGIC = XB_MODEL_MAGIC[:8]
 MODEL_VERSION, MODEL_HEADER, MODEL_DIGEST = XB_MODEL_VERSION, XB_MODEL_HEADER, XB_MODEL_DIGEST
 
 cdef enum:
-    CHALLENGE = 0
-    COMBINED = 1
+    CHALLENGE = -1  # else a kind of xb_clf_line
     MAX_REPORT = 256
+
+# The formats whose lines csrc reads -> their kind.
+_LINES = {
+    "challenge": CHALLENGE, "combined": XB_CLF_COMBINED, "common": XB_CLF_SHORT, "vhost_combined": XB_CLF_HOST,
+    "vhost_common": XB_CLF_HOST | XB_CLF_SHORT, "forwarded_combined": XB_CLF_FORWARDED, "traefik_clf": XB_CLF_DASH_UNKNOWN,
+}
+MOST_ERRORS = 10  # that a Matrix keeps
 
 
 class ModelError(ValueError):
@@ -131,13 +137,12 @@ cdef object _text(xb_span s):
     return None if s.at is NULL else s.at[:s.size].decode("utf-8", "backslashreplace")
 
 
-cdef int _line_format(str log_format) except -1:
-    """The number of a format whose lines are read in C."""
-    if log_format == "challenge":
-        return CHALLENGE
-    if log_format == "combined":
-        return COMBINED
-    raise ValueError(f"{log_format!r}: only lines of challenge and combined are read here")
+cdef int _line_format(str log_format) except -2:
+    """The kind of a format whose lines are read in C."""
+    kind = _LINES.get(log_format)
+    if kind is None:
+        raise ValueError(f"{log_format!r}: only lines of {', '.join(_LINES)} are read here")
+    return kind
 
 
 def hash_text(bytes text not None):
@@ -177,7 +182,7 @@ cdef class Request:
         cdef char *scratch = self.scratch
         if format == CHALLENGE:
             return xb_challenge_line(line, scratch, &self.work.request, &self.line)
-        return xb_combined_line(line, scratch, &self.work.request, &self.line)
+        return xb_clf_line(<unsigned>format, line, scratch, &self.work.request, &self.line)
 
     cdef int idle(self) except -1:
         """RuntimeError if somebody is reading what the request holds."""
@@ -194,7 +199,7 @@ cdef class Request:
         return 0
 
     def load_line(self, str log_format not None, bytes line not None):
-        """Reads a line of the challenge or combined format. LineError if it cannot be read."""
+        """Reads a line of a format that csrc reads. LineError if it cannot be read."""
         cdef int number = _line_format(log_format)
         self.take(line)
         if not self.read(number, _span(line)):
@@ -407,7 +412,8 @@ cdef class Matrix:
     cdef readonly array dense, indices, indptr, label, time, line, client
     cdef readonly unsigned k
     cdef readonly int present
-    cdef public object errors
+    cdef readonly list errors  # (line, field, why) of the first MOST_ERRORS
+    cdef readonly Py_ssize_t unreadable
     cdef array hosts
     cdef Request request
     cdef uint8_t masked[XB_N_DENSE]
@@ -419,7 +425,7 @@ cdef class Matrix:
         self.k = k
         self.hosts = hosts
         self.request = Request()
-        self.errors = []  # (line, field, why)
+        self.errors = []
         for i in range(XB_N_DENSE):
             self.masked[i] = FEATURES[i].name in without
         self.families = sum(1 << i for i in range(XB_N_FAMILIES) if FAMILIES[i].name not in without)
@@ -461,9 +467,15 @@ cdef class Matrix:
         """Adds what `request` holds now; `line` is its line in the log, for messages."""
         self._append(request, line)
 
+    def refuse(self, long line, str field not None, str why not None):
+        """Counts a line that cannot be read in `unreadable`; `errors` has the first of them."""
+        self.unreadable += 1
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append((line, field, why))
+
     def append_lines(self, str log_format not None, bytes block not None, long first_line):
-        """Adds every line of `block` (challenge or combined). Lines that cannot be read go to `errors`. Returns how many
-        lines the block had."""
+        """Adds every line of `block`, of a format that csrc reads; refuses those that cannot be read. Returns how many lines
+        the block had."""
         cdef int number = _line_format(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
@@ -474,7 +486,7 @@ cdef class Matrix:
             if self.request.read(number, text):
                 self._append(self.request, line)
             else:
-                self.errors.append((line, self.request.line.error_field.decode(), self.request.line.error.decode()))
+                self.refuse(line, self.request.line.error_field.decode(), self.request.line.error.decode())
             line += 1
         return line - first_line
 
@@ -645,9 +657,10 @@ cdef class Model:
         return text[:_write_report(text, request, line, as_json)]
 
     def report_lines(self, Request request not None, str log_format not None, bytes block not None, unsigned long first_line,
-                     bint as_json):
-        """(text, lines, errors): what `xbot score` prints for a block of lines (challenge or combined), how many lines it
-        had, and [(line, field, why)] of those that cannot be read. `request` is empty then."""
+                     bint as_json, write not None):
+        """Gives `write` what `xbot score` prints for a block of lines of a format that csrc reads, a part at a time. Returns
+        how many lines it had, how many of them cannot be read, and (line, field, why) of the first of these, or None.
+        `request` is empty then."""
         cdef int number = _line_format(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
@@ -656,30 +669,36 @@ cdef class Model:
         cdef bytearray out = bytearray(1 << 16)
         cdef char *to = out
         cdef size_t used = 0
-        done, errors = [], []
+        cdef Py_ssize_t bad = 0
+        cdef bytes told
+        first = None
         request.take(block)
         request.busy += 1
         try:
             while at < end:
                 at = _next_line(at, end, &text)
                 if used > (1 << 16) - MAX_REPORT:
-                    done.append(to[:used])
+                    write(to[:used])
                     used = 0
                 if request.read(number, text):
                     xb_judge(&self.model, request.work)
                     used += _write_report(to + used, request, line, as_json)
                 else:
                     field, why = request.line.error_field.decode(), request.line.error.decode()
-                    errors.append((line, field, why))
-                    done.append(to[:used])
-                    used = 0
-                    done.append(report_error(line, field, why, as_json))
+                    if first is None:
+                        first = (line, field, why)
+                    bad += 1
+                    told = report_error(line, field, why, as_json)
+                    if len(told) > MAX_REPORT:
+                        raise AssertionError("an error's line is longer than its place")
+                    memcpy(to + used, PyBytes_AS_STRING(told), len(told))
+                    used += len(told)
                 line += 1
         finally:
             request.busy -= 1
         request.take(None)
-        done.append(to[:used])
-        return b"".join(done), line - first_line, errors
+        write(to[:used])
+        return line - first_line, bad, first
 
 
 cdef inline char *_put(char *to, const char *text) noexcept:
