@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sidecar import core
-from sidecar.sources import named, patterns, records, variables, w3c
+from sidecar.sources import records
+from sidecar.sources.fields import named, patterns, variables, w3c
 
 Load = Callable[[bytes, core.Request], None]
 

@@ -14,7 +14,7 @@ from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import choosing, reading
 from sidecar.sources.formats import Format
-from sidecar.sources.w3c import ABOUT_THE_LOG
+from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 
 
 class Unreadable:

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from sidecar import core
-from sidecar.sources import variables
+from sidecar.sources.fields import variables
+from sidecar.sources.fields.variables import raw
 from sidecar.sources.shown import text as printable
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 1970 UTC
@@ -39,14 +40,6 @@ class Record(msgspec.Struct):
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     label: Literal["bot", "human"] | None = None
     policy: str | None = None  # that decided; empty where nobody did
-
-
-def raw(text: str) -> bytes:
-    """The bytes that a text of JSON stands for: those that are no UTF-8 as they came, half a pair of UTF-16 as it is."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from sidecar import core
-from sidecar.sources import variables
-from sidecar.sources.records import raw
+from sidecar.sources.fields import variables
+from sidecar.sources.fields.variables import raw
 
 _ALIASES = {
     "remote_addr": "ip client_ip clientip remote_ip remote_address remote_host client_address client src_ip",

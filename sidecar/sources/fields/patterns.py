@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import records, variables
+from sidecar.sources.fields import variables
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _DIRECTIVE = re.compile(r"\s*(log_format\s+\S+\s+|LogFormat\s+)(.*?);?\s*\Z", re.DOTALL)
@@ -40,7 +40,7 @@ def _json(value: bytes) -> bytes:
     if b"\\" not in value:
         return value
     try:
-        return records.raw(json.loads(f'"{value.decode("utf-8", "surrogateescape")}"', strict=False))
+        return variables.raw(json.loads(f'"{value.decode("utf-8", "surrogateescape")}"', strict=False))
     except ValueError:
         return value
 

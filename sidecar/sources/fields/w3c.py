@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sidecar import core
-from sidecar.sources import variables
-from sidecar.sources.patterns import STYLES
+from sidecar.sources.fields import variables
+from sidecar.sources.fields.patterns import STYLES
 
 # What a line is told that is no request and no mistake either: field and reason.
 ABOUT_THE_LOG = ("line", "it is about the log, no request")

@@ -16,6 +16,14 @@ from functools import lru_cache
 
 from sidecar import core
 
+def raw(text: str) -> bytes:
+    """The bytes that a text of JSON stands for: those that are no UTF-8 as they came, half a pair of UTF-16 as it is."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
 # The group of core.GROUPS that a field speaks of.
 GROUP_OF = {
     **dict.fromkeys(("remote_addr", "client", "forwarded", "http_x_forwarded_for"), "ip"),
