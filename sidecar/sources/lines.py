@@ -14,6 +14,7 @@ from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import choosing, reading
 from sidecar.sources.formats import Format
+from sidecar.sources.shown import text
 from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 
 
@@ -29,7 +30,7 @@ class Unreadable:
             self._about += count
             return
         if not self.count:
-            self.first = f"{reading.name_of(self.source)}:{line}: {field}: {why}"
+            self.first = f"{reading.name_of(self.source)}:{line}: {text(field)}: {text(why)}"
         self.count += count
 
     def said(self, lines: int) -> str:
@@ -61,13 +62,13 @@ _NO_FAULT = ("", "")
 def of_block(block: bytes, form: Format, request: core.Request, before: int = 0) -> Iterator[Line]:
     """Yields the lines of a block, each read into `request`; `before` lines stand before it in the log."""
     load = form.load
-    for number, text in enumerate(block.removesuffix(b"\n").split(b"\n"), before + 1):
+    for number, line in enumerate(block.removesuffix(b"\n").split(b"\n"), before + 1):
         try:
-            load(text, request)
+            load(line, request)
         except core.LineError as error:
-            yield number, text, None, error.args
+            yield number, line, None, error.args
             continue
-        yield number, text, request, _NO_FAULT
+        yield number, line, request, _NO_FAULT
 
 
 def of_log(
