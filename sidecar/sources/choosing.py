@@ -104,8 +104,8 @@ def _yield(form: Format, lines: Sequence[bytes]) -> tuple[int, int]:
             read += error.args == ABOUT_THE_LOG
             continue
         read += 1
-        much += request.present.bit_count()
-        much += (request.time is not None) + bool(request.fields["host"])
+        much += sum(value not in (None, b"", b"-") for value in request.fields.values())
+        much += (request.time is not None) + len(request.headers)
     return (read, much) if much else (0, 0)
 
 

@@ -94,6 +94,7 @@ FORMATS = {
     row.name: row
     for row in (
         Format("challenge", "tab-separated, with labels", frozenset({"ip", "ua", "referrer"}), sessions=False),
+        Format("traefik_clf", "Traefik's access log in lines", _COMBINED),
         Format("combined", "of nginx and Apache", _COMBINED, decision=_DECISION),
         Format("common", "of Apache, without referrer and agent", frozenset({"ip", "url"})),
         Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
@@ -103,7 +104,6 @@ FORMATS = {
         Format("nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named),
         Format("caddy", "Caddy's access log in JSON", _EVERY - {"client"}, records.load_caddy),
         Format("traefik", "Traefik's access log in JSON", _EVERY - {"client"}, records.load_traefik),
-        Format("traefik_clf", "Traefik's access log in lines", _COMBINED),
         Format("haproxy", "HAProxy's `option httplog`", *_haproxy()),
         Format(
             "envoy",

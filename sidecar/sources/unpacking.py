@@ -9,13 +9,13 @@ import codecs
 import gzip
 import importlib
 import itertools
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from sidecar.errors import XbotError
 
+_TAR_BLOCK = 512  # bytes: the first member's header
 _LAYERS = 3  # a compressed file that was compressed again
 
 
@@ -96,7 +96,7 @@ def _first_whole(pieces: Iterator[bytes]) -> Iterator[bytes]:
     first = b""
     for piece in pieces:
         first += piece
-        if len(first) >= tarfile.BLOCKSIZE or not (b"\0" in first or first[:1] >= b"\x80" or first[:2] in (b"PK", b"7z")):
+        if len(first) >= _TAR_BLOCK or not (b"\0" in first or first[:1] >= b"\x80" or first[:2] in (b"PK", b"7z")):
             break
     yield first
     yield from pieces
@@ -121,10 +121,12 @@ def _text(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _is_tar(first: bytes) -> bool:
-    if b"\0" not in first[:512] or len(first) < tarfile.BLOCKSIZE:
+    if b"\0" not in first[:_TAR_BLOCK] or len(first) < _TAR_BLOCK:
         return False
+    import tarfile  # seldom needed, and slow to import
+
     try:
-        tarfile.TarInfo.frombuf(first[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+        tarfile.TarInfo.frombuf(first[: _TAR_BLOCK], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         return False
     return True

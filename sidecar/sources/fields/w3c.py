@@ -37,7 +37,9 @@ class Reader:
         """`default`: the fields until a line says which; `between`: what stands between them."""
         self._default, self._between = default, between
         self._fields = _names(default.split())
+        # CloudFront encodes as URLs do; IIS writes + for a blank, which only agents have.
         self._decode = STYLES["url"] if between == b"\t" else _blanks_for_plus
+        self._encoded = ("http_user_agent", "http_referer") if between == b"\t" else ("http_user_agent",)
 
     def opened(self) -> Reader:
         """Another reader, at the beginning of a log."""
@@ -64,7 +66,7 @@ class Reader:
         if len(values) != len(self._fields):
             raise core.LineError("line", f"{len(values)} fields, and the log's line #Fields names {len(self._fields)}")
         said = {name: value for name, value in zip(self._fields, values, strict=True) if name}
-        for name in ("http_user_agent", "http_referer"):
+        for name in self._encoded:
             if name in said:
                 said[name] = self._decode(said[name])
         if "date" not in said:
@@ -79,4 +81,5 @@ def _names(fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def _blanks_for_plus(value: bytes) -> bytes:
-    return value.replace(b"+", b" ")
+    """A plus before an address is the program's own: (+https://crawler.example/)."""
+    return value.replace(b"+", b" ").replace(b"( http", b"(+http").replace(b"  http", b" +http")
