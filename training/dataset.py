@@ -26,9 +26,9 @@ import scipy.sparse
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import lines, reading
+from sidecar.sources.fields.w3c import ABOUT_THE_LOG, Reader
 from sidecar.sources.formats import Format, find
 from sidecar.sources.lines import Unreadable
-from sidecar.sources.fields.w3c import ABOUT_THE_LOG, Reader
 from training.labels import Labels
 
 # A chunk is what one task featurizes: large enough that handing it over costs little, small enough that two tasks a

@@ -269,7 +269,10 @@ def report(traffic: Traffic, tally: Tally, new: Path, judge: Judge, old: Path | 
             for name, found in tally.suspects.items()
             if found.requests
         ],
-        **{name: _frequent(top) for name, top in tops.items()},
+        reasons=_frequent(tally.reasons),
+        agents=_frequent(tally.agents),
+        paths=_frequent(tally.paths),
+        networks=_frequent(tally.networks),
         counts_short={name: top.short for name, top in tops.items()},
         newly_refused=_flips(tally, True) if before else None,
         no_longer_refused=_flips(tally, False) if before else None,
@@ -375,14 +378,17 @@ def _show_policies(done: Report, console: Console) -> None:
     if done.policies is None:
         return
     rows = [
-        [p.policy, p.mode, p.requests, *(p.outcomes.get(outcome, 0) for outcome in WORDS), p.refused] for p in done.policies
+        [p.policy, p.mode, p.requests, *(p.outcomes.get(outcome, 0) for outcome in WORDS), p.refused]
+        for p in done.policies
     ]
     heads = ("policy", "mode", ">requests", *(f">{word}" for word in WORDS), ">refused")
     _print(console, f"by policy of {done.config}", rows, *heads)
     for policy in done.policies:
         if policy.mode == "observe" and policy.outcomes.get("bot"):
             n = policy.outcomes["bot"]
-            console.print(f"{policy.policy} observes: it lets its {n} bots by; --mode enforce shows what it would refuse.")
+            console.print(
+                f"{policy.policy} observes: it lets its {n} bots by; --mode enforce shows what it would refuse."
+            )
 
 
 def _show_policy(done: PolicyDone, console: Console, most: int) -> None:

@@ -14,9 +14,9 @@ import click
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import reading
+from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 from sidecar.sources.formats import FORMATS, NAMES, Format, find
 from sidecar.sources.shown import text
-from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 
 AUTO = "auto"
 _LINES, _BYTES = 100, 1 << 18  # of a log's beginning that are looked at

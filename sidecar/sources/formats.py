@@ -74,7 +74,7 @@ _SYSLOG = re.compile(rb"(?:<\d+>)?[^\[\]\"]{0,200}(?:\[\d+\])?: (?=[0-9a-fA-F.:]
 
 def _haproxy() -> tuple[frozenset[str], Load]:
     groups, load = _pattern(
-        '$client [$time] $frontend $backend $timers $status $bytes $request_cookie $response_cookie $termination '
+        "$client [$time] $frontend $backend $timers $status $bytes $request_cookie $response_cookie $termination "
         '$connections $queues_and_captures "$request"',
         "haproxy",
     )
@@ -98,10 +98,14 @@ FORMATS = {
         Format("combined", "of nginx and Apache", _COMBINED, decision=_DECISION),
         Format("common", "of Apache, without referrer and agent", frozenset({"ip", "url"})),
         Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
-        Format("vhost_common", "of Apache, the site's host before it, without referrer and agent", frozenset({"ip", "url"})),
+        Format(
+            "vhost_common", "of Apache, the site's host before it, without referrer and agent", frozenset({"ip", "url"})
+        ),
         Format("forwarded_combined", "of Apache behind a proxy, `%{X-Forwarded-For}i` first", _COMBINED),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record),
-        Format("nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named),
+        Format(
+            "nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named
+        ),
         Format("caddy", "Caddy's access log in JSON", _EVERY - {"client"}, records.load_caddy),
         Format("traefik", "Traefik's access log in JSON", _EVERY - {"client"}, records.load_traefik),
         Format("haproxy", "HAProxy's `option httplog`", *_haproxy()),

@@ -13,9 +13,9 @@ import click
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import choosing, reading
+from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 from sidecar.sources.formats import Format
 from sidecar.sources.shown import text
-from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 
 
 class Unreadable:

@@ -57,9 +57,9 @@ def _is_file(source: str) -> bool:
 
 def take(source: str, line: int) -> str:
     """The command of a shell that prints one line of a file."""
-    file, start = shlex.quote(source), _start(source)
-    reader = next((command for magic, command in _READERS.items() if start.startswith(magic)), None)
-    return f"sed -n {line}p {file}" if reader is None else f"{reader} {file} | sed -n {line}p"
+    start = _start(source)
+    reader = next((command for magic, command in _READERS.items() if start.startswith(magic)), "cat")
+    return f"{reader} {shlex.quote(source)} | sed -n {line}p"
 
 
 _READERS = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ\0": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}

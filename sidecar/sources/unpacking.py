@@ -126,7 +126,7 @@ def _is_tar(first: bytes) -> bool:
     import tarfile  # seldom needed, and slow to import
 
     try:
-        tarfile.TarInfo.frombuf(first[: _TAR_BLOCK], "utf-8", "surrogateescape")
+        tarfile.TarInfo.frombuf(first[:_TAR_BLOCK], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         return False
     return True

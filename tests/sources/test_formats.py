@@ -84,7 +84,9 @@ def test_a_golden_log_of_lines_is_the_same_requests(name: str) -> None:
             else:
                 assert value == want[field], field
         groups = {"ip": "ip", "agent": "ua", "referrer": "referrer", "uri": "url"}
-        bits = sum(core.GROUPS[group] for field, group in groups.items() if field in held and field not in (unkept or ()))
+        bits = sum(
+            core.GROUPS[group] for field, group in groups.items() if field in held and field not in (unkept or ())
+        )
         assert found["present"] == bits
 
 
@@ -135,7 +137,10 @@ def test_every_command_takes_it(xbot, made_model_path, tmp_path, name: str) -> N
     assert [json.loads(line)["line"] for line in said] == list(range(1, count + 1))
     scores = [json.loads(line)["score"] for line in said if b'"error"' not in line]
     assert len(scores) == requests
-    why = [json.loads(line) for line in xbot("explain", "--model", made_model_path, *form, "--json", log).stdout.splitlines()]
+    why = [
+        json.loads(line)
+        for line in xbot("explain", "--model", made_model_path, *form, "--json", log).stdout.splitlines()
+    ]
     assert [line["score"] for line in why if "score" in line] == pytest.approx(scores, abs=1e-4)
     told = tmp_path / "replay.json"
     xbot("replay", "--model", made_model_path, *form, "--json", told, log)
@@ -236,10 +241,12 @@ def test_caddy_without_most_of_it() -> None:
         ("combined", b'%s - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x"'),
         ("common", b'%s - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5'),
         ("vhost_combined", b'shop.example %s - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x"'),
-        ("$remote_addr [$time_local] \"$request\"", b'%s [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1"'),
+        ('$remote_addr [$time_local] "$request"', b'%s [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1"'),
     ],
 )
-@pytest.mark.parametrize("first", ["unix:", "client.example", "192.0.2.1:4711", "fe80::1%eth0", "192.0.2.x", "192.0.2.300", ""])
+@pytest.mark.parametrize(
+    "first", ["unix:", "client.example", "192.0.2.1:4711", "fe80::1%eth0", "192.0.2.x", "192.0.2.300", ""]
+)
 def test_a_first_field_that_is_no_address_is_none(name: str, line: bytes, first: str) -> None:
     request = core.Request()
     formats.find(name).load(line % first.encode(), request)

@@ -153,7 +153,6 @@ BROKEN_RECORDS = {
     "no headers": (b'{"ip": "192.0.2.1"}', "headers", "missing"),
     "headers of numbers": (b'{"headers": {"a": 1}}', "headers", "expected `str`"),
     "headers of threes": (b'{"headers": [["a", "b", "c"]]}', "headers[0]", "length 2"),
-    "address": (b'{"headers": [], "ip": "192.0.2.256"}', "ip", "not an IPv4 or IPv6 address"),
     "address a number": (b'{"headers": [], "ip": 17}', "ip", "expected `str"),
     "label": (b'{"headers": [], "label": "robot"}', "label", "invalid enum value"),
     "status a word": (b'{"headers": [], "status": "200"}', "status", "expected `int"),
@@ -330,8 +329,13 @@ def test_nul_bytes_and_long_lines_in_a_file(score: Score) -> None:
     st.booleans(),
 )
 def test_blocks_are_the_file_in_whole_lines(tmp_path_factory, lines, ended, block, zipped) -> None:
-    data = b"\n".join(lines) + b"\n" * ended
-    assume(not data.startswith(b"\x1f\x8b"))  # that is gzip, or broken
+    # What is read otherwise has tests of its own (test_any_log.py).
+    data = (b"\n".join(lines) + b"\n" * ended).replace(b"\r", b"").replace(b"\0", b"")
+    assume(
+        not data.startswith(
+            (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
+        )
+    )
     path = tmp_path_factory.mktemp("blocks") / "log"
     path.write_bytes(gzip.compress(data) if zipped else data)
     with pytest.MonkeyPatch.context() as patch:

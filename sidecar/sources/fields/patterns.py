@@ -90,7 +90,9 @@ class Pattern:
         self.names = tuple(names)
         self._pieces = tuple(zip(names, behind, map(variables.is_known, names), strict=True))
         if not variables.groups(names):
-            raise XbotError("--log-format: no field that tells of a visitor: $remote_addr, $request or $http_user_agent")
+            raise XbotError(
+                "--log-format: no field that tells of a visitor: $remote_addr, $request or $http_user_agent"
+            )
 
     def load(self, line: bytes, request: core.Request) -> None:
         """Reads a line into a request; core.LineError with field and reason if it cannot."""
@@ -106,7 +108,11 @@ class Pattern:
             else:
                 end = self._last_end(line, at) if behind else len(line)
             if end < 0:
-                why = f"expected {_shown(behind)} behind it" if behind != b'"' else "a quote in it is not escaped, or none closes it"
+                why = (
+                    f"expected {_shown(behind)} behind it"
+                    if behind != b'"'
+                    else "a quote in it is not escaped, or none closes it"
+                )
                 raise core.LineError(name, why)
             if wanted:
                 said[name] = self._unescape(line[at:end])

@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from sidecar import core
 
+
 def raw(text: str) -> bytes:
     """The bytes that a text of JSON stands for: those that are no UTF-8 as they came, half a pair of UTF-16 as it is."""
     try:
@@ -33,7 +34,18 @@ GROUP_OF = {
 }
 _TIMES = ("msec", "time_iso8601", "time_local", "time")
 _NAMES = frozenset(
-    (*GROUP_OF, *_TIMES, "date", "request_method", "args", "query_string", "server_protocol", "scheme", "http_host", "host")
+    (
+        *GROUP_OF,
+        *_TIMES,
+        "date",
+        "request_method",
+        "args",
+        "query_string",
+        "server_protocol",
+        "scheme",
+        "http_host",
+        "host",
+    )
 ) | {"server_name", "status"}
 
 
