@@ -201,7 +201,7 @@ def test_only_formats_of_lines_are_read(log_format: str, made_model: core.Model)
         lambda: core.Matrix(10).append_lines(log_format, LINE, 1),
         lambda: made_model.report_lines(request, log_format, LINE, 1, False, print),
     ):
-        with pytest.raises(ValueError, match="challenge and combined"):
+        with pytest.raises(ValueError, match="challenge, combined"):
             call()
 
 
