@@ -40,7 +40,7 @@ def _built_without(what: str, command: str) -> str:
 
 # How each begins -> what it is called, and who reads it.
 _PACKED: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
-    b"\x1f\x8b": ("gzip", lambda file: gzip.GzipFile(fileobj=file)),
+    b"\x1f\x8b": ("gzip", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
     b"BZh": ("bzip2", _opener("bz2", opens="BZ2File", needs=_built_without("bzip2", "bunzip2"))),
     b"\xfd7zXZ\0": ("xz", _opener("lzma", opens="LZMAFile", needs=_built_without("xz", "unxz"))),
     b"\x28\xb5\x2f\xfd": (

@@ -139,7 +139,9 @@ def test_halves_of_characters_end_no_run(xbot, tmp_path: Path) -> None:
 
 # ---- patterns ----
 
-MAIN = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+MAIN = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,9 @@ def test_any_line_is_a_request_or_a_line_error(name: str, data: st.DataObject) -
         request.features(core.MIN_K)
 
 
-@given(st.lists(st.sampled_from(_SEEDS) | st.binary(max_size=30), min_size=1, max_size=12), st.sampled_from(formats.NAMES))
+@given(
+    st.lists(st.sampled_from(_SEEDS) | st.binary(max_size=30), min_size=1, max_size=12), st.sampled_from(formats.NAMES)
+)
 def test_as_many_verdicts_and_errors_as_lines(made_model, given_lines: list[bytes], name: str) -> None:
     from sidecar.sources.lines import of_block
 
@@ -246,7 +250,9 @@ def test_what_policies_would_have_done(xbot, tmp_path: Path) -> None:
     ]  # fmt: skip
     shown = xbot("replay", "--config", config, "--json", out, log).stdout.decode()
     told = {policy["policy"]: policy for policy in json.loads(out.read_bytes())["policies"]}
-    assert told["login"]["refused_most"] == [{"ip": "192.0.2.1", "agent": "curl/8.5.0", "why": "deny=tools", "requests": 1}]
+    assert told["login"]["refused_most"] == [
+        {"ip": "192.0.2.1", "agent": "curl/8.5.0", "why": "deny=tools", "requests": 1}
+    ]
     assert told["default"]["let_by_most"][0]["why"] == "allow=us"
     assert (told["default"]["refused"], told["login"]["refused"]) == (0, 1)
     assert "policy login: refused most" in shown
