@@ -51,12 +51,11 @@ _PACKED: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
 _NO_LOGS = {
     b"PK\x03\x04": "a zip archive: unzip it first",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive: extract it first",
-    b"Rar!": "a rar archive: extract it first",
+    b"Rar!\x1a\x07": "a rar archive: extract it first",
     b"\x04\x22\x4d\x18": "lz4: decompress it first (lz4 -d)",
     b"\x1f\x9d": "compressed by compress: decompress it first (uncompress)",
     b"LPKSHHRH": "a journal of systemd: journalctl -o cat --file FILE prints its lines",
-    b"SQLite format 3": "a database of SQLite",
-    b"PAR1": "a Parquet file",
+    b"SQLite format 3\0": "a database of SQLite",
     b"\x89XBOT": "a model, no log",
 }
 
