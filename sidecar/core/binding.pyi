@@ -1,5 +1,5 @@
 from array import array
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 class Row(NamedTuple):
@@ -173,9 +173,11 @@ class Matrix:
     present: int
     families: int
     errors: list[tuple[int, str, str]]
+    unreadable: int
     def __init__(self, k: int, hosts: array[int] | None = None, without: Collection[str] = ...) -> None: ...
     def __len__(self) -> int: ...
     def append(self, request: Request, line: int = 0) -> None: ...
+    def refuse(self, line: int, field: str, why: str) -> None: ...
     def append_lines(self, log_format: str, block: bytes, first_line: int) -> int: ...
 
 class Model:
@@ -205,8 +207,14 @@ class Model:
     def explain(self, request: Request) -> tuple[Verdict, float, list[Contribution]]: ...
     def report(self, request: Request, line: int, as_json: bool) -> bytes: ...
     def report_lines(
-        self, request: Request, log_format: str, block: bytes, first_line: int, as_json: bool
-    ) -> tuple[bytes, int, list[tuple[int, str, str]]]: ...
+        self,
+        request: Request,
+        log_format: str,
+        block: bytes,
+        first_line: int,
+        as_json: bool,
+        write: Callable[[bytes], object],
+    ) -> tuple[int, int, tuple[int, str, str] | None]: ...
 
 class Policies:
     data: Any  # a read-only buffer

@@ -9,16 +9,22 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
 from sidecar.core.csrc cimport (
-    XB_ALL_FAMILIES, XB_BROWSER_NONE, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN,
-    XB_HAS_TLS, XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_TEST_TLS,
-    xb_agent_facts, xb_agent_facts_of, xb_browser_names, xb_challenge_line, xb_combined_line, xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_handshake, xb_handshake_of,
-    xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test, xb_shape, xb_shape_of,
-    xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
+    XB_ALL_FAMILIES, XB_BROWSER_NONE, XB_CLF_COMBINED, XB_CLF_DASH_UNKNOWN, XB_CLF_FORWARDED, XB_CLF_HOST, XB_CLF_SHORT,
+    XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
+    XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_TEST_TLS, xb_agent_facts, xb_agent_facts_of,
+    xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_handshake,
+    xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test,
+    xb_shape, xb_shape_of, xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
 
 cdef enum:
-    CHALLENGE = 0
-    COMBINED = 1
+    CHALLENGE = -1  # else a kind of xb_clf_line
+
+# The formats whose lines csrc reads, and their kinds.
+_LINES = {
+    "challenge": CHALLENGE, "combined": XB_CLF_COMBINED, "common": XB_CLF_SHORT, "vhost_combined": XB_CLF_HOST,
+    "vhost_common": XB_CLF_HOST | XB_CLF_SHORT, "forwarded_combined": XB_CLF_FORWARDED, "traefik_clf": XB_CLF_DASH_UNKNOWN,
+}
 
 
 cdef xb_workspace *_new_workspace() except NULL:
@@ -28,13 +34,12 @@ cdef xb_workspace *_new_workspace() except NULL:
     return work
 
 
-cdef int _line_format(str log_format) except -1:
-    """The number of a format whose lines are read in C."""
-    if log_format == "challenge":
-        return CHALLENGE
-    if log_format == "combined":
-        return COMBINED
-    raise ValueError(f"{log_format!r}: only lines of challenge and combined are read here")
+cdef int _line_format(str log_format) except -2:
+    """The kind of a format whose lines are read in C."""
+    kind = _LINES.get(log_format)
+    if kind is None:
+        raise ValueError(f"{log_format!r}: only lines of {', '.join(_LINES)} are read here")
+    return kind
 
 
 cdef inline bytes _part(xb_span s):
@@ -71,7 +76,7 @@ cdef class Request:
         cdef char *scratch = self.scratch
         if format == CHALLENGE:
             return xb_challenge_line(line, scratch, &self.work.request, &self.line)
-        return xb_combined_line(line, scratch, &self.work.request, &self.line)
+        return xb_clf_line(<unsigned>format, line, scratch, &self.work.request, &self.line)
 
     cdef int idle(self) except -1:
         """RuntimeError if somebody is reading what the request holds."""
@@ -88,7 +93,7 @@ cdef class Request:
         return 0
 
     def load_line(self, str log_format not None, bytes line not None):
-        """Reads a line of the challenge or combined format. LineError if it cannot be read."""
+        """Reads a line of a format that csrc reads. LineError if it cannot be read."""
         cdef int number = _line_format(log_format)
         self.take(line)
         if not self.read(number, _span(line)):

@@ -13,9 +13,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from sidecar import core
+from sidecar.sources.fields import variables
+from sidecar.sources.fields.variables import raw
+from sidecar.sources.shown import text as printable
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 1970 UTC
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+Stamp = float | str | None  # as the owner of another program set it to write times
 
 
 class Handshake(msgspec.Struct):
@@ -58,12 +62,8 @@ class Record(msgspec.Struct):
     )
 
 
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
 def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else _raw(text)
+    return None if text is None else raw(text)
 
 
 def _tls(said: Handshake | None) -> core.Tls | None:
@@ -113,6 +113,8 @@ def reader(
             raise
         except msgspec.ValidationError as error:
             why, _, where = str(error).partition(" - at `$.")
+            if why.startswith("Expected `float` <"):
+                why = f"later than the year 9999; milliseconds? ({why[:1].lower()}{why[1:]})"
             raise core.LineError(where.rstrip("`") or "line", why[:1].lower() + why[1:]) from None
         except (ValueError, RecursionError) as error:
             raise core.LineError("line", f"not JSON: {error}") from None
@@ -133,18 +135,17 @@ load_record = reader(Record, _own, ordered=True)
 
 def _load(record: Record, ordered: bool, request: core.Request) -> None:
     pairs = _pairs(record)
-    if record.ip is not None and core.parse_address(_raw(record.ip)) is None:
-        raise core.LineError("ip", "not an IPv4 or IPv6 address")
+    ip = None if record.ip is None else variables.address(raw(record.ip))
     if record.order == "lost":
         record = msgspec.structs.replace(record, protocol=None, scheme=None, tls=None, connection_requests=None)
         ordered = False
     time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
     request.load_record(
-        None if pairs is None else [(_raw(name), _raw(value)) for name, value in pairs],
+        None if pairs is None else [(raw(name), raw(value)) for name, value in pairs],
         ordered,
         agent=_bytes(record.agent),
         referrer=_bytes(record.referrer),
-        ip=_bytes(record.ip),
+        ip=ip,
         method=_bytes(record.method),
         uri=_bytes(record.uri),
         protocol=_bytes(record.protocol),
@@ -158,7 +159,17 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
         connection_requests=record.connection_requests or 0,
     )
     if record.policy:
-        request.ask_policy(_raw(record.policy))
+        request.ask_policy(raw(record.policy))
+
+
+def _seconds(field: str, stamp: Stamp) -> float | None:
+    """Seconds since 1970 UTC of a time in any way that programs write it."""
+    if stamp is None:
+        return None
+    try:
+        return variables.whole_seconds(stamp) if isinstance(stamp, float) else variables.seconds(raw(stamp))
+    except ValueError:
+        raise core.LineError(field, "neither a number of seconds nor a time as logs write it") from None
 
 
 class CaddyTls(msgspec.Struct):
@@ -187,7 +198,7 @@ class Caddy(msgspec.Struct):
     """One line of Caddy's access log in JSON."""
 
     request: CaddyRequest | None = None
-    ts: Seconds | Moment | None = None
+    ts: Stamp = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
 
 
@@ -211,7 +222,7 @@ def _caddy(line: Caddy) -> Record:
     return Record(
         headers=None if r.headers is None else [(name, value) for name in r.headers for value in r.headers[name]],
         ip=r.remote_ip if r.client_ip is None else r.client_ip,
-        time=line.ts,
+        time=_seconds("ts", line.ts),
         method=r.method,
         uri=r.uri,
         protocol=r.proto,
@@ -237,8 +248,8 @@ class Traefik(msgspec.Struct, rename="pascal"):
     request_addr: str | None = None  # Host as it came
     request_host: str | None = None  # without port
     downstream_status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
-    start_utc: Seconds | Moment | None = msgspec.field(default=None, name="StartUTC")
-    time: Seconds | Moment | None = msgspec.field(default=None, name="time")
+    start_utc: Stamp = msgspec.field(default=None, name="StartUTC")
+    time: Stamp = msgspec.field(default=None, name="time")
 
 
 _TRAEFIK_HEADER = "request_"
@@ -249,7 +260,7 @@ def _traefik(line: dict[str, Any]) -> Record:
     headers = {name[len(_TRAEFIK_HEADER) :]: value for name, value in line.items() if name.startswith(_TRAEFIK_HEADER)}
     for name, value in headers.items():
         if not isinstance(value, str):
-            raise core.LineError(_TRAEFIK_HEADER + name, "expected `str`")
+            raise core.LineError(printable(raw(_TRAEFIK_HEADER + name[:64])), "expected `str`")
     if said.client_host is not None:
         ip: str | None = said.client_host.rpartition(",")[2].strip()  # the proxy next to Traefik wrote the last
     else:
@@ -263,7 +274,7 @@ def _traefik(line: dict[str, Any]) -> Record:
         agent=headers.get("User-Agent") if chosen else None,
         referrer=headers.get("Referer") if chosen else None,
         ip=ip,
-        time=said.time if said.start_utc is None else said.start_utc,
+        time=_seconds("time", said.time) if said.start_utc is None else _seconds("StartUTC", said.start_utc),
         method=said.request_method,
         uri=said.request_path,
         protocol=said.request_protocol,

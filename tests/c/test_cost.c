@@ -103,7 +103,10 @@ static unsigned long cost(const shape *s, size_t size)
         CHECK(xb_answer(&service, &work, text, n, 0, false, &reply) != XB_PARTIAL);
         break;
     default:
-        (s->how == 'l' ? xb_challenge_line : xb_combined_line)((xb_span){text, n}, scratch, &work.request, &line);
+        if (s->how == 'l')
+            xb_challenge_line((xb_span){text, n}, scratch, &work.request, &line);
+        else
+            xb_clf_line(XB_CLF_COMBINED, (xb_span){text, n}, scratch, &work.request, &line);
         if (!line.error)
             xb_judge(&model, &work);
     }

@@ -54,8 +54,8 @@ NONE: dict[str, Callable[[core.Request, core.Model], object]] = {
     "judge": lambda _r, m: m.judge(None),
     "explain": lambda _r, m: m.explain(None),
     "report": lambda _r, m: m.report(None, 1, False),
-    "report_lines": lambda _r, m: m.report_lines(None, "combined", LINE, 1, False),
-    "report_lines' block": lambda r, m: m.report_lines(r, "combined", None, 1, False),
+    "report_lines": lambda _r, m: m.report_lines(None, "combined", LINE, 1, False, print),
+    "report_lines' block": lambda r, m: m.report_lines(r, "combined", None, 1, False, print),
     "append": lambda _r, _m: core.Matrix(10).append(None),
     "append_lines": lambda _r, _m: core.Matrix(10).append_lines("combined", None, 1),
     "decide's model": lambda r, _m: opened(paths=["/a"]).decide(None, r, "default"),
@@ -201,9 +201,9 @@ def test_only_formats_of_lines_are_read(log_format: str, made_model: core.Model)
     for call in (
         lambda: request.load_line(log_format, LINE),
         lambda: core.Matrix(10).append_lines(log_format, LINE, 1),
-        lambda: made_model.report_lines(request, log_format, LINE, 1, False),
+        lambda: made_model.report_lines(request, log_format, LINE, 1, False, print),
     ):
-        with pytest.raises(ValueError, match="challenge and combined"):
+        with pytest.raises(ValueError, match="challenge, combined"):
             call()
 
 
@@ -222,7 +222,9 @@ def test_a_source_that_cannot_be_read_leaves_nothing() -> None:
 def test_nothing_of_a_block_is_left(made_model: core.Model) -> None:
     """After report_lines the request once pointed into a block that was gone."""
     request = core.Request()
-    made_model.report_lines(request, "combined", LINE + b"\n" + LINE.replace(b"Mozilla", b"M" * 1000), 1, False)
+    made_model.report_lines(
+        request, "combined", LINE + b"\n" + LINE.replace(b"Mozilla", b"M" * 1000), 1, False, [].append
+    )
     assert set(request.fields.values()) == {None}
     made_model.judge(request)
 
