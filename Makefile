@@ -8,7 +8,7 @@ SUDO          = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH  := $(PATH):/usr/sbin:/sbin
 
 C_SOURCES := $(wildcard csrc/*.c csrc/*/*.c)
-COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*/*.[ch] csrc/*/*.def sidecar/*.pyx sidecar/*.pxd)
+COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*/*.[ch] csrc/*/*.def $(foreach kind,pyx pxi pxd,sidecar/*/*.$(kind)))
 C_STRICT  := -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wconversion -Wno-sign-conversion
 
 # What a goal needs of the system beside Python and cc, as command:package. Their packages are Debian's.
@@ -81,11 +81,11 @@ $(VENV)/lint: $(VENV)/installed
 	@$(call install,report,--group lint)
 	@touch $@
 
-# The extensions. Again when csrc/ or a .pyx changes.
+# The extensions. Again when a source of theirs changes.
 $(VENV)/built: $(VENV)/installed $(COMPILED)
 	@echo "compiling"
 	@$(BIN)/python setup.py --quiet build_ext --inplace 2>&1 | grep -E '(error|warning):' || true
-	@$(BIN)/python -c 'import sidecar.core, sidecar.protocol'
+	@$(BIN)/python -c 'import sidecar.core, sidecar.net.protocol'
 	@touch $@
 
 demo: build
@@ -96,7 +96,7 @@ test: build $(VENV)/test
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 soak: build $(VENV)/test
-	@XBOT_SOAK=1 $(BIN)/python -m pytest -k behind_nginx tests/test_upgrade.py
+	@XBOT_SOAK=1 $(BIN)/python -m pytest -k behind_nginx tests/serve/test_upgrade.py
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.
@@ -151,7 +151,7 @@ asan: build $(VENV)/test
 	@XBOT_SANITIZE=1 $(BIN)/python setup.py --quiet build --build-temp build/asan-objects --build-lib build/asan
 	@PYTHONPATH=build/asan LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -p no:cacheprovider \
-	  tests/test_memory.py tests/test_request.py tests/test_hash.py tests/test_features.py tests/test_logs.py tests/test_model_file.py
+	  tests/core/test_memory.py tests/core/test_request.py tests/core/test_hash.py tests/core/test_features.py tests/sources/test_logs.py tests/core/test_model_file.py
 
 docs: build
 	@$(BIN)/python docs/make_features.py > docs/features.md
@@ -173,4 +173,4 @@ networks: build
 	@mv build/search-engines.txt sidecar/search-engines.txt
 
 clean:
-	rm -rf build dist .demo .fuzz bench/results *.egg-info sidecar/*.so sidecar/core.c sidecar/protocol.c $(VENV)/built
+	rm -rf build dist .demo .fuzz bench/results *.egg-info sidecar/*/*.so sidecar/*/*.c $(VENV)/built

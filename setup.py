@@ -24,8 +24,8 @@ LINK = ["-fsanitize=address,undefined"] if SANITIZE else []
 
 def extension(name: str, sources: list[str]) -> Extension:
     return Extension(
-        f"sidecar.{name}",
-        [f"sidecar/{name}.pyx", *sources],
+        name,
+        [f"{name.replace('.', '/')}.pyx", *sources],
         include_dirs=["csrc"],
         depends=DEPENDS,
         # Generated code compares and casts in ways that -Wextra dislikes; csrc/ itself is linted with -Werror.
@@ -42,7 +42,7 @@ def extension(name: str, sources: list[str]) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("core", SOURCES), extension("protocol", [])],
+        [extension("sidecar.core.binding", SOURCES), extension("sidecar.net.protocol", [])],
         compiler_directives={"language_level": 3, "embedsignature": True},
     )
     if os.environ.get("XBOT_COMPILE") != "0"

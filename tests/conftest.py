@@ -12,11 +12,9 @@ import models
 import pytest
 from hypothesis import HealthCheck, settings
 from packages import reachable, sdist, wheel  # noqa: F401 -- fixtures
+from places import ROOT, run_xbot
 
 from sidecar import core, model
-
-ROOT = Path(__file__).resolve().parent.parent
-XBOT = str(Path(sys.executable).parent / "xbot")
 
 # A shell starts what it sends to the background with Ctrl-C ignored; what is started here must not inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,14 +40,6 @@ LONG = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
-
-
-def run_xbot(*args: object, stdin: bytes | None = None, code: int = 0) -> subprocess.CompletedProcess[bytes]:
-    """Runs the command; fails the test if it ends with another code, or with a traceback."""
-    done = subprocess.run([XBOT, *map(str, args)], input=stdin, capture_output=True, check=False)
-    assert b"Traceback" not in done.stderr, done.stderr.decode()
-    assert done.returncode == code, (done.returncode, done.stderr.decode())
-    return done
 
 
 @pytest.fixture(scope="session")

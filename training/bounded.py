@@ -2,7 +2,7 @@
 
 Law: the problem of scikit-learn's LinearSVC with a box around the weights, solved by L-BFGS-B. Only the bias is another: it
 is free, and not kept small. Where no column may speak for a human, all the innocence that everyone starts with is in it.
-tests/test_bounded.py holds that this is LinearSVC where there are no bounds, and the conditions of a minimum where there are.
+tests/training/test_bounded.py holds that this is LinearSVC where there are no bounds, and the conditions of a minimum where there are.
 """
 
 from __future__ import annotations

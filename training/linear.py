@@ -1,6 +1,6 @@
 """A fitted pipeline as flat arrays, which is what is exported of it; and the margins that they give.
 
-Law: nothing is fitted here; scikit-learn's numbers are only put in another form. tests/test_train.py holds that the
+Law: nothing is fitted here; scikit-learn's numbers are only put in another form. tests/training/test_train.py holds that the
 margins are those of its `decision_function`.
 """
 

@@ -2,7 +2,7 @@
  * case; xb_hash_bytes of what is no text, such as an address.
  *
  * Law: pure functions; the values are part of the model file's meaning, so a change here is a new version
- * of each family and of ref_host_known (features.def). tests/test_hash.py states the same function in Python.
+ * of each family and of ref_host_known (features.def). tests/core/test_hash.py states the same function in Python.
  *
  * xb_hash: the input is taken as little-endian 8-byte words, the last one padded with zeros. Bit 5 of every byte is set: that
  * folds A-Z onto a-z, and a few control and punctuation bytes onto each other, which only costs a rare collision.

@@ -20,7 +20,7 @@ def date() -> datetime.date:
     """Of the oldest of its parts."""
     found = re.match(r"# date: (\d{4}-\d\d-\d\d)\n", FILE.read_text())
     if found is None:
-        raise RuntimeError(f"{FILE}: it does not begin with its date")  # tests/test_search_engines.py holds it
+        raise RuntimeError(f"{FILE}: it does not begin with its date")  # tests/config/test_search_engines.py holds it
     return datetime.date.fromisoformat(found.group(1))
 
 

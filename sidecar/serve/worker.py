@@ -23,7 +23,7 @@ import uvloop
 
 from sidecar.board.stats import map_slot
 from sidecar.core import Model, Policies
-from sidecar.protocol import Server
+from sidecar.net.protocol import Server
 from sidecar.serve import control
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)

@@ -28,7 +28,7 @@ static void say(transcript *t, const xb_reply *reply)
     t->closed = reply->close;
 }
 
-/* As sidecar/protocol.pyx does it: `step` bytes a read, what is left of a head is kept. */
+/* As sidecar/net/protocol.pyx does it: `step` bytes a read, what is left of a head is kept. */
 static void converse(const xb_service *s, const char *stream, size_t size, size_t step, transcript *t)
 {
     static xb_workspace work;

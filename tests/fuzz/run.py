@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "support"))
 
 import tables  # noqa: E402
 
@@ -38,7 +38,7 @@ def missing() -> str:
 
 def build(targets: Sequence[str], place: Path) -> None:
     """Compiles csrc/ once, and each target to place/TARGET."""
-    include = ["-I", str(ROOT / "csrc"), "-I", str(HERE.parent / "c")]
+    include = ["-I", str(ROOT / "csrc"), "-I", str(HERE.parent / "c" / "support")]
     objects = []
     for source in sorted((ROOT / "csrc").rglob("*.c")):
         objects.append(str(place / f"{source.stem}.o"))

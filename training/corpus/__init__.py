@@ -4,8 +4,7 @@ It is what `make demo` trains on: on a machine without logs, real clients get se
 the class and not the source. So a visit's frame (site.py) is drawn before its class, every agent takes the same way to
 its headers (browsers.py), and tests hold that no single trait of the sources separates the classes.
 
-    site.py, agents.py (agents.tsv)     what is asked for, when, from where, by a browser of which year: for both alike
-    kinds.py (kinds.tsv)                the kinds of requests that the life of a page is made of
+    site.py (kinds.tsv), agents.py (agents.tsv)    what is asked for, when, from where, by a browser of which year: for both alike
     texts.py (queries.tsv)              long texts: queries, cookies, tokens
     browsers.py (heads.tsv, accept.tsv) the headers of a browser, in order, by engine, version and kind of request
     hints.py                            the client hints of a Chromium
@@ -14,6 +13,7 @@ its headers (browsers.py), and tests hold that no single trait of the sources se
     additions.py                        what any program may add because people's requests have it
     views.py                            the same as poorer sources would have kept them: logs without headers
     published.py                        the packages: crawlers' agents, people's agents, header sets of real browsers
+    tables.py                           the tables: their rows, draws by weight, and how blanks and header sets are filled
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from training.corpus import people, published, robots, site
-from training.corpus.heads import Pairs, spoken
+from training.corpus.tables import Pairs
 
 ROWS = 20_000
+HOP = {"connection", "keep-alive", "upgrade", "http2-settings", "proxy-connection", "transfer-encoding"}
 
 
 def generate(seed: int, rows: int = ROWS) -> Iterator[dict[str, Any]]:
@@ -59,3 +60,11 @@ def _record(label: str, visit: site.Visit, want: site.Want, pairs: Pairs) -> dic
         "label": label,
         "headers": spoken(pairs, spoken_over),
     }
+
+
+def spoken(pairs: Pairs, protocol: str) -> Pairs:
+    """`pairs` as nginx hands them on: from HTTP/2 on in lower case, none about the connection, the cookie last."""
+    if protocol < "HTTP/2":
+        return pairs
+    small = [(name.lower(), value) for name, value in pairs if name.lower() not in HOP]
+    return sorted(small, key=lambda pair: pair[0] == "cookie")  # stable: the others keep their order

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from training.corpus import texts
 from training.corpus.browsers import Browser, accept, encodings, languages
-from training.corpus.heads import Pairs
 from training.corpus.hints import hints
-from training.corpus.kinds import KINDS
-from training.corpus.site import Visit, Want
+from training.corpus.site import KINDS, Visit, Want
+from training.corpus.tables import Pairs
 
 
 @dataclass(frozen=True, slots=True)

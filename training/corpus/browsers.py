@@ -14,11 +14,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 
 from training.corpus import texts
-from training.corpus.heads import Pairs, fill, head
 from training.corpus.hints import hints
-from training.corpus.kinds import KINDS
-from training.corpus.site import Visit, Want, protocol
-from training.corpus.tables import rows
+from training.corpus.site import KINDS, Visit, Want, protocol
+from training.corpus.tables import Pairs, fill, head, rows
 
 # fmt: off
 # The first pattern that is found names the engine; its group, if any, is the version.

@@ -16,10 +16,9 @@ from dataclasses import replace
 
 from training.corpus import agents, published, site
 from training.corpus.browsers import Browser, Habits, headers, parse, possible
-from training.corpus.heads import Pairs
 from training.corpus.hints import fit
-from training.corpus.kinds import KINDS
-from training.corpus.site import Visit, Want
+from training.corpus.site import KINDS, Visit, Want
+from training.corpus.tables import Pairs
 
 PUBLISHED_SINCE = 2023  # the year of the oldest browsers in the published lists
 PLAIN = {"HTTP/1.0": 0.5, "HTTP/1.1": 0.05}  # share of text browsers and simple telephones

@@ -14,10 +14,9 @@ from dataclasses import replace
 
 from training.corpus import additions, agents, people, published, site, texts
 from training.corpus.browsers import Browser, Habits, accept, headers, languages, parse, possible
-from training.corpus.heads import Pairs, fill
 from training.corpus.hints import hints
 from training.corpus.site import Visit, Want
-from training.corpus.tables import Blanks, draw
+from training.corpus.tables import Blanks, Pairs, draw, fill
 
 Send = Callable[[Want], Pairs]  # the headers of a program for one request
 ACCEPTS = ["text/html", "*/*", "text/html,*/*", "application/json, text/plain, */*", "text/html,application/xhtml+xml"]

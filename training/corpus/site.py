@@ -3,7 +3,7 @@
 Law: a visit and its requests are drawn before anybody knows whether a person or a bot makes them. So address, time,
 host, scheme, HTTP version, language, number of requests, the year of the browser, methods, queries, cookies and referrers
 to send if any, and (but for what robots.py does on purpose) the path, have the same distribution for both, and a model
-cannot tell the classes by them.
+cannot tell the classes by them. A kind (kinds.tsv) says what is asked for and why; how a browser writes that down is browsers.py's.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from itertools import accumulate
 
 from training.corpus import agents, texts
-from training.corpus.kinds import KINDS, draw_kind
-from training.corpus.tables import draw
+from training.corpus.tables import draw, rows
 from training.corpus.texts import WORDS
 
 # Protocol as nginx names it, scheme, share of the visits. HTTP/1.1 is also what a site behind a delivery network sees.
@@ -71,6 +71,47 @@ SIGN_IN = ["/oauth2/callback", "/auth/callback", "/callback", "/saml/acs", "/log
 USUAL = ["/index.php", "/index.html", "/search", "/feed/", "/sitemap.xml"]
 ENDS = [".com", ".org", ".net", ".de", ".info", ".example"]
 # fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the table. `priority` by engine family: chromium, gecko, webkit; `-` for none."""
+
+    name: str
+    mode: str
+    destination: str
+    priority: dict[str, str]
+    accept: str  # the kind whose Accept it has
+    query: str  # the group of its query
+    methods: list[str]
+    method_weights: list[float]
+
+    @property
+    def navigates(self) -> bool:
+        """Whether a document is opened with it."""
+        return self.mode == "navigate"
+
+    def method(self, rng: random.Random) -> str:
+        """The method of one request."""
+        return rng.choices(self.methods, self.method_weights)[0]
+
+
+def _kind(row: list[str]) -> Kind:
+    name, _, methods, mode, destination, chromium, gecko, webkit, accept, query = row
+    weighed = [part.split(" ") for part in methods.split("|")]
+    priority = {"chromium": chromium, "gecko": gecko, "webkit": webkit, "gtk": "-"}
+    names, weights = [method for method, _ in weighed], [float(weight) for _, weight in weighed]
+    return Kind(name, mode, destination, priority, accept, query, names, weights)
+
+
+KINDS = {row[0]: _kind(row) for row in rows("kinds.tsv")}
+_NAMES = list(KINDS)
+_SHARES = list(accumulate(float(row[1]) for row in rows("kinds.tsv")))
+
+
+def draw_kind(rng: random.Random) -> str:
+    """The name of a kind, by its share of the requests."""
+    return rng.choices(_NAMES, cum_weights=_SHARES)[0]
 
 
 @dataclass(frozen=True, slots=True)

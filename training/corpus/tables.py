@@ -1,14 +1,18 @@
 """tables.py - the tables beside this file: tab-separated columns, # starts a comment line.
 
-Law: what the corpus knows of clients stands in tables; the modules draw from them and fill their blanks.
+Law: what the corpus knows of clients stands in tables; the modules draw from them and fill their blanks: those of a text (Blanks),
+and those of a header set (fill), which says which headers a client sends and in which order.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+
+Pairs = list[tuple[str, str]]
+NONE: Mapping[str, Pairs] = {}
 
 
 @cache
@@ -50,3 +54,31 @@ class Blanks(dict[str, str]):
     def __missing__(self, key: str) -> str:
         self[key] = self.make(key)
         return self[key]
+
+
+@cache
+def head(name: str) -> str:
+    """The header set called `name` in heads.tsv."""
+    return next(head_set for key, head_set in rows("heads.tsv") if key == name)
+
+
+@cache
+def _parts(head_set: str) -> list[tuple[str, str | None]]:
+    split = (part.partition(": ") for part in head_set.split("|"))
+    return [(name, usual or None) for name, _, usual in split]
+
+
+def fill(head_set: str, values: Mapping[str, str], own: Mapping[str, Pairs] = NONE) -> Pairs:
+    """The headers of `head_set` in order: a value of `values` before the set's own; none without either.
+
+    `own`: headers to put where the set has these marks (@1, @2).
+    """
+    out = []
+    for name, usual in _parts(head_set):
+        if name in own:
+            out += own[name]
+            continue
+        value = values.get(name, usual)
+        if value is not None and not name.startswith("@"):
+            out.append((name, value))
+    return out

@@ -1,0 +1,186 @@
+from array import array
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple
+
+class Row(NamedTuple):
+    name: str
+    group: str
+    version: int
+    doc: str
+
+class Verdict(NamedTuple):
+    bot: bool
+    score: float
+    margin: float
+    reason: str
+
+class Decision(NamedTuple):
+    outcome: str
+    refuse: bool
+    reason: str
+    policy: str
+    list: str | None
+
+class Contribution(NamedTuple):
+    name: str
+    value: float | None
+    contribution: float
+    doc: str
+
+GROUPS: Final[dict[str, int]]
+FEATURES: Final[tuple[Row, ...]]
+FAMILIES: Final[tuple[Row, ...]]
+DIALECTS: Final[tuple[str, ...]]
+MAX_TIME: Final[int]
+MIN_K: Final[int]
+MAX_K: Final[int]
+MAX_HEAD: Final[int]
+MAX_LINE: Final[int]
+STATS_SIZE: Final[int]
+OUTCOMES: Final[tuple[str, ...]]
+RULES: Final[tuple[str, ...]]
+POLICIES_MAGIC: Final[bytes]
+POLICIES_VERSION: Final[int]
+MAX_NAME: Final[int]
+MODEL_MAGIC: Final[bytes]
+MODEL_VERSION: Final[int]
+MODEL_HEADER: Final[int]
+MODEL_DIGEST: Final[int]
+
+class ModelError(ValueError): ...
+class PoliciesError(ValueError): ...
+
+class LineError(ValueError):
+    args: tuple[str, str]
+
+def hash_text(text: bytes) -> int: ...
+def host_hash(host: bytes) -> int: ...
+def parse_address(text: bytes) -> bytes | None: ...
+def resolve_path(path: bytes) -> bytes: ...
+def report_error(line: int, field: str, why: str, as_json: bool) -> bytes: ...
+def read_stats(buffer: Any) -> dict[str, Any]: ...
+def model_header(
+    k: int,
+    groups: int,
+    families: int,
+    n_hosts: int,
+    n_tests: int,
+    tests_size: int,
+    provenance_size: int,
+    file_size: int,
+    bias: float,
+    threshold: float,
+    a: float,
+    b: float,
+) -> bytes: ...
+
+class Request:
+    def load_line(self, log_format: str, line: bytes) -> None: ...
+    def load_head(self, head: bytes, dialect: str | None = "nginx") -> None: ...
+    def come_from(self, ip: bytes) -> None: ...
+    def ask_policy(self, name: bytes) -> None: ...
+    @property
+    def text(self) -> bytes: ...
+    def self_test(self, margin: float) -> bytes: ...
+    def load_record(
+        self,
+        headers: list[tuple[bytes, bytes]] | None,
+        ordered: bool,
+        agent: bytes | None = None,
+        referrer: bytes | None = None,
+        ip: bytes | None = None,
+        method: bytes | None = None,
+        uri: bytes | None = None,
+        protocol: bytes | None = None,
+        scheme: bytes | None = None,
+        host: bytes | None = None,
+        label: int = -1,
+        status: int = -1,
+        time: int = -1,
+    ) -> None: ...
+    @property
+    def label(self) -> bool | None: ...
+    @property
+    def time(self) -> int | None: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def present(self) -> int: ...
+    @property
+    def truncated(self) -> bool: ...
+    @property
+    def fields(self) -> dict[str, bytes | None]: ...
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]: ...
+    def features(
+        self, k: int, hosts: array[int] | None = None, families: int = ...
+    ) -> tuple[list[float], list[tuple[int, str, str]]]: ...
+
+class Matrix:
+    dense: array[float]
+    indices: array[int]
+    indptr: array[int]
+    label: array[int]
+    time: array[int]
+    line: array[int]
+    client: array[int]
+    k: int
+    present: int
+    families: int
+    errors: list[tuple[int, str, str]]
+    def __init__(self, k: int, hosts: array[int] | None = None, without: Collection[str] = ...) -> None: ...
+    def __len__(self) -> int: ...
+    def append(self, request: Request, line: int = 0) -> None: ...
+    def append_lines(self, log_format: str, block: bytes, first_line: int) -> int: ...
+
+class Model:
+    data: Any  # a read-only buffer
+    def __init__(self, data: Any) -> None: ...
+    @property
+    def header(self) -> dict[str, Any]: ...
+    @property
+    def rows(self) -> dict[str, int]: ...
+    @property
+    def k(self) -> int: ...
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def mean(self) -> memoryview[float]: ...
+    @property
+    def scale(self) -> memoryview[float]: ...
+    @property
+    def lower(self) -> memoryview[float]: ...
+    @property
+    def upper(self) -> memoryview[float]: ...
+    @property
+    def weight(self) -> memoryview[float]: ...
+    @property
+    def provenance(self) -> dict[str, Any]: ...
+    def judge(self, request: Request, threshold: float | None = None) -> Verdict: ...
+    def explain(self, request: Request) -> tuple[Verdict, float, list[Contribution]]: ...
+    def report(self, request: Request, line: int, as_json: bool) -> bytes: ...
+    def report_lines(
+        self, request: Request, log_format: str, block: bytes, first_line: int, as_json: bool
+    ) -> tuple[bytes, int, list[tuple[int, str, str]]]: ...
+
+class Policies:
+    data: Any  # a read-only buffer
+    def __init__(self, data: Any) -> None: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def decide(self, model: Model, request: Request, policy: str) -> Decision: ...
+
+class Answerer:
+    model: Model
+    closing: bool
+    def __init__(
+        self,
+        model: Model,
+        *,
+        dialect: str = "nginx",
+        enforce: bool = False,
+        policies: Policies | None = None,
+        policy: str | None = None,
+        stats: Any = None,
+    ) -> None: ...
+    def serve(self, model: Model, policies: Policies, policy: str) -> None: ...

@@ -1,0 +1,271 @@
+# The interface of csrc/ as Cython sees it.
+#
+# Law: the only statement of it on this side, header by header.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "base/span.h" nogil:
+    ctypedef struct xb_span:
+        const char *at
+        size_t size
+
+cdef extern from "base/hash.h" nogil:
+    uint64_t xb_hash(xb_span s)
+    uint64_t xb_hash_bytes(xb_span s)
+
+cdef extern from "request/request.h" nogil:
+    enum:
+        XB_MAX_HEAD
+        XB_MAX_HEADERS
+        XB_PARTIAL
+        XB_BAD
+        XB_HAS_IP
+        XB_HAS_UA
+        XB_HAS_REFERRER
+        XB_HAS_URL
+        XB_HAS_HEADERS
+        XB_HAS_CLIENT
+        XB_HAS_ORDER
+        XB_HAS_CASE
+    ctypedef struct xb_header:
+        xb_span name
+        xb_span value
+        bint visitor
+    ctypedef struct xb_request:
+        uint32_t present
+        uint32_t missing
+        xb_span ip
+        xb_span method
+        xb_span uri
+        xb_span protocol
+        xb_span scheme
+        xb_span host
+        xb_span agent
+        xb_span referrer
+        xb_span policy
+        uint32_t n_headers
+        bint truncated
+        xb_header headers[256]
+    long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size)
+    void xb_request_add(xb_request *r, xb_span name, xb_span value)
+    void xb_request_clear(xb_request *r)
+
+cdef extern from "request/fields.h" nogil:
+    enum:
+        XB_HEADERS_UNKNOWN
+        XB_HEADERS_UNORDERED
+        XB_HEADERS_ORDERED
+    ctypedef int xb_headers
+    ctypedef struct xb_fields:
+        xb_span ip
+        xb_span method
+        xb_span uri
+        xb_span protocol
+        xb_span scheme
+        xb_span host
+        xb_span agent
+        xb_span referrer
+        xb_span policy
+        xb_headers headers
+    bint xb_request_complete(xb_request *r, const xb_fields *f)
+
+cdef extern from "base/address.h" nogil:
+    ctypedef struct xb_address:
+        uint32_t version
+        uint8_t bytes[16]
+    bint xb_address_parse(xb_span text, xb_address *out)
+
+cdef extern from "request/dialect.h" nogil:
+    enum:
+        XB_DIALECT_COUNT
+    ctypedef int xb_dialect
+    ctypedef struct xb_dialect_row:
+        const char *name
+    const xb_dialect_row xb_dialects[]
+    void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
+
+cdef extern from "features/featurizer.h" nogil:
+    enum:
+        XB_N_DENSE
+        XB_N_FAMILIES
+        XB_MIN_K
+        XB_MAX_K
+    ctypedef struct xb_feature_row:
+        const char *name
+        const char *doc
+        uint32_t group
+        uint32_t version
+    const xb_feature_row xb_feature_rows[]
+    const xb_feature_row xb_family_rows[]
+    ctypedef struct xb_hosts:
+        const uint32_t *hash
+        uint32_t count
+    ctypedef struct xb_shape:
+        unsigned k
+        uint32_t families
+        xb_hosts hosts
+    xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts)
+    enum:
+        XB_ALL_FAMILIES
+    uint32_t xb_host_hash(xb_span host)
+    ctypedef struct xb_token:
+        uint32_t bucket
+        uint8_t family
+    ctypedef struct xb_vector:
+        double *dense
+        uint32_t n_tokens
+        xb_token *tokens
+    void xb_init()
+    void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
+    size_t xb_token_text(const xb_token *t, char *out, size_t size)
+
+cdef extern from "model/model.h" nogil:
+    const char *XB_MODEL_MAGIC
+    enum:
+        XB_MODEL_VERSION
+        XB_MODEL_HEADER
+        XB_MODEL_DIGEST
+        XB_DTYPE_F64
+    ctypedef struct xb_model_header:
+        uint8_t magic[8]
+        uint32_t version
+        uint32_t header_size
+        uint32_t n_dense
+        uint32_t n_families
+        uint32_t k
+        uint32_t dtype
+        uint32_t groups
+        uint32_t families
+        uint32_t n_hosts
+        uint32_t n_tests
+        uint64_t tests_size
+        uint64_t provenance_size
+        uint64_t file_size
+        double bias
+        double threshold
+        double a
+        double b
+    ctypedef struct xb_model_row:
+        char name[28]
+        uint32_t version
+    ctypedef struct xb_self_test:
+        double margin
+        uint32_t size
+        uint32_t headers
+    ctypedef struct xb_model:
+        xb_model_header header
+        const xb_model_row *rows
+        const double *bucket
+        xb_shape shape
+        double *mean
+        double *scale
+        double *lower
+        double *upper
+        double *weight
+        xb_span provenance
+    const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v)
+
+cdef extern from "model/scorer.h" nogil:
+    enum:
+        XB_MAX_REASON
+    ctypedef struct xb_verdict:
+        double margin
+        double score
+        bint bot
+        int reason
+    double xb_contribution(const xb_model *m, const xb_vector *v, size_t i)
+    double xb_token_contribution(const xb_model *m, const xb_token *t)
+    char *xb_score_text(char *to, double score)
+    size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bint accused, char *out, size_t size)
+
+cdef extern from "policy/policy.h" nogil:
+    const char *XB_POLICIES_MAGIC
+    enum:
+        XB_POLICIES_VERSION
+        XB_MAX_NAME
+        XB_N_OUTCOMES
+        XB_BY_SCORE
+        XB_BY_ALLOW
+        XB_BY_DENY
+        XB_BY_VERIFIED
+    ctypedef struct xb_policy:
+        const char *name
+        double threshold
+        double challenge_above
+        uint32_t enforce
+    ctypedef struct xb_list:
+        const char *name
+    ctypedef struct xb_policies:
+        const xb_policy *policy
+        const xb_list *list
+        uint32_t n_policies
+        uint32_t n_lists
+    ctypedef struct xb_decision:
+        const xb_policy *policy
+        int outcome
+        int rule
+        const xb_list *list
+        bint refuse
+    const xb_policy xb_observing
+    const xb_policy xb_enforcing
+    const char *xb_outcome_names[]
+    const char *xb_policies_open(xb_policies *p, const void *image, size_t size)
+    const xb_policy *xb_policy_named(const xb_policies *p, xb_span name)
+    xb_span xb_path_resolve(xb_span path, char *scratch)
+    size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
+
+cdef extern from "judge.h" nogil:
+    ctypedef struct xb_workspace:
+        xb_request request
+        xb_vector vector
+        xb_verdict verdict
+        xb_decision decision
+        char *scratch
+        char *path
+    void xb_judge(const xb_model *m, xb_workspace *w)
+    bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
+
+cdef extern from "stats.h" nogil:
+    enum:
+        XB_HISTOGRAM
+        XB_COUNTED_OUTCOMES
+        XB_COUNTED_RULES
+    ctypedef struct xb_stats:
+        uint64_t requests
+        uint64_t outcome[4]
+        uint64_t rule[4]
+        uint64_t unknown_policy
+        uint64_t refused
+        uint64_t bad_request
+        uint64_t truncated
+        uint64_t connections_total
+        uint64_t sum_ns
+        uint64_t histogram[64]
+
+cdef extern from "answer.h" nogil:
+    enum:
+        XB_MAX_REPLY
+    ctypedef struct xb_service:
+        const xb_model *model
+        const xb_policies *policies
+        const xb_policy *policy
+        xb_dialect dialect
+        bint closing
+        xb_stats *stats
+    ctypedef struct xb_reply:
+        size_t size
+        bint close
+        char bytes[320]
+    long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
+                   bint truncated, xb_reply *reply)
+
+cdef extern from "request/logline.h" nogil:
+    enum:
+        XB_MAX_LINE
+    ctypedef struct xb_line:
+        int label
+        int status
+        int64_t time
+        const char *error_field
+        const char *error
+    bint xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
+    bint xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out)

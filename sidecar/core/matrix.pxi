@@ -1,0 +1,113 @@
+# The matrix that training reads: rows of features, growing.
+#
+# Law: while somebody holds a buffer of a column, no column grows.
+
+from cpython.array cimport array, extend_buffer, resize_smart
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.math cimport NAN
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+
+from sidecar.core.csrc cimport (
+    XB_N_DENSE, XB_N_FAMILIES, xb_address, xb_address_parse, xb_featurize, xb_hash_bytes, xb_shape, xb_span,
+)
+
+import array as _array
+
+cdef extern from *:
+    # What cpython.array does not tell: how many buffers of an array are held. It resizes one without asking.
+    ctypedef struct exporting "arrayobject":
+        int ob_exports
+
+
+cdef uint64_t _client(xb_span ip) noexcept:
+    """A hash of the IPv4 address or the IPv6 /64 network, one to one within each; 0 where there is none."""
+    cdef xb_address address
+    cdef xb_span network
+    if ip.at is NULL or not xb_address_parse(ip, &address):
+        return 0
+    network.at = <const char *>address.bytes
+    network.size = 4 if address.version == 4 else 8
+    return xb_hash_bytes(network)
+
+
+cdef class Matrix:
+    """Rows of features, growing: what training reads. Dense rows and, beside them, buckets in CSR form.
+
+    dense: array("d"), rows x len(FEATURES), row after row, NaN for absent; indices: array("i"), buckets; indptr:
+    array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), -1 unknown; line: array("q");
+    client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown. They are for reading: while a buffer
+    of one is held (numpy.frombuffer), adding a row is a BufferError, and changes nothing.
+    """
+    cdef readonly array dense, indices, indptr, label, time, line, client
+    cdef readonly unsigned k
+    cdef readonly int present
+    cdef public object errors
+    cdef array hosts
+    cdef Request request
+    cdef uint8_t masked[XB_N_DENSE]
+    cdef readonly uint32_t families
+
+    def __cinit__(self, unsigned k, array hosts=None, without=()):
+        """`without`: names of features and families that are left out as if no source held them."""
+        _check_shape(k, hosts)
+        self.k = k
+        self.hosts = hosts
+        self.request = Request()
+        self.errors = []  # (line, field, why)
+        for i in range(XB_N_DENSE):
+            self.masked[i] = FEATURES[i].name in without
+        self.families = sum(1 << i for i in range(XB_N_FAMILIES) if FAMILIES[i].name not in without)
+        self.dense, self.indices = _array.array("d"), _array.array("i")
+        self.indptr, self.label = _array.array("q", [0]), _array.array("b")
+        self.time, self.line, self.client = _array.array("q"), _array.array("q"), _array.array("Q")
+
+    def __len__(self):
+        return len(self.label)
+
+    cdef int _append(self, Request request, long line) except -1:
+        cdef xb_shape shape
+        cdef array column
+        cdef uint32_t i
+        request.idle()
+        for column in (self.dense, self.indices, self.indptr, self.label, self.time, self.line, self.client):
+            if (<exporting *><void *>column).ob_exports:
+                raise BufferError("a buffer of the matrix is held: it cannot grow")
+        shape = _shape(self.k, self.hosts, self.families)
+        v = &request.work.vector
+        xb_featurize(&request.work.request, &shape, v)
+        self.present |= request.work.request.present
+        for i in range(XB_N_DENSE):
+            if self.masked[i]:
+                v.dense[i] = NAN
+        extend_buffer(self.dense, <char *>v.dense, XB_N_DENSE)
+        cdef Py_ssize_t used = len(self.indices)
+        resize_smart(self.indices, used + v.n_tokens)
+        for i in range(v.n_tokens):
+            self.indices.data.as_ints[used + i] = v.tokens[i].bucket
+        self.indptr.append(used + v.n_tokens)
+        self.label.append(request.line.label)
+        self.time.append(request.line.time)
+        self.line.append(line)
+        self.client.append(_client(request.work.request.ip))
+        return 0
+
+    def append(self, Request request not None, long line=0):
+        """Adds what `request` holds now; `line` is its line in the log, for messages."""
+        self._append(request, line)
+
+    def append_lines(self, str log_format not None, bytes block not None, long first_line):
+        """Adds every line of `block` (challenge or combined). Lines that cannot be read go to `errors`. Returns how many
+        lines the block had."""
+        cdef int number = _line_format(log_format)
+        cdef const char *at = PyBytes_AS_STRING(block)
+        cdef const char *end = at + PyBytes_GET_SIZE(block)
+        cdef long line = first_line
+        cdef xb_span text
+        while at < end:
+            at = _next_line(at, end, &text)
+            if self.request.read(number, text):
+                self._append(self.request, line)
+            else:
+                self.errors.append((line, self.request.line.error_field.decode(), self.request.line.error.decode()))
+            line += 1
+        return line - first_line

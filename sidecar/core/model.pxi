@@ -1,0 +1,204 @@
+# A model file: its image, opened; its header, as it is written; what the model says of a request.
+#
+# Law: csrc/ checks an image once, so its buffer must be read-only. Every number of a verdict comes from csrc/.
+
+from cpython.buffer cimport PyBuffer_Release
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.math cimport isnan
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from sidecar.core.csrc cimport (
+    XB_DTYPE_F64, XB_MAX_REASON, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, xb_contribution, xb_judge,
+    xb_model_header, xb_model_open, xb_model_row, xb_reason_text, xb_span, xb_token_contribution, xb_token_text,
+    xb_workspace,
+)
+
+import json
+
+
+cdef object _doubles(const double *at):
+    return memoryview((<const char *>at)[:sizeof(double) * XB_N_DENSE]).cast("d")
+
+
+def model_header(unsigned k, uint32_t groups, uint32_t families, uint32_t n_hosts, uint32_t n_tests, uint64_t tests_size,
+                 uint64_t provenance_size, uint64_t file_size, double bias, double threshold, double a, double b):
+    """The first bytes of a model file with all rows of this program: the header, and the rows by name and version. Sizes are
+    in bytes."""
+    cdef xb_model_header header
+    cdef xb_model_row row
+    memset(&header, 0, sizeof(header))
+    memcpy(header.magic, XB_MODEL_MAGIC, sizeof(header.magic))
+    header.version, header.header_size = XB_MODEL_VERSION, sizeof(header)
+    header.n_dense, header.n_families, header.dtype = XB_N_DENSE, XB_N_FAMILIES, XB_DTYPE_F64
+    header.k, header.groups, header.families, header.n_hosts, header.n_tests = k, groups, families, n_hosts, n_tests
+    header.tests_size, header.provenance_size, header.file_size = tests_size, provenance_size, file_size
+    header.bias, header.threshold, header.a, header.b = bias, threshold, a, b
+    out = bytearray((<const char *>&header)[:sizeof(header)])
+    cdef bytes name
+    for known in FEATURES + FAMILIES:
+        name = known.name.encode()
+        memset(&row, 0, sizeof(row))
+        memcpy(row.name, PyBytes_AS_STRING(name), len(name))  # featurizer.c holds them short enough
+        row.version = known.version
+        out += (<const char *>&row)[:sizeof(row)]
+    return bytes(out)
+
+
+cdef class Model:
+    """A model file's image (any read-only buffer, which it keeps), opened. Raises ModelError with the reason when it is refused.
+
+    The digest is not checked here: sidecar.model does, before.
+    """
+
+    def __cinit__(self, data):
+        cdef const char *why
+        cdef xb_workspace *work
+        _hold(data, &self.view)
+        self.data = data
+        work = _new_workspace()
+        try:
+            why = xb_model_open(&self.model, self.view.buf, self.view.len, &work.request, &work.vector)
+        finally:
+            free(work)
+        if why is not NULL:
+            raise ModelError(why.decode())
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    @property
+    def header(self):
+        """The numbers of the header, by name; bit i of `families` is for FAMILIES[i]."""
+        h = &self.model.header
+        return {
+            "version": h.version, "n_dense": h.n_dense, "n_families": h.n_families, "k": h.k, "groups": h.groups,
+            "families": self.model.shape.families, "n_hosts": h.n_hosts, "n_tests": h.n_tests, "bias": h.bias,
+            "threshold": h.threshold, "a": h.a, "b": h.b,
+        }
+
+    @property
+    def rows(self):
+        """Name -> version of the features and families that the file has, in its order."""
+        h = &self.model.header
+        cdef const xb_model_row *row = self.model.rows
+        cdef dict rows = {}
+        for i in range(h.n_dense + h.n_families):
+            rows[(<const char *>row[i].name).decode()] = row[i].version
+        return rows
+
+    @property
+    def k(self):
+        return self.model.header.k
+
+    @property
+    def threshold(self):
+        return self.model.header.threshold
+
+    @property
+    def mean(self):
+        """mean, scale, lower and upper as memoryviews of doubles, in the order of FEATURES. A row that the file lacks has
+        scale 1, and 0 in the others."""
+        return _doubles(self.model.mean)
+
+    @property
+    def scale(self):
+        return _doubles(self.model.scale)
+
+    @property
+    def lower(self):
+        return _doubles(self.model.lower)
+
+    @property
+    def upper(self):
+        return _doubles(self.model.upper)
+
+    @property
+    def weight(self):
+        """len(FEATURES) + 2^k doubles, a copy: of the features, 0 where the file lacks the row, then of the buckets."""
+        buckets = (<const char *>self.model.bucket)[:sizeof(double) << self.model.header.k]
+        return memoryview(bytes(_doubles(self.model.weight)) + buckets).cast("d")
+
+    @property
+    def provenance(self):
+        """The JSON that training left: when, from what, how well."""
+        return json.loads(_bytes(self.model.provenance))
+
+    def judge(self, Request request not None, threshold=None):
+        """The Verdict on what `request` holds now, by this threshold of the score or the model's own. The reason is what
+        accuses a bot most; a human's is none."""
+        cdef char reason[XB_MAX_REASON]
+        request.idle()
+        xb_judge(&self.model, request.work)
+        v = &request.work.verdict
+        bot = v.bot if threshold is None else v.score >= threshold
+        size = xb_reason_text(v, &request.work.vector, bot, reason, sizeof(reason))
+        return Verdict(bool(bot), v.score, v.margin, reason[:size].decode("ascii"))
+
+    def explain(self, Request request not None):
+        """(Verdict, bias, [Contribution]): bias and contributions add up to the margin. A hashed word is `family=text`."""
+        cdef char text[256]
+        verdict = self.judge(request)
+        v = &request.work.vector
+        parts = []
+        request.busy += 1
+        try:
+            for i in range(XB_N_DENSE):
+                value = None if isnan(v.dense[i]) else v.dense[i]
+                parts.append(Contribution(FEATURES[i].name, value, xb_contribution(&self.model, v, i), FEATURES[i].doc))
+            for i in range(v.n_tokens):
+                family = FAMILIES[v.tokens[i].family]
+                size = xb_token_text(&v.tokens[i], text, sizeof(text))
+                parts.append(Contribution(f"{family.name}={text[:size].decode('ascii')}", 1.0,
+                                          xb_token_contribution(&self.model, &v.tokens[i]), family.doc))
+        finally:
+            request.busy -= 1
+        return verdict, self.model.header.bias, parts
+
+    def report(self, Request request not None, unsigned long line, bint as_json):
+        """The line that `xbot score` prints for what `request` holds now."""
+        request.idle()
+        xb_judge(&self.model, request.work)
+        return self._report(request, line, as_json)
+
+    cdef bytes _report(self, Request request, unsigned long line, bint as_json):
+        cdef char text[MAX_REPORT]
+        return text[:_write_report(text, request, line, as_json)]
+
+    def report_lines(self, Request request not None, str log_format not None, bytes block not None, unsigned long first_line,
+                     bint as_json):
+        """(text, lines, errors): what `xbot score` prints for a block of lines (challenge or combined), how many lines it
+        had, and [(line, field, why)] of those that cannot be read. `request` is empty then."""
+        cdef int number = _line_format(log_format)
+        cdef const char *at = PyBytes_AS_STRING(block)
+        cdef const char *end = at + PyBytes_GET_SIZE(block)
+        cdef unsigned long line = first_line
+        cdef xb_span text
+        cdef bytearray out = bytearray(1 << 16)
+        cdef char *to = out
+        cdef size_t used = 0
+        done, errors = [], []
+        request.take(block)
+        request.busy += 1
+        try:
+            while at < end:
+                at = _next_line(at, end, &text)
+                if used > (1 << 16) - MAX_REPORT:
+                    done.append(to[:used])
+                    used = 0
+                if request.read(number, text):
+                    xb_judge(&self.model, request.work)
+                    used += _write_report(to + used, request, line, as_json)
+                else:
+                    field, why = request.line.error_field.decode(), request.line.error.decode()
+                    errors.append((line, field, why))
+                    done.append(to[:used])
+                    used = 0
+                    done.append(report_error(line, field, why, as_json))
+                line += 1
+        finally:
+            request.busy -= 1
+        request.take(None)
+        done.append(to[:used])
+        return b"".join(done), line - first_line, errors

@@ -1,0 +1,59 @@
+# Names and numbers of csrc/ as Python has them, what a verdict and a decision are, and the errors.
+#
+# Law: each is read from csrc/ once, when the module is loaded; nothing here depends on a request.
+
+from sidecar.core.csrc cimport (
+    XB_DIALECT_COUNT, XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_UA,
+    XB_HAS_URL, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_NAME, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER,
+    XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
+    xb_dialects, xb_family_rows, xb_feature_rows, xb_outcome_names, xb_stats,
+)
+
+from collections import namedtuple
+
+Row = namedtuple("Row", "name group version doc")
+Verdict = namedtuple("Verdict", "bot score margin reason")
+Contribution = namedtuple("Contribution", "name value contribution doc")
+Decision = namedtuple("Decision", "outcome refuse reason policy list")
+
+_GROUPS = {
+    XB_HAS_IP: "ip", XB_HAS_UA: "ua", XB_HAS_REFERRER: "referrer", XB_HAS_URL: "url", XB_HAS_HEADERS: "headers",
+    XB_HAS_CLIENT: "client", XB_HAS_ORDER: "headers",
+}
+# Name of a group -> its bits in a model's `groups` and a request's `present`.
+GROUPS = {
+    "ip": XB_HAS_IP, "ua": XB_HAS_UA, "referrer": XB_HAS_REFERRER, "url": XB_HAS_URL,
+    "headers": XB_HAS_HEADERS | XB_HAS_ORDER | XB_HAS_CASE, "client": XB_HAS_CLIENT,
+}
+
+FEATURES = tuple(
+    Row(xb_feature_rows[i].name.decode(), _GROUPS[xb_feature_rows[i].group], xb_feature_rows[i].version, xb_feature_rows[i].doc.decode())
+    for i in range(XB_N_DENSE)
+)
+FAMILIES = tuple(
+    Row(xb_family_rows[i].name.decode(), _GROUPS[xb_family_rows[i].group], xb_family_rows[i].version, xb_family_rows[i].doc.decode())
+    for i in range(XB_N_FAMILIES)
+)
+DIALECTS = tuple(xb_dialects[i].name.decode() for i in range(XB_DIALECT_COUNT))
+MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
+MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
+MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE
+STATS_SIZE = sizeof(xb_stats)
+OUTCOMES = tuple(xb_outcome_names[i].decode() for i in range(XB_N_OUTCOMES))
+RULES = ("score", "allow", "deny", "verified")
+POLICIES_MAGIC, POLICIES_VERSION = XB_POLICIES_MAGIC[:8], XB_POLICIES_VERSION
+MAX_NAME = XB_MAX_NAME - 1  # bytes of the name of a policy or list
+MODEL_MAGIC = XB_MODEL_MAGIC[:8]
+MODEL_VERSION, MODEL_HEADER, MODEL_DIGEST = XB_MODEL_VERSION, XB_MODEL_HEADER, XB_MODEL_DIGEST
+
+
+class ModelError(ValueError):
+    """The bytes are no usable model; the text says why."""
+
+
+class PoliciesError(ValueError):
+    """The bytes are no usable image of policies; the text says why."""
+
+
+class LineError(ValueError):
+    """A log line or record cannot be read: args are the field's name and what is wrong with it."""

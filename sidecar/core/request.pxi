@@ -1,0 +1,269 @@
+# A request, from a log line, a record or a head, and its features.
+#
+# Law: a request does not change while it is read, and it keeps all that its spans point into.
+
+from cpython.array cimport array
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport Py_SIZE
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free
+
+from sidecar.core.csrc cimport (
+    XB_ALL_FAMILIES, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN,
+    XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, xb_challenge_line, xb_combined_line,
+    xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_hosts, xb_request_add, xb_request_clear,
+    xb_request_complete, xb_request_parse, xb_self_test, xb_shape, xb_shape_of, xb_span, xb_token_text, xb_workspace,
+)
+
+cdef enum:
+    CHALLENGE = 0
+    COMBINED = 1
+
+
+cdef xb_workspace *_new_workspace() except NULL:
+    cdef xb_workspace *work = <xb_workspace *>calloc(1, sizeof(xb_workspace))
+    if work is NULL:
+        raise MemoryError
+    return work
+
+
+cdef int _line_format(str log_format) except -1:
+    """The number of a format whose lines are read in C."""
+    if log_format == "challenge":
+        return CHALLENGE
+    if log_format == "combined":
+        return COMBINED
+    raise ValueError(f"{log_format!r}: only lines of challenge and combined are read here")
+
+
+cdef inline bytes _part(xb_span s):
+    """A part of a self-test (csrc/model/model.h)."""
+    cdef uint32_t size = 0xFFFFFFFF if s.at is NULL else s.size
+    return (<const char *>&size)[:sizeof(size)] + (b"" if s.at is NULL else s.at[:s.size])
+
+
+cdef class Request:
+    """One request at a time, from a log line, a record or a request head. Reuse it: it owns some 360 KiB.
+
+    It is empty at first, and again after a source that could not be read. RuntimeError for one that is loaded or judged
+    while it is being read (by a callback of the garbage collector, say).
+    """
+
+    def __cinit__(self):
+        self.work = _new_workspace()
+        self.scratch = bytearray(XB_MAX_LINE)
+        self.take(None)
+
+    def __dealloc__(self):
+        free(self.work)
+
+    cdef bint read(self, int format, xb_span line) noexcept:
+        cdef char *scratch = self.scratch
+        if format == CHALLENGE:
+            return xb_challenge_line(line, scratch, &self.work.request, &self.line)
+        return xb_combined_line(line, scratch, &self.work.request, &self.line)
+
+    cdef int idle(self) except -1:
+        """RuntimeError if somebody is reading what the request holds."""
+        if self.busy:
+            raise RuntimeError("the request is being read")
+        return 0
+
+    cdef int take(self, object kept) except -1:
+        """Empties the request; `kept` (bytes, or a tuple or list of them) holds what its spans will point into."""
+        self.idle()
+        xb_request_clear(&self.work.request)
+        self.line.label, self.line.status, self.line.time = -1, -1, -1
+        self.kept, self.came_from, self.asked = kept, None, None
+        return 0
+
+    def load_line(self, str log_format not None, bytes line not None):
+        """Reads a line of the challenge or combined format. LineError if it cannot be read."""
+        cdef int number = _line_format(log_format)
+        self.take(line)
+        if not self.read(number, _span(line)):
+            self.take(None)
+            raise LineError(self.line.error_field.decode(), self.line.error.decode())
+
+    def load_head(self, bytes head not None, str dialect="nginx"):
+        """Reads one whole request head, at most MAX_HEAD bytes and the empty line, as the proxy of this dialect sends it;
+        None: as the visitor sent it, and then nothing says from where. LineError if it cannot be read."""
+        cdef int number = -1 if dialect is None else DIALECTS.index(dialect)
+        if PyBytes_GET_SIZE(head) > XB_MAX_HEAD + 2:  # the workspace has room for no more of decoded values
+            self.take(None)
+            raise LineError("head", f"longer than {XB_MAX_HEAD} bytes")
+        self.take(head)
+        if xb_request_parse(&self.work.request, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), 0) <= 0:
+            self.take(None)
+            raise LineError("head", "not one whole HTTP/1.0 or HTTP/1.1 request head")
+        if number >= 0:
+            xb_dialect_apply(<xb_dialect>number, &self.work.request, <char *>self.work.scratch)
+
+    def come_from(self, bytes ip not None):
+        """Says where a request came from whose head does not say it."""
+        self.idle()
+        self.work.request.ip = _span(ip)
+        self.work.request.present |= XB_HAS_IP
+        self.came_from = ip
+
+    def ask_policy(self, bytes name not None):
+        """Says which policy is asked for."""
+        self.idle()
+        self.work.request.policy = _span(name)
+        self.asked = name
+
+    def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
+                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1):
+        """Reads a record: `headers` is a list of (name, value) pairs of bytes; if it is None, `agent` and `referrer` are
+        what is known of them. What is None is absent. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
+        (seconds since 1970 UTC, MAX_TIME at most) are -1 for none. LineError names the field that cannot be."""
+        cdef bytes name, value
+        cdef Py_ssize_t i
+        cdef list pairs = []  # our own: the caller may change his
+        if headers is not None:
+            for name, value in headers:
+                if name is None or value is None:
+                    raise TypeError("headers: a name or value is None")
+                pairs.append(name)
+                pairs.append(value)
+        self.take(None)
+        if not -1 <= label <= 1:
+            raise LineError("label", "expected 1, 0 or -1")
+        if not -1 <= status <= 999:
+            raise LineError("status", "expected 0 to 999")
+        if not -1 <= time <= MAX_TIME:
+            raise LineError("time", "before 1970 or after 9999")
+        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host))
+        cdef xb_fields fields
+        fields.ip, fields.method, fields.uri, fields.protocol = _optional(ip), _optional(method), _optional(uri), _optional(protocol)
+        fields.scheme, fields.host, fields.agent, fields.referrer = _optional(scheme), _optional(host), _optional(agent), _optional(referrer)
+        fields.policy = _optional(None)
+        fields.headers = XB_HEADERS_UNKNOWN if headers is None else XB_HEADERS_ORDERED if ordered else XB_HEADERS_UNORDERED
+        r = &self.work.request
+        for i in range(0, len(pairs), 2):
+            name, value = pairs[i], pairs[i + 1]
+            xb_request_add(r, _span(name), _span(value))
+        if not xb_request_complete(r, &fields):
+            self.take(None)
+            raise LineError("uri", f"longer than {XB_MAX_HEAD} bytes")
+        self.line.label, self.line.status, self.line.time = label, status, time
+
+    def self_test(self, double margin):
+        """A self-test for a model file: what the request holds now of the visitor, and its margin. No proxy's own headers are
+        in it, so it is the same whatever dialect it came by."""
+        cdef xb_self_test test
+        cdef uint32_t i
+        r = &self.work.request
+        self.busy += 1
+        try:
+            parts = [_part(r.ip), _part(r.method), _part(r.uri), _part(r.protocol), _part(r.scheme), _part(r.host), _part(r.agent),
+                     _part(r.referrer)]
+            for i in range(r.n_headers):
+                if r.headers[i].visitor:
+                    parts.append(_part(r.headers[i].name) + _part(r.headers[i].value))
+        finally:
+            self.busy -= 1
+        text = b"".join(parts)
+        test.margin, test.size, test.headers = margin, len(text), XB_HEADERS_UNKNOWN
+        if r.present & XB_HAS_HEADERS:
+            test.headers = XB_HEADERS_ORDERED if r.present & XB_HAS_ORDER else XB_HEADERS_UNORDERED
+        return (<const char *>&test)[:sizeof(test)] + text + bytes(-len(text) % 8)
+
+    @property
+    def text(self):
+        """The log line that was read last, as it came."""
+        return self.kept if isinstance(self.kept, bytes) else b""
+
+    @property
+    def label(self):
+        """True for bot, False for human, None where the source says nothing."""
+        return None if self.line.label < 0 else self.line.label == 1
+
+    @property
+    def time(self):
+        """Seconds since 1970 UTC, or None."""
+        return None if self.line.time < 0 else self.line.time
+
+    @property
+    def status(self):
+        return None if self.line.status < 0 else self.line.status
+
+    @property
+    def present(self):
+        """The bits of GROUPS that the source holds."""
+        return self.work.request.present
+
+    @property
+    def missing(self):
+        """The bits of what the proxy of the head's dialect always says and did not (csrc/request/dialect.h); 0 for a log."""
+        return self.work.request.missing
+
+    @property
+    def truncated(self):
+        return bool(self.work.request.truncated)
+
+    @property
+    def fields(self):
+        """What the request says, as bytes; None where absent."""
+        r = &self.work.request
+        self.busy += 1
+        try:
+            return {
+                "ip": _bytes(r.ip), "method": _bytes(r.method), "uri": _bytes(r.uri), "protocol": _bytes(r.protocol),
+                "scheme": _bytes(r.scheme), "host": _bytes(r.host), "agent": _bytes(r.agent), "referrer": _bytes(r.referrer),
+                "policy": _bytes(r.policy),
+            }
+        finally:
+            self.busy -= 1
+
+    @property
+    def headers(self):
+        """The (name, value) pairs, in order, control headers of a proxy included."""
+        cdef uint32_t i
+        r = &self.work.request
+        self.busy += 1
+        try:
+            return [(_bytes(r.headers[i].name), _bytes(r.headers[i].value)) for i in range(r.n_headers)]
+        finally:
+            self.busy -= 1
+
+    def features(self, unsigned k, array hosts=None, uint32_t families=XB_ALL_FAMILIES):
+        """(dense, tokens): a list of floats in the order of FEATURES, NaN for absent; a list of (bucket, family, text).
+
+        `hosts`: the set of known hosts, an array("I") of ascending host_hash values; `families`: bit i for FAMILIES[i].
+        """
+        cdef xb_shape shape
+        cdef char text[256]
+        _check_shape(k, hosts)
+        self.idle()
+        shape = _shape(k, hosts, families)
+        xb_featurize(&self.work.request, &shape, &self.work.vector)
+        v = &self.work.vector
+        self.busy += 1
+        try:
+            dense = [v.dense[i] for i in range(XB_N_DENSE)]
+            tokens = []
+            for i in range(v.n_tokens):
+                size = xb_token_text(&v.tokens[i], text, sizeof(text))
+                tokens.append((v.tokens[i].bucket, FAMILIES[v.tokens[i].family].name, text[:size].decode("ascii")))
+        finally:
+            self.busy -= 1
+        return dense, tokens
+
+
+cdef int _check_shape(unsigned k, array hosts) except -1:
+    if not XB_MIN_K <= k <= XB_MAX_K:
+        raise ValueError(f"k must be {XB_MIN_K} to {XB_MAX_K}")
+    if hosts is not None and hosts.typecode != "I":
+        raise TypeError(f'hosts must be an array("I"), not an array("{hosts.typecode}")')
+    return 0
+
+
+cdef xb_shape _shape(unsigned k, array hosts, uint32_t families) noexcept:
+    """To be used at once: the array may be resized by its owner. Its size is its own word, not a subclass's."""
+    cdef xb_hosts known
+    known.hash, known.count = NULL, 0
+    if hosts is not None:
+        known.hash = <const uint32_t *>hosts.data.as_uints
+        known.count = <uint32_t>Py_SIZE(hosts)
+    return xb_shape_of(k, families, known)

@@ -1,0 +1,1 @@
+"""The connections of a worker: bytes of sockets to the binding, and its replies back."""

@@ -1,0 +1,193 @@
+"""The files that commands write: none of a user's is lost, whatever he types."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import ROOT, XBOT
+
+from sidecar import outputs
+from sidecar.errors import XbotError
+
+LOG = b"".join(
+    b'192.0.2.%d - - [17/May/2015:10:05:%02d +0000] "GET /%d HTTP/1.1" 200 1 "-" "%s"\n'
+    % (n % 9, n % 60, n, b"curl/8.5" if n % 2 else b"Mozilla/5.0 (X11) Firefox/115.0")
+    for n in range(200)
+)
+MARKS = b"line\tlabel\n" + b"".join(b"%d\t%s\n" % (n + 1, b"bot" if n % 2 else b"human") for n in range(200))
+
+# The command, with {out} where its output goes; files of `place` in braces.
+COMMANDS = {
+    "label --out": "label --quiet --format combined --out {out} {log}",
+    "label --json": "label --quiet --format combined --json {out} {log}",
+    "train --out": "train --quiet --format combined --labels {marks} --out {out} {log}",
+    "train --pipeline": "train --quiet --format combined --labels {marks} --out {new} --pipeline {out} {log}",
+    "report --out": "report --quiet --format combined --labels {marks} --out {out} {log}",
+    "features --out": "features --csv --quiet --format combined --labels {marks} --out {out} {log}",
+    "replay --json": "replay --model {model} --format combined --json {out} {log}",
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, made_model_path: Path) -> dict[str, Path]:
+    """Files to name in a command; `new` and `out` are not there."""
+    names = {name: tmp_path / name for name in ("log", "marks", "model", "new", "out", "notes")}
+    names["log"].write_bytes(LOG)
+    names["marks"].write_bytes(MARKS)
+    names["model"].write_bytes(made_model_path.read_bytes())
+    names["notes"].write_bytes(b"all that I know\n")
+    return names
+
+
+def run(command: str, place: dict[str, Path], code: int, **files: object) -> str:
+    words = [word.format(**{**place, **files}) for word in command.split()]
+    done = subprocess.run([XBOT, *words], capture_output=True, check=False, cwd=place["log"].parent)
+    said = done.stderr.decode()
+    assert done.returncode == code, said
+    assert "Traceback" not in said
+    if code:
+        assert said.count("\n") == 1
+    return said
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_an_output_is_no_input(command: str, place: dict[str, Path]) -> None:
+    """`xbot label --out access.log access.log` once left a file of labels in the log's place."""
+    before = {path: path.read_bytes() for path in place.values() if path.exists()}
+    directory = place["log"].parent
+    (directory / "symbolic").symlink_to("log")
+    os.link(place["log"], directory / "hard")
+    for out in (place["log"], "log", "../" + directory.name + "/log", "symbolic", "hard"):
+        assert "not written: it is an input" in run(command, place, 2, out=out)
+    for name in ("marks", "model"):
+        if "{" + name + "}" in command:
+            assert "not written: it is an input" in run(command, place, 2, out=place[name])
+    assert {path: path.read_bytes() for path in before} == before
+    assert not place["new"].exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_an_output_takes_no_other_s_place(command: str, place: dict[str, Path]) -> None:
+    said = run(command, place, 2, out=place["notes"])
+    assert "notes: not written: it is there already, and is no " in said
+    assert place["notes"].read_bytes() == b"all that I know\n"
+    assert "is a directory" in run(command, place, 2, out=place["log"].parent)
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_an_output_takes_its_own_place(command: str, place: dict[str, Path]) -> None:
+    """An empty file is any kind; and what the command wrote it may write again, through a link too, with its mode."""
+    place["out"].touch()
+    place["out"].chmod(0o640)
+    run(command, place, 0)
+    wrote = place["out"].read_bytes()
+    (place["log"].parent / "link").symlink_to("out")
+    run(command, place, 0, out="link")
+    assert place["out"].read_bytes()[:20] == wrote[:20] != b""
+    assert place["out"].stat().st_mode & 0o777 == 0o640
+    assert (place["log"].parent / "link").is_symlink()
+    assert not [path for path in place["log"].parent.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_what_is_no_file_is_written_to(command: str, place: dict[str, Path]) -> None:
+    run(command, place, 0, out="/dev/null")
+    fifo, heard = place["log"].parent / "fifo", []
+    os.mkfifo(fifo)
+    reader = threading.Thread(target=lambda: heard.append(fifo.read_bytes()), daemon=True)
+    reader.start()
+    run(command, place, 0, out=fifo)
+    reader.join(20)
+    assert heard[0]
+
+
+def test_standard_output_by_name(place: dict[str, Path]) -> None:
+    """Also where it is a file, which is added to and not replaced."""
+    command = [XBOT, "label", "--quiet", "--format", "combined", str(place["log"])]
+    plain = subprocess.run(command, capture_output=True, check=True).stdout
+    with place["notes"].open("ab") as notes:
+        subprocess.run([*command, "--out", "/dev/stdout"], stdout=notes, check=True)
+    assert place["notes"].read_bytes() == b"all that I know\n" + plain
+    assert subprocess.run([*command, "--out", "/dev/stdout"], capture_output=True, check=True).stdout == plain
+
+
+def test_standard_input_is_an_input(place: dict[str, Path]) -> None:
+    with place["log"].open("rb") as log:
+        command = [XBOT, "label", "--format", "combined", "--out", place["log"], "-"]
+        done = subprocess.run(command, stdin=log, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"on standard input" in done.stderr
+    assert place["log"].read_bytes() == LOG
+
+
+def test_two_outputs_are_two_files(place: dict[str, Path]) -> None:
+    said = run("train --format combined --labels {marks} --out {out} --pipeline ./out {log}", place, 2)
+    assert "it is another output" in said
+    assert "it is another output" in run("label --format combined --out {out} --json {out} {log}", place, 2)
+    assert not place["out"].exists()
+
+
+def test_the_page_of_train(place: dict[str, Path]) -> None:
+    pages = place["log"].parent / "pages"
+    pages.mkdir()
+    (pages / "report.html").write_text("<p>mine</p>")
+    said = run("train --format combined --labels {marks} --out {out} --report {pages} {log}", place, 2, pages=pages)
+    assert "report.html: not written" in said
+    assert not place["out"].exists()
+
+
+def test_the_corpus(place: dict[str, Path]) -> None:
+    command = [sys.executable, "-m", "training.corpus", "--seed", "1", "--rows", "10", "--out"]
+    done = subprocess.run([*command, place["notes"]], capture_output=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert b"is no corpus" in done.stderr
+    for _ in range(2):
+        subprocess.run([*command, place["out"]], check=True, cwd=ROOT)
+    assert place["out"].read_bytes().count(b"\n") == 10
+
+
+def test_the_files_for_nginx(place: dict[str, Path], xbot: Callable[..., Any]) -> None:
+    """One that differs, also by bytes that are no text, or is no file: none is written."""
+    directory = place["log"].parent / "nginx"
+    xbot("nginx", "--write", directory)
+    names = sorted(path.name for path in directory.iterdir())
+    for name in names[:-1]:
+        (directory / name).unlink()
+    (directory / names[-1]).write_bytes(gzip.compress(b"\xff"))
+    assert names[-1] in xbot("nginx", "--write", directory, code=2).stderr.decode()
+    assert [path.name for path in directory.iterdir()] == names[-1:]
+    (directory / names[-1]).unlink()
+    (directory / names[-1]).symlink_to("nowhere")
+    xbot("nginx", "--write", directory, code=2)
+    assert not (directory / "nowhere").exists()
+
+
+def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outputs.write(out, b"old")
+    with pytest.raises(TypeError), outputs.writing(out) as file:
+        file.writelines([b"new", None])  # type: ignore[list-item]
+    assert out.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_umask_counts(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        outputs.write(tmp_path / "out", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(XbotError, match="no such directory"):
+        outputs.check([(tmp_path / "none" / "out", outputs.LABELS)])

@@ -1,0 +1,114 @@
+"""The Makefile names all system packages that are missing at once, and installs no more than a goal runs.
+
+Law: make itself is run, on a copy of the files that it reads, with a PATH of our own; nothing is installed or downloaded.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+
+
+def program(place: Path, name: str, script: str) -> None:
+    place.mkdir(exist_ok=True)
+    file = place / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+def make(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`make` among the programs in tree/bin, and no others."""
+    for name in ("Makefile", "pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / name, tree)
+    command = [shutil.which("make") or "", "-C", str(tree), f"PATH={tree / 'bin'}", "SUDO=sudo", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def asked_for(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The packages of the one line that tells what is missing."""
+    assert done.returncode == 2
+    line, end = done.stderr.splitlines()
+    assert "Error 1" in end
+    _, told, packages = line.partition("some system packages are missing: sudo apt-get install ")
+    assert told, line
+    return packages.split()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A system with a whole Python, a compiler with its headers, and nginx: programs that say yes."""
+    for name in ("python3", "cc", "nginx"):
+        program(tmp_path / "bin", name, "exit 0")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("goal", "packages"),
+    [
+        ("build", "python3-venv python3-dev gcc libc6-dev"),
+        ("demo", "python3-venv python3-dev gcc libc6-dev nginx-light"),
+        ("lint", "python3-venv python3-dev gcc libc6-dev"),
+        ("bench", "python3-venv python3-dev gcc libc6-dev nginx-light wrk"),
+    ],
+)
+def test_all_that_is_missing_is_named_at_once(tmp_path: Path, goal: str, packages: str) -> None:
+    (tmp_path / "bin").mkdir()
+    assert asked_for(make(tmp_path, goal)) == packages.split()
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_python_without_venv(tree: Path) -> None:
+    """As Debian's is without python3-venv."""
+    program(tree / "bin", "python3", 'case "$*" in *ensurepip*) exit 1;; esac')
+    assert asked_for(make(tree, "build")) == ["python3-venv"]
+
+
+def test_a_python_without_headers(tree: Path) -> None:
+    program(tree / "bin", "python3", 'case "$*" in *Python.h*) exit 1;; esac')
+    assert asked_for(make(tree, "build")) == ["python3-dev"]
+
+
+def test_a_compiler_without_headers(tree: Path) -> None:
+    """gcc without libc6-dev, as apt-get leaves it where nothing is installed that is only recommended."""
+    program(tree / "bin", "cc", "exit 1")
+    assert asked_for(make(tree, "build")) == ["libc6-dev"]
+
+
+def test_an_old_python(tree: Path) -> None:
+    program(tree / "bin", "python3", 'case "$*" in *version_info*) exit 1;; esac')
+    done = make(tree, "build")
+    assert done.returncode == 2
+    assert done.stderr.startswith("make: python3 is older than 3.10; name another: make PYTHON=python3.12\n")
+
+
+def test_nginx_alone_is_named_where_no_apt_get_is(tree: Path) -> None:
+    (tree / "bin" / "nginx").unlink()
+    assert asked_for(make(tree, "demo")) == ["nginx-light"]
+
+
+def installs(tree: Path, goal: str) -> list[str]:
+    """What a goal would have pip install."""
+    done = make(tree, "-n", goal, f"PYTHON={sys.executable}")
+    assert done.returncode == 0, done.stderr
+    return [line.partition(" --editable ")[2] for line in done.stdout.splitlines() if " --editable " in line]
+
+
+@pytest.mark.parametrize(
+    ("goal", "expected"),
+    [
+        ("build", ["'.[train,corpus]'"]),
+        ("demo", ["'.[train,corpus]'"]),
+        ("test", ["'.[train,corpus]'", "'.[report]' --group test"]),
+        ("lint", ["'.[train,corpus]'", "'.[report]' --group lint"]),
+    ],
+)
+def test_a_goal_installs_what_it_runs(tree: Path, goal: str, expected: list[str]) -> None:
+    """`make demo` once installed 1.1 GB: Envoy, Caddy and the schemas of Kubernetes with it."""
+    assert [words.strip() for words in installs(tree, goal)] == expected

@@ -1,0 +1,22 @@
+"""Where things are: the tree, the data of the tests, and the command, run to its end.
+
+Law: no other file of the tests works out a path of its own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DATA = ROOT / "tests" / "data"
+XBOT = str(Path(sys.executable).parent / "xbot")
+
+
+def run_xbot(*args: object, stdin: bytes | None = None, code: int = 0) -> subprocess.CompletedProcess[bytes]:
+    """Runs the command; fails the test if it ends with another code, or with a traceback."""
+    done = subprocess.run([XBOT, *map(str, args)], input=stdin, capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    assert done.returncode == code, (done.returncode, done.stderr.decode())
+    return done
