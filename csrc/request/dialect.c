@@ -72,6 +72,22 @@ static void disown(xb_request *r, xb_span prefix)
             r->headers[i].visitor = false;
 }
 
+/* What the proxy says under a name. Two values that differ are not the work of one that writes over what it gets. */
+static xb_span told(const xb_request *r, xb_header_id id, xb_writes writes)
+{
+    return writes == XB_WRITES_OVER && xb_differ(r, id) ? (xb_span){NULL, 0} : xb_value(r, id);
+}
+
+/* What the proxy says of the connection. Later questions of a connection may tell the handshake no more. */
+static void connection(xb_request *r, xb_writes writes)
+{
+    r->tls = (xb_tls){told(r, XB_H_X_TLS_PROTOCOL, writes), told(r, XB_H_X_TLS_CIPHERS, writes), told(r, XB_H_X_TLS_CURVES, writes),
+                      told(r, XB_H_X_TLS_ALPN, writes),     told(r, XB_H_X_TLS_REUSED, writes),  told(r, XB_H_X_TLS_SIGALGS, writes)};
+    if (xb_tls_said(&r->tls))
+        r->present |= XB_HAS_TLS;
+    xb_connection_parse(told(r, XB_H_X_CONNECTION, writes), &r->connection);
+}
+
 /* What nginx's files and HAProxy's script say of the visitor. Theirs come first, or alone. */
 static void original(xb_request *r, char *scratch)
 {
@@ -151,17 +167,17 @@ static void challenge(xb_request *r, char *scratch)
 
 const xb_dialect_row xb_dialects[XB_DIALECT_COUNT] = {
     [XB_DIALECT_NGINX] = {"nginx", original, XB_POLICY_BY_HEADER, XB_ORDER_KEPT, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, true},
     [XB_DIALECT_INGRESS_NGINX] = {"ingress-nginx", ingress_nginx, XB_POLICY_BY_TARGET, XB_ORDER_KEPT, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URL, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URL, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, false},
     /* Both are written in Go, which keeps headers in a map. */
     [XB_DIALECT_FORWARD_AUTH] = {"forward-auth", forward_auth, XB_POLICY_BY_TARGET, XB_ORDER_LOST, XB_WRITES_OVER,
-        {{XB_H_X_FORWARDED_FOR, XB_HAS_IP}, {XB_H_X_FORWARDED_URI, XB_HAS_URL}, {XB_H_X_FORWARDED_METHOD, XB_HAS_METHOD}}},
+        {{XB_H_X_FORWARDED_FOR, XB_HAS_IP}, {XB_H_X_FORWARDED_URI, XB_HAS_URL}, {XB_H_X_FORWARDED_METHOD, XB_HAS_METHOD}}, false},
     [XB_DIALECT_EXT_AUTHZ] = {"ext-authz", ext_authz, XB_POLICY_BY_HEADER, XB_ORDER_IF_SAID, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}}},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}}, false},
     [XB_DIALECT_HAPROXY] = {"haproxy", original, XB_POLICY_BY_TARGET, XB_ORDER_IF_SAID, XB_WRITES_BEFORE,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
-    [XB_DIALECT_CHALLENGE] = {"challenge", challenge, XB_POLICY_BY_NONE, XB_ORDER_LOST, XB_WRITES_OVER, {{0, 0}}},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, true},
+    [XB_DIALECT_CHALLENGE] = {"challenge", challenge, XB_POLICY_BY_NONE, XB_ORDER_LOST, XB_WRITES_OVER, {{0, 0}}, false},
 };
 
 /* What the proxy always says, and did not: not at all, empty, or in two ways. */
@@ -186,15 +202,19 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
         r->policy = xb_value(r, XB_H_X_BOT_POLICY);
     row->apply(r, scratch);
     look_for_required(row, r);
+    bool direct = row->connection;
     bool order_said = xb_has(r, XB_H_X_ORIGINAL_ORDER);
     if (order_said && xb_span_is(xb_value(r, XB_H_X_ORIGINAL_ORDER), XB_SPAN("lost"))) {
         r->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE);
         r->protocol = r->scheme = (xb_span){NULL, 0};
+        direct = false;
     }
     if (row->order != XB_ORDER_KEPT) /* HAProxy and Envoy keep the order alone: names come in lower case */
         r->present &= ~(uint32_t)XB_HAS_CASE;
     if (row->order == XB_ORDER_LOST || (row->order == XB_ORDER_IF_SAID && !order_said))
         r->present &= ~(uint32_t)XB_HAS_ORDER;
+    if (direct)
+        connection(r, row->writes);
     if (r->ip.at)
         r->present |= XB_HAS_IP;
     if (!r->uri.at)

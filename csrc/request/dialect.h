@@ -7,7 +7,7 @@
  * X-Original-Order says that all headers are there and in the order in which they were sent. Where it is said to be looked
  * at and is missing, the order is absent: a proxy that keeps headers in a hash table would make a bot of everybody. With any
  * dialect, `X-Original-Order: lost` says that another proxy or a CDN stands before the one that asks: then neither the order,
- * nor the case of names, nor protocol and scheme are the visitor's, and all four are absent.
+ * nor the case of names, nor protocol and scheme, nor connection and handshake are the visitor's, and all of them are absent.
  *
  * Each dialect has headers that its proxy sends with every question. Where one is missing, empty, or there twice with
  * different values, the question was not asked as the dialect has it: then xb_request.missing says so, and policy.h what
@@ -20,12 +20,13 @@
 #include "request/request.h"
 
 typedef enum {
-    XB_DIALECT_NGINX,         /* auth_request: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host}, X-Bot-Policy */
+    XB_DIALECT_NGINX,         /* auth_request: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host}, X-Bot-Policy;
+                                 X-TLS-{Protocol,Ciphers,Curves,ALPN,Reused,Sigalgs}, X-Connection: PID-CONNECTION-REQUESTS */
     XB_DIALECT_INGRESS_NGINX, /* auth-url: X-Real-IP, X-Original-{URL,Method}; ?policy= in the target */
     XB_DIALECT_FORWARD_AUTH,  /* Caddy, Traefik: X-Forwarded-{Method,Uri,Proto,Host}, the last address of -For; ?policy=; no order */
     XB_DIALECT_EXT_AUTHZ,     /* Envoy, HTTP: the visitor's method, target, Host; X-Real-IP, X-Forwarded-Proto, X-Original-{Protocol,Order},
                                  X-Bot-Policy */
-    XB_DIALECT_HAPROXY,       /* Lua: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host,Order}; ?policy= in the target */
+    XB_DIALECT_HAPROXY,       /* Lua: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host,Order}; X-TLS-*, X-Connection; ?policy= in the target */
     XB_DIALECT_CHALLENGE,     /* GET /?ip=&user_agent=&referer=, URL-encoded; 204 or 403 */
     XB_DIALECT_COUNT
 } xb_dialect;
@@ -49,6 +50,7 @@ typedef struct {
         xb_header_id id;
         uint32_t part; /* XB_HAS_*: what is missing without it; 0 behind the last */
     } required[XB_MAX_REQUIRED];
+    bool connection; /* its proxy always writes X-TLS-* and X-Connection, or takes them away: no visitor can */
 } xb_dialect_row;
 
 extern const xb_dialect_row xb_dialects[XB_DIALECT_COUNT];

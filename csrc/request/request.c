@@ -45,6 +45,7 @@ static inline bool is_known(const known_header *known, size_t size, const char *
 
 void xb_request_init(void)
 {
+    xb_handshake_init();
 #define XB_HEADER(id, name, role) \
     _Static_assert(sizeof(name) - 1 <= NAME_BYTES, "a longer name"); \
     table_put(XB_SPAN(name), XB_H_##id, ROLE_##role == ROLE_VISITOR);

@@ -12,7 +12,7 @@
 #ifndef XB_REQUEST_H
 #define XB_REQUEST_H
 
-#include "base/span.h"
+#include "request/handshake.h"
 
 #define XB_MAX_HEAD 65536  /* bytes of one head that are looked at */
 #define XB_MAX_HEADERS 256 /* headers of one head that are looked at; past them those of headers.def alone, one a name */
@@ -36,7 +36,7 @@ typedef struct {
     bool visitor;   /* the role is VISITOR */
 } xb_header;
 
-/* What the source of a request holds. The first six are the groups of features.def. */
+/* What the source of a request holds. The first six and the last are the groups of features.def. */
 enum {
     XB_HAS_IP = 1 << 0,
     XB_HAS_UA = 1 << 1,
@@ -46,7 +46,8 @@ enum {
     XB_HAS_CLIENT = 1 << 5,
     XB_HAS_ORDER = 1 << 6, /* the headers are in the order in which they were sent */
     XB_HAS_CASE = 1 << 7,  /* their names are in the case in which they were sent */
-    XB_HAS_METHOD = 1 << 8 /* of `required` and `missing` alone */
+    XB_HAS_METHOD = 1 << 8, /* of `required` and `missing` alone */
+    XB_HAS_TLS = 1 << 9    /* the handshake, as texts or as facts */
 };
 
 typedef struct {
@@ -62,6 +63,9 @@ typedef struct {
     xb_span agent;
     xb_span referrer;
     xb_span policy;   /* the policy that the proxy asks for, by name; never the visitor's choice */
+    xb_tls tls;       /* the handshake, where this question tells it */
+    xb_handshake handshake;   /* its facts, where somebody has them already, whatever the texts say; `known` 0: nobody has */
+    xb_connection connection; /* `requests` 0: unknown */
     uint64_t seen[XB_SEEN_WORDS];  /* bit id % 64 of word id / 64: a header with this id is there */
     uint64_t again[XB_SEEN_WORDS]; /* and once more, with another value */
     uint16_t first[XB_H_COUNT];    /* headers[first[id]], valid where `seen` has the id */

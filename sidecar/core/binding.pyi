@@ -27,11 +27,21 @@ class Contribution(NamedTuple):
     contribution: float
     doc: str
 
+class Tls(NamedTuple):
+    protocol: bytes | None
+    ciphers: bytes | None
+    curves: bytes | None
+    alpn: bytes | None
+    reused: bytes | None
+    sigalgs: bytes | None
+
 GROUPS: Final[dict[str, int]]
 FEATURES: Final[tuple[Row, ...]]
 FAMILIES: Final[tuple[Row, ...]]
 DIALECTS: Final[tuple[str, ...]]
 MAX_TIME: Final[int]
+MAX_CONNECTION: Final[int]
+MAX_REQUESTS: Final[int]
 MIN_K: Final[int]
 MAX_K: Final[int]
 MAX_HEAD: Final[int]
@@ -97,7 +107,16 @@ class Request:
         label: int = -1,
         status: int = -1,
         time: int = -1,
+        tls: Tls | None = None,
+        connection: int = 0,
+        connection_requests: int = 0,
     ) -> None: ...
+    @property
+    def tls(self) -> Tls | None: ...
+    @property
+    def stack(self) -> str | None: ...
+    @property
+    def connection(self) -> tuple[int, int]: ...
     @property
     def label(self) -> bool | None: ...
     @property

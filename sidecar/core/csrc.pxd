@@ -1,7 +1,7 @@
 # The interface of csrc/ as Cython sees it.
 #
 # Law: the only statement of it on this side, header by header.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "base/span.h" nogil:
     ctypedef struct xb_span:
@@ -11,6 +11,38 @@ cdef extern from "base/span.h" nogil:
 cdef extern from "base/hash.h" nogil:
     uint64_t xb_hash(xb_span s)
     uint64_t xb_hash_bytes(xb_span s)
+
+cdef extern from "request/handshake.h" nogil:
+    ctypedef struct xb_tls:
+        xb_span protocol
+        xb_span ciphers
+        xb_span curves
+        xb_span alpn
+        xb_span reused
+        xb_span sigalgs
+    enum:
+        XB_KNOWS_CIPHERS
+        XB_KNOWS_CURVES
+    ctypedef struct xb_handshake:
+        uint64_t ciphers
+        uint64_t curves
+        uint64_t sigalgs
+        uint32_t marks
+        uint16_t protocol
+        uint16_t n_ciphers
+        uint16_t n_curves
+        uint16_t n_sigalgs
+        uint8_t known
+        uint8_t alpn
+        uint8_t reused
+        uint8_t stack
+    ctypedef struct xb_connection:
+        uint64_t serial
+        uint32_t process
+        uint32_t requests
+    bint xb_tls_said(const xb_tls *tls)
+    void xb_handshake_of(const xb_tls *tls, xb_handshake *out)
+    const char *xb_stack_names[]
 
 cdef extern from "request/request.h" nogil:
     enum:
@@ -26,6 +58,7 @@ cdef extern from "request/request.h" nogil:
         XB_HAS_CLIENT
         XB_HAS_ORDER
         XB_HAS_CASE
+        XB_HAS_TLS
     ctypedef struct xb_header:
         xb_span name
         xb_span value
@@ -42,6 +75,9 @@ cdef extern from "request/request.h" nogil:
         xb_span agent
         xb_span referrer
         xb_span policy
+        xb_tls tls
+        xb_handshake handshake
+        xb_connection connection
         uint32_t n_headers
         bint truncated
         xb_header headers[256]
@@ -64,6 +100,8 @@ cdef extern from "request/fields.h" nogil:
         xb_span host
         xb_span agent
         xb_span referrer
+        xb_tls tls
+        xb_connection connection
         xb_span policy
         xb_headers headers
     bint xb_request_complete(xb_request *r, const xb_fields *f)
@@ -125,6 +163,7 @@ cdef extern from "model/model.h" nogil:
         XB_MODEL_HEADER
         XB_MODEL_DIGEST
         XB_DTYPE_F64
+        XB_TEST_TLS
     ctypedef struct xb_model_header:
         uint8_t magic[8]
         uint32_t version

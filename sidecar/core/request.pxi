@@ -10,9 +10,10 @@ from libc.stdlib cimport calloc, free
 
 from sidecar.core.csrc cimport (
     XB_ALL_FAMILIES, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN,
-    XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, xb_challenge_line, xb_combined_line,
-    xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_hosts, xb_request_add, xb_request_clear,
-    xb_request_complete, xb_request_parse, xb_self_test, xb_shape, xb_shape_of, xb_span, xb_token_text, xb_workspace,
+    XB_HAS_TLS, XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_TEST_TLS,
+    xb_challenge_line, xb_combined_line, xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_handshake, xb_handshake_of,
+    xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test, xb_shape, xb_shape_of,
+    xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
 
 cdef enum:
@@ -40,6 +41,15 @@ cdef inline bytes _part(xb_span s):
     """A part of a self-test (csrc/model/model.h)."""
     cdef uint32_t size = 0xFFFFFFFF if s.at is NULL else s.size
     return (<const char *>&size)[:sizeof(size)] + (b"" if s.at is NULL else s.at[:s.size])
+
+
+cdef xb_tls _tls(tls) except *:
+    """A Tls, or None: all absent. The spans point into its bytes."""
+    cdef xb_tls texts
+    protocol, ciphers, curves, alpn, reused, sigalgs = (None,) * 6 if tls is None else tls
+    texts.protocol, texts.ciphers, texts.curves = _optional(protocol), _optional(ciphers), _optional(curves)
+    texts.alpn, texts.reused, texts.sigalgs = _optional(alpn), _optional(reused), _optional(sigalgs)
+    return texts
 
 
 cdef class Request:
@@ -113,9 +123,11 @@ cdef class Request:
         self.asked = name
 
     def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
-                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1):
+                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1,
+                    tls=None, connection=0, connection_requests=0):
         """Reads a record: `headers` is a list of (name, value) pairs of bytes; if it is None, `agent` and `referrer` are
-        what is known of them. What is None is absent. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
+        what is known of them. What is None is absent. `tls` is a Tls; `connection` is the proxy's number for the connection, and
+        `connection_requests` how many requests came on it, this one counted, 0 for unknown. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
         (seconds since 1970 UTC, MAX_TIME at most) are -1 for none. LineError names the field that cannot be."""
         cdef bytes name, value
         cdef Py_ssize_t i
@@ -133,8 +145,15 @@ cdef class Request:
             raise LineError("status", "expected 0 to 999")
         if not -1 <= time <= MAX_TIME:
             raise LineError("time", "before 1970 or after 9999")
-        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host))
+        if not 0 <= connection <= MAX_CONNECTION:
+            raise LineError("connection", f"expected 0 to {MAX_CONNECTION}")
+        if not 0 <= connection_requests <= MAX_REQUESTS:
+            raise LineError("connection_requests", f"expected 0 to {MAX_REQUESTS}")
+        tls = None if tls is None else Tls(*tls)
+        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host, tls))
         cdef xb_fields fields
+        fields.tls = _tls(tls)
+        fields.connection.serial, fields.connection.process, fields.connection.requests = connection, 0, connection_requests
         fields.ip, fields.method, fields.uri, fields.protocol = _optional(ip), _optional(method), _optional(uri), _optional(protocol)
         fields.scheme, fields.host, fields.agent, fields.referrer = _optional(scheme), _optional(host), _optional(agent), _optional(referrer)
         fields.policy = _optional(None)
@@ -158,6 +177,9 @@ cdef class Request:
         try:
             parts = [_part(r.ip), _part(r.method), _part(r.uri), _part(r.protocol), _part(r.scheme), _part(r.host), _part(r.agent),
                      _part(r.referrer)]
+            if r.present & XB_HAS_TLS:
+                parts += [_part(r.tls.protocol), _part(r.tls.ciphers), _part(r.tls.curves), _part(r.tls.alpn), _part(r.tls.reused),
+                          _part(r.tls.sigalgs)]
             for i in range(r.n_headers):
                 if r.headers[i].visitor:
                     parts.append(_part(r.headers[i].name) + _part(r.headers[i].value))
@@ -167,6 +189,8 @@ cdef class Request:
         test.margin, test.size, test.headers = margin, len(text), XB_HEADERS_UNKNOWN
         if r.present & XB_HAS_HEADERS:
             test.headers = XB_HEADERS_ORDERED if r.present & XB_HAS_ORDER else XB_HEADERS_UNORDERED
+        if r.present & XB_HAS_TLS:
+            test.headers |= XB_TEST_TLS
         return (<const char *>&test)[:sizeof(test)] + text + bytes(-len(text) % 8)
 
     @property
@@ -197,6 +221,31 @@ cdef class Request:
     def missing(self):
         """The bits of what the proxy of the head's dialect always says and did not (csrc/request/dialect.h); 0 for a log."""
         return self.work.request.missing
+
+    @property
+    def tls(self):
+        """The texts of the handshake as a Tls; None where it is absent."""
+        r = &self.work.request
+        if not r.present & XB_HAS_TLS:
+            return None
+        self.busy += 1
+        try:
+            return Tls(_bytes(r.tls.protocol), _bytes(r.tls.ciphers), _bytes(r.tls.curves), _bytes(r.tls.alpn), _bytes(r.tls.reused),
+                       _bytes(r.tls.sigalgs))
+        finally:
+            self.busy -= 1
+
+    @property
+    def stack(self):
+        """Whose handshake it is by its marks: "openssl", "chromium", ... or "unknown"; None where the suites are absent."""
+        cdef xb_handshake facts
+        xb_handshake_of(&self.work.request.tls, &facts)
+        return xb_stack_names[facts.stack].decode() if facts.ciphers else None
+
+    @property
+    def connection(self):
+        """The proxy's number for the connection, and how many requests came on it, this one counted (0: unknown)."""
+        return self.work.request.connection.serial, self.work.request.connection.requests
 
     @property
     def truncated(self):

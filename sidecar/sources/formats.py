@@ -44,7 +44,7 @@ FORMATS = {
         Format("combined", "of nginx and Apache", frozenset({"ip", "ua", "referrer", "url"}), decision=_DECISION),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record),
         Format("caddy", "Caddy's access log in JSON", _EVERY - {"client"}, records.load_caddy),
-        Format("traefik", "Traefik's access log in JSON", _EVERY - {"client"}, records.load_traefik),
+        Format("traefik", "Traefik's access log in JSON", _EVERY - {"client", "tls"}, records.load_traefik),
     )
 }
 NAMES = tuple(FORMATS)

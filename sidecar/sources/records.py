@@ -18,6 +18,18 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 19
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
 
 
+class Handshake(msgspec.Struct):
+    """What nginx's variables of these names say: $ssl_protocol, $ssl_ciphers, $ssl_curves, $ssl_alpn_protocol ("-" where none was
+    agreed on), $ssl_session_reused. What is missing or empty is absent; what else a log holds of the handshake is let be."""
+
+    protocol: str | None = None
+    ciphers: str | None = None
+    curves: str | None = None
+    alpn: str | None = None
+    reused: str | None = None
+    sigalgs: str | None = None
+
+
 class Record(msgspec.Struct):
     """One line of the format `jsonl`. `headers` is a list of pairs in the order of the request, or an object, where the
     order is unknown and an empty value means that the header was not there (nginx cannot log the difference). Without
@@ -36,6 +48,9 @@ class Record(msgspec.Struct):
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     label: Literal["bot", "human"] | None = None
     policy: str | None = None  # that decided; empty where nobody did
+    tls: Handshake | None = None
+    connection: Annotated[int, msgspec.Meta(ge=0)] | None = None  # the proxy's number for it
+    connection_requests: Annotated[int, msgspec.Meta(ge=0, le=core.MAX_REQUESTS)] | None = None  # on it so far, this one counted
 
 
 def _raw(text: str) -> bytes:
@@ -44,6 +59,19 @@ def _raw(text: str) -> bytes:
 
 def _bytes(text: str | None) -> bytes | None:
     return None if text is None else _raw(text)
+
+
+def _tls(said: Handshake | None) -> core.Tls | None:
+    if said is None:
+        return None
+    return core.Tls(
+        _bytes(said.protocol),
+        _bytes(said.ciphers),
+        _bytes(said.curves),
+        _bytes(said.alpn),
+        _bytes(said.reused),
+        _bytes(said.sigalgs),
+    )
 
 
 def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
@@ -117,9 +145,20 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
         label=-1 if record.label is None else int(record.label == "bot"),
         status=-1 if record.status is None else record.status,
         time=-1 if time is None else int(time),
+        tls=_tls(record.tls),
+        connection=record.connection or 0,
+        connection_requests=record.connection_requests or 0,
     )
     if record.policy:
         request.ask_policy(_raw(record.policy))
+
+
+class CaddyTls(msgspec.Struct):
+    """What Caddy says of the handshake; numbers as the registries of TLS have them. It does not know what the visitor offered."""
+
+    version: int | None = None
+    proto: str | None = None  # empty: none was agreed on
+    resumed: bool | None = None
 
 
 class CaddyRequest(msgspec.Struct):
@@ -133,7 +172,7 @@ class CaddyRequest(msgspec.Struct):
     host: str | None = None
     uri: str | None = None
     headers: dict[str, list[str]] | None = None
-    tls: dict[str, Any] | None = None
+    tls: CaddyTls | None = None
 
 
 class Caddy(msgspec.Struct):
@@ -142,6 +181,19 @@ class Caddy(msgspec.Struct):
     request: CaddyRequest | None = None
     ts: Seconds | Moment | None = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+
+
+_TLS_VERSIONS = {0x0304: "TLSv1.3", 0x0303: "TLSv1.2", 0x0302: "TLSv1.1", 0x0301: "TLSv1"}
+
+
+def _caddy_tls(said: CaddyTls | None) -> Handshake | None:
+    if said is None:
+        return None
+    return Handshake(
+        protocol=_TLS_VERSIONS.get(said.version or 0),
+        alpn="-" if said.proto == "" else said.proto,
+        reused=None if said.resumed is None else "r" if said.resumed else ".",
+    )
 
 
 def _caddy(line: Caddy) -> Record:
@@ -158,6 +210,7 @@ def _caddy(line: Caddy) -> Record:
         scheme=None if r.tls is None else "https",  # a proxy before Caddy may have ended TLS: no tls is not plain http
         host=r.host,
         status=line.status,
+        tls=_caddy_tls(r.tls),
     )
 
 

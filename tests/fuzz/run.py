@@ -58,9 +58,16 @@ def seeds(target: str) -> Iterator[bytes]:
         for number, row in enumerate(tables.questions()):
             yield from (bytes([dialect, number]) + row["head"] for dialect in range(6))
         yield b"\x00\x03" + b"".join(heads[:12])
+        for number, (_, _, suites, groups, _) in enumerate(tables.rows("handshakes.tsv", 5)):
+            yield bytes([0, number]) + b"GET / HTTP/1.1\r\nX-TLS-Ciphers: %s\r\nX-TLS-Curves: %s\r\nX-Connection: 1-2-3\r\n\r\n" % (
+                suites.encode(), groups.encode()
+            )  # fmt: skip
     elif target == "fuzz_line":
         for row in tables.lines():
             yield (b"\x01" if row["format"] == "challenge" else b"\x00") + row["line"]
+    elif target == "fuzz_handshake":
+        for _, _, suites, groups, _ in tables.rows("handshakes.tsv", 5):
+            yield b"\0".join([b"TLSv1.3", suites.encode(), groups.encode(), b"h2", b".", b"0x0a0a:0x0403", b"1-2-3"])
     elif target == "fuzz_policies":
         yield from policy_images()
     else:
