@@ -23,14 +23,14 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from sidecar import core
 from sidecar.errors import XbotError
 from training.bounded import BoundedSVC
-from training.bounds import Bounds
+from training.bounds import Bounds, Scale
 from training.dataset import Dataset
 from training.linear import margins_of
 
@@ -51,7 +51,8 @@ TRIFLE = 0.0
 class Settings:
     """What is fitted. `max_fpr`: the most humans that may be called bots, by share of their requests; `fit_rows`: the
     most rows that are fitted (a sample; all rows are judged); `split`: what is held out together; `evidence`: bounded where
-    no feature and no word may speak for a human by more than TRIFLE (svm only)."""
+    no feature and no word may speak for a human by more than TRIFLE (svm only); `last`: features that are fitted when all
+    others have their weights, so that where they are absent nothing depends on them (bounded evidence only)."""
 
     kind: Kind = "svm"
     evidence: Evidence = "free"
@@ -60,6 +61,7 @@ class Settings:
     seed: int = 0
     fit_rows: int = 200_000
     split: Literal["client", "row"] = "client"
+    last: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -129,10 +131,11 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     Naive Bayes counts, so its columns must not be negative: they are scaled to 0..1 instead.
     """
     dense = len(core.FEATURES)
+    last = tuple(i for i, row in enumerate(core.FEATURES) if row.name in settings.last)
     scale = make_pipeline(
         FunctionTransformer(_to_array, accept_sparse=True),  # a copy, which the next three may write into
         Bounds(),
-        MinMaxScaler(copy=False) if settings.kind == "nb" else StandardScaler(copy=False),
+        MinMaxScaler(copy=False) if settings.kind == "nb" else Scale(copy=False, last=last),
         SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True, copy=False),
     )
     columns = ColumnTransformer(
@@ -140,7 +143,7 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     )
     machine: BoundedSVC | LinearSVC | LogisticRegression | MultinomialNB
     if settings.kind == "svm" and settings.evidence == "bounded":
-        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD)
+        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD, last=last)
     elif settings.kind == "svm":
         # One problem, two ways to its solution. By coordinates of the dual it is found several times as fast, and nearer,
         # as long as C is small; with a large one that takes ever more rounds. bench/solvers.py measures both.
