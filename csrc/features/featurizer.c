@@ -1,7 +1,6 @@
 #include "features/featurizer.h"
 
 #include <arpa/inet.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -270,7 +269,7 @@ size_t xb_token_text(const xb_token *t, char *out, size_t size)
         return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
     }
     if (t->family == XB_T_tls_ciphers || t->family == XB_T_tls_curves || t->family == XB_T_tls_sigalgs) {
-        int n = snprintf(out, size, "%016" PRIx64, xb_load64(t->a.at));
+        int n = snprintf(out, size, "%016llx", (unsigned long long)xb_load64(t->a.at));
         return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
     }
     used = append(out, used, size, t->a);

@@ -26,8 +26,17 @@ _PATH = click.Path(path_type=Path)
 # The groups of core.GROUPS, in words.
 _HOLDS = {
     "ip": "address", "ua": "agent", "referrer": "referrer", "url": "URL", "headers": "headers",
-    "client": "client",
+    "client": "client", "tls": "TLS handshake",
 }  # fmt: skip
+
+
+# Whose handshake it is (core.Request.stack), in words.
+_PROGRAMS = {
+    "openssl": "OpenSSL", "gnutls": "GnuTLS", "nss": "NSS, as Firefox", "chromium": "BoringSSL, as Chromium", "apple": "Apple's",
+    "go": "Go", "java": "Java", "schannel": "Windows'", "rustls": "rustls", "unknown": "of no program that is known",
+}  # fmt: skip
+_BROWSERS = {"IE": "Internet Explorer", "UC": "UC Browser", "TEXT": "a text browser", "APP": "a browser inside a program"}
+_ALPN = {b"-": "no protocol agreed on"}
 
 
 class Why(NamedTuple):
@@ -79,7 +88,9 @@ class Judge:
         verdict, bias, parts = self.model.explain(request)
         looked_at = {name: self.model.header["groups"] & bits for name, bits in core.GROUPS.items()}
         held = [name for name, bits in looked_at.items() if bits and not bits & ~request.present]
-        not_held = [name for name, bits in looked_at.items() if bits & ~request.present]
+        # Over plain http there is no handshake to miss.
+        there = request.present | (core.GROUPS["tls"] if request.fields["scheme"] == b"http" else 0)
+        not_held = [name for name, bits in looked_at.items() if bits & ~there]
         return Why(verdict, decision, entry, bias, parts, held, not_held)
 
     def _entry(self, decision: core.Decision, request: core.Request) -> str | None:
@@ -145,7 +156,7 @@ def explain(
             continue
         why = judge.why(request)
         if as_json:
-            click.echo(json.dumps(_as_object(line, why)))
+            click.echo(json.dumps(_as_object(line, request, why)))
         else:
             console.print(_as_table(line, request, logged, why))
 
@@ -186,7 +197,7 @@ def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
     yield 1, request, "", ("", "")
 
 
-def _as_object(line: int, why: Why) -> dict[str, Any]:
+def _as_object(line: int, request: core.Request, why: Why) -> dict[str, Any]:
     decided = {}
     if why.decision is not None:
         decided = {
@@ -203,6 +214,7 @@ def _as_object(line: int, why: Why) -> dict[str, Any]:
         "reason": why.decision.reason if why.decision else why.verdict.reason,
         **decided,
         "groups_not_held": why.not_held,
+        "handshake": request.stack,
         "bias": why.bias,
         "contributions": [{"name": p.name, "value": p.value, "contribution": p.contribution} for p in why.parts],
     }
@@ -228,6 +240,24 @@ def _doubt(why: Why) -> str:
     return f"judged by {by or 'nothing'} only: there are no {lacks} here{more}; behind the proxy the verdict may differ"
 
 
+def _handshake(request: core.Request) -> list[str]:
+    """Whose handshake it is, what was agreed on, and whom the agent claims to be; nothing where it is absent."""
+    tls = request.tls
+    if tls is None:
+        return []
+    agreed = [_text(tls.protocol), _ALPN.get(tls.alpn or b"", _text(tls.alpn)), "resumed" if tls.reused == b"r" else ""]
+    said = [_PROGRAMS[request.stack] if request.stack else "program unknown", *filter(None, agreed)]
+    return [f"handshake: {', '.join(said)}; agent claims {_claim(request)}"]
+
+
+def _claim(request: core.Request) -> str:
+    """The browser that the agent names, as people write it, and its version where it says it."""
+    if request.claim is None:
+        return "no browser"
+    name, version = request.claim
+    return _BROWSERS.get(name) or f"{name.title()} {version or ''}".rstrip()
+
+
 def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
     fields, verdict = request.fields, why.verdict
     title = [
@@ -237,6 +267,7 @@ def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
         *([_decided(why.decision, why.entry)] if why.decision else []),
         " ".join(_text(fields[name]) or "-" for name in ("ip", "method", "uri")),
         f"agent: {_text(fields['agent']) or '-'}",
+        *_handshake(request),
     ]
     table = Table(title="\n".join(title), title_justify="left", title_style="", show_edge=False, pad_edge=False)
     table.add_column("adds", justify="right")

@@ -121,6 +121,15 @@ cdef extern from "request/dialect.h" nogil:
     const xb_dialect_row xb_dialects[]
     void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
 
+cdef extern from "features/agent.h" nogil:
+    enum:
+        XB_BROWSER_NONE
+    ctypedef struct xb_agent_facts:
+        uint32_t major
+        uint8_t browser
+    void xb_agent_facts_of(xb_span s, xb_agent_facts *a)
+    const char *xb_browser_names[]
+
 cdef extern from "features/featurizer.h" nogil:
     enum:
         XB_N_DENSE

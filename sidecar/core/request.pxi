@@ -9,9 +9,9 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
 from sidecar.core.csrc cimport (
-    XB_ALL_FAMILIES, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN,
+    XB_ALL_FAMILIES, XB_BROWSER_NONE, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN,
     XB_HAS_TLS, XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_TEST_TLS,
-    xb_challenge_line, xb_combined_line, xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_handshake, xb_handshake_of,
+    xb_agent_facts, xb_agent_facts_of, xb_browser_names, xb_challenge_line, xb_combined_line, xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_handshake, xb_handshake_of,
     xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test, xb_shape, xb_shape_of,
     xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
@@ -241,6 +241,16 @@ cdef class Request:
         cdef xb_handshake facts
         xb_handshake_of(&self.work.request.tls, &facts)
         return xb_stack_names[facts.stack].decode() if facts.ciphers else None
+
+    @property
+    def claim(self):
+        """The browser that the agent names, as csrc/features/agents.def has it, and its major version (0: unknown); None for none."""
+        cdef xb_agent_facts facts
+        r = &self.work.request
+        if r.agent.at is NULL:
+            return None
+        xb_agent_facts_of(r.agent, &facts)
+        return None if facts.browser == XB_BROWSER_NONE else (xb_browser_names[facts.browser].decode(), facts.major)
 
     @property
     def connection(self):
