@@ -346,10 +346,12 @@ static bool number(const char **p, const char *end, uint64_t most, uint64_t *out
 
 bool xb_connection_parse(xb_span text, xb_connection *out)
 {
-    const char *p = text.at, *end = p + text.size;
     uint64_t process, serial, requests;
     *out = (xb_connection){0};
-    if (!text.size || !number(&p, end, UINT32_MAX, &process) || p == end || *p++ != '-' || !number(&p, end, UINT64_MAX, &serial) ||
+    if (!text.size)
+        return false;
+    const char *p = text.at, *end = p + text.size;
+    if (!number(&p, end, UINT32_MAX, &process) || p == end || *p++ != '-' || !number(&p, end, UINT64_MAX, &serial) ||
         p == end || *p++ != '-' || !number(&p, end, UINT32_MAX, &requests) || p != end || !requests)
         return false;
     *out = (xb_connection){serial, (uint32_t)process, (uint32_t)requests};
