@@ -133,7 +133,9 @@ class Attack:
         pairs: Tried = []
         for first in firsts:
             once = [first.apply(one) for one in self.on.requests]
-            pairs += [((first, second), found) for second, found in zip(changes, self.margins(once, changes), strict=True)]
+            pairs += [
+                ((first, second), found) for second, found in zip(changes, self.margins(once, changes), strict=True)
+            ]
         return pairs
 
     def two(self, changes: Sequence[Change]) -> Tried:

@@ -138,7 +138,10 @@ def judge(data: Path, loaded: model.Model) -> dict[Key, Tally]:
     for capture in captures(data):
         key = (capture.label, capture.group, capture.scheme, side(capture.client))
         verdicts = []
-        for record in (capture.record, {name: capture.record[name] for name in capture.record if name not in CONNECTION}):
+        for record in (
+            capture.record,
+            {name: capture.record[name] for name in capture.record if name not in CONNECTION},
+        ):
             records.load_record(json.dumps(record).encode(), request)
             verdicts.append(loaded.judge(request))
         tallies.setdefault(key, Tally()).add(capture, *verdicts)
@@ -156,7 +159,11 @@ def rows(tallies: dict[Key, Tally]) -> list[list[str]]:
     found = []
     for label, group, scheme in dict.fromkeys(key[:3] for key in tallies):
         pair = [tallies.get((label, group, scheme, name), Tally()) for name in SIDES]
-        cells = [cell for t in pair for cell in (str(t.requests), t.share(t.bots), t.share(t.bare) if scheme == "https" else "-")]
+        cells = [
+            cell
+            for t in pair
+            for cell in (str(t.requests), t.share(t.bots), t.share(t.bare) if scheme == "https" else "-")
+        ]
         found.append([group, label, scheme, *cells])
     return found
 

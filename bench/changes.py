@@ -485,9 +485,19 @@ def handshakes(people: Iterable[Sent]) -> Iterator[Change]:
         if one.tls is not None and one.tls.ciphers and one.tls.curves:
             found.setdefault(GREASE.sub(b"G", one.tls.ciphers + b" " + one.tls.curves), one.tls)
     for n, (_, tls) in enumerate(sorted(found.items()), 1):
-        yield Change(f"handshake {n}, of a person's browser", "handshake", "handshake", with_handshake(tls), "a program that can")
+        yield Change(
+            f"handshake {n}, of a person's browser", "handshake", "handshake", with_handshake(tls), "a program that can"
+        )
 
 
 def alphabet(people: Sequence[Sent]) -> list[Change]:
     """All changes, by values of these people's requests."""
-    return [*headers_of(people), *orders(), *agents(people), *paths(people), *padding(), *handshakes(people), *apart(people)]
+    return [
+        *headers_of(people),
+        *orders(),
+        *agents(people),
+        *paths(people),
+        *padding(),
+        *handshakes(people),
+        *apart(people),
+    ]

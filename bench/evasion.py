@@ -73,8 +73,13 @@ def more_changes(attack: Attack, changes: Sequence[Change]) -> list[Row]:
         pairs = of_kinds(tried, kinds) + attack.two(best)
         rows.append(attack.row(name, pairs))
     others = of_kind(changes, "handshake")
-    for name, kinds in (("another handshake and one change", PLAIN), ("another handshake and a copy", frozenset({"copy"}))):
-        behind = attack.best_of_families(of_kinds(tried, kinds), FAMILIES) if kinds is PLAIN else of_kind(changes, "copy")
+    for name, kinds in (
+        ("another handshake and one change", PLAIN),
+        ("another handshake and a copy", frozenset({"copy"})),
+    ):
+        behind = (
+            attack.best_of_families(of_kinds(tried, kinds), FAMILIES) if kinds is PLAIN else of_kind(changes, "copy")
+        )
         rows.append(attack.row(name, of_kinds(tried, frozenset({"handshake"}) | kinds) + attack.after(others, behind)))
     triples, lowest = attack.three(best, pairs)
     rows.append(attack.row("three changes, by beam", pairs + triples, lowest))

@@ -47,7 +47,8 @@ NGINX = """
 daemon off; pid {here}/nginx.pid; error_log {here}/error.log; {user}
 events {{ worker_connections 64; }}
 http {{
-    log_format handshake '$request_uri\\t$ssl_protocol\\t$ssl_ciphers\\t$ssl_curves\\t$ssl_alpn_protocol\\t$ssl_session_reused\\t$server_protocol';
+    log_format handshake '$request_uri\\t$ssl_protocol\\t$ssl_ciphers\\t$ssl_curves\\t$ssl_alpn_protocol'
+                         '\\t$ssl_session_reused\\t$server_protocol';
     client_body_temp_path {here}/body; proxy_temp_path {here}/proxy; fastcgi_temp_path {here}/fastcgi;
     uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
     ssl_protocols TLSv1.2 TLSv1.3;
@@ -118,8 +119,9 @@ def prepare(here: Path) -> None:
     trust = here / ".dillo" / "certs"
     trust.mkdir(parents=True)
     shutil.copy(here / "ca.crt", trust / "ca.crt")
-    run(f"openssl rehash {trust}; mkdir {here}/firefox && certutil -N -d sql:{here}/firefox --empty-password && "
-        f"certutil -A -d sql:{here}/firefox -n authority -t C,, -i {here}/ca.crt; javac -d {here} --release 11 {SCRIPTS}/Ask.java")  # fmt: skip
+    trusting = f"certutil -A -d sql:{here}/firefox -n authority -t C,, -i {here}/ca.crt"
+    run(f"mkdir {here}/firefox && certutil -N -d sql:{here}/firefox --empty-password && {trusting}")
+    run(f"openssl rehash {trust}; javac -d {here} --release 11 {SCRIPTS}/Ask.java")
 
 
 @contextmanager
@@ -163,7 +165,8 @@ def offer_of(client: Client, number: int, here: Path, packages: Path, ports: Seq
         for blank, value in blanks.items():
             command = command.replace(f"{{{blank}}}", str(value))
         homes = {name: str(here) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
-        run(f"({command}) >/dev/null & asking=$!; while kill -0 $asking && ! grep -q '^{path}' {here}/asked.log; do sleep 0.1; done", **homes)
+        until = f"while kill -0 $asking && ! grep -q '^{path}' {here}/asked.log; do sleep 0.1; done"
+        run(f"({command}) >/dev/null & asking=$!; {until}", **homes)
         found.append(asked(here, path))
     if not all(found):
         return None

@@ -88,7 +88,12 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _solve(
-        self, columns: scipy.sparse.csc_matrix, chosen: np.ndarray, sign: np.ndarray, cost: np.ndarray, given: np.ndarray | None
+        self,
+        columns: scipy.sparse.csc_matrix,
+        chosen: np.ndarray,
+        sign: np.ndarray,
+        cost: np.ndarray,
+        given: np.ndarray | None,
     ) -> tuple[np.ndarray, float, int]:
         """(weights of all columns, 0 but of the chosen; bias; steps). `given`: each row's margin so far; there is no bias then."""
         # Columns are divided by the root of their curvature at w = 0, the bias too: rare words and common ones then move
@@ -109,7 +114,9 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             short = np.maximum(0.0, 1.0 - sign * margin)
             pull = -2.0 * cost * sign * short
             w = u[:-1] / unit
-            gradient = np.concatenate([left.T @ pull, turned @ pull, [pull.sum() / bias_unit if given is None else 0.0]])
+            gradient = np.concatenate(
+                [left.T @ pull, turned @ pull, [pull.sum() / bias_unit if given is None else 0.0]]
+            )
             gradient[:-1] += w / unit
             return 0.5 * float(w @ w) + float(cost @ short**2), gradient
 

@@ -35,7 +35,9 @@ class Scale(StandardScaler):  # type: ignore[misc]
     """StandardScaler, which leaves 0 where it is in the columns that are fitted `last`: there what is absent and what is 0 add
     the same, nothing. A handshake that contradicts nothing then judges as none does."""
 
-    def __init__(self, *, copy: bool = True, with_mean: bool = True, with_std: bool = True, last: Sequence[int] = ()) -> None:
+    def __init__(
+        self, *, copy: bool = True, with_mean: bool = True, with_std: bool = True, last: Sequence[int] = ()
+    ) -> None:
         super().__init__(copy=copy, with_mean=with_mean, with_std=with_std)
         self.last = last
 

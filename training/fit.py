@@ -262,15 +262,17 @@ def out_of_fold(
         held_out = np.flatnonzero(fold == number)
         machine = _fit_rows(data, np.flatnonzero(fold != number), settings, trifle)
         margins[held_out] = margins_of(machine, data.X, held_out)
-        bare[held_out] = margins_of(machine, data.X, held_out, settings.last_columns) if settings.last else margins[held_out]
+        bare[held_out] = (
+            margins_of(machine, data.X, held_out, settings.last_columns) if settings.last else margins[held_out]
+        )
         advance()
     return Margins(margins, bare)
 
 
 def fit(data: Dataset, settings: Settings, advance: Callable[[], None] = lambda: None) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
-    out-of-fold margins; features that are fitted last have no say in it, so that where they are absent nothing changes. `advance` is called settings.steps times. XbotError if a class is missing or the rows cannot be told
-    apart at all."""
+    out-of-fold margins. Features that are fitted last have no say in it: where they are absent, nothing changes. `advance` is
+    called settings.steps times. XbotError if a class is missing or the rows cannot be told apart at all."""
     check_classes(data.y)
     fold, split = folds_of(data, settings)
     # One thread of linear algebra: sums in another order would make another file of the same logs.

@@ -67,7 +67,11 @@ def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tu
     for want in wants:
         asked = _possible(browser, want)
         source = referrer(visit, asked, rng)
-        yield asked, headers(browser, habits, visit, asked, rng, source, visit.cookies if known or want.page else ""), OWN
+        yield (
+            asked,
+            headers(browser, habits, visit, asked, rng, source, visit.cookies if known or want.page else ""),
+            OWN,
+        )
 
 
 def draw_habits(browser: Browser, recorded: Mapping[str, str], rng: random.Random) -> Habits:

@@ -42,6 +42,7 @@ PLAIN = [
     ("Darwin/", "apple"), ("AppleCoreMedia", "apple"), ("FBAN", "apple"), ("watchOS", "apple"), ("VLC", "gnutls-quiet"),
     ("mpv", "gnutls-quiet"), ("Roku", "openssl-quiet"), ("ffice", "schannel-10"),
 ]  # fmt: skip
+NEW_SYSTEM = 17  # the version of a system whose library a program uses
 DARWIN = {17: 11, 18: 12, 19: 13, 20: 14, 21: 15, 22: 16, 23: 17, 24: 18, 25: 26}  # the iOS of the same year
 
 
@@ -60,8 +61,7 @@ def _fitting(name: str, version: int) -> tuple[list[Stack], list[float]]:
     found, shares = [], []
     for stack, since, until, share, protocol, ciphers, curves, alpn, _ in rows("stacks.tsv"):
         if stack == name and (since == "-" or int(since) <= version) and (until == "-" or version <= int(until)):
-            lists = (tuple(text.split(":")) for text in (ciphers, curves))
-            found.append(Stack(protocol, *lists, tuple(alpn.split("|"))))
+            found.append(Stack(protocol, tuple(ciphers.split(":")), tuple(curves.split(":")), tuple(alpn.split("|"))))
             shares.append(float(share))
     return found, shares
 
@@ -96,25 +96,29 @@ def _system_version(name: str, agent: str) -> int:
     return int(android[1]) if android else 10
 
 
+def _choices(names: Mapping[str, float], version: int, *, h2: bool) -> dict[Stack, float]:
+    """The rows of these stacks by weight; `h2`: of those alone that offer HTTP/2."""
+    weights: dict[Stack, float] = {}
+    for name, weight in names.items():
+        found, shares = _fitting(name, version)
+        for stack, share in zip(found, shares, strict=True):
+            if "h2" in stack.alpn or not h2:
+                weights[stack] = weights.get(stack, 0.0) + weight * share / sum(shares)
+    return weights
+
+
 def draw_stack(program: str, agent: str, rng: random.Random, *, h2: bool) -> Stack | None:
-    """What `program` offers: OWN, LIBRARY, COPIERS, or names of the table divided by `|`; None where that is not known. `h2`: HTTP/2 is
-    spoken, so it is one that can."""
+    """What `program` offers: OWN, LIBRARY, COPIERS, or names of the table divided by `|`; None where that is not known. `h2`:
+    HTTP/2 is spoken, so a library that cannot is another one."""
     if program == COPIERS:
         program = OWN if rng.random() < IMPERSONATORS else LIBRARY
     if program == OWN:
         known = of_browser(parse(agent))
-        names: Mapping[str, float] = {known[0]: 1} if known else {}
-        version = known[1] if known else 0
+        weights = _choices({known[0]: 1}, known[1], h2=h2) if known else {}
     else:
-        names, version = LIBRARIES if program == LIBRARY else Counter(program.split("|")), 17
-    for tried in (names, {} if program == OWN else LIBRARIES):
-        pairs = []
-        for name, weight in tried.items():
-            found, shares = _fitting(name, version)
-            pairs += [(stack, weight * share / sum(shares)) for stack, share in zip(found, shares, strict=True) if "h2" in stack.alpn or not h2]  # fmt: skip
-        if pairs:
-            return rng.choices([stack for stack, _ in pairs], [weight for _, weight in pairs])[0]
-    return None
+        names = LIBRARIES if program == LIBRARY else Counter(program.split("|"))
+        weights = _choices(names, NEW_SYSTEM, h2=h2) or _choices(LIBRARIES, NEW_SYSTEM, h2=h2)
+    return rng.choices(list(weights), list(weights.values()))[0] if weights else None
 
 
 def _unseen(stack: Stack, rng: random.Random) -> Stack:
@@ -132,7 +136,9 @@ class Connections:
     """The connections of one client at one site."""
 
     def __init__(self, visit: Visit, program: str, agent: str, rng: random.Random) -> None:
-        told = visit.scheme == "https" and visit.protocol < "HTTP/3" and rng.random() < TOLD  # QUIC has lists of its own
+        told = (
+            visit.scheme == "https" and visit.protocol < "HTTP/3" and rng.random() < TOLD
+        )  # QUIC has lists of its own
         self.stack = draw_stack(program, agent, rng, h2=visit.protocol >= "HTTP/2") if told else None
         self.rng = rng
         if self.stack and rng.random() < UNSEEN:
