@@ -157,7 +157,7 @@ static uint64_t accepts(const claim *c)
 
 /* Can a link or a form ask so? A form posts one of three types (HTML, 4.10.19.6); everything else is a script's, which does not
  * navigate. Data that is opened as a page is no contradiction: people follow links to JSON, and sign in by way of /api/. */
-static bool navigable(const claim *c)
+__attribute__((noinline)) static bool navigable(const claim *c)
 {
     if (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head")))
         return !HAS(CONTENT_TYPE);
@@ -416,7 +416,8 @@ static bool not_webkit(const claim *c, const xb_handshake *h)
     return library(h);
 }
 
-static uint64_t handshake(const claim *c)
+/* Not inlined, nor navigable(): few requests come there, and the others should not pay. */
+__attribute__((noinline)) static uint64_t handshake(const claim *c)
 {
     const xb_handshake *h = &c->f->handshake;
     const bool recent = chromium_since(c, 60) || gecko_since(c, 60) || (c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15);

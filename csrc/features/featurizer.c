@@ -108,18 +108,30 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 #define CLAIMS_KNOWN (KNOWS(CIPHERS) && f->present & XB_HAS_UA)
 #define DESK (ua->category == XB_CATEGORY_PC && !MARK(EMBEDDED))
 
-static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
+/* The rows of the handshake stand last: where it is absent, nobody looks at them. */
+enum { FIRST_OF_TLS = XB_F_tls_13, WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4 };
+#define XB_FEATURE(name, group, version, expression, doc) \
+    _Static_assert(((int)XB_F_##name >= (int)FIRST_OF_TLS) == (XB_HAS_##group == XB_HAS_TLS), "features.def: the rows of TLS stand last");
+#define XB_FAMILY(name, group, version, doc)
+#include "features/features.def"
+#undef XB_FEATURE
+#undef XB_FAMILY
+
+/* Returns how many there are, in rounds of four; those behind are absent. */
+static uint32_t dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
 {
     const xb_agent_facts *ua = &f->agent;
     const xb_url *ref = &f->referrer;
     const xb_path_facts *url = &f->path;
     const xb_handshake *hs = &f->handshake;
+    const uint32_t held = f->present;
 #define XB_FEATURE(name, group, version, expression, doc) \
-    out[XB_F_##name] = f->present & XB_HAS_##group ? (double)(expression) : (double)NAN;
+    out[XB_F_##name] = held & XB_HAS_##group ? (double)(expression) : (double)NAN;
 #define XB_FAMILY(name, group, version, doc)
 #include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
+    return held & XB_HAS_TLS ? XB_PADDED_DENSE : WITHOUT_TLS;
 }
 
 /* ---- hashed words ---- */
@@ -228,7 +240,7 @@ void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     v->truncated = false;
     xb_facts *f = &v->facts;
     xb_facts_of(r, f);
-    dense(r, &shape->hosts, f, v->dense);
+    v->n_held = dense(r, &shape->hosts, f, v->dense);
     const uint32_t families = shape->families;
     uint32_t n = 0;
     if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)

@@ -83,6 +83,7 @@ typedef struct {
 
 typedef struct {
     double dense[XB_PADDED_DENSE]; /* NAN: absent; the padding stays 0 */
+    uint32_t n_held;               /* a multiple of four; dense rows from here on are absent, or padding */
     uint32_t n_tokens;
     bool truncated;           /* more than XB_MAX_TOKENS words */
     xb_token tokens[XB_MAX_TOKENS];

@@ -78,6 +78,14 @@ static xb_span told(const xb_request *r, xb_header_id id, xb_writes writes)
     return writes == XB_WRITES_OVER && xb_differ(r, id) ? (xb_span){NULL, 0} : xb_value(r, id);
 }
 
+/* Is any header of a connection there? They follow each other in headers.def, so that one look is enough. */
+static bool of_connection(const xb_request *r)
+{
+    enum { FIRST = XB_H_X_TLS_PROTOCOL, LAST = XB_H_X_CONNECTION };
+    _Static_assert(FIRST < LAST && FIRST / 64 == LAST / 64, "in one word of the bit set");
+    return r->seen[FIRST / 64] >> (FIRST % 64) & ((UINT64_C(1) << (LAST - FIRST + 1)) - 1);
+}
+
 /* What the proxy says of the connection. Later questions of a connection may tell the handshake no more. */
 static void connection(xb_request *r, xb_writes writes)
 {
@@ -213,7 +221,7 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
         r->present &= ~(uint32_t)XB_HAS_CASE;
     if (row->order == XB_ORDER_LOST || (row->order == XB_ORDER_IF_SAID && !order_said))
         r->present &= ~(uint32_t)XB_HAS_ORDER;
-    if (direct)
+    if (direct && of_connection(r))
         connection(r, row->writes);
     if (r->ip.at)
         r->present |= XB_HAS_IP;

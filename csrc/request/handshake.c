@@ -334,12 +334,11 @@ static bool number(const char **p, const char *end, uint64_t most, uint64_t *out
 {
     const char *from = *p;
     uint64_t n = 0;
-    for (; *p < end && xb_is_digit(**p); (*p)++) {
-        const uint64_t digit = (uint64_t)(**p - '0');
-        if (n > (most - digit) / 10)
+    for (; *p < end && xb_is_digit(**p); (*p)++)
+        if (__builtin_mul_overflow(n, UINT64_C(10), &n) || __builtin_add_overflow(n, (uint64_t)(**p - '0'), &n))
             return false;
-        n = n * 10 + digit;
-    }
+    if (n > most)
+        return false;
     *out = n;
     return *p > from;
 }

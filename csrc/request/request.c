@@ -55,7 +55,9 @@ void xb_request_init(void)
 
 void xb_request_clear(xb_request *r)
 {
-    memset(r, 0, offsetof(xb_request, first));
+    size_t size = offsetof(xb_request, first);
+    __asm__("" : "+r"(size)); /* unknown to the compiler: the memset of the C library is quicker than the loop that it writes for a known one */
+    memset(r, 0, size);
     memset(&r->n_headers, 0, offsetof(xb_request, headers) - offsetof(xb_request, n_headers));
 }
 

@@ -35,7 +35,12 @@ _PROGRAMS = {
     "openssl": "OpenSSL", "gnutls": "GnuTLS", "nss": "NSS, as Firefox", "chromium": "BoringSSL, as Chromium", "apple": "Apple's",
     "go": "Go", "java": "Java", "schannel": "Windows'", "rustls": "rustls", "unknown": "of no program that is known",
 }  # fmt: skip
-_BROWSERS = {"IE": "Internet Explorer", "UC": "UC Browser", "TEXT": "a text browser", "APP": "a browser inside a program"}
+_BROWSERS = {
+    "IE": "Internet Explorer",
+    "UC": "UC Browser",
+    "TEXT": "a text browser",
+    "APP": "a browser inside a program",
+}
 _ALPN = {b"-": "no protocol agreed on"}
 
 

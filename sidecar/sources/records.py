@@ -50,7 +50,9 @@ class Record(msgspec.Struct):
     policy: str | None = None  # that decided; empty where nobody did
     tls: Handshake | None = None
     connection: Annotated[int, msgspec.Meta(ge=0)] | None = None  # the proxy's number for it
-    connection_requests: Annotated[int, msgspec.Meta(ge=0, le=core.MAX_REQUESTS)] | None = None  # on it so far, this one counted
+    connection_requests: Annotated[int, msgspec.Meta(ge=0, le=core.MAX_REQUESTS)] | None = (
+        None  # on it so far, this one counted
+    )
 
 
 def _raw(text: str) -> bytes:

@@ -15,7 +15,10 @@ EXPLORER = "Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Geck
 
 
 def line(agent: str, tls: dict[str, Any] | None) -> str:
-    return json.dumps({"ip": "192.0.2.7", "uri": "/", "scheme": "https", "headers": [["User-Agent", agent]], "tls": tls}) + "\n"
+    return (
+        json.dumps({"ip": "192.0.2.7", "uri": "/", "scheme": "https", "headers": [["User-Agent", agent]], "tls": tls})
+        + "\n"
+    )
 
 
 def of(name: str, **more: str) -> dict[str, str]:
@@ -39,7 +42,9 @@ def of(name: str, **more: str) -> dict[str, str]:
         (CHROME, None, None),
     ],
 )
-def test_what_is_said(xbot, made_model_path: Path, tmp_path: Path, agent: str, tls: dict[str, Any], said: str | None) -> None:
+def test_what_is_said(
+    xbot, made_model_path: Path, tmp_path: Path, agent: str, tls: dict[str, Any], said: str | None
+) -> None:
     log = tmp_path / "a.jsonl"
     log.write_text(line(agent, tls))
     shown = xbot("explain", "--model", made_model_path, "--format", "jsonl", log).stdout.decode()
@@ -47,10 +52,15 @@ def test_what_is_said(xbot, made_model_path: Path, tmp_path: Path, agent: str, t
     assert found == ([] if said is None else [said])
 
 
+def objects(xbot, path: Path, log: Path) -> list[dict[str, Any]]:
+    shown = xbot("explain", "--model", path, "--format", "jsonl", "--json", log).stdout
+    return [json.loads(text) for text in shown.splitlines()]
+
+
 def test_the_json_names_the_program(xbot, made_model_path: Path, tmp_path: Path) -> None:
     log = tmp_path / "a.jsonl"
     log.write_text(line(CHROME, of("Java 17")) + line(CHROME, None))
-    told = [json.loads(text) for text in xbot("explain", "--model", made_model_path, "--format", "jsonl", "--json", log).stdout.splitlines()]
+    told = objects(xbot, made_model_path, log)
     assert [one["handshake"] for one in told] == ["java", None]
 
 
@@ -59,5 +69,5 @@ def test_plain_http_lacks_no_handshake(xbot, made_model_path: Path, tmp_path: Pa
     log = tmp_path / "a.jsonl"
     https = line(CHROME, None)
     log.write_text(https + https.replace('"https"', '"http"'))
-    told = [json.loads(text) for text in xbot("explain", "--model", made_model_path, "--format", "jsonl", "--json", log).stdout.splitlines()]
+    told = objects(xbot, made_model_path, log)
     assert ["tls" in one["groups_not_held"] for one in told] == [True, False]

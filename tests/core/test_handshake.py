@@ -34,8 +34,12 @@ GROUPS = {
 }
 GREASE = [0x1010 * n + 0x0A0A for n in range(16)]
 HANDSHAKES = {name: (stack, suites, groups) for name, stack, suites, groups, _ in tables.rows("handshakes.tsv", 5)}
+FAMILIES = sum(1 << i for i, family in enumerate(core.FAMILIES) if family.group == "tls")
+STACKS = ("openssl", "gnutls", "nss", "chromium", "apple", "go", "java", "schannel", "rustls", "unknown")
 
-CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36"
+)
 OLD_CHROME = CHROME.replace("150", "49")
 WEBVIEW = (
     "Mozilla/5.0 (Linux; Android 14; Pixel 8 Build/UD1A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 "
@@ -43,13 +47,9 @@ WEBVIEW = (
 )
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
 OLD_FIREFOX = FIREFOX.replace("153", "45")
-SAFARI = (
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15"
-)
+SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15"
 OLD_SAFARI = SAFARI.replace("17.6", "10.1")
-WEBKITGTK = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Safari/605.1.15"
-)
+WEBKITGTK = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Safari/605.1.15"
 CHROME_IOS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/150.0.0.0 "
     "Mobile/15E148 Safari/604.1"
@@ -83,13 +83,18 @@ def rows(request: core.Request) -> dict[str, float]:
 
 def lists(request: core.Request) -> dict[str, str]:
     """Family -> the hash of the list that it is of."""
-    return {family: text for _, family, text in request.features(15)[1] if family.startswith("tls_")}
+    found = request.features(core.MAX_K, families=FAMILIES)[1]  # alone: no other word has their bucket
+    return {family: text for _, family, text in found}
 
 
 def odd(agent: str, handshake: str, **more: str) -> set[str]:
     """Contradictions of an agent and a handshake of tests/data/handshakes.tsv."""
     _, suites, groups = HANDSHAKES[handshake]
-    return {name for name, value in rows(loaded(suites, groups, agent, **more)).items() if name.startswith("odd_tls_") and value == 1}
+    return {
+        name
+        for name, value in rows(loaded(suites, groups, agent, **more)).items()
+        if name.startswith("odd_tls_") and value == 1
+    }
 
 
 # ---- names and forms ----
@@ -110,8 +115,7 @@ def test_whose_handshake_it_is(name: str) -> None:
     request = loaded(suites, groups)
     assert request.stack == stack
     found = rows(request)
-    of = {row: found[f"tls_{row}"] for row in ("openssl", "gnutls", "nss", "chromium", "apple", "go", "java", "schannel", "rustls", "unknown")}
-    assert [row for row, value in of.items() if value] == [stack]
+    assert [row for row in STACKS if found[f"tls_{row}"]] == [stack]
 
 
 @pytest.mark.parametrize("name", HANDSHAKES)
@@ -200,11 +204,20 @@ def test_a_list_that_is_missing_says_nothing() -> None:
     found = rows(loaded(suites, "", CHROME, protocol="TLSv1.2", reused="r"))
     assert found["tls_resumed"] == 1
     assert found["odd_tls_chrome"] == 0
-    for name in ("tls_groups_over_4", "tls_no_group_grease", "tls_no_hybrid", "tls_x448", "tls_ffdhe_big", "odd_tls_group"):
+    for name in (
+        "tls_groups_over_4",
+        "tls_no_group_grease",
+        "tls_no_hybrid",
+        "tls_x448",
+        "tls_ffdhe_big",
+        "odd_tls_group",
+    ):
         assert math.isnan(found[name])
     only_protocol = rows(loaded(None, None, CHROME))
     assert only_protocol["tls_13"] == 1
-    assert all(math.isnan(only_protocol[name]) for name in ("tls_openssl", "odd_tls_chrome", "tls_no_alpn", "tls_resumed"))
+    assert all(
+        math.isnan(only_protocol[name]) for name in ("tls_openssl", "odd_tls_chrome", "tls_no_alpn", "tls_resumed")
+    )
 
 
 # ---- contradictions ----
@@ -230,6 +243,7 @@ OKHTTP, SCHANNEL = "OkHttp 4, Android 10", "Edge 18 and Internet Explorer, Windo
         (FIREFOX, "firefox 120"),  # one more suite
         (FIREFOX, "firefox 72"),
         (OLD_FIREFOX, "firefox 45"),
+        (OLD_FIREFOX, "nobody, with the SCSV"),  # Firefox sent it, too
         (FIREFOX, "nobody"),
         (FIREFOX, OKHTTP),  # of nobody's known marks
         (SAFARI, APPLE),
@@ -266,6 +280,11 @@ def test_no_person_and_no_honest_program_is_odd(agent: str, handshake: str) -> N
         (FIREFOX, "Java 17", NSS, {"odd_tls_firefox"}),
         (FIREFOX, "rustls 0.23", NSS, {"odd_tls_firefox"}),
         (OLD_FIREFOX, OPENSSL, "firefox 45", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with the SCSV", "nobody", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with X448", "nobody", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with CCM", "nobody", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with large groups", "nobody", {"odd_tls_firefox"}),
+        (FIREFOX, "nobody, with ARIA", "nobody", {"odd_tls_firefox"}),
         (SAFARI, OPENSSL, APPLE, {"odd_tls_safari"}),
         (SAFARI, GNUTLS, APPLE, {"odd_tls_safari"}),
         (SAFARI, CHROMIUM, APPLE, {"odd_tls_safari"}),

@@ -20,7 +20,14 @@ HANDSHAKES = {name: (suites, groups) for name, _, suites, groups, _ in tables.ro
 
 def record(**more: Any) -> core.Request:
     request = core.Request()
-    line = {"ip": "192.0.2.7", "method": "GET", "uri": "/", "protocol": "HTTP/1.1", "scheme": "https", "host": "a.example"}
+    line = {
+        "ip": "192.0.2.7",
+        "method": "GET",
+        "uri": "/",
+        "protocol": "HTTP/1.1",
+        "scheme": "https",
+        "host": "a.example",
+    }
     records.load_record(json.dumps({**line, "headers": [["User-Agent", AGENT]], **more}).encode(), request)
     return request
 
@@ -42,7 +49,14 @@ def test_a_line_says_what_the_question_says(name: str, alpn: str) -> None:
             f"X-Connection: 812-4711-3\r\nUser-Agent: {AGENT}\r\n\r\n"
         ).encode()
     )  # fmt: skip
-    tls = {"protocol": "TLSv1.2", "ciphers": suites, "curves": groups, "alpn": alpn, "reused": "r", "sigalgs": "0x1a1a:0x0403"}
+    tls = {
+        "protocol": "TLSv1.2",
+        "ciphers": suites,
+        "curves": groups,
+        "alpn": alpn,
+        "reused": "r",
+        "sigalgs": "0x1a1a:0x0403",
+    }
     line = record(tls=tls, connection=4711, connection_requests=3)
     assert rows(line) == pytest.approx(rows(head), nan_ok=True)
     assert line.features(15)[1] == head.features(15)[1]
@@ -52,7 +66,9 @@ def test_a_line_says_what_the_question_says(name: str, alpn: str) -> None:
     assert line.tls == core.Tls(**{member: text.encode() for member, text in tls.items()})
 
 
-@pytest.mark.parametrize("tls", [None, {}, {"ciphers": None}, {"ciphers": "", "alpn": "", "curves": ""}, {"cipher": "x"}])
+@pytest.mark.parametrize(
+    "tls", [None, {}, {"ciphers": None}, {"ciphers": "", "alpn": "", "curves": ""}, {"cipher": "x"}]
+)
 def test_what_is_missing_or_empty_is_absent(tls: dict[str, Any] | None) -> None:
     request = record(tls=tls, connection=None, connection_requests=None)
     assert request.tls is None
@@ -93,7 +109,13 @@ def test_a_model_file_tests_itself_with_a_handshake(made_model) -> None:
 
 def test_caddy_says_what_was_agreed_on() -> None:
     request = core.Request()
-    line = {"request": {"uri": "/", "proto": "HTTP/2.0", "tls": {"resumed": True, "version": 772, "cipher_suite": 4865, "proto": "h2"}}}
+    line = {
+        "request": {
+            "uri": "/",
+            "proto": "HTTP/2.0",
+            "tls": {"resumed": True, "version": 772, "cipher_suite": 4865, "proto": "h2"},
+        }
+    }
     FORMATS["caddy"].load(json.dumps(line).encode(), request)
     found = rows(request)
     assert (found["tls_13"], found["tls_resumed"], found["tls_no_alpn"], found["odd_tls_alpn"]) == (1, 1, 0, 0)
@@ -101,7 +123,10 @@ def test_caddy_says_what_was_agreed_on() -> None:
     line["request"]["tls"]["proto"] = ""
     FORMATS["caddy"].load(json.dumps(line).encode(), request)
     assert rows(request)["tls_no_alpn"] == 1
-    for wrong, why in (({"version": "x"}, "request.tls.version: expected `int"), ({"proto": 1}, "request.tls.proto: expected `str")):
+    for wrong, why in (
+        ({"version": "x"}, "request.tls.version: expected `int"),
+        ({"proto": 1}, "request.tls.proto: expected `str"),
+    ):
         with pytest.raises(core.LineError) as caught:
             FORMATS["caddy"].load(json.dumps({"request": {"tls": wrong}}).encode(), request)
         assert ": ".join(caught.value.args).startswith(why)
