@@ -103,17 +103,17 @@ def evade(
         "top": top(attack, of_kinds(tried, PLAIN | PADDING)),
     }
     if sample is not None:
-        some = list(sampled(bots, sample, random.Random(SEED)))
+        some = list(sampled(bots, sample))
         rows += more_changes(Attack(judge, attacked(some, judge, caught)), changes)
         about["sampled"] = len(some)
     return rows, about
 
 
-def sampled(bots: Sequence[Found], most: int, draw: random.Random) -> Iterator[Found]:
-    """At most so many of each group."""
+def sampled(bots: Sequence[Found], most: int) -> Iterator[Found]:
+    """At most so many of each group, whatever the other groups are."""
     for group in sorted({group for group, _ in bots}):
         of_group = [found for found in bots if found[0] == group]
-        yield from of_group if len(of_group) <= most else draw.sample(of_group, most)
+        yield from of_group if len(of_group) <= most else random.Random(f"{SEED} {group}").sample(of_group, most)
 
 
 def top(attack: Attack, tried: Tried) -> list[dict[str, Any]]:

@@ -21,8 +21,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sidecar import core
 
 # Rows of which one of a kind always holds: which system, browser and device an agent names, where a visitor comes from, whether
-# a cookie came back. To take another is free, so under bounded evidence none of them may weigh anything.
+# a cookie came back. To take another is free, so under bounded evidence none of them may weigh anything. The same of what a
+# handshake says of a library.
 _UNDESCRIBED = ("ua_os_unknown", "ua_browser_unknown", "ua_category_unknown", "ua_category_tool", "ua_category_crawler")
+# Of a handshake: what no person's program is known to have. The other marks are of libraries that people's small browsers share
+# with programs (Links and curl stand on OpenSSL, Lynx and wget on GnuTLS), or of a browser's age; what contradicts an agent is a
+# row odd_tls_... of its own.
+_NOBODYS = ("tls_grease_behind", "tls_go", "tls_java", "tls_rustls")
 DESCRIPTIONS = (
     *(
         row.name
@@ -30,6 +35,7 @@ DESCRIPTIONS = (
         if row.name.startswith(("ua_os_", "ua_browser_", "ua_vendor_", "ua_category_")) and row.name not in _UNDESCRIBED
     ),
     *("ua_mozilla", "ua_webkit", "ua_gecko", "ua_webview", "ua_version_known", "hdr_cookie"),
+    *(row.name for row in core.FEATURES if row.name.startswith("tls_") and row.name not in _NOBODYS),
     *("ref_empty", "ref_own", "ref_external", "ref_scheme_http", "ref_scheme_https"),
 )
 FULL = 0.3  # a column with more values than this share of the rows is quicker as an array

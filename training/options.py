@@ -173,7 +173,8 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
     named = masked_names(options.pop("last"), "--last")
     # Words share buckets with those of other groups, so none of them can come last.
     options["without"] = (*options["without"], *(row.name for row in core.FAMILIES if row.name in named))
-    last = tuple(row.name for row in core.FEATURES if row.name in named)
+    late = named - masked_names(options["without"])
+    last = tuple(row.name for row in core.FEATURES if row.name in late)
     names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
     return Settings(split=split, last=last, **{name: options.pop(name) for name in names})
 

@@ -324,10 +324,11 @@ def test_where_the_last_features_are_absent_nothing_changes(here: Run, handshake
         if whole is not None:
             assert whole.margin >= with_last.margin - 1e-9
             moved += whole.margin > with_last.margin + 0.1
-    assert moved > 50
+    assert moved > 20
     assert parted > 100  # all fitted at once, the others' weights depend on handshakes
     about = loaded[0].provenance["settings"]
-    assert set(about["last"]) == {row.name for row in core.FEATURES if row.group == "tls"}
+    assert set(about["last"]) == {row.name for row in core.FEATURES if row.group == "tls"} - set(about["without"])
+    assert {"tls_go", "odd_tls_chrome"} <= set(about["last"])
     assert {"tls_ciphers", "tls_curves"} <= set(about["without"])  # words share buckets: none of them can come last
 
 
