@@ -194,7 +194,14 @@ def test_without_a_handshake_nothing_is_known() -> None:
 @pytest.mark.parametrize("more", [{"http": "HTTP/3.0"}, {"http": "", "alpn": "h3"}], ids=["spoken", "agreed on"])
 def test_over_quic_nothing_is_known(more: dict[str, str]) -> None:
     """Chromium offers the suites of TLS 1.3 alone there, and no GREASE: that is no contradiction."""
-    found = rows(loaded("TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256", "0x11ec:X25519", CHROME, **more))
+    found = rows(
+        loaded(
+            "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
+            "0x11ec:X25519",
+            CHROME,
+            **more,
+        )
+    )
     assert all(math.isnan(found[name]) for name in TLS)
 
 
