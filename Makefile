@@ -14,6 +14,8 @@ C_STRICT  := -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -
 # What a goal needs of the system beside Python and cc, as command:package. Their packages are Debian's.
 NEEDS_demo  := nginx:nginx-light
 NEEDS_test  := nginx:nginx-light
+NEEDS_test-servers := nginx:nginx-light
+NEEDS_test-long    := nginx:nginx-light wrk:wrk
 NEEDS_soak  := nginx:nginx-light
 NEEDS_bench := nginx:nginx-light wrk:wrk
 NEEDS_lint  := gcc:gcc
@@ -25,11 +27,13 @@ comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test lint format demo bench bench-check fuzz asan soak docs model networks install install-files clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install install-files clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
-	@echo "make test    build, and run every test (XBOT_DATA=DIR adds those on real data)"
-	@echo "make soak    100 reloads and 20 upgrades in place under load; the tests do a few"
+	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
+	@echo "make test-servers   those with other proxies than nginx, browsers, DNS, the package index"
+	@echo "make test-long      those that measure, soak, or fit the default model again"
+	@echo "make soak    100 reloads and 20 upgrades in place under load; make test does a few"
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
 	@echo "make build   .venv with the command xbot in it"
 	@echo "make lint    C warnings as errors, ruff, mypy"
@@ -91,12 +95,20 @@ $(VENV)/built: $(VENV)/installed $(COMPILED)
 demo: build
 	@$(BIN)/python demo/demo.py $(if $(ONCE),--once)
 
-# Files side by side: each has its own ports, sockets and directories.
+# Files side by side: each has its own ports, sockets and directories. pyproject.toml says what the marks mean.
+BESIDE := -n auto --maxprocesses 4 --dist loadfile
 test: build $(VENV)/test
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest $(BESIDE) -m 'not servers and not long'
+
+test-servers: build $(VENV)/test
+	@$(BIN)/python -m pytest $(BESIDE) -m servers
+
+# One after the other: what is measured has the machine for itself.
+test-long: build $(VENV)/test
+	@$(BIN)/python -m pytest -m long
 
 soak: build $(VENV)/test
-	@XBOT_SOAK=1 $(BIN)/python -m pytest -k behind_nginx tests/serve/test_upgrade.py
+	@$(BIN)/python -m pytest -m long tests/serve/test_upgrade.py
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.
@@ -155,6 +167,7 @@ asan: build $(VENV)/test
 
 docs: build
 	@$(BIN)/python docs/make_features.py > docs/features.md
+	@$(BIN)/python docs/make_configuration.py
 
 # The default model, from packages alone. The same packages give the same file: its date is that of the corpus' code.
 MODEL_ROWS := 120000

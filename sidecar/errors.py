@@ -11,11 +11,11 @@ class XbotError(Exception):
 
 
 class RefusedModelError(XbotError):
-    """A model file is there and can be read, and this xbot cannot use it: damaged, of another version, no model at all."""
+    """A model file can be read, but this xbot cannot use it: it is damaged, of another version, or no model at all."""
 
 
 class MistakesError(XbotError):
-    """All that is wrong with a file, in `lines`, at least one; as a message, the first and how many more there are."""
+    """Every mistake in a file: one line each in `lines`, at least one. The message is the first line and how many more there are."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         more = f" (the first of {len(lines)} mistakes; `xbot check` lists them)" if len(lines) > 1 else ""

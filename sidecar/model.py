@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +87,11 @@ def pack(parts: Parts, test_heads: Sequence[bytes]) -> bytes:
 
 
 def _image(parts: Parts, tests: Sequence[bytes]) -> bytes:
-    arrays = (parts.mean, parts.scale, parts.lower, parts.upper, parts.weight)
-    hosts = _padded(struct.pack(f"<{len(parts.hosts)}I", *parts.hosts))
+    columns = (parts.mean, parts.scale, parts.lower, parts.upper, parts.weight)
+    hosts = _padded(array("I", parts.hosts).tobytes())
     self_tests = b"".join(tests)
     provenance = _padded(json.dumps(parts.provenance, sort_keys=True, indent=1).encode(), b" ")
-    rest = b"".join(memoryview(array).cast("B") for array in arrays) + hosts + self_tests + provenance
+    rest = b"".join(memoryview(column).cast("B") for column in columns) + hosts + self_tests + provenance
 
     def header(file_size: int) -> bytes:
         return core.model_header(

@@ -63,8 +63,8 @@ def check(outputs: Iterable[tuple[Path | None, Kind]], inputs: Iterable[Path | s
 
 
 def _place(path: Path | str) -> object:
-    """What two names of one file share: device and inode; the resolved path where there is no file yet. None for what is
-    no file: a pipe may well be read and written. The text "-" is standard input."""
+    """What two names of one file share: device and inode; the resolved path where there is no file yet. None if it is
+    not a file: the same pipe may be read and written. The text "-" is standard input."""
     try:
         found = os.fstat(sys.stdin.fileno()) if path == "-" else Path(path).stat()
     except FileNotFoundError:
@@ -115,7 +115,7 @@ def writing(out: Path | None) -> Iterator[BinaryIO]:
             with _beside(out.resolve()) as file:
                 yield file
     except BrokenPipeError:
-        raise  # whoever read it has what he wanted: no mistake
+        raise  # the reader has closed the pipe: no mistake
     except OSError as error:
         raise XbotError(f"{out}: {error.strerror or error}") from None
 

@@ -168,8 +168,9 @@ def never_held(how: How) -> list[int]:
 def _append(matrix: core.Matrix, form: Format, block: bytes) -> int:
     if form.record is None:
         return matrix.append_lines(form.name, block, 1)
-    line = 0
-    for line, _, request, fault in lines.of_block(block, form, core.Request()):
+    # Of connections it knows what this block says, whoever reads the others: so the rows do not depend on how many read.
+    line, handshakes = 0, form.handshakes()
+    for line, _, request, fault in lines.of_block(block, form, core.Request(), handshakes=handshakes):
         if request is None:
             matrix.errors.append((line, *fault))
         else:

@@ -1,5 +1,5 @@
 /* hash.h - the two hashes of this project, to 64 bits: xb_hash of words, header names and hosts, letters without regard to
- * case; xb_hash_bytes of what is no text, such as an address.
+ * case; xb_hash_bytes of bytes that are not text, such as an address.
  *
  * Law: pure functions; the values are part of the model file's meaning, so a change here is a new version
  * of each family and of ref_host_known (features.def). tests/core/test_hash.py states the same function in Python.

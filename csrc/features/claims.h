@@ -1,4 +1,4 @@
-/* claims.h - does a request keep what its agent promises?
+/* claims.h - contradictions between a request and the browser that its agent claims.
  *
  * Law: what a browser's engine always sends, and what it never sends, is stated here and nowhere else. Each contradiction is
  * one bit; features.def has a row for it, and training gives it a weight. A contradiction must never fire on what an engine

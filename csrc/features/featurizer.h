@@ -70,7 +70,7 @@ enum { XB_ALL_FAMILIES = (1 << XB_N_FAMILIES) - 1 };
 
 enum { XB_MIN_K = 8, XB_MAX_K = 20, XB_MAX_TOKENS = 512 };
 
-/* Headers with names that are not in headers.def and become words all the same: made-up ones must not outweigh the rest. */
+/* At most so many headers whose names are not in headers.def become words: made-up ones must not outweigh the rest. */
 enum { XB_MAX_NAMED = 32 };
 
 /* One hashed word of a request. A bucket appears once: the first word that falls into it names it. */

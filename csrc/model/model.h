@@ -1,15 +1,15 @@
 /* model.h - the model file (.xbot), as it lies in memory. docs/model-file.md describes the format for people.
  *
- * Law: a model that loads can be used without a further check. Nothing is copied but what scoring folds together; the
- * image must outlive the model. The SHA-256 at the end is the host's to check (it has a library for that) before
- * xb_model_open looks at the rest.
+ * Law: a model that loads can be used without a further check. Only the arrays that scoring folds together are copied;
+ * the image must outlive the model. The host checks the SHA-256 at the end (it has a library for that) before it calls
+ * xb_model_open.
  *
  * Layout, little-endian, all parts at multiples of 8:
  *   header            XB_MODEL_HEADER bytes, struct xb_model_header
  *   rows              xb_model_row[n_dense + n_families]: dense rows, then families, by name and version
  *   mean   f64[n_dense]
  *   scale  f64[n_dense]
- *   lower  f64[n_dense]         the least and the largest value that training saw: one beyond them counts as they do
+ *   lower  f64[n_dense]         the least and the largest value that training saw; a value beyond them is cut to them
  *   upper  f64[n_dense]
  *   weight f64[n_dense + 2^k]   as scikit-learn fitted them, not folded with mean and scale
  *   hosts  u32[n_hosts]         ascending, padded with zeros to a multiple of 8
@@ -87,7 +87,7 @@ typedef struct {
     char why[128];                  /* a refusal that names a row */
 } xb_model;
 
-/* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused in plain words ("wrong magic",
+/* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused, in plain words ("wrong magic",
  * "row ua_foo: ..."): a static text, or m->why. `r` and `v` are used to run the self-test: each request stored in the file is
  * featurized and scored, and must give the stored margin within 1e-9 (relative above 1). */
 const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v);

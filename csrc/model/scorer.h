@@ -25,8 +25,8 @@ xb_verdict xb_score(const xb_model *m, const xb_vector *v);
 double xb_contribution(const xb_model *m, const xb_vector *v, size_t i);
 double xb_token_contribution(const xb_model *m, const xb_token *t);
 
-/* The reason as text: "ua_empty", "ua_word=curl", or "none". What speaks against somebody is said of whom it is held
- * against alone: who is not `accused` has "none". Returns its length. */
+/* The reason as text: "ua_empty", "ua_word=curl", or "none". The reason is what speaks most for a bot, so it is only
+ * given for a request that is `accused`; of any other it is "none". Returns its length. */
 size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bool accused, char *out, size_t size);
 
 double xb_margin_to_score(const xb_model *m, double margin);

@@ -5,11 +5,27 @@
 
 #include "base/hash.h"
 
-const xb_policy xb_observing = {.threshold = NAN, .challenge_above = NAN};
-const xb_policy xb_enforcing = {.threshold = NAN, .challenge_above = NAN, .enforce = 1};
+#define XB_SHARE(name, without, doc) .name = NAN,
+#define XB_CHOICE(name, first, second, doc)
+const xb_policy xb_observing = {
+#include "policy/options.def"
+};
+const xb_policy xb_enforcing = {
+#include "policy/options.def"
+    .mode = XB_mode_enforce};
+#undef XB_SHARE
+#undef XB_CHOICE
+
+const xb_option_row xb_option_rows[XB_N_OPTIONS] = {
+#define XB_SHARE(name, without, doc) {#name, NULL, NULL, without, doc, offsetof(xb_policy, name)},
+#define XB_CHOICE(name, first, second, doc) {#name, #first, #second, NULL, doc, offsetof(xb_policy, name)},
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
+};
 
 const char *const xb_outcome_names[XB_N_OUTCOMES] = {"human", "suspect", "bot", "verified"};
-static const char *const rule_names[] = {"", "allow", "deny", "verified"};
+static const char *const decider_names[] = {"", "allow", "deny", "verified"};
 
 /* ---- opening ---- */
 
@@ -99,8 +115,11 @@ static const char *check_policy(const xb_policies *p, const xb_policy *policy, u
     uint64_t end = (uint64_t)policy->first + policy->n_allow + policy->n_deny + policy->n_verified;
     if (!named(policy->name))
         return "a policy without a name";
-    if (!share_or_nan(policy->threshold) || !share_or_nan(policy->challenge_above))
-        return "a threshold outside 0 to 1";
+#define XB_SHARE(name, without, doc) if (!share_or_nan(policy->name)) return #name " outside 0 to 1";
+#define XB_CHOICE(name, first, second, doc) if (policy->name > 1) return #name " is none of its two values";
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
     if (end > n_order)
         return "lists of a policy outside the image";
     for (uint64_t i = policy->first; i < end; i++)
@@ -241,7 +260,7 @@ bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent
             return true;
         at = agent->word[i].text.at + agent->word[i].text.size;
     }
-    /* A long agent has words that were not kept: nobody hides behind 64 others. */
+    /* Of a long agent only the first words were kept: look at the others too, so that nobody hides a word behind them. */
     while (agent->n_words == XB_MAX_WORDS && at < end) {
         const char *from = at;
         while (at < end && xb_is_word(*at))
@@ -330,7 +349,7 @@ static uint32_t needed(const xb_list *list)
     return (list->n_v4 | list->n_v6 ? XB_HAS_IP : 0u) | (list->n_paths ? XB_HAS_URL : 0u) | (list->agent_bits ? XB_HAS_UA : 0u);
 }
 
-/* What the proxy should have said and did not. An address that nobody can read is none; "unix:" says that there is none. */
+/* What the proxy should have sent and did not. An address that cannot be parsed counts as missing; "unix:" means that there is none. */
 static uint32_t missing(const xb_facts *f)
 {
     const xb_request *r = f->request;
@@ -354,7 +373,7 @@ static xb_outcome by_score(const xb_policy *policy, const xb_model *m, double sc
 {
     if (score >= (isnan(policy->threshold) ? m->header.threshold : policy->threshold))
         return XB_BOT;
-    return score >= policy->challenge_above ? XB_SUSPECT : XB_HUMAN; /* nothing is above NAN */
+    return score >= policy->suspect_above ? XB_SUSPECT : XB_HUMAN; /* nothing is above NAN */
 }
 
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
@@ -367,12 +386,14 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
     if (n[1] | n[2] | n[3]) {
         xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
         const uint32_t lost = missing(f);
-        for (int rule = XB_BY_ALLOW; rule <= XB_BY_VERIFIED && !d.list; from += n[rule++])
-            if ((!lost || rule == XB_BY_DENY) && (d.list = naming(p, from, n[rule], f, path, lost)))
-                d.rule = (xb_rule)rule;
+        for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++])
+            if ((!lost || by == XB_BY_DENY) && (d.list = naming(p, from, n[by], f, path, lost)))
+                d.by = (xb_decided_by)by;
     }
-    d.outcome = d.list ? outcomes[d.rule] : by_score(policy, m, v->score);
-    d.refuse = policy->enforce && d.outcome == XB_BOT;
+    d.outcome = d.list ? outcomes[d.by] : by_score(policy, m, v->score);
+    if (d.by == XB_BY_DENY && policy->deny_as == XB_deny_as_suspect)
+        d.outcome = XB_SUSPECT;
+    d.refuse = policy->mode == XB_mode_enforce && d.outcome == XB_BOT;
     return d;
 }
 
@@ -380,6 +401,6 @@ size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const x
 {
     if (!d->list)
         return xb_reason_text(verdict, v, d->outcome != XB_HUMAN, out, size);
-    int n = snprintf(out, size, "%s=%s", rule_names[d->rule], d->list->name);
+    int n = snprintf(out, size, "%s=%s", decider_names[d->by], d->list->name);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }

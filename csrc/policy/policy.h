@@ -1,9 +1,9 @@
 /* policy.h - what an owner decided beside the model: policies, and the lists that they consult.
  *
- * Law: a policy sees a request and what the model says of it, and gives the outcome that the proxy is told. Lists come
+ * Law: a policy sees a request and what the model says of it, and gives the outcome that the proxy is told. Its options are the
+ * rows of options.def. Lists come
  * first: allow, then deny, then verified; the score decides what no list names. Where a part of the request is missing that
- * the proxy always says (dialect.h), nobody is let by unseen: no list allows or verifies, and each list that denies by that
- * part does: by networks without an address, by paths without a target, by agents behind a head that was cut. No allocation;
+ * the proxy always sends (dialect.h), no list allows or verifies, and each list that denies by that part denies the visitor: by networks without an address, by paths without a target, by agents behind a head that was cut. No allocation;
  * a lookup costs the logarithm of a list's networks and path prefixes, and one probe for each word of the agent; finding the
  * policy of a path, one comparison for each route.
  *
@@ -28,17 +28,43 @@
 #include "model/scorer.h"
 
 #define XB_POLICIES_MAGIC "XBPOLICY"
-enum { XB_POLICIES_VERSION = 2, XB_MAX_NAME = 32 /* bytes of a name, with its closing zero */ };
+
+enum {
+#define XB_SHARE(name, without, doc) XB_O_##name,
+#define XB_CHOICE(name, first, second, doc) XB_O_##name,
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
+    XB_N_OPTIONS
+};
+/* A new option changes the layout, so a worker of another version refuses the image. */
+enum { XB_POLICIES_VERSION = 0x200 + XB_N_OPTIONS, XB_MAX_NAME = 32 /* bytes of a name, with its closing zero */ };
+
+#define XB_SHARE(name, without, doc)
+#define XB_CHOICE(name, first, second, doc) enum { XB_##name##_##first, XB_##name##_##second };
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
 
 typedef struct {
     char name[XB_MAX_NAME];
-    double threshold;       /* of the score: at or above is a bot; NAN: the model's own */
-    double challenge_above; /* of the score: at or above, and no bot, is a suspect; NAN: nobody is */
-    uint32_t enforce;       /* bots are refused */
+#define XB_SHARE(name, without, doc) double name;
+#define XB_CHOICE(name, first, second, doc) uint32_t name;
+#include "policy/options.def"
+#undef XB_SHARE
+#undef XB_CHOICE
     uint32_t first;         /* where its lists begin in `order`: those that allow, then deny, then verify */
     uint32_t n_allow, n_deny, n_verified;
-    uint32_t reserved;
 } xb_policy;
+
+/* A row of options.def, for whoever fills a policy: a share is a double at `offset`, a choice an uint32_t. */
+typedef struct {
+    const char *name, *first, *second; /* `first` and `second` are NULL for a share */
+    const char *without, *doc;         /* `without` is NULL for a choice */
+    size_t offset;                     /* in xb_policy */
+} xb_option_row;
+
+extern const xb_option_row xb_option_rows[XB_N_OPTIONS];
 
 typedef struct {
     char name[XB_MAX_NAME];
@@ -76,8 +102,8 @@ typedef struct {
     uint64_t size; /* bytes of the image */
 } xb_policies_header;
 
-_Static_assert(sizeof(xb_policy) == 72 && sizeof(xb_list) == 80 && sizeof(xb_route) == 16 && sizeof(xb_policies_header) == 40,
-               "no padding");
+_Static_assert(sizeof(xb_policy) % 8 == 0 && sizeof(xb_list) == 80 && sizeof(xb_route) == 16 && sizeof(xb_policies_header) == 40,
+               "parts lie at multiples of 8");
 
 typedef struct {
     const char *image;
@@ -88,22 +114,22 @@ typedef struct {
     uint32_t n_policies, n_lists, n_routes;
 } xb_policies;
 
-/* What a service does that has no policies: observe, or enforce, by the model's own threshold. Their names are empty. */
+/* For a service without policies: observe, or enforce, by the model's own threshold. Their names are empty. */
 extern const xb_policy xb_observing, xb_enforcing;
 
 /* What the proxy is told in X-Bot. */
 typedef enum { XB_HUMAN, XB_SUSPECT, XB_BOT, XB_VERIFIED, XB_N_OUTCOMES } xb_outcome;
 extern const char *const xb_outcome_names[XB_N_OUTCOMES];
 
-/* Why: a list, or (XB_BY_SCORE) none, and then the score. */
-typedef enum { XB_BY_SCORE, XB_BY_ALLOW, XB_BY_DENY, XB_BY_VERIFIED } xb_rule;
+/* What decided: the score, or a list of this kind. */
+typedef enum { XB_BY_SCORE, XB_BY_ALLOW, XB_BY_DENY, XB_BY_VERIFIED } xb_decided_by;
 
 typedef struct {
     const xb_policy *policy;
     xb_outcome outcome;
-    xb_rule rule;
+    xb_decided_by by;
     const xb_list *list; /* NULL by score */
-    bool refuse;         /* the outcome is a bot, and the policy enforces, or who asks has no other way to tell (judge.h) */
+    bool refuse;         /* the outcome is a bot, and the policy enforces or the reply's status is all that is looked at (judge.h) */
 } xb_decision;
 
 /* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused. The image must outlive it.
@@ -117,7 +143,7 @@ const xb_policy *xb_policy_named(const xb_policies *p, xb_span name);
  * no other spelling of it leaves its policy. */
 const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path);
 
-/* Decides. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
+/* Decides by lists, then by score. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
                       const xb_verdict *v, char *scratch);
 

@@ -9,6 +9,10 @@
  * dialect, `X-Original-Order: lost` says that another proxy or a CDN stands before the one that asks: then neither the order,
  * nor the case of names, nor protocol and scheme, nor connection and handshake are the visitor's, and all of them are absent.
  *
+ * Connection and handshake are only looked at where no visitor can say them, not even through files that are older than these
+ * headers, and hand on whatever comes under their names. nginx writes its own headers, then Host, then the visitor's. HAProxy
+ * has the visitor's names in lower case, and its script writes capitals.
+ *
  * Each dialect has headers that its proxy sends with every question. Where one is missing, empty, or there twice with
  * different values, the question was not asked as the dialect has it: then xb_request.missing says so, and policy.h what
  * follows for lists. An address "unix:" is not missing: nginx says it of a visitor on a Unix socket, who has none. Outside
@@ -31,12 +35,22 @@ typedef enum {
     XB_DIALECT_COUNT
 } xb_dialect;
 
+/* The version of nginx/. Raised where the sidecar has to know more of them than before; what they say is in xb_request.files.
+ * From version 2 on they tell connection and handshake, and ask once more for 428 (answer.h). */
+enum { XB_FILES = 2, XB_FILES_TELL = 2 };
+
 typedef enum { XB_POLICY_BY_NONE, XB_POLICY_BY_HEADER, XB_POLICY_BY_TARGET } xb_policy_source; /* X-Bot-Policy; ?policy= */
 typedef enum { XB_ORDER_KEPT, XB_ORDER_IF_SAID, XB_ORDER_LOST } xb_order_source;               /* if X-Original-Order is there */
 typedef enum {
     XB_WRITES_OVER,  /* what the visitor sent under a required name is gone: two that differ are not the proxy's work */
     XB_WRITES_BEFORE /* the visitor's own comes behind the proxy's, and does not count */
 } xb_writes;
+
+typedef enum {
+    XB_TELLS_NOTHING,
+    XB_TELLS_BEFORE_HOST, /* what comes behind Host is the visitor's, where X-Real-IP comes before it */
+    XB_TELLS_IN_CAPITALS  /* what is all in lower case is the visitor's */
+} xb_telling;
 
 enum { XB_MAX_REQUIRED = 3 };
 
@@ -50,7 +64,7 @@ typedef struct {
         xb_header_id id;
         uint32_t part; /* XB_HAS_*: what is missing without it; 0 behind the last */
     } required[XB_MAX_REQUIRED];
-    bool connection; /* its proxy always writes X-TLS-* and X-Connection, or takes them away: no visitor can */
+    xb_telling telling; /* connection and handshake: X-TLS-*, X-Connection, X-Xbot-Files */
 } xb_dialect_row;
 
 extern const xb_dialect_row xb_dialects[XB_DIALECT_COUNT];

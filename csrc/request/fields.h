@@ -1,7 +1,7 @@
 /* fields.h - a request from what somebody has parsed already: a record of a log, a model's self-test, a server's own structs.
  *
- * Law: presence is decided here, the same for all sources. A field is absent where its span has no place (`at` NULL); an
- * empty one is there and empty. Spans live as long as the request that holds them.
+ * Law: presence is decided here, the same for all sources. A field is absent if its span is absent (`at` NULL); an
+ * empty span is a field that is present and empty. Spans live as long as the request that holds them.
  */
 #ifndef XB_FIELDS_H
 #define XB_FIELDS_H
@@ -25,8 +25,8 @@ typedef struct {
     xb_headers headers;
 } xb_fields;
 
-/* Completes a request with these fields. The request is empty (xb_request_clear) but for its headers, which come before, one by
- * one, by xb_request_add: so no host has to copy its own list of pairs to another one. With XB_HEADERS_UNKNOWN there are none.
+/* Completes a request with these fields. The request must be empty (xb_request_clear) except for its headers, which the host has
+ * added one by one by xb_request_add, so that it need not copy its pairs into a second list. With XB_HEADERS_UNKNOWN there are none.
  * False, and the request is empty, if the uri is longer than XB_MAX_HEAD: a workspace has no room for more (judge.h). */
 bool xb_request_complete(xb_request *r, const xb_fields *f);
 

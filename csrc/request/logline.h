@@ -3,7 +3,7 @@
  * Law: the line fills the same struct as a request head; what the format does not hold stays absent. A line that cannot
  * be read says which field and why, and changes nothing but the struct it was given.
  *
- * Formats of JSON are read by a JSON library in the host and fill the struct through xb_request_add.
+ * JSON formats are read by a JSON library in the host, which fills the struct through xb_request_add and fields.h.
  */
 #ifndef XB_LOGLINE_H
 #define XB_LOGLINE_H
@@ -27,7 +27,8 @@ typedef struct {
  * Returns false with out->error set if the line cannot be read. */
 bool xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out);
 
-/* nginx's and Apache's combined format, with their escapes; fields behind the user agent are let be. Likewise. */
+/* nginx's and Apache's combined format, with their escapes; fields behind the user agent are ignored.
+ * Parameters and result as above. */
 bool xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out);
 
 #endif

@@ -6,16 +6,16 @@
  * proxy's own request by the visitor's, and csrc/request/logline.c fills it from a line of a log. What a source does not hold
  * stays absent: the bit of its group is missing in `present`.
  *
- * Nobody pushes a header out by sending many others: past XB_MAX_HEADERS those that headers.def names are still kept, one a
- * name. The first of a name counts, however many there are; of X-Forwarded-For the last is kept, too.
+ * A visitor cannot hide a header behind many others: past XB_MAX_HEADERS, headers named in headers.def are still kept, one for
+ * each name. The first header of a name counts; of X-Forwarded-For the last is kept too.
  */
 #ifndef XB_REQUEST_H
 #define XB_REQUEST_H
 
 #include "request/handshake.h"
 
-#define XB_MAX_HEAD 65536  /* bytes of one head that are looked at */
-#define XB_MAX_HEADERS 256 /* headers of one head that are looked at; past them those of headers.def alone, one a name */
+#define XB_MAX_HEAD 65536  /* bytes of one head that are read */
+#define XB_MAX_HEADERS 256 /* headers of one head that are read; past them only those of headers.def, one for each name */
 
 typedef enum {
 #define XB_HEADER(id, name, role) XB_H_##id,
@@ -46,14 +46,14 @@ enum {
     XB_HAS_CLIENT = 1 << 5,
     XB_HAS_ORDER = 1 << 6, /* the headers are in the order in which they were sent */
     XB_HAS_CASE = 1 << 7,  /* their names are in the case in which they were sent */
-    XB_HAS_METHOD = 1 << 8, /* of `required` and `missing` alone */
-    XB_HAS_TLS = 1 << 9    /* the handshake, as texts or as facts */
+    XB_HAS_METHOD = 1 << 8, /* used only in `required` and `missing` */
+    XB_HAS_TLS = 1 << 9     /* the handshake, as texts or as facts */
 };
 
 typedef struct {
     uint32_t present;  /* XB_HAS_* */
-    uint32_t required; /* XB_HAS_*: what the proxy that asks always says (dialect.h); 0 for a log, which says what it holds */
-    uint32_t missing;  /* XB_HAS_*: what it did not say, or in two ways, though it is required; or what a cut head may have held */
+    uint32_t required; /* XB_HAS_*: what the asking proxy always sends (dialect.h); 0 for a log */
+    uint32_t missing;  /* XB_HAS_*: what is required and was not sent, or sent with two values; or what a truncated head may have held */
     xb_span ip;       /* the visitor's address, as text */
     xb_span method;
     xb_span uri;      /* path and query, as the visitor sent it */
@@ -66,6 +66,7 @@ typedef struct {
     xb_tls tls;       /* the handshake, where this question tells it */
     xb_handshake handshake;   /* its facts, where somebody has them already, whatever the texts say; `known` 0: nobody has */
     xb_connection connection; /* `requests` 0: unknown */
+    uint32_t files;           /* the version that the proxy's files say they have (dialect.h); 0: they say none */
     uint64_t seen[XB_SEEN_WORDS];  /* bit id % 64 of word id / 64: a header with this id is there */
     uint64_t again[XB_SEEN_WORDS]; /* and once more, with another value */
     uint16_t first[XB_H_COUNT];    /* headers[first[id]], valid where `seen` has the id */
@@ -77,7 +78,7 @@ typedef struct {
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
     bool body;                    /* the head announces a body */
-    bool status_only;             /* who asks looks at the reply's status alone: a bot is refused, whatever the policy does */
+    bool status_only;             /* only the reply's status is looked at: a bot is refused, whatever the policy's mode */
     xb_header headers[XB_MAX_HEADERS + XB_H_COUNT]; /* behind XB_MAX_HEADERS, by id: one that came past the bound */
 } xb_request;
 
@@ -88,12 +89,12 @@ void xb_request_init(void);
  *
  * Returns the bytes of the head (> 0) when it is complete, XB_PARTIAL when more bytes are needed, XB_BAD when the
  * framing is broken: no method, target and HTTP/1.0 or HTTP/1.1 on the first line, more than 64 bytes of line breaks
- * before it, or contradicting or unreadable Content-Length. No other byte is refused: proxies forward control bytes and
+ * before it, or contradictory or unreadable Content-Length. No other byte is refused: proxies forward control bytes and
  * bytes above 0x7f.
- * `seen_size` is how many bytes of this head an earlier call has seen (0 at first): then the end of the head is looked
- * for in the new bytes only, so that a head that comes byte by byte costs linear time.
- * After XB_PARTIAL and XB_BAD the request is empty, as xb_request_clear leaves it: nothing of this head or of the one before
- * it can be taken for a request. Never reads outside buf[0, size). */
+ * `seen_size` is how many bytes of this head an earlier call has seen (0 at first): then only the new bytes are searched for
+ * the end of the head, so that a head that arrives byte by byte costs linear time.
+ * After XB_PARTIAL and XB_BAD the request is empty, as after xb_request_clear: no field of this head or of the one
+ * before it is left. Never reads outside buf[0, size). */
 enum { XB_PARTIAL = 0, XB_BAD = -1 };
 long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size);
 
@@ -114,7 +115,7 @@ static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen
 /* Are there several headers with this id, and do their values differ? */
 static inline bool xb_differ(const xb_request *r, xb_header_id id) { return r->again[id / 64u] >> (id % 64u) & 1; }
 
-/* Where among the headers the first one with this id, which is there, stands. */
+/* The index of the first header with this id, which must be there. */
 static inline uint32_t xb_place(const xb_request *r, xb_header_id id)
 {
     return r->first[id] < XB_MAX_HEADERS ? r->first[id] : r->late[id];

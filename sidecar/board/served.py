@@ -45,9 +45,9 @@ class Served:
             raise
         for name, policy in plan.policies.items():
             threshold = loaded.threshold if policy.threshold is None else policy.threshold
-            if policy.challenge_above is not None and policy.challenge_above >= threshold:
-                why = f"{policy.challenge_above} is not below the threshold, {threshold:.4f}, of {plan.model}"
-                raise plan.wrong(f"policies.{name}.challenge_above", why)
+            if policy.suspect_above is not None and policy.suspect_above >= threshold:
+                why = f"{policy.suspect_above} is not below the threshold, {threshold:.4f}, of {plan.model}"
+                raise plan.wrong(f"policies.{name}.suspect_above", why)
         image = policies.image(plan)
         core.Policies(image)
         fd = memory.sealed("xbot-model", loaded.data)
@@ -78,7 +78,7 @@ class Served:
             if plan.model == config.DEFAULT_MODEL:
                 raise
             # Thresholds are of the model that they were chosen for.
-            meek = {"mode": "observe", "threshold": None, "challenge_above": None}
+            meek = {"mode": "observe", "threshold": None, "suspect_above": None}
             tame = {name: msgspec.structs.replace(each, **meek) for name, each in plan.policies.items()}
             there = replace(plan, model=config.DEFAULT_MODEL, names_model=False, policies=tame)
             return replace(cls.load(there, 1), refused=str(error))

@@ -2,7 +2,7 @@
 
 Law: it is given what `xbot serve` is given, looks at everything that it can, changes nothing, and says what it could not
 look at. Mistakes are for config.py and lists.py to tell, traps for traps.py, what runs for running.py; this brings them
-together, and warns of what may not be meant.
+together, and warns of what is probably not intended.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ABOUT = "configuration"
 
 
 class Result(msgspec.Struct):
-    """What --json prints. `settings` are what `xbot serve` would go by; None where they are not sound."""
+    """What --json prints. `settings` are those that `xbot serve` would use; None if they are not sound."""
 
     settings: dict[str, Any] | None
     findings: list[Finding]
@@ -74,7 +74,7 @@ def check(
 
 
 def look_at_configuration(found: Findings, path: Path | None, overrides: Overrides) -> Plan | None:
-    """The file with what stands above it, its lists and its model: all that `xbot serve` would read."""
+    """The file with what overrides it, its lists and its model: all that `xbot serve` would read."""
     try:
         plan = config.load(path, overrides)
     except XbotError as error:
@@ -118,7 +118,7 @@ def _look_at_our_search_engines(found: Findings, networks: int) -> None:
 
 
 def settings(plan: Plan) -> dict[str, Any]:
-    """What `xbot serve` would go by."""
+    """The settings that `xbot serve` would use."""
     fixed = plan.fixed
     places = zip(fixed.listen, plan.listen_policies, strict=True)
     return {
@@ -168,7 +168,7 @@ def look_at_nginx(found: Findings, plan: Plan | None, given: Path | None) -> Set
     return setup
 
 
-# ---- what may not be meant ----
+# ---- what is probably not intended ----
 
 
 def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
@@ -179,6 +179,8 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
         what = f"{field}: {why}" if field.startswith("--") else str(plan.wrong(field, why))
         found.add("warning", ABOUT, what, mend)
 
+    for line in plan.outdated():
+        found.add("warning", ABOUT, line)
     for i, (address, _) in enumerate(plan.fixed.listen):
         if not _local(address):
             field = "--listen" if overrides.listen else f"listen[{i}].address"
@@ -208,9 +210,9 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
             field = "--mode" if overrides.mode else f"policies.{name}"
             why = f"{name} enforces and verifies no list: search engines may be refused"
             doubt(field, why, "search_engines = true, or a list of their networks in verified")
-        if policy.challenge_above is not None and setup and setup.gates and not setup.mentions("suspect"):
+        if policy.suspect_above is not None and setup and setup.gates and not setup.mentions("suspect"):
             why = "nothing in nginx's configuration looks at suspect: the site alone is told"
-            doubt(f"policies.{name}.challenge_above", why, "docs/nginx.md, the grey zone")
+            doubt(f"policies.{name}.suspect_above", why, "docs/nginx.md, the grey zone")
     return found
 
 

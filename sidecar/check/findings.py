@@ -1,6 +1,6 @@
 """What `xbot check` found, and how it is told: to a person, or as JSON.
 
-Law: a finding is one line; what is wrong or doubtful has its mend beside it, where there is one to name.
+Law: a finding is one line; `mend` says what to do about it, where there is something to say.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Findings(list[Finding]):
         return {status: counted[status] for status in get_args(Status)}
 
     def show(self) -> None:
-        """One line for each, and its mend below it."""
+        """One line for each, and what to do below it."""
         for each in self:
             status = click.style(f"{each.status:8}", _COLOURS[each.status])
             click.echo(f"{status} {each.about:13} {' '.join(each.what.split())}")

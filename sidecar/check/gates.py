@@ -20,7 +20,7 @@ from sidecar.errors import XbotError
 @dataclass(eq=False)
 class Setup:
     """nginx's configuration beside the sidecar's. `version` is nginx's, `listen` and `policies` are the sidecar's; all three
-    are empty where nobody said them."""
+    are empty if unknown."""
 
     conf: Block
     version: tuple[int, ...] = ()
@@ -39,7 +39,7 @@ class Setup:
 
     @cached_property
     def upstreams(self) -> dict[str, Block]:
-        """By name."""
+        """Upstreams by name."""
         found = [upstream for http in self.http_blocks for upstream in http.blocks("upstream")]
         return {each.directive.arg(0): each for each in found if each.directive}
 
@@ -126,7 +126,7 @@ class Gate:
 
     @property
     def refuses(self) -> bool:
-        """Whom the sidecar refuses is refused."""
+        """Does nginx refuse a visitor whom the sidecar refuses?"""
         return self.question is not None and "403" not in error_pages(self.question)
 
     @cached_property
@@ -155,7 +155,7 @@ def _addresses(texts: Iterable[str]) -> list[Address]:
 
 
 def same(asked: Address, listening: Address) -> bool:
-    """Does what is sent to one address arrive at the other?"""
+    """Do two addresses lead to the same socket?"""
     if isinstance(asked, UnixAddress) and isinstance(listening, UnixAddress):
         return asked.path.resolve() == listening.path.resolve()  # /var/run is /run
     if isinstance(asked, UnixAddress) or isinstance(listening, UnixAddress):

@@ -1,4 +1,4 @@
-"""nginx's configuration as blocks in blocks, with nginx's own rules of what a block inherits and which location a URI meets.
+"""nginx's configuration as nested blocks: what a block inherits, and which location a URI matches, as nginx decides it.
 
 Law: it knows nginx and nothing of xbot. It reads the files that nginx would read (crossplane does), and runs nginx only to
 ask what it was built with and whether it takes the configuration.
@@ -50,7 +50,7 @@ class Block:
         return [each for each in self.inner if each.name == name]
 
     def in_force(self, name: str) -> list[Directive]:
-        """Those that hold here: of the nearest block around that has any. One in an inner block drops every outer one."""
+        """The directives in force here: those of the nearest enclosing block that has any. One in an inner block drops all outer ones."""
         block: Block | None = self
         while block is not None:
             if found := block.own(name):
@@ -104,7 +104,7 @@ class Block:
         return self._location(uri.partition("?")[0])[0]
 
     def _location(self, uri: str) -> tuple[Block | None, bool]:
-        """(the location, whether nothing outside may stand above it)."""
+        """(the location, whether no location outside may override it)."""
         locations = [each.block for each in self.own("location") if each.block]
         for each in locations:
             if each.matches == ("=", uri):

@@ -1,7 +1,7 @@
 """May another user open a Unix socket? By owner, group and mode, as the kernel looks at them.
 
 Law: every directory on the way must be searchable and the socket writable; each that refuses is named, with the command that
-mends it. Of access control lists and security modules it knows only that they are there.
+corrects it. Access control lists and security modules are only noticed, not evaluated.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Who:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What refuses, why, and the command that mends it. `acl`: an access control list may say otherwise."""
+    """What refuses, why, and the command that corrects it. `acl`: an access control list may say otherwise."""
 
     path: Path
     why: str

@@ -60,8 +60,9 @@ def score(path: Path, log_format: str, as_json: bool, log: str) -> None:
     loaded, out, unreadable = model.load(path), sys.stdout.buffer, Unreadable(log)
     with progress.over_logs("scoring", [log], quiet=sys.stdout.isatty()) as advance:
         request, before, form = core.Request(), 0, formats.FORMATS[log_format]
+        handshakes = form.handshakes()
         for block in reading.blocks(log):
-            report, lines, faults = _report(loaded, form, request, block, before, as_json)
+            report, lines, faults = _report(loaded, form, request, handshakes, block, before, as_json)
             out.write(report)
             before += lines
             for fault in faults:
@@ -71,13 +72,19 @@ def score(path: Path, log_format: str, as_json: bool, log: str) -> None:
 
 
 def _report(
-    loaded: core.Model, form: formats.Format, request: core.Request, block: bytes, before: int, as_json: bool
+    loaded: core.Model,
+    form: formats.Format,
+    request: core.Request,
+    handshakes: core.Handshakes | None,
+    block: bytes,
+    before: int,
+    as_json: bool,
 ) -> tuple[bytes, int, list[tuple[int, str, str]]]:
     """What is printed for a block, how many lines it has, and which of them cannot be read."""
     if form.record is None:
         return loaded.report_lines(request, form.name, block, before + 1, as_json)
     out, faults, number = [], [], before
-    for number, _, read, fault in of_block(block, form, request, before):
+    for number, _, read, fault in of_block(block, form, request, before, handshakes):
         if read is None:
             faults.append((number, *fault))
             out.append(core.report_error(number, *fault, as_json))

@@ -1,17 +1,17 @@
 """xbot.toml: what may be said in it, checked whole, each mistake one line that names file, line and field.
 
-Law: this module knows the options and nothing of what they do; docs/configuration.md says that for people. What is
-given on the command line or in the environment (`Overrides`) stands above the file.
+Law: this module knows the options, and not how they act; docs/configuration.md tells people that. What is given on the
+command line or in the environment (`Overrides`) overrides the file.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,7 @@ from msgspec import Meta
 import sidecar
 from sidecar import core
 from sidecar.config import addresses, search_engines, toml_file
+from sidecar.config.toml_file import Doc
 from sidecar.config.toml_lines import field_of
 from sidecar.errors import XbotError
 
@@ -27,7 +28,8 @@ DEFAULT_POLICY = "default"
 MOST_POLICIES, MOST_LISTS, MOST_PATHS = 64, 256, 256
 NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 
-# The descriptions say what is allowed, in errors and in docs/configuration.md.
+# One row an option: its name, type, Doc and default are all there is to it, and the tables of docs/configuration.md are made
+# from them (`make docs`). The descriptions say what is allowed, in errors and there.
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Seconds = Annotated[float, Meta(ge=0, le=3600, description="a number of seconds from 0 to 3600")]
 Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
@@ -40,59 +42,107 @@ else:
     Dialect = Literal[core.DIALECTS]
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of [policies]. None: `threshold` is the model's own, `search_engines` what the whole file says. Lists by
-    name. `paths`: how the paths begin that it holds for, where the proxy asks for none by name."""
+class _PolicyLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The options of a policy that are worked out here: csrc/ gets routes and lists. Lists by name. `search_engines` None: what
+    the whole file says."""
 
-    mode: Mode = "observe"
-    threshold: Share | None = None
-    challenge_above: Share | None = None
-    paths: tuple[Text, ...] = ()
-    allow: tuple[Text, ...] = ()
-    deny: tuple[Text, ...] = ()
-    verified: tuple[Text, ...] = ()
-    search_engines: Answer | None = None
+    paths: Annotated[
+        tuple[Text, ...], Doc("how the paths begin that it holds for, unless the proxy asks for a policy by name")
+    ] = ()
+    allow: Annotated[tuple[Text, ...], Doc("lists whose visitors are human, whatever their score")] = ()
+    deny: Annotated[tuple[Text, ...], Doc("lists whose visitors are bots")] = ()
+    verified: Annotated[
+        tuple[Text, ...], Doc("lists of crawlers by their networks: `X-Bot: verified`. Never refused")
+    ] = ()
+    search_engines: Annotated[
+        Answer | None, Doc("whether `search-engines` is the last of the lists in `verified`", "that of the file")
+    ] = None
+
+
+if TYPE_CHECKING:
+
+    class Policy(_PolicyLists, frozen=True, kw_only=True):
+        """One entry of [policies]; of the options that csrc/policy/options.def lists, those that are looked at here too."""
+
+        mode: Mode = "observe"
+        threshold: float | None = None
+        suspect_above: float | None = None
+else:
+    _ONCE = {"suspect_above": "challenge_above"}  # what an option was called before
+
+    def _field(option: core.Option) -> tuple[str, Any, Any]:
+        """Name, type and default of a row of csrc/policy/options.def."""
+        doc = Doc(option.doc, option.without or "", _ONCE.get(option.name, ""))
+        if option.values is None:
+            return option.name, Annotated[Share | None, doc], None
+        return option.name, Annotated[Literal[option.values], doc], option.values[0]
+
+    Policy = msgspec.defstruct(
+        "Policy", map(_field, core.POLICY_OPTIONS), bases=(_PolicyLists,), module=__name__, frozen=True,
+        forbid_unknown_fields=True, kw_only=True,
+    )  # fmt: skip
 
 
 class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of [lists]; of the files, one entry a line."""
 
-    networks: tuple[Text, ...] = ()
-    agents: tuple[Text, ...] = ()
-    paths: tuple[Text, ...] = ()
-    network_files: tuple[Text, ...] = ()
-    agent_files: tuple[Text, ...] = ()
-    path_files: tuple[Text, ...] = ()
+    networks: Annotated[tuple[Text, ...], Doc("IPv4 and IPv6 networks (`192.0.2.0/24`) and addresses")] = ()
+    agents: Annotated[tuple[Text, ...], Doc("words of the User-Agent")] = ()
+    paths: Annotated[tuple[Text, ...], Doc("how a path begins")] = ()
+    network_files: Annotated[tuple[Text, ...], Doc("files of networks")] = ()
+    agent_files: Annotated[tuple[Text, ...], Doc("files of agents' words")] = ()
+    path_files: Annotated[tuple[Text, ...], Doc("files of paths")] = ()
 
 
-# The lists that are there without being written; the owner's of the same name takes their place.
+# Lists that exist without being in the file; a list of the same name in the file replaces them.
 OURS = {search_engines.NAME: Entries(network_files=(str(search_engines.FILE),))}
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One [[listen]]. `policy` decides where the proxy asks for none by name, and no policy has the path."""
 
-    address: Text
-    dialect: Dialect = "nginx"
-    policy: Text = DEFAULT_POLICY
+    address: Annotated[Text, Doc("`unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`")]
+    dialect: Annotated[Dialect, Doc("how the proxy asks ([proxies.md](proxies.md))")] = "nginx"
+    policy: Annotated[Text, Doc("the policy of whoever asks here and names none, where no policy has the path")] = (
+        DEFAULT_POLICY
+    )
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[log]."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Doc("from which level on events are logged; debug also logs each request: for debugging, not for load"),
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Doc("for a person, or one JSON object a line")] = "text"
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
-    model: Text | None = None
-    workers: Workers | None = None
-    admin: Text | None = None
-    socket_group: Text | None = None
-    drain_timeout: Seconds = 10.0
-    search_engines: Answer = True
+    model: Annotated[Text | None, Doc("the model file, as `xbot train` writes it", "the one that comes with xbot")] = (
+        None
+    )
+    workers: Annotated[Workers | None, Doc("processes that answer", "one a usable core")] = None
+    admin: Annotated[
+        Text | None,
+        Doc(
+            "an address, as of a listener, for `/metrics` and `/healthz`. It has no password: keep it on the loopback",
+            "none",
+        ),
+    ] = None
+    socket_group: Annotated[
+        Text | None,
+        Doc(
+            "name or number of the group that may open the Unix sockets (mode 0660): that of the proxy's workers",
+            "that of the process",
+        ),
+    ] = None
+    drain_timeout: Annotated[Seconds, Doc("how long SIGTERM lets requests finish")] = 10.0
+    search_engines: Annotated[
+        Answer, Doc("whether every policy verifies the [list of search engines](#search-engines) that comes with xbot")
+    ] = True
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
     policies: dict[str, Policy] = {}
@@ -101,7 +151,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line and the environment say; None: nothing. `mode` stands above that of every policy."""
+    """What the command line and the environment say; None: nothing. `mode` overrides that of every policy."""
 
     model: Path | None = None
     listen: tuple[str, ...] = ()
@@ -128,8 +178,9 @@ class Fixed(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A configuration with nothing left open. `path` is the file's, None without one, and `names_model` whether it names the
-    model; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened."""
+    """A configuration with every default filled in. `path` is the file's, None without one, and `names_model` whether it names the
+    model; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened. `old_names`: the field
+    of each option that the file calls by an old name -> the field as the file has it."""
 
     path: Path | None
     fixed: Fixed
@@ -139,6 +190,7 @@ class Plan:
     lists: dict[str, Entries]
     dialect: str = "nginx"
     names_model: bool = False
+    old_names: Mapping[str, str] = field(default_factory=dict)
 
     def named(self, text: str) -> Path:
         """A file that the configuration names: relative to the configuration's directory."""
@@ -146,16 +198,21 @@ class Plan:
 
     def wrong(self, field: str, why: str) -> XbotError:
         """The error for a field of the file."""
+        field = self.old_names.get(field, field)
         return toml_file.mistake(self.path, field, why) if self.path else XbotError(f"{field}: {why}")
+
+    def outdated(self) -> list[str]:
+        """One line for each option that the file calls by an old name."""
+        return [str(self.wrong(old, f"is called {new.rpartition('.')[2]} now")) for new, old in self.old_names.items()]
 
 
 def load(path: Path | None, overrides: Overrides = Overrides()) -> Plan:
     """The file's configuration below what overrides say; MistakesError if it is not sound, XbotError if it is not there."""
-    config = Config() if path is None else toml_file.load(path, Config, _mistakes)
-    return _settle(path, config, overrides)
+    config, old_names = (Config(), {}) if path is None else toml_file.load(path, Config, _mistakes)
+    return replace(_settle(path, config, overrides), old_names=old_names)
 
 
-# ---- what no type can say ----
+# ---- what no type can check ----
 
 
 def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
@@ -206,12 +263,12 @@ def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tup
                 yield where, f"{name!r} is in {used[name]} already, which comes first"
             elif use == "verified" and (found.agents or found.paths or found.agent_files or found.path_files):
                 yield where, f"the list {name!r} holds more than networks: anybody can send an agent or ask for a path"
-    low, high = policy.challenge_above, policy.threshold
+    low, high = policy.suspect_above, policy.threshold
     if low is not None and high is not None and low >= high:
-        yield f"{field}.challenge_above", f"{low} is not below threshold, {high}"
+        yield f"{field}.suspect_above", f"{low} is not below threshold, {high}"
 
 
-# ---- what stands above it ----
+# ---- what overrides it ----
 
 
 def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:

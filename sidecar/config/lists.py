@@ -84,7 +84,7 @@ def routes(plan: Plan) -> list[tuple[bytes, str]]:
 
 def naming(plan: Plan, name: str, names: Callable[[Entries], bool]) -> str | None:
     """The entry of a list for which `names` is true of the list that holds it alone, with its kind and file; None if
-    there is none. Halves the list until one is left, so that whoever decides is asked, and nothing decides again here."""
+    there is none. Halves the list until one entry is left: csrc/ decides each time, so nothing is decided a second time here."""
     listed = plan.lists[name]
     for kind in ("network", "agent", "path"):
         found = [(f"lists.{name}.{kind}s", text) for text in getattr(listed, f"{kind}s")]
@@ -221,9 +221,3 @@ def _shortest(prefixes: Iterable[bytes]) -> list[bytes]:
         if not (out and prefix.startswith(out[-1])):
             out.append(prefix)
     return out
-
-
-def first_word(words: bytes) -> bytes:
-    """The word that an agent's entry is looked up by."""
-    found = _FIRST_WORD.match(words)
-    return found.group() if found else b""

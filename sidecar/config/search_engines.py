@@ -1,6 +1,6 @@
 """The list `search-engines` that comes with xbot: the networks that large search engines publish for their crawlers.
 
-Law: a snapshot (`make networks`), which tells its own date; nothing is fetched. config.py puts it under the policies.
+Law: a snapshot (`make networks`) that begins with its date; nothing is fetched. config.py adds it to the policies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def date() -> datetime.date:
 
 
 def age() -> int:
-    """Days since then; 0 where the clock says that it is yet to come."""
+    """Days since then; 0 if the clock is before that date."""
     return max(0, (datetime.datetime.now(datetime.timezone.utc).date() - date()).days)
 
 

@@ -1,7 +1,7 @@
 """A TOML file against msgspec's types: what it says, or every mistake in it, each with its line, its field and what is allowed.
 
-Law: it knows types, and no option. msgspec stops at the first mistake and calls each key of a table `[...]`; so the tables
-are walked here, and msgspec judges each value alone.
+Law: it knows types, and no option. msgspec stops at the first mistake and shows each key of a table as `[...]`; so this
+module walks the tables, and msgspec checks one value at a time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import re
 import reprlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import inspect
@@ -31,17 +32,35 @@ T = TypeVar("T")
 Mistake = tuple[str, str]  # the field, and why it is one
 
 
-def load(path: Path, kind: type[T], more: Callable[[T], Iterable[Mistake]]) -> T:
-    """The file as a struct of this kind. `more` finds the mistakes that no type can tell; it is asked when the types are
-    right. MistakesError if there is any, XbotError if the file cannot be read."""
+@dataclass(frozen=True)
+class Doc:
+    """An annotation of an option: what it does, what holds without it where its default does not say so, and its old name."""
+
+    text: str
+    without: str = ""
+    once: str = ""
+
+
+def doc_of(kind: Any) -> Doc | None:
+    """The Doc of an option's type."""
+    return next((each for each in getattr(kind, "__metadata__", ()) if isinstance(each, Doc)), None)
+
+
+def load(path: Path, kind: type[T], more: Callable[[T], Iterable[Mistake]]) -> tuple[T, dict[str, str]]:
+    """The file as a struct of this kind, and the options that it calls by an old name: field -> field as the file has it.
+    `more` finds the mistakes that no type shows; it is called if the types are right. MistakesError if there is any,
+    XbotError if the file cannot be read."""
     text = read_text(path)
     data = _parsed(path, text)
-    mistakes = list(_wrong_types(data, kind, ""))
+    old: dict[str, str] = {}
+    mistakes = list(_renamed(data, kind, "", old))
+    mistakes += _wrong_types(data, kind, "")
     if not mistakes:
         found = msgspec.convert(data, kind)
         mistakes = list(more(found))
         if not mistakes:
-            return found
+            return found, old
+    mistakes = [(old.get(field, field), why) for field, why in mistakes]
     lines = _lines(text)
     mistakes.sort(key=lambda mistake: lines.of(mistake[0]) or 0)
     raise MistakesError([_line(path, text, *mistake) for mistake in mistakes])
@@ -81,6 +100,33 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
     raise XbotError(": ".join(filter(None, (at(path, line), key and key.group(1), why))))
 
 
+def _renamed(value: Any, kind: Any, field: str, old: dict[str, str]) -> Iterator[Mistake]:
+    """Gives options their new names, in place, and notes them in `old`. (field, why) of each that has both names."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+        for each in msgspec.structs.fields(kind):
+            doc = doc_of(each.type)
+            if doc and doc.once in value:
+                if each.name in value:
+                    yield field_of(field, doc.once), f"is the old name of {each.name}, which is there too"
+                else:
+                    old[field_of(field, each.name)] = field_of(field, doc.once)
+                value.setdefault(each.name, value.pop(doc.once))
+            if each.name in value:
+                yield from _renamed(value[each.name], _plain(each.type), field_of(field, each.name), old)
+    elif origin is dict and isinstance(value, dict):
+        for name, one in value.items():
+            yield from _renamed(one, inner[1], field_of(field, name), old)
+
+
+def _plain(kind: Any) -> Any:
+    """The type without its Doc."""
+    if get_origin(kind) is not Annotated:
+        return kind
+    rest = tuple(each for each in kind.__metadata__ if not isinstance(each, Doc))
+    return Annotated[(kind.__origin__, *rest)] if rest else kind.__origin__
+
+
 def _wrong_types(value: Any, kind: Any, field: str) -> Iterator[tuple[str, str]]:
     """(field, why) of each value, and each missing one, that the type does not allow: msgspec tells of one alone."""
     origin, inner = get_origin(kind), get_args(kind)
@@ -88,7 +134,7 @@ def _wrong_types(value: Any, kind: Any, field: str) -> Iterator[tuple[str, str]]
         known = {each.name: each for each in msgspec.structs.fields(kind)}
         for name, each in value.items():
             if name in known:
-                yield from _wrong_types(each, known[name].type, field_of(field, name))
+                yield from _wrong_types(each, _plain(known[name].type), field_of(field, name))
             else:
                 yield field_of(field, name), f"no such option; {meant(name, known)}"
         for name in known:
@@ -140,6 +186,6 @@ def _shown(value: Any) -> str:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """The end of an error about a name that is none of those that are known."""
+    """The end of an error about an unknown name: the nearest of `known`, or all of them."""
     near = difflib.get_close_matches(name, known, 1)
     return f"is {near[0]} meant?" if near else f"there are {some(known)}"

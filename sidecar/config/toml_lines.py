@@ -1,7 +1,7 @@
 """From a field of a TOML file (`policies.login.mode`, `listen[1].address`) to the line that it stands on.
 
-Law: the parser does not tell lines, so each statement is parsed alone: a line more each time, until it is whole. That holds
-for every way to write TOML, and costs something only where something is wrong already.
+Law: the parser does not tell lines, so each statement is parsed alone, with one more line each time until it is complete. This
+works for every way to write TOML, and it is only done for a file that has a mistake.
 """
 
 from __future__ import annotations

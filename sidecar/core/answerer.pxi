@@ -1,25 +1,40 @@
 # What a connection calls: bytes in, reply out.
 #
-# Law: it keeps what it answers by. What is swapped counts from the next answer on.
+# Law: it holds the model and the policies that it answers by. A new model or new policies take effect from the next answer on.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from sidecar.core.csrc cimport (
-    XB_MAX_REASON, xb_answer, xb_decision_text, xb_dialect, xb_enforcing, xb_observing, xb_policy, xb_stats,
+    XB_MAX_REASON, xb_answer, xb_decision_text, xb_dialect, xb_enforcing, xb_handshakes, xb_observing, xb_policy, xb_stats,
 )
+
+
+cdef void *_shared(view, size_t size, str name) except NULL:
+    """Where the memory of a view lies, which keeps it. It is written to, by words."""
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(view, &buffer, PyBUF_WRITABLE)
+    cdef void *at = buffer.buf
+    cdef size_t there = buffer.len
+    PyBuffer_Release(&buffer)
+    if there < size:
+        raise ValueError(f"{name} needs {size} bytes")
+    if <size_t>at % sizeof(uint64_t):
+        raise ValueError(f"{name} must be aligned to {sizeof(uint64_t)} bytes")
+    return at
 
 
 cdef class Answerer:
     """Bytes in, reply out: what a connection calls. One for each listener of a worker.
 
-    Without `policies` it observes, or enforces by the model's own threshold.
+    Without `policies` it observes, or enforces by the model's own threshold. `stats` and `handshakes` are writable buffers of
+    STATS_SIZE and HANDSHAKES_SIZE bytes; without `handshakes` one is known only to the request that tells it. `listener` is its
+    number there.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                  stats=None):
-        cdef Py_buffer view
+                  stats=None, handshakes=None, uint32_t listener=0):
         self.work = _new_workspace()
         self.service.dialect = <xb_dialect>DIALECTS.index(dialect)
         self.service.policy = &xb_enforcing if enforce else &xb_observing
@@ -28,15 +43,11 @@ cdef class Answerer:
             self.serve(model, policies, policy)
         if stats is not None:
             self.stats = memoryview(stats)
-            PyObject_GetBuffer(self.stats, &view, PyBUF_WRITABLE)
-            if view.len < <Py_ssize_t>sizeof(xb_stats):
-                PyBuffer_Release(&view)
-                raise ValueError(f"stats needs {sizeof(xb_stats)} bytes")
-            if <size_t>view.buf % sizeof(uint64_t):
-                PyBuffer_Release(&view)
-                raise ValueError(f"stats must be aligned to {sizeof(uint64_t)} bytes")
-            self.service.stats = <xb_stats *>view.buf
-            PyBuffer_Release(&view)  # self.stats keeps the memory
+            self.service.stats = <xb_stats *>_shared(self.stats, sizeof(xb_stats), "stats")
+        if handshakes is not None:
+            self.handshakes = memoryview(handshakes)
+            self.service.handshakes = <xb_handshakes *>_shared(self.handshakes, sizeof(xb_handshakes), "handshakes")
+            self.service.listener = listener
 
     def __dealloc__(self):
         free(self.work)
@@ -48,7 +59,7 @@ cdef class Answerer:
         self.service.model = &model.model
         self.service.policies = &policies.policies
         self.service.policy = chosen
-        self.held, self.rules = model, policies
+        self.held, self.held_policies = model, policies
 
     @property
     def model(self):
@@ -76,7 +87,7 @@ cdef class Answerer:
             self.service.stats.connections_total += 1
 
     cdef dict describe(self):
-        """The last request and its verdict, for a debugging log. For whoever still has the bytes that were answered."""
+        """The last request and its verdict, for a debugging log. The bytes that were answered must still be there."""
         cdef char reason[XB_MAX_REASON]
         r = &self.work.request
         v = &self.work.verdict
@@ -85,5 +96,5 @@ cdef class Answerer:
         out = {"ip": _text(r.ip), "method": _text(r.method), "uri": _text(r.uri), "agent": _text(r.agent),
                "referrer": _text(r.referrer)}
         out.update(verdict=OUTCOMES[d.outcome], score=round(v.score, 4), margin=v.margin,
-                   refuse=bool(d.refuse), reason=reason[:size].decode("ascii"), policy=d.policy.name.decode("ascii"))
+                   refuse=bool(d.refuse), reason=reason[:size].decode("ascii"), policy=(<const char *>d.policy.name).decode("ascii"))
         return out

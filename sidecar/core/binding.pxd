@@ -2,7 +2,7 @@
 #
 # Law: a class is declared here and defined in the file of its noun.
 
-from sidecar.core.csrc cimport xb_line, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_span, xb_workspace
+from sidecar.core.csrc cimport xb_handshakes, xb_line, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_span, xb_workspace
 
 
 cdef class Request:
@@ -17,6 +17,10 @@ cdef class Request:
     cdef bint read(self, int format, xb_span line) noexcept
     cdef int idle(self) except -1
     cdef int take(self, object kept) except -1
+
+
+cdef class Handshakes:
+    cdef xb_handshakes *table
 
 
 cdef class Model:
@@ -40,8 +44,8 @@ cdef class Answerer:
     cdef xb_workspace *work
     cdef xb_reply reply
     cdef Model held
-    cdef Policies rules
-    cdef object stats
+    cdef Policies held_policies
+    cdef object stats, handshakes
 
     cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept
     cdef void connected(self) noexcept

@@ -8,6 +8,12 @@ class Row(NamedTuple):
     version: int
     doc: str
 
+class Option(NamedTuple):
+    name: str
+    values: tuple[str, str] | None
+    without: str | None
+    doc: str
+
 class Verdict(NamedTuple):
     bot: bool
     score: float
@@ -47,10 +53,12 @@ MAX_K: Final[int]
 MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
+HANDSHAKES_SIZE: Final[int]
+HANDSHAKES_SECRET: Final[int]
+FILES: Final[int]
 OUTCOMES: Final[tuple[str, ...]]
-RULES: Final[tuple[str, ...]]
-POLICIES_MAGIC: Final[bytes]
-POLICIES_VERSION: Final[int]
+DECIDERS: Final[tuple[str, ...]]
+POLICY_OPTIONS: Final[tuple[Option, ...]]
 MAX_NAME: Final[int]
 MODEL_MAGIC: Final[bytes]
 MODEL_VERSION: Final[int]
@@ -68,6 +76,7 @@ def host_hash(host: bytes) -> int: ...
 def parse_address(text: bytes) -> bytes | None: ...
 def resolve_path(path: bytes) -> bytes: ...
 def report_error(line: int, field: str, why: str, as_json: bool) -> bytes: ...
+def policies_image(policies: dict[str, Any], lists: dict[str, Any], routes: list[tuple[bytes, str]]) -> bytes: ...
 def read_stats(buffer: Any) -> dict[str, Any]: ...
 def model_header(
     k: int,
@@ -137,6 +146,9 @@ class Request:
         self, k: int, hosts: array[int] | None = None, families: int = ...
     ) -> tuple[list[float], list[tuple[int, str, str]]]: ...
 
+class Handshakes:
+    def recall(self, request: Request) -> None: ...
+
 class Matrix:
     dense: array[float]
     indices: array[int]
@@ -203,5 +215,7 @@ class Answerer:
         policies: Policies | None = None,
         policy: str | None = None,
         stats: Any = None,
+        handshakes: Any = None,
+        listener: int = 0,
     ) -> None: ...
     def serve(self, model: Model, policies: Policies, policy: str) -> None: ...

@@ -7,6 +7,7 @@ cdef extern from "base/span.h" nogil:
     ctypedef struct xb_span:
         const char *at
         size_t size
+    bint xb_is_word(char c)
 
 cdef extern from "base/hash.h" nogil:
     uint64_t xb_hash(xb_span s)
@@ -114,6 +115,7 @@ cdef extern from "base/address.h" nogil:
 
 cdef extern from "request/dialect.h" nogil:
     enum:
+        XB_FILES
         XB_DIALECT_COUNT
     ctypedef int xb_dialect
     ctypedef struct xb_dialect_row:
@@ -235,13 +237,52 @@ cdef extern from "policy/policy.h" nogil:
         XB_BY_ALLOW
         XB_BY_DENY
         XB_BY_VERIFIED
+    ctypedef struct xb_text:
+        uint32_t at
+        uint32_t size
     ctypedef struct xb_policy:
+        char name[32]
+        uint32_t first
+        uint32_t n_allow
+        uint32_t n_deny
+        uint32_t n_verified
+    ctypedef struct xb_option_row:
         const char *name
-        double threshold
-        double challenge_above
-        uint32_t enforce
+        const char *first
+        const char *second
+        const char *without
+        const char *doc
+        size_t offset
+    enum:
+        XB_N_OPTIONS
+    const xb_option_row xb_option_rows[]
     ctypedef struct xb_list:
-        const char *name
+        char name[32]
+        uint32_t n_v4
+        uint32_t n_v6
+        uint32_t n_paths
+        uint32_t agent_bits
+        uint64_t v4
+        uint64_t v6
+        uint64_t agents
+        uint64_t paths
+    ctypedef struct xb_range6:
+        uint64_t first[2]
+        uint64_t last[2]
+    ctypedef struct xb_route:
+        xb_text prefix
+        uint32_t policy
+    ctypedef struct xb_agent_slot:
+        uint64_t hash
+        xb_text text
+    ctypedef struct xb_policies_header:
+        uint8_t magic[8]
+        uint32_t version
+        uint32_t n_policies
+        uint32_t n_lists
+        uint32_t n_order
+        uint32_t n_routes
+        uint64_t size
     ctypedef struct xb_policies:
         const xb_policy *policy
         const xb_list *list
@@ -250,7 +291,7 @@ cdef extern from "policy/policy.h" nogil:
     ctypedef struct xb_decision:
         const xb_policy *policy
         int outcome
-        int rule
+        int by
         const xb_list *list
         bint refuse
     const xb_policy xb_observing
@@ -272,20 +313,28 @@ cdef extern from "judge.h" nogil:
     void xb_judge(const xb_model *m, xb_workspace *w)
     bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 
+cdef extern from "board/handshakes.h" nogil:
+    ctypedef struct xb_handshakes:
+        uint64_t secret[2]
+    bint xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r)
+
 cdef extern from "stats.h" nogil:
     enum:
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
-        XB_COUNTED_RULES
+        XB_COUNTED_DECIDERS
     ctypedef struct xb_stats:
         uint64_t requests
         uint64_t outcome[4]
-        uint64_t rule[4]
+        uint64_t decided_by[4]
         uint64_t unknown_policy
         uint64_t refused
         uint64_t bad_request
         uint64_t truncated
         uint64_t connections_total
+        uint64_t asked_again
+        uint64_t older_files
+        uint64_t newer_files
         uint64_t sum_ns
         uint64_t histogram[64]
 
@@ -299,9 +348,12 @@ cdef extern from "answer.h" nogil:
         xb_dialect dialect
         bint closing
         xb_stats *stats
+        xb_handshakes *handshakes
+        uint32_t listener
     ctypedef struct xb_reply:
         size_t size
         bint close
+        bint again
         char bytes[320]
     long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
                    bint truncated, xb_reply *reply)

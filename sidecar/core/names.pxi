@@ -3,15 +3,16 @@
 # Law: each is read from csrc/ once, when the module is loaded; nothing here depends on a request.
 
 from sidecar.core.csrc cimport (
-    XB_DIALECT_COUNT, XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_TLS,
+    XB_DIALECT_COUNT, XB_FILES, XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_REFERRER, XB_HAS_TLS,
     XB_HAS_UA, XB_HAS_URL, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MAX_NAME, XB_MIN_K, XB_MODEL_DIGEST, XB_MODEL_HEADER,
-    XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_N_OUTCOMES, XB_POLICIES_MAGIC, XB_POLICIES_VERSION,
-    xb_dialects, xb_family_rows, xb_feature_rows, xb_outcome_names, xb_stats,
+    XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_N_OPTIONS, XB_N_OUTCOMES,
+    xb_dialects, xb_family_rows, xb_feature_rows, xb_handshakes, xb_option_rows, xb_outcome_names, xb_stats,
 )
 
 from collections import namedtuple
 
 Row = namedtuple("Row", "name group version doc")
+Option = namedtuple("Option", "name values without doc")
 Verdict = namedtuple("Verdict", "bot score margin reason")
 Contribution = namedtuple("Contribution", "name value contribution doc")
 Decision = namedtuple("Decision", "outcome refuse reason policy list")
@@ -42,9 +43,18 @@ MAX_CONNECTION, MAX_REQUESTS = 2**64 - 1, 2**32 - 1  # of a connection: its numb
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE
 STATS_SIZE = sizeof(xb_stats)
+# Bytes of the handshakes that workers share: all zero, but for the first, which are drawn.
+HANDSHAKES_SIZE, HANDSHAKES_SECRET = sizeof(xb_handshakes), 16
+FILES = XB_FILES  # the version of nginx/
 OUTCOMES = tuple(xb_outcome_names[i].decode() for i in range(XB_N_OUTCOMES))
-RULES = ("score", "allow", "deny", "verified")
-POLICIES_MAGIC, POLICIES_VERSION = XB_POLICIES_MAGIC[:8], XB_POLICIES_VERSION
+DECIDERS = ("score", "allow", "deny", "verified")
+# The options of a policy that csrc/ decides by: `values` None for a share, which is a number from 0 to 1.
+POLICY_OPTIONS = tuple(
+    Option(xb_option_rows[i].name.decode(),
+           None if xb_option_rows[i].first is NULL else (xb_option_rows[i].first.decode(), xb_option_rows[i].second.decode()),
+           None if xb_option_rows[i].without is NULL else xb_option_rows[i].without.decode(), xb_option_rows[i].doc.decode())
+    for i in range(XB_N_OPTIONS)
+)
 MAX_NAME = XB_MAX_NAME - 1  # bytes of the name of a policy or list
 MODEL_MAGIC = XB_MODEL_MAGIC[:8]
 MODEL_VERSION, MODEL_HEADER, MODEL_DIGEST = XB_MODEL_VERSION, XB_MODEL_HEADER, XB_MODEL_DIGEST

@@ -1,12 +1,18 @@
-# Policies and lists: their image, opened, and what they decide of a request.
+# Policies and lists: their image, written and opened, and what they decide of a request.
 #
-# Law: csrc/ checks an image once, so its buffer must be read-only. csrc/ takes the decision.
+# Law: the structs of csrc/policy/policy.h are the only statement of the image's layout; they are filled here, field by field.
+# csrc/ checks an image once, so its buffer must be read-only. csrc/ takes the decision.
 
 from cpython.buffer cimport PyBuffer_Release
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.math cimport NAN
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_MAX_REASON, xb_apply_policy, xb_decision_text, xb_judge, xb_path_resolve, xb_policies_open, xb_policy,
-    xb_policy_named,
+    XB_MAX_NAME, XB_MAX_REASON, XB_N_OPTIONS, XB_POLICIES_MAGIC, XB_POLICIES_VERSION, xb_agent_slot, xb_apply_policy, xb_decision_text,
+    xb_hash, xb_is_word, xb_judge, xb_list, xb_option_rows, xb_path_resolve, xb_policies_header, xb_policies_open, xb_policy,
+    xb_policy_named, xb_range6, xb_route, xb_span, xb_text,
 )
 
 
@@ -16,9 +22,140 @@ def resolve_path(bytes path not None):
     return _bytes(xb_path_resolve(_span(path), scratch))
 
 
+cdef int _put_name(char *to, str name) except -1:
+    """Into a field of XB_MAX_NAME bytes, all zero before."""
+    cdef bytes text = name.encode()
+    if len(text) >= XB_MAX_NAME:
+        raise ValueError(f"{name!r} is longer than {XB_MAX_NAME - 1} bytes")
+    memcpy(to, PyBytes_AS_STRING(text), len(text))
+    return 0
+
+
+cdef xb_text _put_text(bytearray texts, uint64_t at, bytes text):
+    """Puts a text behind the others, the first of which is at `at` in the image."""
+    cdef xb_text place
+    place.at, place.size = at + len(texts), len(text)
+    texts += text
+    return place
+
+
+cdef int _put_options(xb_policy *policy, options) except -1:
+    """The rows of options.def, from attributes of the same names."""
+    cdef char *at
+    for i in range(XB_N_OPTIONS):
+        value = getattr(options, POLICY_OPTIONS[i].name)
+        at = <char *>policy + xb_option_rows[i].offset
+        if POLICY_OPTIONS[i].values is None:
+            (<double *>at)[0] = NAN if value is None else value
+        else:
+            (<uint32_t *>at)[0] = POLICY_OPTIONS[i].values.index(value)
+    return 0
+
+
+cdef int _pad(bytearray data) except -1:
+    data += bytes(-len(data) % 8)
+    return 0
+
+
+_LOWER_HALF = (1 << 64) - 1  # of an IPv6 address
+
+
+cdef bytes _packed_list(xb_list *row, listed, uint64_t at):
+    """Fills all of `row` but the name, which is all zero before. Returns the parts that it points to; they begin at `at`."""
+    cdef uint32_t *v4
+    cdef xb_range6 *v6
+    cdef xb_agent_slot slot
+    cdef xb_agent_slot *slots
+    cdef xb_text *path
+    cdef bytes text
+    cdef xb_span word
+    cdef size_t i, mask
+    row.n_v4, row.n_v6, row.n_paths = len(listed.v4), len(listed.v6), len(listed.paths)
+    networks = bytearray(2 * sizeof(uint32_t) * row.n_v4 + sizeof(xb_range6) * row.n_v6)
+    row.v4, row.v6 = at, at + 2 * sizeof(uint32_t) * row.n_v4
+    v4 = <uint32_t *><char *>networks
+    for i, (first, last) in enumerate(listed.v4):
+        v4[i], v4[row.n_v4 + i] = first, last
+    v6 = <xb_range6 *>(v4 + 2 * row.n_v4)
+    for i, (first, last) in enumerate(listed.v6):
+        v6[i].first[0], v6[i].first[1] = first >> 64, first & _LOWER_HALF
+        v6[i].last[0], v6[i].last[1] = last >> 64, last & _LOWER_HALF
+    # At most half of the slots are taken.
+    row.agent_bits = max(1, (2 * len(listed.agents) - 1).bit_length()) if listed.agents else 0
+    table = bytearray(sizeof(xb_agent_slot) << row.agent_bits if listed.agents else 0)
+    row.agents = at + len(networks)
+    row.paths = row.agents + len(table)
+    texts, paths = bytearray(), bytearray(sizeof(xb_text) * row.n_paths)
+    cdef uint64_t texts_at = row.paths + sizeof(xb_text) * row.n_paths
+    slots = <xb_agent_slot *><char *>table
+    mask = (<size_t>1 << row.agent_bits) - 1
+    for text in listed.agents:
+        word = _span(text)
+        while word.size and xb_is_word(word.at[0]):
+            word.at += 1
+            word.size -= 1
+        word.size, word.at = word.at - PyBytes_AS_STRING(text), PyBytes_AS_STRING(text)
+        slot.hash, slot.text = xb_hash(word), _put_text(texts, texts_at, text)
+        i = slot.hash >> (64 - row.agent_bits)
+        while slots[i].text.size:
+            i = (i + 1) & mask
+        slots[i] = slot
+    path = <xb_text *><char *>paths
+    for i, text in enumerate(listed.paths):
+        path[i] = _put_text(texts, texts_at, text)
+    parts = networks + table + paths + texts
+    _pad(parts)
+    return bytes(parts)
+
+
+def policies_image(dict policies not None, dict lists not None, list routes not None):
+    """The image of policies, lists and routes (csrc/policy/policy.h); `Policies` opens it.
+
+    policies: name -> what has an attribute for each of POLICY_OPTIONS, None for a share that is not set, and allow, deny and
+    verified, names of `lists`; lists: name -> what has v4, v6, agents and paths as Contents of
+    sidecar/config/lists.py; routes: (path prefix in bytes, name of its policy), the longer before the shorter. ValueError for
+    a name that is too long, KeyError for one that is not there.
+    """
+    cdef xb_policies_header header
+    cdef xb_policy policy
+    cdef xb_list row
+    cdef xb_route route
+    cdef uint32_t number
+    rows, heads, packed_routes, order, parts = bytearray(), bytearray(), bytearray(), bytearray(), bytearray()
+    numbers = {name: i for i, name in enumerate(lists)}
+    for name, each in policies.items():
+        memset(&policy, 0, sizeof(policy))
+        _put_name(policy.name, name)
+        _put_options(&policy, each)
+        policy.first = len(order) // sizeof(number)
+        policy.n_allow, policy.n_deny, policy.n_verified = len(each.allow), len(each.deny), len(each.verified)
+        for listed in (*each.allow, *each.deny, *each.verified):
+            number = numbers[listed]
+            order += (<const char *>&number)[:sizeof(number)]
+        rows += (<const char *>&policy)[:sizeof(policy)]
+    memset(&header, 0, sizeof(header))
+    memcpy(header.magic, XB_POLICIES_MAGIC, sizeof(header.magic))
+    header.version, header.n_policies, header.n_lists = XB_POLICIES_VERSION, len(policies), len(lists)
+    header.n_order, header.n_routes = len(order) // sizeof(number), len(routes)
+    _pad(order)
+    cdef uint64_t begin = sizeof(header) + len(rows) + len(lists) * sizeof(row) + len(routes) * sizeof(route) + len(order)
+    for name, contents in lists.items():
+        memset(&row, 0, sizeof(row))
+        _put_name(row.name, name)
+        parts += _packed_list(&row, contents, begin + len(parts))
+        heads += (<const char *>&row)[:sizeof(row)]
+    numbers = {name: i for i, name in enumerate(policies)}
+    for prefix, name in routes:
+        memset(&route, 0, sizeof(route))
+        route.prefix, route.policy = _put_text(parts, begin, prefix), numbers[name]
+        packed_routes += (<const char *>&route)[:sizeof(route)]
+    _pad(parts)
+    header.size = begin + len(parts)
+    return (<const char *>&header)[:sizeof(header)] + bytes(rows + heads + packed_routes + order + parts)
+
+
 cdef class Policies:
-    """Policies and lists, opened from an image that sidecar/config/policies.py made. `data` is a read-only buffer and is not
-    copied."""
+    """Policies and lists, opened from an image that policies_image made. `data` is a read-only buffer and is not copied."""
 
     def __cinit__(self, data):
         cdef const char *why
@@ -34,7 +171,7 @@ cdef class Policies:
     @property
     def names(self):
         """The policies' names, in the order of the image."""
-        return tuple(self.policies.policy[i].name.decode("ascii") for i in range(self.policies.n_policies))
+        return tuple((<const char *>self.policies.policy[i].name).decode("ascii") for i in range(self.policies.n_policies))
 
     cdef const xb_policy *named(self, str name) except NULL:
         cdef bytes text = name.encode()
@@ -52,5 +189,5 @@ cdef class Policies:
         xb_apply_policy(&self.policies, chosen, &model.model, request.work)
         d = &request.work.decision
         size = xb_decision_text(d, &request.work.verdict, &request.work.vector, reason, sizeof(reason))
-        listed = None if d.list is NULL else d.list.name.decode("ascii")
-        return Decision(OUTCOMES[d.outcome], bool(d.refuse), reason[:size].decode("ascii"), d.policy.name.decode("ascii"), listed)
+        listed = None if d.list is NULL else (<const char *>d.list.name).decode("ascii")
+        return Decision(OUTCOMES[d.outcome], bool(d.refuse), reason[:size].decode("ascii"), (<const char *>d.policy.name).decode("ascii"), listed)

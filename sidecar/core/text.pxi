@@ -42,7 +42,7 @@ cdef inline const char *_next_line(const char *at, const char *end, xb_span *tex
 
 
 cdef int _hold(data, Py_buffer *view) except -1:
-    """Holds a buffer whose bytes are checked once and used ever after: so one that cannot be written to."""
+    """Holds a read-only buffer: its bytes are checked once and then used without a further check."""
     PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
     if not view.readonly:
         PyBuffer_Release(view)

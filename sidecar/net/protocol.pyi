@@ -17,6 +17,8 @@ class Server:
         policies: Policies | None = None,
         policy: str | None = None,
         stats: Any = None,
+        handshakes: Any = None,
+        listener: int = 0,
         log: Callable[[dict[str, Any]], object] | None = None,
     ) -> None: ...
     def __call__(self) -> asyncio.BufferedProtocol: ...

@@ -23,7 +23,7 @@ cdef class Server:
     """Makes the protocol of each connection: `await loop.create_server(server, sock=listening)`.
 
     `server.serve(model, policies, policy)` swaps all three: the next head is judged by them. `stats` is a writable buffer
-    of core.STATS_SIZE bytes. `log` is called with a dict for each request (debugging only).
+    of core.STATS_SIZE bytes, `handshakes` one of core.HANDSHAKES_SIZE, and `listener` its number there. `log` is called with a dict for each request (debugging only).
     """
     cdef Answerer answerer
     cdef object log
@@ -32,8 +32,9 @@ cdef class Server:
     cdef object shared_view
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                 stats=None, log=None):
-        self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats)
+                 stats=None, handshakes=None, int listener=0, log=None):
+        self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats,
+                                 handshakes=handshakes, listener=listener)
         self.log = log
         self.open = set()
         self.shared = bytearray(XB_MAX_HEAD)
@@ -136,7 +137,7 @@ cdef class Connection:
                 break
             reply = PyBytes_FromStringAndSize(answerer.reply.bytes, answerer.reply.size)
             replies = reply if replies is None else replies + reply
-            if used > 0 and self.server.log is not None:
+            if used > 0 and not answerer.reply.again and self.server.log is not None:
                 self.server.log(answerer.describe())
             if answerer.reply.close:
                 self.transport.write(replies)
@@ -167,7 +168,7 @@ cdef class Connection:
         cdef Answerer answerer = self.server.answerer
         cdef long used = answerer.answer(buf, size, 0, True)
         self.transport.write(PyBytes_FromStringAndSize(answerer.reply.bytes, answerer.reply.size))
-        if used > 0 and self.server.log is not None:
+        if used > 0 and not answerer.reply.again and self.server.log is not None:
             self.server.log(answerer.describe())
         self._close()
 

@@ -1,4 +1,4 @@
-"""The operator's endpoint: /metrics for Prometheus, /healthz for whoever restarts what is not well.
+"""The operator's endpoint: /metrics for Prometheus, /healthz for a supervisor.
 
 It runs in a thread of the master and shares nothing with the workers but the memory of their counters.
 """

@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from sidecar.config import search_engines
-from sidecar.core import OUTCOMES, RULES
+from sidecar.core import DECIDERS, OUTCOMES
 from sidecar.observe.watched import Watched
 
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
@@ -53,10 +53,12 @@ class SidecarCollector(Collector):
         for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
             requests.add_metric([outcome], count)
         yield requests
-        rules = CounterMetricFamily("xbot_decisions", "Requests by what decided: the score, or a list", labels=["rule"])
-        for rule, count in zip(RULES, total["rule"], strict=True):
-            rules.add_metric([rule], count)
-        yield rules
+        decisions = CounterMetricFamily(
+            "xbot_decisions", "Requests by what decided: the score, or a list", labels=["rule"]
+        )
+        for decider, count in zip(DECIDERS, total["decided_by"], strict=True):
+            decisions.add_metric([decider], count)
+        yield decisions
         for name, key, text in (
             ("xbot_refused", "refused", "Requests answered 403 because the verdict is enforced"),
             ("xbot_bad_requests", "bad_request", "Requests with broken framing, answered 400"),
@@ -67,8 +69,15 @@ class SidecarCollector(Collector):
             ),
             ("xbot_truncated", "truncated", "Request heads past a bound, judged by what fits"),
             ("xbot_connections", "connections_total", "Connections accepted"),
+            ("xbot_asked_again", "asked_again", "Questions answered 428: nginx asks once more and tells the handshake"),
         ):
             yield CounterMetricFamily(name, text, value=total[key])
+        files = CounterMetricFamily(
+            "xbot_other_files", "Questions by files of nginx of another version", labels=["version"]
+        )
+        for age in ("older", "newer"):
+            files.add_metric([age], total[f"{age}_files"])
+        yield files
         seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds

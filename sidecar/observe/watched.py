@@ -1,6 +1,6 @@
 """What is observed of a running sidecar: the attributes of a master that metrics and health are made from.
 
-Law: whoever observes reads these and changes none; it knows no more of the processes.
+Law: metrics and health read these attributes and change none; they know nothing else of the processes.
 """
 
 from __future__ import annotations

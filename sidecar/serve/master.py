@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 import sidecar
+from sidecar.board.handshakes import Handshakes
 from sidecar.board.served import Served
 from sidecar.board.stats import Stats
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
+from sidecar.core import FILES
 from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, systemd, upgrade
 from sidecar.serve.listeners import Bound
@@ -34,6 +36,7 @@ from sidecar.serve.workers import Workers
 if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
+_FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 
@@ -65,6 +68,7 @@ class Master:
 
     def __post_init__(self) -> None:
         self.stats = Stats(self.fixed.workers)
+        self.handshakes = Handshakes()
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
@@ -104,7 +108,13 @@ class Master:
             return
         if self.admin is not None:
             self.admin[1].open()
-        duties = (self._announce_first(), self._reload_on_demand(), self._upgrade_on_demand(), self._stay_alive())
+        duties = (
+            self._announce_first(),
+            self._reload_on_demand(),
+            self._upgrade_on_demand(),
+            self._stay_alive(),
+            self._compare_files(),
+        )
         await asyncio.gather(*duties, self.workers.watch())
 
     # What is served
@@ -126,7 +136,7 @@ class Master:
             "log": log if self.fixed.log.level == "debug" else None,
         }
         sockets = [bound.sock.fileno() for bound, _ in self.bound]
-        return start, [self.stats.fd, self.served.fd, self.served.policies_fd, *sockets]
+        return start, [self.stats.fd, self.handshakes.fd, self.served.fd, self.served.policies_fd, *sockets]
 
     def _listen_policies(self) -> list[str]:
         """The default policy of each socket, in the order of `bound`."""
@@ -159,6 +169,7 @@ class Master:
     def _load(self, generation: int) -> Served:
         """Read everything again; XbotError if it is not sound, or asks for what a running sidecar cannot change."""
         plan = self.source.plan()
+        _warn_of_old_names(plan, self.log)
         changed = [name for name in Fixed._fields if getattr(plan.fixed, name) != getattr(self.fixed, name)]
         if changed:
             raise plan.wrong(
@@ -295,6 +306,17 @@ class Master:
                 self.notifier.alive()
                 await asyncio.sleep(self.notifier.watchdog_seconds / 2)
 
+    async def _compare_files(self) -> None:
+        """Say, once for each, that nginx asks by files of an older version, or of a newer one."""
+        unsaid = {"older", "newer"}
+        while unsaid:
+            await asyncio.sleep(_FILES_SECONDS)
+            total = self.stats.total()
+            for age in sorted(age for age in unsaid if total[f"{age}_files"]):
+                unsaid.discard(age)
+                mend = "move the directory xbot away, then xbot nginx --write" if age == "older" else "a newer xbot"
+                self.log.warning("files of nginx", version=age, expected=FILES, mend=mend)
+
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.log.error("master error", problem=repr(context.get("exception") or context["message"]))
 
@@ -304,6 +326,11 @@ class Master:
             if self.served.refused:
                 state += f"; {self.served.instead}: {self.served.refused}"
             self.notifier.ready(state)
+
+
+def _warn_of_old_names(plan: Plan, log: Any) -> None:
+    for line in plan.outdated():
+        log.warning("old name of an option", option=line)
 
 
 def run(
@@ -317,6 +344,7 @@ def run(
     fixed = plan.fixed
     # A new master that cannot use the model leaves it to the old one, who can.
     served = Served.load(plan, 1) if predecessor else Served.at_start(plan)
+    _warn_of_old_names(plan, log)
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 until there is a loop to hear it
         signal.signal(number, signal.SIG_IGN)
     _raise_open_files()

@@ -21,6 +21,7 @@ from typing import Any
 
 import uvloop
 
+from sidecar.board.handshakes import map_handshakes
 from sidecar.board.stats import map_slot
 from sidecar.core import Model, Policies
 from sidecar.net.protocol import Server
@@ -35,7 +36,7 @@ class Worker:
     """Serves until told to drain. `start` is the master's first message, with its descriptors."""
 
     def __init__(self, sock: socket.socket, start: control.Message, descriptors: list[int]) -> None:
-        stats_fd, model_fd, policies_fd, *listening = descriptors
+        stats_fd, handshakes_fd, model_fd, policies_fd, *listening = descriptors
         self._control = sock
         self._backlog: int = start["backlog"]
         self._drain_timeout: float = start["drain_timeout"]
@@ -43,12 +44,23 @@ class Worker:
         self._generation: int = start["generation"]
         log = _request_log(**start["log"]) if start["log"] else None
         stats = map_slot(stats_fd, start["slot"])
+        handshakes = map_handshakes(handshakes_fd)
         os.close(stats_fd)
+        os.close(handshakes_fd)
         model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
         self._listening = [socket.socket(fileno=fd) for fd in listening]
         self._servers = [
-            Server(model, dialect=dialect, policies=policies, policy=policy, stats=stats, log=log)
-            for dialect, policy in zip(start["dialects"], start["policies"], strict=True)
+            Server(
+                model,
+                dialect=dialect,
+                policies=policies,
+                policy=policy,
+                stats=stats,
+                handshakes=handshakes,
+                listener=listener,
+                log=log,
+            )
+            for listener, (dialect, policy) in enumerate(zip(start["dialects"], start["policies"], strict=True))
         ]
 
     async def run(self) -> None:

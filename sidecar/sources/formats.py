@@ -28,6 +28,10 @@ class Format(NamedTuple):
     sessions: bool = True
     decision: re.Pattern[bytes] | None = None
 
+    def handshakes(self) -> core.Handshakes | None:
+        """For one log: what its lines say of their connections. None: no line of this format says anything."""
+        return core.Handshakes() if "tls" in self.groups else None
+
     def load(self, text: bytes, request: core.Request) -> None:
         """Reads a line, without its line break, into `request`; core.LineError with field and reason if it cannot."""
         if self.record is not None:

@@ -42,8 +42,11 @@ Line = tuple[int, bytes, core.Request | None, Fault]
 _NO_FAULT = ("", "")
 
 
-def of_block(block: bytes, form: Format, request: core.Request, before: int = 0) -> Iterator[Line]:
-    """Yields the lines of a block, each read into `request`; `before` lines stand before it in the log."""
+def of_block(
+    block: bytes, form: Format, request: core.Request, before: int = 0, handshakes: core.Handshakes | None = None
+) -> Iterator[Line]:
+    """Yields the lines of a block, each read into `request`; `before` lines stand before it in the log, and `handshakes` are what
+    they said of their connections."""
     load = form.load
     for number, text in enumerate(block.removesuffix(b"\n").split(b"\n"), before + 1):
         try:
@@ -51,6 +54,8 @@ def of_block(block: bytes, form: Format, request: core.Request, before: int = 0)
         except core.LineError as error:
             yield number, text, None, error.args
             continue
+        if handshakes is not None:
+            handshakes.recall(request)
         yield number, text, request, _NO_FAULT
 
 
@@ -63,9 +68,9 @@ def of_log(
 ) -> Iterator[Line]:
     """Yields the lines of a log, of `blocks` where a part of it has been read before. With `unreadable`, those that cannot
     be read are counted and told, and a log without a line is an XbotError."""
-    request, number = core.Request(), 0
+    request, number, handshakes = core.Request(), 0, form.handshakes()
     for block in reading.blocks(log) if blocks is None else blocks:
-        for line in of_block(block, form, request, number):
+        for line in of_block(block, form, request, number, handshakes):
             number = line[0]
             if line[2] is None and unreadable is not None:
                 unreadable.add(number, *line[3])

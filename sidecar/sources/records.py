@@ -49,6 +49,9 @@ class Record(msgspec.Struct):
     label: Literal["bot", "human"] | None = None
     policy: str | None = None  # that decided; empty where nobody did
     tls: Handshake | None = None
+    order: str | None = (
+        None  # "lost": order, protocol, scheme, connection and handshake are another proxy's, not the visitor's
+    )
     connection: Annotated[int, msgspec.Meta(ge=0)] | None = None  # the proxy's number for it
     connection_requests: Annotated[int, msgspec.Meta(ge=0, le=core.MAX_REQUESTS)] | None = (
         None  # on it so far, this one counted
@@ -132,6 +135,9 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
     pairs = _pairs(record)
     if record.ip is not None and core.parse_address(_raw(record.ip)) is None:
         raise core.LineError("ip", "not an IPv4 or IPv6 address")
+    if record.order == "lost":
+        record = msgspec.structs.replace(record, protocol=None, scheme=None, tls=None, connection_requests=None)
+        ordered = False
     time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
     request.load_record(
         None if pairs is None else [(_raw(name), _raw(value)) for name, value in pairs],

@@ -29,10 +29,10 @@ Pairs = list[tuple[str, str]]
 def deciding(**lists: tuple[str, dict[str, tuple[str, ...]]]) -> core.Policies:
     """Policies that enforce; each has one list, both of this name: (its use, its entries by kind)."""
     plan = config.load(None)
-    rules = {name: config.Policy(mode="enforce", **{use: (name,)}) for name, (use, _) in lists.items()}
+    made = {name: config.Policy(mode="enforce", **{use: (name,)}) for name, (use, _) in lists.items()}
     entries = {name: config.Entries(**each) for name, (_, each) in lists.items()}
-    rules = {"default": config.Policy(), **rules}
-    return core.Policies(policies.image(config.Plan(None, plan.fixed, plan.model, (), rules, entries)))
+    made = {"default": config.Policy(), **made}
+    return core.Policies(policies.image(config.Plan(None, plan.fixed, plan.model, (), made, entries)))
 
 
 ONE_LIST = deciding(**{f"{use}-{kind}": (use, {kind: NAMED[kind]}) for use in USES for kind in NAMED})

@@ -48,10 +48,10 @@ def plan_of(place: Path, text: str) -> config.Plan:
     return config.load(place)
 
 
-def denied(rules: core.Policies, model: core.Model, **record: bytes) -> bool:
+def denied(served: core.Policies, model: core.Model, **record: bytes) -> bool:
     request = core.Request()
     request.load_record(None, False, **{"agent": b"", **record})
-    decision = rules.decide(model, request, "default")
+    decision = served.decide(model, request, "default")
     assert (decision.list == "it") == (decision.reason == "deny=it")
     assert not decision.list or (decision.outcome, decision.refuse) == ("bot", True)
     return decision.list is not None
@@ -60,7 +60,7 @@ def denied(rules: core.Policies, model: core.Model, **record: bytes) -> bool:
 @settings(max_examples=200, deadline=None)
 @given(listed=st.lists(networks(), max_size=12), visitors=st.lists(addresses, min_size=1, max_size=20))
 def test_networks_are_those_of_ipaddress(made_model, listed, visitors) -> None:
-    rules = opened(networks=listed)
+    served = opened(networks=listed)
     parsed = [ipaddress.ip_network(each) for each in listed]
     edges = [edge for each in parsed for edge in (each.network_address, each.broadcast_address)]
     near = [edge + step for edge in edges for step in (-1, 0, 1) if 0 <= int(edge) + step < 2**edge.max_prefixlen]
@@ -73,15 +73,15 @@ def test_networks_are_those_of_ipaddress(made_model, listed, visitors) -> None:
             for each in parsed
             if each.version == 6 and each.prefixlen >= 96
         )
-        assert denied(rules, made_model, ip=str(visitor).encode()) == (inside or mapped), visitor
+        assert denied(served, made_model, ip=str(visitor).encode()) == (inside or mapped), visitor
 
 
 def test_an_address_of_an_ipv6_socket_is_its_ipv4_self(made_model) -> None:
     for listed in ("192.0.2.0/24", "::ffff:192.0.2.0/120"):
-        rules = opened(networks=[listed])
-        assert denied(rules, made_model, ip=b"192.0.2.9")
-        assert denied(rules, made_model, ip=b"::ffff:192.0.2.9")
-        assert not denied(rules, made_model, ip=b"192.0.3.9")
+        served = opened(networks=[listed])
+        assert denied(served, made_model, ip=b"192.0.2.9")
+        assert denied(served, made_model, ip=b"::ffff:192.0.2.9")
+        assert not denied(served, made_model, ip=b"192.0.3.9")
 
 
 def test_every_host_tells_that_the_challenge_refuses(made_model) -> None:
@@ -92,7 +92,7 @@ def test_every_host_tells_that_the_challenge_refuses(made_model) -> None:
     observing = config.Plan(
         None, plan.fixed, plan.model, (), {"default": denying}, {"it": config.Entries(agents=("curl",))}
     )
-    rules = core.Policies(policies.image(observing))
+    served = core.Policies(policies.image(observing))
     request = core.Request()
     for dialect, text, refuse in (
         ("challenge", b"GET /?ip=192.0.2.1&user_agent=curl/8&referer= HTTP/1.1\r\n\r\n", True),
@@ -103,15 +103,15 @@ def test_every_host_tells_that_the_challenge_refuses(made_model) -> None:
         ),
     ):
         request.load_head(text, dialect)
-        decided = rules.decide(made_model, request, "default")
+        decided = served.decide(made_model, request, "default")
         assert (decided.outcome, decided.refuse) == ("bot", refuse)
 
 
 def test_no_address_is_in_no_network(made_model) -> None:
-    rules = opened(networks=["0.0.0.0/0", "::/0"])
-    assert denied(rules, made_model, ip=b"::1")
-    assert not denied(rules, made_model, ip=b"unix:")
-    assert not denied(rules, made_model)
+    served = opened(networks=["0.0.0.0/0", "::/0"])
+    assert denied(served, made_model, ip=b"::1")
+    assert not denied(served, made_model, ip=b"unix:")
+    assert not denied(served, made_model)
 
 
 WORD = b"[0-9A-Za-z\x80-\xff]"
@@ -138,11 +138,11 @@ def test_agents_are_whole_words(made_model, listed, agent) -> None:
 
 def test_disco_is_not_discourse(made_model) -> None:
     """A list of bad agents with the word Disco once locked out every forum that runs on Discourse."""
-    rules = opened(agents=["Disco"])
-    assert denied(rules, made_model, agent=b"Disco Pump 3.1")
-    assert denied(rules, made_model, agent=b"Mozilla/5.0 (DISCO)")
-    assert not denied(rules, made_model, agent=b"Discourse Forum Onebox v3.2")
-    assert not denied(rules, made_model, agent=b"eDisco")
+    served = opened(agents=["Disco"])
+    assert denied(served, made_model, agent=b"Disco Pump 3.1")
+    assert denied(served, made_model, agent=b"Mozilla/5.0 (DISCO)")
+    assert not denied(served, made_model, agent=b"Discourse Forum Onebox v3.2")
+    assert not denied(served, made_model, agent=b"eDisco")
 
 
 paths = st.lists(
@@ -198,7 +198,7 @@ def test_the_policy_of_a_path_is_that_of_nginx_s_location(made_model: core.Model
     if nginx_binary() is None:
         pytest.skip("nginx is not installed")
     rows = [f'[policies.p{i}]\npaths = ["{prefix}"]\n' for i, prefix in enumerate(PREFIXES)]
-    rules = core.Policies(policies.image(plan_of(tmp_path / "xbot.toml", "".join(rows))))
+    served = core.Policies(policies.image(plan_of(tmp_path / "xbot.toml", "".join(rows))))
     locations = "".join(f'location "{prefix}" {{ return 200 p{i}; }}' for i, prefix in enumerate(PREFIXES))
     found = Counter[str]()
     with running_nginx(f"location / {{ return 200 default; }} {locations}", socket="/nowhere.sock") as nginx:
@@ -215,7 +215,7 @@ def test_the_policy_of_a_path_is_that_of_nginx_s_location(made_model: core.Model
             if reply.status == 200:
                 request = core.Request()
                 request.load_record(None, False, uri=path.encode(), agent=b"")
-                assert rules.decide(made_model, request, "default").policy == text, path
+                assert served.decide(made_model, request, "default").policy == text, path
                 found[text] += 1
 
         compare()
@@ -231,7 +231,7 @@ def test_nothing_is_above_the_root() -> None:
 
 
 @pytest.fixture(scope="module")
-def rules() -> core.Policies:
+def served() -> core.Policies:
     return core.Policies(policies.image(config.load(POLICIES)))
 
 
@@ -246,25 +246,25 @@ def rules() -> core.Policies:
         ({"ip": b"2001:4860:4801::5"}, "verified", "verified=crawlers"),
     ],
 )
-def test_allow_then_deny_then_verified(rules, made_model, visitor, outcome, reason) -> None:
+def test_allow_then_deny_then_verified(served, made_model, visitor, outcome, reason) -> None:
     request = core.Request()
     request.load_record(None, False, **{"agent": b"x", **visitor})
-    decision = rules.decide(made_model, request, "login")
+    decision = served.decide(made_model, request, "login")
     assert (decision.outcome, decision.reason, decision.policy) == (outcome, reason, "login")
     assert decision.refuse == (outcome == "bot")
-    observed = rules.decide(made_model, request, "default")
+    observed = served.decide(made_model, request, "default")
     assert observed.list is None
     assert not observed.refuse
 
 
 def test_the_score_decides_what_no_list_names(made_model, tmp_path) -> None:
-    """Over the scores of every head of tests/data: below challenge_above human, from the threshold on bot, between suspect."""
+    """Over the scores of every head of tests/data: below suspect_above human, from the threshold on bot, between suspect."""
     import tables
 
     for low, high in ((0.2, 0.6), (0.4, 0.8)):
-        text = f'[policies.default]\nmode = "enforce"\nthreshold = {high}\nchallenge_above = {low}\n'
+        text = f'[policies.default]\nmode = "enforce"\nthreshold = {high}\nsuspect_above = {low}\n'
         text += '[policies.plain]\nmode = "enforce"\n'
-        rules = core.Policies(policies.image(plan_of(tmp_path / "xbot.toml", text)))
+        served = core.Policies(policies.image(plan_of(tmp_path / "xbot.toml", text)))
         seen = set()
         for row in tables.heads():
             if row["outcome"] == "partial":
@@ -275,7 +275,7 @@ def test_the_score_decides_what_no_list_names(made_model, tmp_path) -> None:
             except core.LineError:
                 continue
             score = made_model.judge(request).score
-            decision = rules.decide(made_model, request, "default")
+            decision = served.decide(made_model, request, "default")
             seen.add(decision.outcome)
             assert decision.outcome == ("bot" if score >= high else "suspect" if score >= low else "human")
             assert decision.refuse == (decision.outcome == "bot")
@@ -283,9 +283,23 @@ def test_the_score_decides_what_no_list_names(made_model, tmp_path) -> None:
             accused = made_model.judge(request, low)
             assert decision.reason == accused.reason
             assert accused.reason == "none" or decision.outcome != "human"
-            plain = rules.decide(made_model, request, "plain")
+            plain = served.decide(made_model, request, "plain")
             assert plain.outcome == ("bot" if score >= made_model.threshold else "human")
         assert len(seen) >= 2
+
+
+def test_a_denied_visitor_is_a_suspect_where_the_policy_says_so(made_model, tmp_path) -> None:
+    """Never refused, and with the list for its reason; who is on no list is judged as before."""
+    text = '[policies.default]\nmode = "enforce"\nthreshold = 0.0\ndeny = ["clouds"]\ndeny_as = "{}"\n'
+    text += '[lists.clouds]\nnetworks = ["192.0.2.0/24"]\n'
+    for called, refuse in (("bot", True), ("suspect", False)):
+        served = core.Policies(policies.image(plan_of(tmp_path / "xbot.toml", text.format(called))))
+        request = core.Request()
+        request.load_record(None, False, agent=b"x", ip=b"192.0.2.1")
+        decision = served.decide(made_model, request, "default")
+        assert (decision.outcome, decision.refuse, decision.reason) == (called, refuse, "deny=clouds")
+        request.load_record(None, False, agent=b"x", ip=b"198.51.100.1")
+        assert served.decide(made_model, request, "default").outcome == "bot"
 
 
 # ---- as the proxy meets it ----
@@ -394,9 +408,9 @@ def test_a_bad_entry_is_named_by_file_and_line(tmp_path, kind, text, why) -> Non
     assert str(caught.value).startswith(f"{tmp_path}/{why}".replace("{place}", str(tmp_path)))
 
 
-def test_an_image_that_was_damaged_is_refused_or_safe(rules, made_model) -> None:
+def test_an_image_that_was_damaged_is_refused_or_safe(served, made_model) -> None:
     """Every byte changed in turn: the fuzzer does this at length."""
-    good = bytearray(rules.data)
+    good = bytearray(served.data)
     request = core.Request()
     request.load_record(None, False, agent=b"go-http-client/2.0 zgrab", ip=b"192.0.2.7", uri=b"/.env")
     for place in range(len(good)):

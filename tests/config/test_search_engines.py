@@ -132,11 +132,11 @@ def decided(place: Path, text: str, ip: str, policy: str = "default") -> core.De
 
 
 def test_every_address_of_the_file_is_verified() -> None:
-    rules, model, request = core.Policies(policies.image(config.load(None))), load(DEFAULT_MODEL), core.Request()
+    served, model, request = core.Policies(policies.image(config.load(None))), load(DEFAULT_MODEL), core.Request()
     inside = [edge for each in networks() for edge in (each[0], each[-1])]
     for ip in [*map(str, inside), *CRAWLERS.values(), *ELSEWHERE]:
         request.load_record(None, False, agent=b"curl/8", ip=ip.encode())
-        found = rules.decide(model, request, "default")
+        found = served.decide(model, request, "default")
         verified = any(ipaddress.ip_address(ip) in each for each in networks())
         assert (found.list, found.outcome == "verified") == ("search-engines" if verified else None, verified), ip
         assert verified == (ip not in ELSEWHERE)

@@ -355,7 +355,7 @@ def test_counts(run, made_model) -> None:
     human, suspect, bot, verified = counted["outcome"]
     assert bot == counted["refused"] == replies.count(b"X-Bot: bot") == replies.count(b" 403 ")
     assert human == replies.count(b"X-Bot: human")
-    assert 0 < bot < counted["requests"] == bot + human == counted["rule"][0]
+    assert 0 < bot < counted["requests"] == bot + human == counted["decided_by"][0]
     assert suspect == verified == 0
     assert counted["truncated"] == 0
 

@@ -22,11 +22,13 @@ static void require_well_formed(const xb_handshake *h)
     REQUIRE(!(h->marks & XB_TLS_GREASE_CIPHER_FIRST) || h->marks & XB_TLS_GREASE_CIPHER, "GREASE is first and not there");
 }
 
-/* "0x?a?a" with another digit in both places. */
+static bool divides(char c) { return c == ':' || c == ','; }
+
+/* Members "0x?a?a" with another digit in both places. */
 static void regrease(char *p, size_t size)
 {
     for (size_t i = 0; i + 6 <= size; i++)
-        if (p[i] == '0' && p[i + 1] == 'x' && p[i + 2] == p[i + 4] && p[i + 3] == 'a' && p[i + 5] == 'a' && xb_hex(p[i + 2]) >= 0)
+        if ((!i || divides(p[i - 1])) && (i + 6 == size || divides(p[i + 6])) && p[i] == '0' && p[i + 1] == 'x' && p[i + 2] == p[i + 4] && p[i + 3] == 'a' && p[i + 5] == 'a' && xb_hex(p[i + 2]) >= 0)
             p[i + 2] = p[i + 4] = p[i + 2] == '5' ? 'c' : '5';
 }
 

@@ -28,6 +28,8 @@ static void say(transcript *t, const xb_reply *reply)
     t->closed = reply->close;
 }
 
+static xb_handshakes handshakes;
+
 /* As sidecar/net/protocol.pyx does it: `step` bytes a read, what is left of a head is kept. */
 static void converse(const xb_service *s, const char *stream, size_t size, size_t step, transcript *t)
 {
@@ -36,6 +38,7 @@ static void converse(const xb_service *s, const char *stream, size_t size, size_
     size_t at = 0, seen = 0;
     t->size = 0;
     t->closed = false;
+    handshakes.secret[0]++; /* what is in it from before is nobody's */
     for (size_t end = 0; end < size && !t->closed;) {
         end = size - end > step ? end + step : size;
         char *buf = exact_copy(stream + at, end - at);
@@ -47,7 +50,8 @@ static void converse(const xb_service *s, const char *stream, size_t size, size_
                 break;
             REQUIRE(used == XB_BAD || (used > 0 && (size_t)used <= end - at), "consumed more than there is");
             REQUIRE(used != XB_BAD || reply.close, "a bad head keeps its connection");
-            if (used > 0)
+            REQUIRE(!reply.again || (s->handshakes && work.request.files >= XB_FILES_TELL), "asks one who cannot tell");
+            if (used > 0 && !reply.again)
                 require_judged_well(s->model, &work);
             say(t, &reply);
             at += used > 0 ? (size_t)used : 0;
@@ -69,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .policy = data[0] & 0x40 ? &xb_enforcing : &xb_observing,
         .closing = data[0] & 0x80,
         .stats = data[0] & 0x20 ? &stats : NULL,
+        .handshakes = &handshakes,
     };
     const char *stream = (const char *)data + 2;
     converse(&s, stream, size - 2, size, &whole);
@@ -87,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char *buf = exact_copy(stream, size - 2);
         long used = xb_answer(&s, &work, buf, size - 2, 0, true, &reply);
         REQUIRE(used == XB_BAD || (used > 0 && (size_t)used <= size - 2), "a truncated head");
-        if (used > 0)
+        if (used > 0 && !reply.again)
             require_judged_well(s.model, &work);
         free(buf);
     }

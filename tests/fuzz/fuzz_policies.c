@@ -24,8 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         xb_judge(m, &work);
         xb_apply_policy(&policies, &policies.policy[0], m, &work);
         const xb_decision *d = &work.decision;
-        REQUIRE(d->outcome < XB_N_OUTCOMES && !d->list == (d->rule == XB_BY_SCORE), "an outcome");
-        REQUIRE(!d->refuse || (d->outcome == XB_BOT && d->policy->enforce), "a refusal");
+        REQUIRE(d->outcome < XB_N_OUTCOMES && !d->list == (d->by == XB_BY_SCORE), "an outcome");
+        REQUIRE(!d->refuse || (d->outcome == XB_BOT && d->policy->mode == XB_mode_enforce), "a refusal");
         REQUIRE(xb_decision_text(d, &work.verdict, &work.vector, reason, sizeof reason) < sizeof reason, "a reason");
         for (const char *p = reason; *p; p++)
             REQUIRE(xb_is_reason(*p), "a byte that is no letter of a reason");

@@ -52,16 +52,17 @@ def build(targets: Sequence[str], place: Path) -> None:
 def seeds(target: str) -> Iterator[bytes]:
     """First inputs: the cases of tests/data, with the bytes before them that each target takes as its settings."""
     if target == "fuzz_head":
+        from sidecar import core
+
         heads = [row["head"] for row in tables.heads()]
         for number, head in enumerate(heads):
             yield bytes([number % 256, number * 7 % 256]) + head
         for number, row in enumerate(tables.questions()):
-            yield from (bytes([dialect, number]) + row["head"] for dialect in range(6))
+            yield from (bytes([dialect, number]) + row["head"] for dialect in range(len(core.DIALECTS)))
         yield b"\x00\x03" + b"".join(heads[:12])
         for number, (_, _, suites, groups, _) in enumerate(tables.rows("handshakes.tsv", 5)):
-            yield bytes([0, number]) + b"GET / HTTP/1.1\r\nX-TLS-Ciphers: %s\r\nX-TLS-Curves: %s\r\nX-Connection: 1-2-3\r\n\r\n" % (
-                suites.encode(), groups.encode()
-            )  # fmt: skip
+            told = f"X-TLS-Ciphers: {suites}\r\nX-TLS-Curves: {groups}\r\nX-Connection: 1-2-3\r\nX-Xbot-Files: 2\r\nHost: a\r\n"
+            yield bytes([0, number]) + f"GET / HTTP/1.1\r\n{told}\r\n".encode()
     elif target == "fuzz_line":
         for row in tables.lines():
             yield (b"\x01" if row["format"] == "challenge" else b"\x00") + row["line"]

@@ -22,7 +22,7 @@ mode = "enforce"
 deny = ["paths"]
 
 [policies.grey]
-challenge_above = 0.001
+suspect_above = 0.001
 
 [policies.ours]
 mode = "enforce"

@@ -1,6 +1,6 @@
 """The default model, sidecar/default.xbot: what it must not refuse, and that its card and its recipe are true.
 
-`XBOT_SLOW=1` also fits it again, which takes about a minute; without, only its corpus is made again.
+`make test-long` fits it again, which takes about a minute; `make test` only makes its corpus again.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def test_the_recipe_makes_its_corpus(default: model.Model, tmp_path: Path) -> No
 
 
 @needs_corpus
-@pytest.mark.skipif(os.environ.get("XBOT_SLOW") != "1", reason="takes a minute: set XBOT_SLOW=1")
+@pytest.mark.long
 def test_the_recipe_makes_it_byte_for_byte(default: model.Model, tmp_path: Path, xbot) -> None:
     same_packages()
     here = {

@@ -88,15 +88,17 @@ def test_what_is_commented_out_may_be_used(tmp_path: Path) -> None:
     assert plan.policies["login"].allow == ("monitoring",)
 
 
-def test_files_of_the_operator_stay(installed: Path) -> None:
-    toml = installed / "etc/xbot/xbot.toml"
+def test_files_of_the_operator_stay(tmp_path: Path) -> None:
+    toml = tmp_path / "etc/xbot/xbot.toml"
+    install = ("make", "--no-print-directory", "install-files", f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    run(*install, cwd=ROOT)
     ours = toml.read_text()
+    loads(toml)
     toml.write_text("workers = 3\n")
-    again = run("make", "--no-print-directory", "install-files", f"DESTDIR={installed}", "PREFIX=/usr", cwd=ROOT)
+    again = run(*install, cwd=ROOT)
     assert again.stdout.decode().splitlines() == [f"{toml}.new"]
     assert toml.read_text() == "workers = 3\n"
     assert Path(f"{toml}.new").read_text() == ours
-    toml.write_text(ours)
 
 
 # systemd

@@ -174,6 +174,7 @@ def test_a_worker_loads_less() -> None:
         "net",
         "net.protocol",
         "board",
+        "board.handshakes",
         "board.memory",
         "board.stats",
         "serve",
@@ -305,7 +306,7 @@ def test_headers_of_csrc_form_no_cycle() -> None:
     assert "answer.h" in done
 
 
-FLOORS = ("base", "request", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, answer, stats
+FLOORS = ("base", "request", "board", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, answer, stats
 
 
 @pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)
@@ -381,8 +382,32 @@ def test_what_is_imported_is_declared() -> None:
                 )
 
 
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
 def test_pages_that_documents_name_exist() -> None:
     """Links between the project's own pages and files."""
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for page in PAGES:
         for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} names {target}"
+
+
+TOPS = "bench|csrc|demo|deploy|docs|nginx|sidecar|tests|training"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_documents_name_exist(page: Path) -> None:
+    """`folder/file`, and what is named in one: `NAME` in `folder/file`."""
+    text = page.read_text()
+    for name in re.findall(rf"`((?:{TOPS})/[\w./-]*[\w-])`", text):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+    for word, name in re.findall(rf"`(\w+)` (?:in|of) `((?:{TOPS})/[\w./-]+\.\w+)`", text):
+        assert re.search(rf"\b{word}\b", (ROOT / name).read_text()), f"{page.name}: {name} has no {word}"
+
+
+def test_tests_that_sources_name_exist() -> None:
+    """A comment that says which test holds something is of use as long as there is one."""
+    sources = [*MODULES.values(), *C_FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "tests").rglob("*.[ch]")]
+    for source in sources:
+        for name in re.findall(r"\btests/[\w/]+\.(?:py|c|h|tsv|jsonl|toml)\b", source.read_text()):
+            assert (ROOT / name).exists(), f"{source.relative_to(ROOT)} names {name}"

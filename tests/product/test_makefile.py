@@ -1,4 +1,4 @@
-"""The Makefile names all system packages that are missing at once, and installs no more than a goal runs.
+"""The Makefile names all system packages that are missing at once, installs no more than a goal runs, and leaves out no test.
 
 Law: make itself is run, on a copy of the files that it reads, with a PATH of our own; nothing is installed or downloaded.
 """
@@ -12,6 +12,13 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 
@@ -112,3 +119,16 @@ def installs(tree: Path, goal: str) -> list[str]:
 def test_a_goal_installs_what_it_runs(tree: Path, goal: str, expected: list[str]) -> None:
     """`make demo` once installed 1.1 GB: Envoy, Caddy and the schemas of Kubernetes with it."""
     assert [words.strip() for words in installs(tree, goal)] == expected
+
+
+def test_every_mark_has_a_target_that_ci_calls() -> None:
+    """So no test is left out of all of them."""
+    marks = [text.partition(":")[0] for text in PROJECT["tool"]["pytest"]["ini_options"]["markers"]]
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    called = (ROOT / ".ci/run").read_text().splitlines()
+    (short,) = (line for line in lines if "-m pytest" in line and "not " in line)
+    assert " and ".join(f"not {mark}" for mark in marks) in short
+    for mark in marks:
+        at = lines.index(f"test-{mark}: build $(VENV)/test")
+        assert lines[at + 1].endswith(f" -m {mark}")
+    assert {"make test", *(f"make test-{mark}" for mark in marks)} <= set(called)

@@ -1,7 +1,7 @@
 """What people install: the sdist, built and installed into an empty environment, serves and scores without scikit-learn.
 
-It asks the package index that pip is configured with for the few packages of the base install; where that cannot be
-reached, these tests are skipped, saying so.
+All but the sdist asks the package index that pip is configured with for the few packages of the base install
+(`make test-servers`); where that cannot be reached, these tests are skipped, saying so.
 """
 
 from __future__ import annotations

@@ -87,7 +87,14 @@ class Setup:
         wait_until(answered, "an answer")
 
 
-@pytest.fixture(scope="module", params=KINDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test with nginx, whose files most people have; with the others those of SHORT, and all by `make test-servers`."""
+    short = metafunc.function.__name__ in SHORT
+    kinds = [kind if short or kind == "nginx" else pytest.param(kind, marks=pytest.mark.servers) for kind in KINDS]
+    metafunc.parametrize("setup", kinds, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def setup(
     request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Setup]:
@@ -105,6 +112,9 @@ def setup(
         site = stack.enter_context(EchoSite())
         tap = stack.enter_context(Tap(place / "xbot.sock", sidecars["observe"].address))
         yield Setup(kind, stack.enter_context(running(kind, tap.address, site)), tap, site, sidecars)
+
+
+SHORT = ("test_allow", "test_refuse", "test_the_question_holds_the_visitors_request", "test_away")
 
 
 @pytest.fixture(autouse=True)

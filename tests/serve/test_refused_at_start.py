@@ -25,7 +25,7 @@ admin = "127.0.0.1:0"
 [policies.default]
 mode = "enforce"
 threshold = 0.0002
-challenge_above = 0.0001
+suspect_above = 0.0001
 
 [policies.login]
 mode = "enforce"

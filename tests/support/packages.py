@@ -41,7 +41,7 @@ def reachable(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def sdist(tmp_path_factory: pytest.TempPathFactory, reachable: None) -> Path:
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy of what is in the tree, so that nothing is left behind in it."""
     place = tmp_path_factory.mktemp("sdist")
     copy = place / "tree"
@@ -61,7 +61,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory, reachable: None) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(sdist: Path, reachable: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the sdist by pip, in an environment of its own: what a user's pip does."""
     place = tmp_path_factory.mktemp("wheel")
     run(*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", place, sdist)

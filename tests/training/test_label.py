@@ -706,6 +706,7 @@ def test_the_sets_find_what_their_packages_patterns_find() -> None:
 # ---- real logs ----
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("log", "told"), [("semicomplete_apache_10k", "semicomplete"), ("almhuette_10k", "almhuette")])
 def test_real_logs(log: str, told: str, data_dir: Path, label, xbot, tmp_path: Path) -> None:
     """Rules of others labelled these logs: ours never say the opposite, and say enough to train."""

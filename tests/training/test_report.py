@@ -534,6 +534,7 @@ def test_few_rows_one_client_and_no_times(tmp_path: Path, trained: Page, place: 
 # ---- real traffic ----
 
 
+@pytest.mark.long
 def test_a_real_log(data_dir: Path, tmp_path: Path, xbot: Callable[..., Any]):
     logs = data_dir / "logs"
     options = ("--format", "combined", "--labels", logs / "almhuette.weak_labels.tsv", "--out", tmp_path / "real.html")

@@ -92,6 +92,7 @@ def test_the_commands_run_on_a_small_log(small_log: Path) -> None:
 
 
 @needs_corpus
+@pytest.mark.long
 @pytest.mark.parametrize("site", LOGS)
 def test_the_commands_run_on_a_real_log(site: str, data_dir: Path, tmp_path: Path) -> None:
     shutil.copy(data_dir / "logs" / f"{LOGS[site]}.log", tmp_path / "access.log")
