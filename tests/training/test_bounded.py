@@ -6,6 +6,7 @@ Law: small random problems beside scikit-learn, and beside projected gradients; 
 from __future__ import annotations
 
 import json
+import math
 import random
 import sys
 from collections.abc import Callable
@@ -283,14 +284,14 @@ def test_a_word_of_few_rows_weighs_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def handshakes(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same captures; of half of them the handshake is known, and half of these bots' are a library's."""
+    """The same captures; of half of them the handshake is known: of half of these bots, and of few people, a library's."""
     draw, path = random.Random(6), tmp_path_factory.mktemp("handshakes") / "log.jsonl"
     known = {row[0]: row[2] for row in tables.rows("handshakes.tsv", 5)}
     lines = []
     for line in log.read_text().splitlines():
         record = json.loads(line)
         if draw.random() < 0.5:
-            library = record["label"] == "bot" and draw.random() < 0.5
+            library = draw.random() < (0.5 if record["label"] == "bot" else 0.1)
             record["tls"] = {
                 "protocol": "TLSv1.3",
                 "ciphers": known["curl 7.88, OpenSSL 3.0" if library else "chromium 156"],
@@ -308,6 +309,8 @@ def test_where_the_last_features_are_absent_nothing_changes(here: Run, handshake
     for name, more in (("last", ["--last", "tls"]), ("without", ["--without", "tls"]), ("joint", [])):
         here(*command, *more, "--out", tmp_path / name, handshakes)
         loaded.append(model.load(tmp_path / name))
+    cuts = [(math.log(1 / one.threshold - 1) - one.header["b"]) / one.header["a"] for one in loaded]
+    assert cuts[0] == pytest.approx(cuts[1], abs=1e-9)
     request, moved, parted = core.Request(), 0, 0
     for line in handshakes.read_text().splitlines():
         record = json.loads(line)
