@@ -123,14 +123,14 @@ def known_hosts(path: Path) -> array.array[int]:
     return array.array("I", sorted({core.host_hash(host) for host in hosts}))
 
 
-def masked_names(without: Iterable[str]) -> frozenset[str]:
-    """The features and families that `--without` names leave out: names of groups, features, families."""
+def masked_names(without: Iterable[str], option: str = "--without") -> frozenset[str]:
+    """The features and families that an option names: by groups, features, families. XbotError for what is none."""
     rows = [*core.FEATURES, *core.FAMILIES]
     names: set[str] = set()
     for word in without:
         found = {row.name for row in rows if word in (row.name, row.group)}
         if not found:
-            raise XbotError(f"--without {word}: no group, feature or family of that name")
+            raise XbotError(f"{option} {word}: no group, feature or family of that name")
         names |= found
     return frozenset(names)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sidecar import core
 from sidecar.core import MAX_K, MIN_K
 from sidecar.errors import XbotError
 from sidecar.sources import formats
@@ -99,6 +100,13 @@ def fitting_options(command: Command) -> Command:
             help="bounded: nothing that a visitor adds speaks for a human (svm only); costs recall.",
         ),
         click.option(
+            "--last",
+            multiple=True,
+            metavar="NAME",
+            help="Fit this group or feature when all else has its weight: where it is absent, nothing depends on it "
+            "(with --evidence bounded; words of the group are left out); may be repeated.",
+        ),
+        click.option(
             "-C",
             "--inverse-regularization",
             "C",
@@ -145,6 +153,7 @@ def fitting_options(command: Command) -> Command:
 def fitting_settings(options: dict[str, Any]) -> Settings:
     """Takes what `fitting_options` gave out of a command's options."""
     from training.bounded import DESCRIPTIONS
+    from training.dataset import masked_names
     from training.fit import Settings
 
     split = options.pop("split")
@@ -154,8 +163,15 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
         raise XbotError(f"--evidence bounded goes with --model svm, not with {options['kind']}")
     if options["evidence"] == "bounded":
         options["without"] = (*options["without"], *DESCRIPTIONS)
+    if options["last"] and options["evidence"] != "bounded":
+        raise XbotError("--last goes with --evidence bounded")
+    named = masked_names(options.pop("last"), "--last")
+    # Words share buckets with those of other groups, so none of them can come last.
+    options["without"] = (*options["without"], *(row.name for row in core.FAMILIES if row.name in named))
+    late = named - masked_names(options["without"])
+    last = tuple(row.name for row in core.FEATURES if row.name in late)
     names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
-    return Settings(split=split, **{name: options.pop(name) for name in names})
+    return Settings(split=split, last=last, **{name: options.pop(name) for name in names})
 
 
 def inputs_of(options: dict[str, Any]) -> list[Path | str | None]:

@@ -191,6 +191,20 @@ def test_without_a_handshake_nothing_is_known() -> None:
     assert request.present & core.GROUPS["tls"] == empty.present & core.GROUPS["tls"] == 0
 
 
+@pytest.mark.parametrize("more", [{"http": "HTTP/3.0"}, {"http": "", "alpn": "h3"}], ids=["spoken", "agreed on"])
+def test_over_quic_nothing_is_known(more: dict[str, str]) -> None:
+    """Chromium offers the suites of TLS 1.3 alone there, and no GREASE: that is no contradiction."""
+    found = rows(
+        loaded(
+            "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
+            "0x11ec:X25519",
+            CHROME,
+            **more,
+        )
+    )
+    assert all(math.isnan(found[name]) for name in TLS)
+
+
 def test_a_list_that_is_missing_says_nothing() -> None:
     """A session resumed under TLS 1.2 has no groups: absent, and no contradiction."""
     _, suites, _ = HANDSHAKES["chromium 156"]
