@@ -128,6 +128,16 @@ class Attack:
                 best[change.family] = (gone, change)
         return [change for _, change in sorted(best.values(), key=lambda pair: -pair[0])[:most]]
 
+    def after(self, firsts: Sequence[Change], changes: Sequence[Change]) -> Tried:
+        """Each of `firsts`, and behind it each of `changes`."""
+        pairs: Tried = []
+        for first in firsts:
+            once = [first.apply(one) for one in self.on.requests]
+            pairs += [
+                ((first, second), found) for second, found in zip(changes, self.margins(once, changes), strict=True)
+            ]
+        return pairs
+
     def two(self, changes: Sequence[Change]) -> Tried:
         """Every pair of these changes."""
         pairs: Tried = []

@@ -47,7 +47,9 @@ def measure(bench: Bench, rounds: int, seconds: float) -> dict[str, Any]:  # noq
         return matrix
 
     def scored() -> bytes:
-        return bytes(model.report_lines(request, "challenge", block, 1, False)[0])
+        out: list[bytes] = []
+        model.report_lines(request, "challenge", block, 1, False, out.append)
+        return b"".join(out)
 
     matrix = featurized()
     dense = np.array(matrix.dense, dtype=np.float64).reshape(len(matrix), n_dense)

@@ -3,7 +3,8 @@
     XBOT_DATA=DIR .venv/bin/python bench/captures.py [--model MODEL] [--mistakes] [--json] [--markdown docs/default-model.md]
 
 Law: a client is wholly on one side: looked at while the model was tuned, or kept for reporting. The checksum of its name
-says which, so that nobody chooses. "In clothes" is a program whose agent is a browser's.
+says which, so that nobody chooses. "In clothes" is a program whose agent is a browser's. Each request is judged alone, as if it
+were its client's first, and once more as if its handshake were not known.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from rich.table import Table
 from sidecar import core, model
 from sidecar.sources import records
 
+CONNECTION = frozenset({"tls", "connection", "connection_requests"})  # what a record says of it
 LOOKED, KEPT = SIDES = ("looked at", "kept")
 PARTS = "pages and their parts"
 # Sec-Fetch-Dest of what a browser loads to show a page: the page, frames in it, and what they are made of.
@@ -107,21 +109,23 @@ def captures(data: Path) -> Iterator[Capture]:
 
 @dataclass
 class Tally:
-    """Requests of one group over one scheme on one side, and those called bots."""
+    """Requests of one group over one scheme on one side, those called bots, and those called so without their handshake."""
 
     requests: int = 0
     bots: int = 0
+    bare: int = 0
     mistakes: Counter[tuple[str, str]] = field(default_factory=Counter)  # people's: (client and request, reason)
 
-    def add(self, capture: Capture, verdict: core.Verdict) -> None:
+    def add(self, capture: Capture, verdict: core.Verdict, bare: core.Verdict) -> None:
         self.requests += 1
         self.bots += verdict.bot
+        self.bare += bare.bot
         if verdict.bot and capture.label == "human":
             target = urlsplit(capture.record["uri"]).path
             self.mistakes[f"{capture.client}: {capture.record['method']} {target}", verdict.reason] += 1
 
-    def __str__(self) -> str:
-        return f"{self.bots} ({100 * self.bots / self.requests:.1f}%)" if self.requests else "-"
+    def share(self, of: int) -> str:
+        return f"{of} ({100 * of / self.requests:.1f}%)" if self.requests else "-"
 
 
 Key = tuple[str, str, str, str]  # bot or human, group, scheme, side
@@ -132,13 +136,22 @@ def judge(data: Path, loaded: model.Model) -> dict[Key, Tally]:
     tallies: dict[Key, Tally] = {}
     request = core.Request()
     for capture in captures(data):
-        records.load_record(json.dumps(capture.record).encode(), request)
         key = (capture.label, capture.group, capture.scheme, side(capture.client))
-        tallies.setdefault(key, Tally()).add(capture, loaded.judge(request))
+        verdicts = []
+        for record in (
+            capture.record,
+            {name: capture.record[name] for name in capture.record if name not in CONNECTION},
+        ):
+            records.load_record(json.dumps(record).encode(), request)
+            verdicts.append(loaded.judge(request))
+        tallies.setdefault(key, Tally()).add(capture, *verdicts)
     return dict(sorted(tallies.items()))
 
 
-COLUMNS = ("who", "is", "over", "requests looked at", "called bots", "requests kept", "called bots of these")
+COLUMNS = (
+    *("who", "is", "over", "requests looked at", "called bots", "without handshake"),
+    *("requests kept", "called bots of these", "of these without handshake"),
+)
 
 
 def rows(tallies: dict[Key, Tally]) -> list[list[str]]:
@@ -146,7 +159,12 @@ def rows(tallies: dict[Key, Tally]) -> list[list[str]]:
     found = []
     for label, group, scheme in dict.fromkeys(key[:3] for key in tallies):
         pair = [tallies.get((label, group, scheme, name), Tally()) for name in SIDES]
-        found.append([group, label, scheme, *(cell for t in pair for cell in (str(t.requests), str(t)))])
+        cells = [
+            cell
+            for t in pair
+            for cell in (str(t.requests), t.share(t.bots), t.share(t.bare) if scheme == "https" else "-")
+        ]
+        found.append([group, label, scheme, *cells])
     return found
 
 
@@ -167,6 +185,7 @@ def main(path: Path, mistakes: bool, as_json: bool, document: Path | None) -> No
                 **dict(zip(("is", "who", "over", "side"), key, strict=True)),
                 "requests": tally.requests,
                 "bots": tally.bots,
+                "bots without handshake": tally.bare,
                 "mistakes": [{"request": r, "reason": why, "times": n} for (r, why), n in tally.mistakes.items()],
             }
             for key, tally in tallies.items()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from sidecar import core
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -25,6 +27,7 @@ class Sent(NamedTuple):
     scheme: bytes | None
     host: bytes | None
     headers: Headers
+    tls: core.Tls | None = None
 
     @property
     def size(self) -> int:
@@ -42,7 +45,9 @@ def sent(record: dict[str, Any]) -> Sent:
     own = next((value for name, value in headers if name.lower() == b"host"), None)
     host = raw(record["host"]) if record.get("host") else own
     scheme = raw(record["scheme"]) if record.get("scheme") else None
-    return Sent(raw(record["method"]), raw(record["uri"]), raw(record["protocol"]), scheme, host, headers)
+    said = record.get("tls")
+    tls = core.Tls(*(raw(said[name]) if said.get(name) else None for name in core.Tls._fields)) if said else None
+    return Sent(raw(record["method"]), raw(record["uri"]), raw(record["protocol"]), scheme, host, headers, tls)
 
 
 Apply = Callable[[Sent], Sent]
@@ -64,8 +69,8 @@ class Change:
         return self.name if self.kind in ("remove", "reorder", "padding", "padded header", "method") else self.family
 
 
-# Three kinds are counted apart. A text browser or a player sends so little that whoever takes its agent looks as it does;
-# another method changes what is answered; a whole head is many changes at once.
+# Four kinds are counted apart. A text browser or a player sends so little that whoever takes its agent looks as it does;
+# another method changes what is answered; a whole head is many changes at once; another handshake needs another program.
 KINDS = {
     "add": "a header is set to a value of people's: replaced where it is there, else added",
     "remove": "a header is left out",
@@ -77,8 +82,9 @@ KINDS = {
     "plain agent": "the agent of a text browser, a player or an application",
     "method": "GET, HEAD or POST instead",
     "copy": "all headers of a person's request",
+    "handshake": "what a person's browser offers when it opens a connection, where the request's own is known",
 }
-APART = frozenset({"plain agent", "method", "copy"})
+APART = frozenset({"plain agent", "method", "copy", "handshake"})
 PADDING = frozenset({"padding", "padded header"})
 
 # nginx answers 414 or 400 beyond its `large_client_header_buffers 4 8k`.
@@ -98,6 +104,7 @@ COSTS = {
     b"authorization": "bytes; refused where it is looked at",
     b"content-type": "bytes; a form may not be read",
 }
+GREASE = re.compile(rb"0x([0-9a-f])a\1a")
 GRAPHICAL = re.compile(rb"Mozilla/5\.0 .*(Chrome|Firefox|Safari)/")
 OWN_WORDS = ("Mozilla", "Gecko", "Chrome", "Safari", "Firefox", "Windows", "Macintosh", "Linux", "Android", "iPhone",
              "Mobile", "Version", "AppleWebKit", "KHTML", "Edg", "OPR", "Trident", "Opera", "Googlebot", "assets",
@@ -459,6 +466,38 @@ def apart(people: Sequence[Sent]) -> Iterator[Change]:
         yield Change(shown, "copy", "copy", dressed(one.headers), "a list of headers")
 
 
+def with_handshake(tls: core.Tls) -> Apply:
+    """The lists of `tls`, and that the protocol which is spoken was agreed on. Only where a handshake is known."""
+
+    def apply(request: Sent) -> Sent:
+        if request.tls is None:
+            return request
+        spoken = b"http/1.1" if request.protocol.startswith(b"HTTP/1") else b"h2"
+        return request._replace(tls=request.tls._replace(ciphers=tls.ciphers, curves=tls.curves, alpn=spoken))
+
+    return apply
+
+
+def handshakes(people: Iterable[Sent]) -> Iterator[Change]:
+    """The lists of each browser, GREASE left as one connection had it."""
+    found: dict[bytes, core.Tls] = {}
+    for one in people:
+        if one.tls is not None and one.tls.ciphers and one.tls.curves:
+            found.setdefault(GREASE.sub(b"G", one.tls.ciphers + b" " + one.tls.curves), one.tls)
+    for n, (_, tls) in enumerate(sorted(found.items()), 1):
+        yield Change(
+            f"handshake {n}, of a person's browser", "handshake", "handshake", with_handshake(tls), "a program that can"
+        )
+
+
 def alphabet(people: Sequence[Sent]) -> list[Change]:
     """All changes, by values of these people's requests."""
-    return [*headers_of(people), *orders(), *agents(people), *paths(people), *padding(), *apart(people)]
+    return [
+        *headers_of(people),
+        *orders(),
+        *agents(people),
+        *paths(people),
+        *padding(),
+        *handshakes(people),
+        *apart(people),
+    ]

@@ -47,6 +47,10 @@ def of_kinds(tried: Tried, kinds: frozenset[str]) -> Tried:
     return [(steps, found) for steps, found in tried if steps[0].kind in kinds]
 
 
+def of_kind(changes: Sequence[Change], kind: str) -> list[Change]:
+    return [change for change in changes if change.kind == kind]
+
+
 def one_change(attack: Attack, changes: Sequence[Change]) -> tuple[list[Row], Tried]:
     """The rows of one change, and what was tried."""
     tried = attack.one(changes)
@@ -68,6 +72,15 @@ def more_changes(attack: Attack, changes: Sequence[Change]) -> list[Row]:
         best = attack.best_of_families(of_kinds(tried, kinds), FAMILIES)
         pairs = of_kinds(tried, kinds) + attack.two(best)
         rows.append(attack.row(name, pairs))
+    others = of_kind(changes, "handshake")
+    for name, kinds in (
+        ("another handshake and one change", PLAIN),
+        ("another handshake and a copy", frozenset({"copy"})),
+    ):
+        behind = (
+            attack.best_of_families(of_kinds(tried, kinds), FAMILIES) if kinds is PLAIN else of_kind(changes, "copy")
+        )
+        rows.append(attack.row(name, of_kinds(tried, frozenset({"handshake"}) | kinds) + attack.after(others, behind)))
     triples, lowest = attack.three(best, pairs)
     rows.append(attack.row("three changes, by beam", pairs + triples, lowest))
     return rows
@@ -90,17 +103,17 @@ def evade(
         "top": top(attack, of_kinds(tried, PLAIN | PADDING)),
     }
     if sample is not None:
-        some = list(sampled(bots, sample, random.Random(SEED)))
+        some = list(sampled(bots, sample))
         rows += more_changes(Attack(judge, attacked(some, judge, caught)), changes)
         about["sampled"] = len(some)
     return rows, about
 
 
-def sampled(bots: Sequence[Found], most: int, draw: random.Random) -> Iterator[Found]:
-    """At most so many of each group."""
+def sampled(bots: Sequence[Found], most: int) -> Iterator[Found]:
+    """At most so many of each group, whatever the other groups are."""
     for group in sorted({group for group, _ in bots}):
         of_group = [found for found in bots if found[0] == group]
-        yield from of_group if len(of_group) <= most else draw.sample(of_group, most)
+        yield from of_group if len(of_group) <= most else random.Random(f"{SEED} {group}").sample(of_group, most)
 
 
 def top(attack: Attack, tried: Tried) -> list[dict[str, Any]]:

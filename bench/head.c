@@ -52,6 +52,7 @@ static int ascending(const void *a, const void *b)
 
 static xb_workspace work; /* zero before its first use */
 static xb_stats stats;
+static xb_handshakes handshakes;
 static xb_reply reply;
 
 /* Takes one head as far as `stage`. */
@@ -65,6 +66,8 @@ static void run(const xb_service *service, char stage, xb_span head)
         used = xb_request_parse(&work.request, head.at, head.size, 0);
     if (used != (long)head.size)
         fail("a head", "is not one whole request");
+    if (stage == 'a' && reply.again)
+        fail("a head", "is of a connection that no head before it told of");
     if (stage != 'a')
         xb_dialect_apply(service->dialect, &work.request, work.scratch);
     if (stage == 'f')
@@ -87,7 +90,7 @@ int main(int argc, char **argv)
     const char *refused = xb_model_open(&model, image, size, &work.request, &work.vector);
     if (refused)
         fail(argv[1], refused);
-    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats};
+    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats, .handshakes = &handshakes};
 
     static xb_span heads[MAX_HEADS];
     size_t n = 0;

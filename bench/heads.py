@@ -199,20 +199,49 @@ def challenge_log(rows: int = 10_000) -> str:
     return "\n".join(lines) + "\n"
 
 
-def question(asked: Head) -> bytes:
-    """The head as nginx asks about it (nginx/locations.conf)."""
+# What Chromium 150 and OpenSSL 3 offer, as nginx tells it.
+BROWSER_TLS = (
+    "X-TLS-Protocol: TLSv1.3",
+    "X-TLS-Ciphers: 0xdada:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:"
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-SHA:"
+    "AES128-GCM-SHA256:AES256-GCM-SHA384:AES128-SHA:AES256-SHA",
+    "X-TLS-Curves: 0x4a4a:0x11ec:X25519:prime256v1:secp384r1",
+    "X-TLS-ALPN: h2",
+    "X-TLS-Reused: .",
+)
+BOT_TLS = (
+    "X-TLS-Protocol: TLSv1.3",
+    "X-TLS-Ciphers: TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA256:"
+    "ECDHE-RSA-AES128-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-SHA256:"
+    "DHE-RSA-AES128-SHA256:TLS_EMPTY_RENEGOTIATION_INFO_SCSV",
+    "X-TLS-Curves: X25519:prime256v1:X448:secp521r1:secp384r1:ffdhe2048:ffdhe3072:ffdhe4096:ffdhe6144:ffdhe8192",
+    "X-TLS-ALPN: http/1.1",
+    "X-TLS-Reused: .",
+)
+
+
+def question(asked: Head, scheme: str = "http", serial: int = 1000, requests: int = 1) -> bytes:
+    """The head as nginx asks about it (nginx/locations.conf): the visitor's request number `requests` on connection `serial`.
+    Over https the first one tells the handshake."""
     lines = asked.bytes.decode().split("\r\n")[1:-2]
     target = asked.bytes.split(b" ", 2)[1].decode()
     visitor = next(line for line in lines if line.startswith("X-Forwarded-For")).partition(": ")[2]
     own = [line for line in lines if not line.startswith(("Host", "Connection"))]
+    told = (BROWSER_TLS if asked.kind == "browser" else BOT_TLS) if scheme == "https" and requests == 1 else ()
     proxy = [
-        "GET /xbot HTTP/1.1",
-        "Host: xbot",
+        "GET / HTTP/1.1",
         f"X-Real-IP: {visitor}",
         f"X-Original-URI: {target}",
         "X-Original-Method: GET",
         "X-Original-Protocol: HTTP/1.1",
-        "X-Original-Scheme: http",
+        f"X-Original-Scheme: {scheme}",
         "X-Original-Host: www.example.com",
+        f"X-Connection: 812-{serial}-{requests}",
+        "X-Xbot-Files: 2",
+        *told,
+        "Host: xbot",
     ]
     return "\r\n".join([*proxy, *own, "", ""]).encode()

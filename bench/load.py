@@ -35,14 +35,14 @@ def write_heads(heads: list[Head], path: Path) -> Path:
     return path
 
 
-def wrk(port: int, heads: Path, seconds: float, cores: frozenset[int]) -> Load:
+def wrk(port: int, heads: Path, seconds: float, cores: frozenset[int], scheme: str = "http") -> Load:
     """Sends `heads` to 127.0.0.1:port for `seconds`. Failed: every status from 400 on, every socket error."""
     # wrk knows whole seconds only: SIGINT ends it in time; -d would, in any case.
     options = [f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{math.ceil(seconds) + 5}s", "--timeout", "5s"]
     script = ["-s", str(Path(__file__).with_name("load.lua"))]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [program("wrk") or "wrk", *options, *script, f"http://127.0.0.1:{port}", "--", str(heads)],
+            [program("wrk") or "wrk", *options, *script, f"{scheme}://127.0.0.1:{port}", "--", str(heads)],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -219,17 +219,27 @@ def socket_alone(result: dict[str, Any]) -> Table:
     return Table("The socket alone, without the nginx that asks", columns, lines, note)
 
 
-def settings(result: dict[str, Any]) -> Table:
+def _variants(part: Mapping[str, Any], columns: list[str], title: str, note: str = "") -> Table:
     lines = []
-    for one in result["parts"].get("settings", {}).values():
+    for one in part.values():
         rate, nginx, service = (
             spread(*(one[which][key] for which in ("median", "min", "max")), digits)
             for key, digits in (("requests_per_second", 0), ("nginx_us", 1), ("service_us", 1))
         )
         failed = f"{one['failed']:,} FAILED" if one["failed"] else ""
         lines.append([f"{one['title']} {failed}".strip(), rate, shown(one["rate"], 2), nginx, service])
-    columns = ["setting", "requests/s", "over as shipped", "nginx µs/request", "service µs/request"]
-    return Table("What settings of nginx change", columns, lines)
+    return Table(title, [*columns, "nginx µs/request", "service µs/request"], lines, note)
+
+
+def settings(result: dict[str, Any]) -> Table:
+    columns = ["setting", "requests/s", "over as shipped"]
+    return _variants(result["parts"].get("settings", {}), columns, "What settings of nginx change")
+
+
+def over_https(result: dict[str, Any]) -> Table:
+    columns = ["row", "requests/s", "over no handshake told"]
+    note = "Connections stay open: the first request of each tells the handshake, and making the connections is no part of it."
+    return _variants(result["parts"].get("https", {}), columns, "Over https", note)
 
 
 def hop(result: dict[str, Any]) -> Table:
@@ -317,6 +327,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         socket_alone,
         hop,
         settings,
+        over_https,
         verdicts,
         memory,
         life,

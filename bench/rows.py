@@ -10,7 +10,6 @@ import getpass
 import http.client
 import importlib.util
 import os
-import shutil
 import socket
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ INSTALL = {
     "wrk": "apt-get install wrk",
     "h2load": "apt-get install nghttp2-client",
     "strace": "apt-get install strace",
+    "openssl": "apt-get install openssl",
     "sklearn": "pip install '.[train]'",
     "pymispwarninglists": "pip install '.[corpus]'",
     "fastapi": "pip install --group bench",
@@ -161,8 +161,13 @@ Changes = tuple[tuple[str, str, str], ...]  # file, what stands there, what is t
 
 def project_gate(bench: Bench, name: str, service: Path | str, changes: Changes = ()) -> Gate:
     """The project's own nginx/ files, as a user includes them, with the place of `service` in upstream.conf."""
+    from sidecar.commands.nginx import files as written  # here: without it the other rows can be measured
+    from sidecar.commands.nginx import installed
+
     files = bench.directory / name / "xbot"
-    shutil.copytree(PROJECT / "nginx", files)
+    files.mkdir(parents=True)
+    for file, text in written(installed()).items():
+        (files / file).write_bytes(text)
     place = f"unix:{service}" if isinstance(service, Path) else service
     for file, before, after in (("upstream.conf", f"unix:{SOCKET_OF_UPSTREAM}", place), *changes):
         (files / file).write_text(changed(files / file, before, after))
@@ -237,10 +242,10 @@ class Running:
             told[key] = told.get(key, 0) + 1
         return dict(sorted(told.items()))
 
-    def measure(self, heads_file: Path, seconds: float) -> Round:
+    def measure(self, heads_file: Path, seconds: float, scheme: str = "http") -> Round:
         before = cpu_ns([self.front]), cpu_ns(self.gate.pids)
         unjudged = self.bench.unjudged()
-        load = wrk(self.port, heads_file, seconds, self.bench.outer_cores)
+        load = wrk(self.port, heads_file, seconds, self.bench.outer_cores, scheme)
         nginx, service = cpu_ns([self.front]) - before[0], cpu_ns(self.gate.pids) - before[1]
         requests = load["requests"]
         if not requests:

@@ -23,6 +23,7 @@ import chart
 import click
 import heads
 import hop
+import https
 import lifecycle
 import load
 import machine
@@ -57,6 +58,7 @@ PARTS = {
     "api": Part(("xbot", "sklearn", "onnxruntime", "skl2onnx"), batch.measure),
     "life": Part(("xbot",), lifecycle.measure),
     "settings": Part(("nginx", "wrk", "xbot"), settings.measure),
+    "https": Part(("nginx", "wrk", "xbot", "openssl"), https.measure),
     "hop": Part(("nginx", "wrk", "xbot", "strace"), hop.measure),
 }
 OPEN = "open"  # a part that needs the rows up

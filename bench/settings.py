@@ -56,7 +56,7 @@ class OverTcp(Xbot):
 
 class ThreeHeaders(Xbot):
     name, title = "three_headers", "only address, agent and referrer sent"
-    changes: Changes = (("locations.conf", "proxy_pass_request_headers on;", THREE),)
+    changes: Changes = (("question.conf", "proxy_pass_request_headers on;", THREE),)
 
 
 class Cached(Xbot):

@@ -26,6 +26,7 @@ CFLAGS = ["-std=gnu11", "-O3"]  # as in setup.py
 STAGES = ("parse", "featurize", "judge", "answer")  # each holds those before it
 LARGER = {"2 kB": 400, "8 kB": 1900, "32 kB": 7900}  # bytes of each of four lines
 EVERY_STAGE = ("small", "typical", "32 kB")  # of the others, `answer` alone: they show that cost is linear
+A_CONNECTION = 10  # requests that people's browsers send on one
 BATCH_BYTES = 8_000_000  # bytes of heads a batch: some 10 ms
 
 
@@ -33,10 +34,14 @@ def sizes() -> dict[str, list[bytes]]:
     """Heads as nginx asks the sidecar about them, by size."""
     lines = "GET / HTTP/1.0\r\nHost: xbot\r\nX-Real-IP: 203.0.113.{0}\r\nX-Original-URI: /a/{0}.html\r\n"
     small = [f"{lines.format(i)}User-Agent: curl/8.{i}\r\nAccept: */*\r\n\r\n".encode() for i in range(64)]
-    asked = map(heads.question, heads.pool())
-    typical = [head for head in asked if 600 <= len(head) <= 800]
+    chosen = [head for head in heads.pool() if 640 <= len(heads.question(head)) <= 840]
+    typical = [heads.question(head) for head in chosen]
+    numbered = list(enumerate(chosen, 1000))
+    first = [heads.question(head, "https", serial) for serial, head in numbered]
+    kept = [heads.question(head, "https", serial, n) for serial, head in numbered for n in range(1, A_CONNECTION + 1)]
     made = {name: [heads.question(heads.of_size(i, line)) for i in range(16)] for name, line in LARGER.items()}
-    return {"small": small, "typical": typical, **made}
+    https = {"https, first": first, f"https, {A_CONNECTION} a connection": kept}
+    return {"small": small, "typical": typical, **https, **made}
 
 
 def build(directory: Path) -> Path:

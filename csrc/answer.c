@@ -3,9 +3,9 @@
 
 #include <time.h>
 
-_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == (int)XB_N_DECIDERS, "stats.h counts all of policy.h");
+_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == (int)XB_N_DECIDERS, "counters.h counts all of policy.h");
 
-static uint64_t now_ns(void)
+uint64_t xb_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -47,9 +47,19 @@ static void write_reply(const xb_workspace *w, xb_reply *reply)
     reply->size = (size_t)(p - reply->bytes);
 }
 
+static void write_again(xb_reply *reply)
+{
+    char *p = copy(reply->bytes, XB_SPAN("HTTP/1.1 428 Precondition Required\r\nContent-Length: 0\r\n"));
+    if (reply->close)
+        p = copy(p, XB_SPAN("Connection: close\r\n"));
+    p = copy(p, XB_SPAN("\r\n"));
+    reply->size = (size_t)(p - reply->bytes);
+    reply->again = true;
+}
+
 static void count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t started)
 {
-    uint64_t ns = now_ns() - started;
+    uint64_t ns = xb_now() - started;
     const xb_decision *d = &w->decision;
     stats->requests++;
     stats->outcome[d->outcome]++;
@@ -61,9 +71,16 @@ static void count(xb_stats *stats, const xb_workspace *w, bool policy_known, uin
     stats->histogram[63 - __builtin_clzll(ns | 1)]++;
 }
 
+static void count_files(xb_stats *stats, const xb_request *r)
+{
+    stats->older_files += r->files && r->files < XB_FILES;
+    stats->newer_files += r->files > XB_FILES;
+}
+
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply)
 {
-    uint64_t started = s->stats ? now_ns() : 0;
+    uint64_t started = s->stats || s->handshakes ? xb_now() : 0;
+    reply->again = false;
     long used = truncated ? xb_request_parse_truncated(&w->request, buf, size)
                           : xb_request_parse(&w->request, buf, size, seen_size);
     if (used == XB_PARTIAL)
@@ -79,6 +96,15 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
      * that was announced and never comes, is taken for a request. */
     reply->close = s->closing || !w->request.keepalive || w->request.body;
     xb_dialect_apply(s->dialect, &w->request, w->scratch);
+    if (s->stats)
+        count_files(s->stats, &w->request);
+    if (s->handshakes && !xb_handshakes_recall(s->handshakes, s->listener, (uint32_t)(started / 1000000000u), &w->request) &&
+        w->request.files >= XB_FILES_TELL) {
+        write_again(reply);
+        if (s->stats)
+            s->stats->asked_again++;
+        return used;
+    }
     xb_judge(s->model, w);
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
     write_reply(w, reply);

@@ -1,13 +1,18 @@
 /* answer.h - from the bytes on a socket to the bytes of the reply. What a server, a fuzzer and a test call.
  *
  * Law: no allocation, no system call but the clock; everything that a request needs lies in one workspace.
+ *
+ * A question about a later request of a connection whose handshake nobody has told (the first request was not asked about, or the
+ * table is younger than the connection) is answered 428, where the proxy's files know to ask once more and tell it. Nobody
+ * loses a handshake by what he asks for first.
  */
 #ifndef XB_ANSWER_H
 #define XB_ANSWER_H
 
+#include "board/counters.h"
 #include "request/dialect.h"
+#include "board/handshakes.h"
 #include "judge.h"
-#include "stats.h"
 
 typedef struct {
     const xb_model *model;
@@ -16,6 +21,8 @@ typedef struct {
     xb_dialect dialect;
     bool closing;   /* say so in every answer, and close */
     xb_stats *stats; /* or NULL */
+    xb_handshakes *handshakes; /* or NULL: then a handshake is known only to the request that tells it */
+    uint32_t listener;         /* its number, in the keys of `handshakes` */
 } xb_service;
 
 enum { XB_MAX_REPLY = 416 };
@@ -23,6 +30,7 @@ enum { XB_MAX_REPLY = 416 };
 typedef struct {
     size_t size; /* bytes of `bytes` */
     bool close;  /* the connection must be closed once the reply is sent */
+    bool again;  /* 428, no verdict: the workspace holds none of this request */
     char bytes[XB_MAX_REPLY];
 } xb_reply;
 
@@ -31,5 +39,8 @@ typedef struct {
  * `seen_size`: see xb_request_parse. `truncated`: buf holds the first XB_MAX_HEAD bytes of a longer head; then what fits
  * is judged, `size` is returned, and the reply closes: the rest may announce a body. */
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply);
+
+/* Nanoseconds of a clock that never goes back, and whose beginning means nothing. */
+uint64_t xb_now(void);
 
 #endif

@@ -17,6 +17,7 @@ TABLES = {
     "## The file": config.Config,
     "## `[[listen]]`": config.Listen,
     "## `[log]`": config.Log,
+    "## `[limits]`": config.Limits,
     "## `[policies.NAME]`": config.Policy,
     "## `[lists.NAME]`": config.Entries,
 }

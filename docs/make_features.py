@@ -13,6 +13,13 @@ GROUPS = {
     "url": "Method, path, query and protocol of the request.",
     "headers": "The visitor's other headers. Some rows need all of them in their order, which only a capture or the "
     "sidecar itself has; a log of chosen headers leaves those absent.",
+    "tls": "The TLS handshake, where the proxy tells it (docs/formats.md has the forms): what a visitor chose by choosing a "
+    "program. Absent over plain http and where another proxy ended TLS. A program that nobody knows contradicts nothing: an "
+    "`odd_tls_` row needs a mark that only another program has, or, of recent Chromium and Safari, that there is no GREASE. "
+    "They cost the people whose connection somebody opens on the way: an antivirus that looks into TLS, or a company's "
+    "proxy, makes a handshake of its own, so each of its users contradicts the browser that he names, on every request. Allow "
+    "the networks of such a company, or train without these rows (`xbot train --without odd_tls_chrome`, ...). A WebKitGTK "
+    "browser on Linux names Safari and stands on GnuTLS: that is no contradiction, and `tls_webkitgtk` says it.",
 }
 
 HEAD = """\

@@ -2,12 +2,14 @@
 
 Law: the problem of scikit-learn's LinearSVC with a box around the weights, solved by L-BFGS-B. Only the bias is another: it
 is free, and not kept small. Where no column may speak for a human, all the innocence that everyone starts with is in it.
+Columns that are fitted last get their weights when the others have theirs: of rows without them nothing changes.
 tests/training/test_bounded.py holds that this is LinearSVC where there are no bounds, and the conditions of a minimum where there are.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sidecar import core
 
 # Rows of which one of a kind always holds: which system, browser and device an agent names, where a visitor comes from, whether
-# a cookie came back. To take another is free, so under bounded evidence none of them may weigh anything.
+# a cookie came back. To take another is free, so under bounded evidence none of them may weigh anything. The same of what a
+# handshake says of a library.
 _UNDESCRIBED = ("ua_os_unknown", "ua_browser_unknown", "ua_category_unknown", "ua_category_tool", "ua_category_crawler")
+# Of a handshake: what no person's program is known to have. The other marks are of libraries that people's small browsers share
+# with programs (Links and curl stand on OpenSSL, Lynx and wget on GnuTLS), or of a browser's age; what contradicts an agent is a
+# row odd_tls_... of its own.
+_NOBODYS = ("tls_grease_behind", "tls_go", "tls_java", "tls_rustls")
 DESCRIPTIONS = (
     *(
         row.name
@@ -28,6 +35,7 @@ DESCRIPTIONS = (
         if row.name.startswith(("ua_os_", "ua_browser_", "ua_vendor_", "ua_category_")) and row.name not in _UNDESCRIBED
     ),
     *("ua_mozilla", "ua_webkit", "ua_gecko", "ua_webview", "ua_version_known", "hdr_cookie"),
+    *(row.name for row in core.FEATURES if row.name.startswith("tls_") and row.name not in _NOBODYS),
     *("ref_empty", "ref_own", "ref_external", "ref_scheme_http", "ref_scheme_https"),
 )
 FULL = 0.3  # a column with more values than this share of the rows is quicker as an array
@@ -41,7 +49,8 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     The range is from the least to the greatest value in the rows that are fitted, and 0 is in it. So no row can have its
     margin lowered by more than `most_against` by moving one column up through its range, nor raised by more than `most_for`.
     Infinity is no bound. A column with a value in fewer than `least_rows` rows has weight 0: of a word that was seen a few times
-    only chance could say anything. tol: how near a minimum it stops, about the square root of the relative excess.
+    only chance could say anything. `last`: columns for which the problem is solved a second time, the other weights and b
+    given; in the first they are 0. tol: how near a minimum it stops, about the square root of the relative excess.
 
     After `fit`: coef_ (1, columns), intercept_ (1,), classes_, n_iter_, as LinearSVC has them.
     """
@@ -54,6 +63,7 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tol: float = 1e-4,
         max_iter: int = 1000,
         least_rows: int = 1,
+        last: Sequence[int] = (),
     ) -> None:
         self.C = C
         self.most_against = most_against
@@ -61,6 +71,7 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.tol = tol
         self.max_iter = max_iter
         self.least_rows = least_rows
+        self.last = last
 
     def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> BoundedSVC:
         """X: rows x columns, sparse or not; y: two classes, of which the greater is that with margins above 0.
@@ -71,11 +82,30 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = scipy.sparse.csc_matrix(X, dtype=np.float64)
         sign = np.where(label == 1, 1.0, -1.0)
         cost = self.C * (np.ones(len(sign)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64))
-        # Columns with too few values have weight 0. The others are divided by the root of their curvature at w = 0, the bias
-        # too: rare words and common ones then move alike, and a fifth of the steps are enough.
-        filled = np.diff(columns.indptr)
-        full = np.flatnonzero(filled > FULL * columns.shape[0])
-        some = np.flatnonzero((filled >= max(1, self.least_rows)) & (filled <= FULL * columns.shape[0]))
+        filled = np.diff(columns.indptr) >= max(1, self.least_rows)
+        late = np.zeros(len(filled), dtype=bool)
+        late[list(self.last)] = True
+        weights, bias, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~late), sign, cost, None)
+        if (filled & late).any():
+            given = columns @ weights + bias
+            more, _, steps = self._solve(columns, np.flatnonzero(filled & late), sign, cost, given)
+            weights, self.n_iter_ = weights + more, self.n_iter_ + steps
+        self.coef_, self.intercept_ = weights[np.newaxis], np.array([bias])
+        return self
+
+    def _solve(
+        self,
+        columns: scipy.sparse.csc_matrix,
+        chosen: np.ndarray,
+        sign: np.ndarray,
+        cost: np.ndarray,
+        given: np.ndarray | None,
+    ) -> tuple[np.ndarray, float, int]:
+        """(weights of all columns, 0 but of the chosen; bias; steps). `given`: each row's margin so far; there is no bias then."""
+        # Columns are divided by the root of their curvature at w = 0, the bias too: rare words and common ones then move
+        # alike, and a fifth of the steps are enough.
+        full = chosen[np.diff(columns.indptr)[chosen] > FULL * columns.shape[0]]
+        some = np.setdiff1d(chosen, full, assume_unique=True)
         order = np.concatenate([full, some])
         unit = np.sqrt(1.0 + 2.0 * (columns.multiply(columns).T @ cost)[order])
         bias_unit = np.sqrt(2.0 * cost.sum())
@@ -86,11 +116,13 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
             """Value and gradient at the divided weights u[:-1] and the divided bias u[-1]."""
-            margin = left @ u[:split] + right @ u[split:-1] + u[-1] / bias_unit
+            margin = left @ u[:split] + right @ u[split:-1] + (u[-1] / bias_unit if given is None else given)
             short = np.maximum(0.0, 1.0 - sign * margin)
             pull = -2.0 * cost * sign * short
             w = u[:-1] / unit
-            gradient = np.concatenate([left.T @ pull, turned @ pull, [pull.sum() / bias_unit]])
+            gradient = np.concatenate(
+                [left.T @ pull, turned @ pull, [pull.sum() / bias_unit if given is None else 0.0]]
+            )
             gradient[:-1] += w / unit
             return 0.5 * float(w @ w) + float(cost @ short**2), gradient
 
@@ -112,12 +144,10 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             },
         )
         if found.status == 1:
-            warnings.warn("L-BFGS-B stopped before it converged", ConvergenceWarning, stacklevel=2)
-        self.n_iter_ = int(found.nit)
-        self.coef_ = np.zeros((1, columns.shape[1]))
-        self.coef_[0, order] = found.x[:-1] / unit
-        self.intercept_ = np.array([found.x[-1] / bias_unit])
-        return self
+            warnings.warn("L-BFGS-B stopped before it converged", ConvergenceWarning, stacklevel=3)
+        weights = np.zeros(columns.shape[1])
+        weights[order] = found.x[:-1] / unit
+        return weights, float(found.x[-1] / bias_unit), int(found.nit)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """The margin of each row."""

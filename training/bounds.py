@@ -1,15 +1,17 @@
-"""The bounds of each feature: beyond what training saw, a value counts as the nearest that it saw.
+"""The bounds of each feature: beyond what training saw, a value counts as the nearest that it saw; and its scale.
 
-Law: a step of the pipeline, so that scikit-learn's margin and that of csrc/model/scorer.c stay one. An absent value (NaN) stays
+Law: steps of the pipeline, so that scikit-learn's margin and that of csrc/model/scorer.c stay one. An absent value (NaN) stays
 absent, and has no part in the bounds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import StandardScaler
 
 
 class Bounds(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -27,3 +29,21 @@ class Bounds(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """X itself, clipped."""
         clipped: np.ndarray = np.clip(X, self.lower_, self.upper_, out=X)
         return clipped
+
+
+class Scale(StandardScaler):  # type: ignore[misc]
+    """StandardScaler, which leaves 0 where it is in the columns that are fitted `last`: there what is absent and what is 0 add
+    the same, nothing. A handshake that contradicts nothing then judges as none does."""
+
+    def __init__(
+        self, *, copy: bool = True, with_mean: bool = True, with_std: bool = True, last: Sequence[int] = ()
+    ) -> None:
+        super().__init__(copy=copy, with_mean=with_mean, with_std=with_std)
+        self.last = last
+
+    def fit(self, X: np.ndarray, y: Any = None, sample_weight: Any = None) -> Scale:
+        """As StandardScaler."""
+        super().fit(X, y, sample_weight)
+        middle = self.mean_[list(self.last)]
+        self.mean_[list(self.last)] = np.where(np.isnan(middle), middle, 0.0)
+        return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import copy
 import hashlib
 import itertools
 import os
@@ -25,7 +26,9 @@ import scipy.sparse
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import lines, reading
-from sidecar.sources.formats import FORMATS, Format
+from sidecar.sources.fields.w3c import ABOUT_THE_LOG, Reader
+from sidecar.sources.formats import Format, find
+from sidecar.sources.lines import Unreadable
 from training.labels import Labels
 
 # A chunk is what one task featurizes: large enough that handing it over costs little, small enough that two tasks a
@@ -37,7 +40,8 @@ SMALL = 32 << 20  # bytes; logs up to here are read in this process: starting wo
 class Chunk(NamedTuple):
     """Rows in CSR form: float32 values, int32 columns, and per row how many values, label, time, client and line.
 
-    `lines` is how many lines the chunk had, `errors` are those that could not be read, counted from its first line."""
+    `lines` is how many lines the chunk had, `unreadable` how many of them could not be read, `about` how many are about the log
+    and no requests; `errors` are the first that could not be read, counted from its first line."""
 
     data: np.ndarray
     columns: np.ndarray
@@ -47,6 +51,8 @@ class Chunk(NamedTuple):
     client: np.ndarray
     line: np.ndarray
     lines: int
+    unreadable: int
+    about: int
     errors: list[tuple[int, str, str]]
     present: int
 
@@ -76,6 +82,7 @@ class Dataset:
     sources: list[Source] = field(default_factory=list)
     unlabelled: int = 0
     first_error: str = ""
+    remarks: list[str] = field(default_factory=list)  # what was left out of each log, where anything was
 
     @property
     def unreadable(self) -> int:
@@ -96,7 +103,7 @@ class How:
     @property
     def form(self) -> Format:
         """The row of the format."""
-        return FORMATS[self.log_format]
+        return find(self.log_format)
 
     @property
     def families(self) -> int:
@@ -116,22 +123,23 @@ def known_hosts(path: Path) -> array.array[int]:
     return array.array("I", sorted({core.host_hash(host) for host in hosts}))
 
 
-def masked_names(without: Iterable[str]) -> frozenset[str]:
-    """The features and families that `--without` names leave out: names of groups, features, families."""
+def masked_names(without: Iterable[str], option: str = "--without") -> frozenset[str]:
+    """The features and families that an option names: by groups, features, families. XbotError for what is none."""
     rows = [*core.FEATURES, *core.FAMILIES]
     names: set[str] = set()
     for word in without:
         found = {row.name for row in rows if word in (row.name, row.group)}
         if not found:
-            raise XbotError(f"--without {word}: no group, feature or family of that name")
+            raise XbotError(f"{option} {word}: no group, feature or family of that name")
         names |= found
     return frozenset(names)
 
 
-def featurize(block: bytes, how: How) -> Chunk:
-    """The rows of a block of whole lines. What a worker runs."""
+def featurize(block: bytes, how: How, fields: Reader | None = None) -> Chunk:
+    """The rows of a block of whole lines. What a worker runs. `fields`: what lines before the block say of it."""
     matrix = core.Matrix(how.k, how.hosts, how.without)
-    read = _append(matrix, how.form, block)
+    form = how.form if fields is None else how.form._replace(fields=fields, record=fields.load)
+    read, about = _append(matrix, form, block)
     rows, dense = len(matrix), len(core.FEATURES)
     left = np.frombuffer(matrix.dense, dtype=np.float64).reshape(rows, dense).astype(np.float32)
     left[:, never_held(how)] = 0.0  # a column that is absent in every row is not worth its bytes
@@ -154,6 +162,8 @@ def featurize(block: bytes, how: How) -> Chunk:
         client=np.array(matrix.client, dtype=np.uint64),
         line=np.array(matrix.line, dtype=np.int64),
         lines=read,
+        unreadable=matrix.unreadable,
+        about=about,
         errors=matrix.errors,
         present=matrix.present,
     )
@@ -165,16 +175,20 @@ def never_held(how: How) -> list[int]:
     return [i for i, row in enumerate(core.FEATURES) if row.group not in held or row.name in how.without]
 
 
-def _append(matrix: core.Matrix, form: Format, block: bytes) -> int:
+def _append(matrix: core.Matrix, form: Format, block: bytes) -> tuple[int, int]:
+    """How many lines the block has, and how many of them are about the log."""
     if form.record is None:
-        return matrix.append_lines(form.name, block, 1)
-    line = 0
-    for line, _, request, fault in lines.of_block(block, form, core.Request()):
-        if request is None:
-            matrix.errors.append((line, *fault))
-        else:
+        return matrix.append_lines(form.name, block, 1), 0
+    # Of connections it knows what this block says, whoever reads the others: so the rows do not depend on how many read.
+    line, about, handshakes = 0, 0, form.handshakes()
+    for line, _, request, fault in lines.of_block(block, form, core.Request(), handshakes=handshakes):
+        if request is not None:
             matrix.append(request, line)
-    return line
+        elif fault == ABOUT_THE_LOG:
+            about += 1
+        else:
+            matrix.refuse(line, *fault)
+    return line, about
 
 
 def _chunks(log: str, digest: Any) -> Iterator[bytes]:
@@ -219,9 +233,22 @@ def _cluster(scheduler: str) -> Any:
 def _parallel(parallel: joblib.Parallel, blocks: Iterator[bytes], how: How) -> Iterator[tuple[int, Chunk]]:
     """Chunks in order, with the bytes each was made from. A round of tasks at a time bounds what is in memory."""
     width = 2 * max(1, parallel.n_jobs)
+    states = _states(how.form.opened().fields)
     while batch := list(itertools.islice(blocks, width)):
-        done = parallel(joblib.delayed(featurize)(block, how) for block in batch)
+        done = parallel(joblib.delayed(featurize)(block, how, states(block)) for block in batch)
         yield from zip(map(len, batch), done, strict=True)
+
+
+def _states(fields: Reader | None) -> Callable[[bytes], Reader | None]:
+    """A function that gives, for one block of a log after another, what the lines before it say of its lines."""
+
+    def state(block: bytes) -> Reader | None:
+        before = copy.copy(fields)
+        if fields is not None:
+            fields.skip(block)
+        return before
+
+    return state
 
 
 class _Rows:
@@ -251,29 +278,33 @@ def read(
 ) -> Dataset:
     """Featurizes every line of the logs and keeps those that have a label. `labels` replaces the labels of the logs;
     lines are numbered through all of them, as `xbot label` numbers them."""
-    rows, present, first_error, before, unlabelled = _Rows(), 0, "", 0, 0
+    rows, present, before, unlabelled = _Rows(), 0, 0, 0
+    first_error = ""
+    remarks: list[str] = []
     sources: list[Source] = []
     with _workers(how, logs) as parallel:
         for log in logs:
-            digest, lines, unreadable = hashlib.sha256(), 0, 0
+            digest, lines, unreadable = hashlib.sha256(), 0, Unreadable(log)
             for size, chunk in _parallel(parallel, _chunks(log, digest), how):
-                if chunk.errors and not first_error:
+                if chunk.errors:
                     line, name, why = chunk.errors[0]
-                    first_error = f"{log}:{lines + line}: {name}: {why}"
+                    unreadable.add(lines + line, name, why, chunk.unreadable)
+                if chunk.about:
+                    unreadable.add(0, *ABOUT_THE_LOG, chunk.about)
                 labelled = _labelled(chunk._replace(line=chunk.line + before + lines), labels)
                 rows.add(labelled)
-                lines, unreadable, present, unlabelled = (
+                lines, present, unlabelled = (
                     lines + chunk.lines,
-                    unreadable + len(chunk.errors),
                     present | chunk.present,
                     unlabelled + len(chunk.label) - len(labelled.label),
                 )
                 advance(size)
-            if not lines:
-                raise XbotError(f"{log}: empty, no line to read")
-            sources.append(Source(Path(log).name, digest.hexdigest(), lines, unreadable))
+            if said := unreadable.said(lines):
+                first_error = first_error or unreadable.first
+                remarks.append(said)
+            sources.append(Source(Path(log).name, digest.hexdigest(), lines, unreadable.count))
             before += lines
-    return _dataset(rows, how.k, present, sources, first_error, unlabelled)
+    return _dataset(rows, how.k, present, sources, unlabelled, first_error, remarks)
 
 
 def _labelled(chunk: Chunk, labels: Labels | None) -> Chunk:
@@ -285,7 +316,9 @@ def _labelled(chunk: Chunk, labels: Labels | None) -> Chunk:
     return chunk._replace(label=label[known], data=chunk.data[values], columns=chunk.columns[values], **by_row)
 
 
-def _dataset(rows: _Rows, k: int, present: int, sources: list[Source], first_error: str, unlabelled: int) -> Dataset:
+def _dataset(
+    rows: _Rows, k: int, present: int, sources: list[Source], unlabelled: int, first_error: str, remarks: list[str]
+) -> Dataset:
     counts = rows.mapped("counts")
     indptr = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
@@ -297,7 +330,7 @@ def _dataset(rows: _Rows, k: int, present: int, sources: list[Source], first_err
         copy=False,
     )
     y, line, client, time = (rows.mapped(name) for name in ("label", "line", "client", "time"))
-    return Dataset(X, y, line, client, time, k, present, sources, unlabelled, first_error)
+    return Dataset(X, y, line, client, time, k, present, sources, unlabelled, first_error, remarks)
 
 
 def words_of(logs: Sequence[str], how: How, buckets: set[int], most_lines: int = 50_000) -> dict[int, str]:

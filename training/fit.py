@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -23,14 +23,14 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from sidecar import core
 from sidecar.errors import XbotError
 from training.bounded import BoundedSVC
-from training.bounds import Bounds
+from training.bounds import Bounds, Scale
 from training.dataset import Dataset
 from training.linear import margins_of
 
@@ -51,7 +51,8 @@ TRIFLE = 0.0
 class Settings:
     """What is fitted. `max_fpr`: the most humans that may be called bots, by share of their requests; `fit_rows`: the
     most rows that are fitted (a sample; all rows are judged); `split`: what is held out together; `evidence`: bounded where
-    no feature and no word may speak for a human by more than TRIFLE (svm only)."""
+    no feature and no word may speak for a human by more than TRIFLE (svm only); `last`: features that are fitted when all
+    others have their weights, so that where they are absent nothing depends on them (bounded evidence only)."""
 
     kind: Kind = "svm"
     evidence: Evidence = "free"
@@ -60,6 +61,12 @@ class Settings:
     seed: int = 0
     fit_rows: int = 200_000
     split: Literal["client", "row"] = "client"
+    last: tuple[str, ...] = ()
+
+    @property
+    def last_columns(self) -> tuple[int, ...]:
+        """Where they stand in the matrix."""
+        return tuple(i for i, row in enumerate(core.FEATURES) if row.name in self.last)
 
     @property
     def steps(self) -> int:
@@ -129,10 +136,11 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     Naive Bayes counts, so its columns must not be negative: they are scaled to 0..1 instead.
     """
     dense = len(core.FEATURES)
+    last = settings.last_columns
     scale = make_pipeline(
         FunctionTransformer(_to_array, accept_sparse=True),  # a copy, which the next three may write into
         Bounds(),
-        MinMaxScaler(copy=False) if settings.kind == "nb" else StandardScaler(copy=False),
+        MinMaxScaler(copy=False) if settings.kind == "nb" else Scale(copy=False, last=last),
         SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True, copy=False),
     )
     columns = ColumnTransformer(
@@ -140,7 +148,7 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     )
     machine: BoundedSVC | LinearSVC | LogisticRegression | MultinomialNB
     if settings.kind == "svm" and settings.evidence == "bounded":
-        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD)
+        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD, last=last)
     elif settings.kind == "svm":
         # One problem, two ways to its solution. By coordinates of the dual it is found several times as fast, and nearer,
         # as long as C is small; with a large one that takes ever more rounds. bench/solvers.py measures both.
@@ -234,42 +242,52 @@ def _fit_rows(data: Dataset, rows: np.ndarray, settings: Settings, trifle: float
     return make_machine(settings, trifle).fit(data.X[rows], data.y[rows], machine__sample_weight=weight)
 
 
+class Margins(NamedTuple):
+    """Of each row: its margin, and what it would be without the features that are fitted last."""
+
+    margins: np.ndarray
+    bare: np.ndarray
+
+
 def out_of_fold(
     data: Dataset,
     fold: np.ndarray,
     settings: Settings,
     advance: Callable[[], None] = lambda: None,
     trifle: float = TRIFLE,
-) -> np.ndarray:
+) -> Margins:
     """Each row's margin by a machine that was fitted on the other folds."""
-    margins = np.empty(len(data.y))
+    margins, bare = np.empty(len(data.y)), np.empty(len(data.y))
     for number in range(FOLDS):
         held_out = np.flatnonzero(fold == number)
         machine = _fit_rows(data, np.flatnonzero(fold != number), settings, trifle)
         margins[held_out] = margins_of(machine, data.X, held_out)
+        bare[held_out] = (
+            margins_of(machine, data.X, held_out, settings.last_columns) if settings.last else margins[held_out]
+        )
         advance()
-    return margins
+    return Margins(margins, bare)
 
 
 def fit(data: Dataset, settings: Settings, advance: Callable[[], None] = lambda: None) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
-    out-of-fold margins. `advance` is called settings.steps times. XbotError if a class is missing or the rows cannot be told
-    apart at all."""
+    out-of-fold margins. Features that are fitted last have no say in it: where they are absent, nothing changes. `advance` is
+    called settings.steps times. XbotError if a class is missing or the rows cannot be told apart at all."""
     check_classes(data.y)
     fold, split = folds_of(data, settings)
     # One thread of linear algebra: sums in another order would make another file of the same logs.
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         warnings.simplefilter("always", ConvergenceWarning)
-        margins = out_of_fold(data, fold, settings, advance)
+        margins, bare = out_of_fold(data, fold, settings, advance)
         machine = _fit_rows(data, np.arange(len(data.y)), settings)
         advance()
         free = None
         if settings.evidence == "bounded":
             # The same solver without bounds: LinearSVC finds the same, and takes longer where C is large.
-            others = out_of_fold(data, fold, settings, advance, trifle=np.inf)
-            free = figures(others, data.y, choose_threshold(others, data.y, settings.max_fpr))
+            others, bare_others = out_of_fold(data, fold, settings, advance, trifle=np.inf)
+            free = figures(others, data.y, choose_threshold(bare_others, data.y, settings.max_fpr))
     a, b = calibrate(margins, data.y)
-    threshold = choose_threshold(margins, data.y, settings.max_fpr)
+    threshold = choose_threshold(bare, data.y, settings.max_fpr)
     return Fitted(
         pipeline=machine,
         a=a,

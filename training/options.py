@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sidecar import core
 from sidecar.core import MAX_K, MIN_K
 from sidecar.errors import XbotError
 from sidecar.sources import formats
+from sidecar.sources.choosing import format_options
 
 if TYPE_CHECKING:
     from training.dataset import Dataset, How
@@ -26,13 +28,7 @@ Command = Callable[..., None]
 def row_options(command: Command) -> Command:
     """What a row is: what every command that featurizes takes."""
     options = (
-        click.option(
-            "--format",
-            "log_format",
-            required=True,
-            type=click.Choice(formats.NAMES),
-            help="The logs' format (docs/formats.md).",
-        ),
+        format_options(),
         click.option(
             "--labels",
             type=click.Path(path_type=Path),
@@ -104,6 +100,13 @@ def fitting_options(command: Command) -> Command:
             help="bounded: nothing that a visitor adds speaks for a human (svm only); costs recall.",
         ),
         click.option(
+            "--last",
+            multiple=True,
+            metavar="NAME",
+            help="Fit this group or feature when all else has its weight: where it is absent, nothing depends on it "
+            "(with --evidence bounded; words of the group are left out); may be repeated.",
+        ),
+        click.option(
             "-C",
             "--inverse-regularization",
             "C",
@@ -150,17 +153,25 @@ def fitting_options(command: Command) -> Command:
 def fitting_settings(options: dict[str, Any]) -> Settings:
     """Takes what `fitting_options` gave out of a command's options."""
     from training.bounded import DESCRIPTIONS
+    from training.dataset import masked_names
     from training.fit import Settings
 
     split = options.pop("split")
     if split == "auto":
-        split = "client" if formats.FORMATS[options["log_format"]].sessions else "row"
+        split = "client" if formats.find(options["log_format"]).sessions else "row"
     if options["evidence"] == "bounded" and options["kind"] != "svm":
         raise XbotError(f"--evidence bounded goes with --model svm, not with {options['kind']}")
     if options["evidence"] == "bounded":
         options["without"] = (*options["without"], *DESCRIPTIONS)
+    if options["last"] and options["evidence"] != "bounded":
+        raise XbotError("--last goes with --evidence bounded")
+    named = masked_names(options.pop("last"), "--last")
+    # Words share buckets with those of other groups, so none of them can come last.
+    options["without"] = (*options["without"], *(row.name for row in core.FAMILIES if row.name in named))
+    late = named - masked_names(options["without"])
+    last = tuple(row.name for row in core.FEATURES if row.name in late)
     names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
-    return Settings(split=split, **{name: options.pop(name) for name in names})
+    return Settings(split=split, last=last, **{name: options.pop(name) for name in names})
 
 
 def inputs_of(options: dict[str, Any]) -> list[Path | str | None]:
@@ -188,7 +199,7 @@ def row_settings(
 
     if "-" in logs and len(logs) > 1:
         raise XbotError("standard input (-) cannot be one of several logs")
-    if formats.FORMATS[log_format].sessions if addresses is None else not addresses:
+    if formats.find(log_format).sessions if addresses is None else not addresses:
         without = (*without, "ip")  # a client that was held out, or comes tomorrow, has an address that nobody knows
     hosts = dataset.known_hosts(known_hosts) if known_hosts else None
     marks = read_labels(labels, reasons=reasons) if labels else None
@@ -211,9 +222,8 @@ def read_logs(
     how = replace(how, jobs=jobs, scheduler=scheduler)
     with progress.over_logs("reading", logs, quiet=quiet) as advance:
         data = dataset.read(logs, how, labels=marks, advance=advance)
-    if data.first_error:
-        more = f"; {data.unreadable} lines could not be read" if data.unreadable > 1 else ""
-        click.echo(f"xbot: {data.first_error}{more}", err=True)
+    for remark in data.remarks:
+        click.echo(f"xbot: {remark}", err=True)
     lines = sum(source.lines for source in data.sources)
     if marks is not None and marks.last > lines:
         known = f"a label for line {marks.last}, and the last line is {lines}"

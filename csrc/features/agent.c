@@ -37,6 +37,12 @@ static const uint8_t vendor_of[] = {
 #undef XB_BROWSER
 };
 
+const char *const xb_browser_names[] = {
+#define XB_BROWSER(name, vendor) #name,
+#include "features/agents.def"
+#undef XB_BROWSER
+};
+
 static const agent_word *find_word(uint64_t hash)
 {
     for (size_t slot = hash >> (64 - TABLE_BITS); table[slot].word.at; slot = (slot + 1) % TABLE_SIZE)

@@ -13,4 +13,7 @@ void xb_agent_init(void);
 /* Takes an agent apart; an absent one as an empty one. */
 void xb_agent_facts_of(xb_span s, xb_agent_facts *a);
 
+/* By XB_BROWSER_*: its name in agents.def. */
+extern const char *const xb_browser_names[];
+
 #endif

@@ -155,6 +155,18 @@ static uint64_t accepts(const claim *c)
 
 /* ---- Sec-Fetch-* ---- */
 
+/* Can a link or a form ask so? A form posts one of three types (HTML, 4.10.19.6); everything else is a script's, which does not
+ * navigate. Data that is opened as a page is no contradiction: people follow links to JSON, and sign in by way of /api/. */
+__attribute__((noinline)) static bool navigable(const claim *c)
+{
+    if (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head")))
+        return !HAS(CONTENT_TYPE);
+    const xb_span type = VALUE(CONTENT_TYPE);
+    return xb_span_is(c->r->method, XB_SPAN("post")) &&
+           (!type.size || xb_span_starts(type, XB_SPAN("application/x-www-form-urlencoded")) ||
+            xb_span_starts(type, XB_SPAN("multipart/form-data")) || xb_span_starts(type, XB_SPAN("text/plain")));
+}
+
 static uint64_t fetch(const claim *c)
 {
     const bool mode = HAS(SEC_FETCH_MODE), dest = HAS(SEC_FETCH_DEST), site = HAS(SEC_FETCH_SITE);
@@ -171,6 +183,8 @@ static uint64_t fetch(const claim *c)
         odd |= ODD(FETCH_USER);
     if (navigate && c->f->path.kind == XB_KIND_ASSET)
         odd |= ODD(NAVIGATE_ASSET);
+    if (navigate && c->r->method.size && !navigable(c))
+        odd |= ODD(NAVIGATE_BODY);
     return odd;
 }
 
@@ -335,6 +349,99 @@ static uint64_t name_case(const claim *c)
     return odd;
 }
 
+/* ---- the handshake ---- */
+
+static bool of_apple(const xb_agent_facts *ua) { return ua->os == XB_OS_MACOS || ua->os == XB_OS_IOS; }
+
+bool xb_handshake_fits(const xb_agent_facts *ua, const xb_handshake *h)
+{
+    switch (xb_engine_of(ua)) {
+    case XB_ENGINE_CHROMIUM:
+        return h->stack == XB_STACK_CHROMIUM;
+    case XB_ENGINE_GECKO:
+        return h->stack == XB_STACK_NSS;
+    case XB_ENGINE_WEBKIT: /* WebKitGTK says Safari, and stands on GnuTLS */
+        return h->stack == (of_apple(ua) ? XB_STACK_APPLE : XB_STACK_GNUTLS);
+    default:
+        return false;
+    }
+}
+
+/* Is GREASE where Chromium and Apple put it, in each list that is told? */
+static bool greased(const xb_handshake *h)
+{
+    return h->marks & XB_TLS_GREASE_CIPHER_FIRST && (h->marks & XB_TLS_GREASE_CURVE_FIRST || !(h->known & XB_KNOWS_CURVES));
+}
+
+/* Programs that are certainly no browser's engine. Windows is not among them: old Safaris look like it. */
+static bool library(const xb_handshake *h)
+{
+    return h->stack == XB_STACK_OPENSSL || h->stack == XB_STACK_GNUTLS || h->stack == XB_STACK_GO || h->stack == XB_STACK_JAVA ||
+           h->stack == XB_STACK_RUSTLS;
+}
+
+/* Chromium sends GREASE since 55. A view inside a program may have its requests made by the program's own library, which is no
+ * Chromium: there only another's marks count. */
+static bool not_chromium(const claim *c, const xb_handshake *h)
+{
+    if (c->version < 60)
+        return false;
+    if (embedded(c))
+        return library(h) || h->stack == XB_STACK_NSS;
+    return !greased(h) || h->stack == XB_STACK_APPLE;
+}
+
+/* NSS knows none of these, or Firefox never offered them; the SCSV it did before 60. Which suites it has changed often, and a
+ * list without ffdhe may be an older one's. */
+static bool not_firefox(const claim *c, const xb_handshake *h)
+{
+    const uint32_t foreign = XB_TLS_X448 | XB_TLS_FFDHE_BIG | XB_TLS_CCM | XB_TLS_13_CCM | XB_TLS_ARIA | XB_TLS_13_LAST;
+    return h->marks & foreign || (c->version >= 60 && h->marks & XB_TLS_SCSV) || library(h) || h->stack == XB_STACK_CHROMIUM ||
+           h->stack == XB_STACK_APPLE;
+}
+
+/* Is it certainly neither GnuTLS's nor OpenSSL's? */
+static bool other_than_gtk(const xb_handshake *h)
+{
+    return h->stack != XB_STACK_NONE && h->stack != XB_STACK_GNUTLS && h->stack != XB_STACK_OPENSSL && h->stack != XB_STACK_SCHANNEL;
+}
+
+/* Apple's library sends GREASE wherever Safari 15 runs. Other systems have WebKitGTK and WPE, which stand on GnuTLS or OpenSSL. */
+static bool not_webkit(const claim *c, const xb_handshake *h)
+{
+    if (!of_apple(c->ua))
+        return c->ua->browser == XB_BROWSER_SAFARI && other_than_gtk(h);
+    if (c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15)
+        return !greased(h) || h->stack == XB_STACK_CHROMIUM;
+    return library(h);
+}
+
+/* Not inlined, nor navigable(): few requests come there, and the others should not pay. */
+__attribute__((noinline)) static uint64_t handshake(const claim *c)
+{
+    const xb_handshake *h = &c->f->handshake;
+    const bool recent = chromium_since(c, 60) || gecko_since(c, 60) || (c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15);
+    const uint32_t spoken = c->f->protocol;
+    uint64_t odd = 0;
+    if (h->known & XB_KNOWS_CIPHERS) {
+        if (c->engine == XB_ENGINE_CHROMIUM && not_chromium(c, h))
+            odd |= ODD(TLS_CHROME);
+        if (c->engine == XB_ENGINE_GECKO && not_firefox(c, h))
+            odd |= ODD(TLS_FIREFOX);
+        if (c->engine == XB_ENGINE_WEBKIT && not_webkit(c, h))
+            odd |= ODD(TLS_SAFARI);
+        if ((c->ua->browser == XB_BROWSER_IE || c->ua->marks & XB_MARK_EDGEHTML) && h->stack != XB_STACK_NONE && h->stack != XB_STACK_SCHANNEL)
+            odd |= ODD(TLS_IE);
+    }
+    if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && recent && !embedded(c)) ||
+                                     (h->alpn == XB_ALPN_H2 && spoken && spoken < 20) || (h->alpn == XB_ALPN_H1 && spoken >= 20)))
+        odd |= ODD(TLS_ALPN);
+    /* Since 131; until then companies could switch it off, and views of programs lag behind. */
+    if (h->known & XB_KNOWS_CURVES && chromium_since(c, 145) && !embedded(c) && c->ua->category == XB_CATEGORY_PC && !(h->marks & XB_TLS_HYBRID))
+        odd |= ODD(TLS_GROUP);
+    return odd;
+}
+
 uint64_t xb_claims(const xb_request *r, const xb_facts *f)
 {
     const xb_agent_facts *ua = &f->agent;
@@ -356,7 +463,7 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     c->scripted = HAS(SEC_FETCH_MODE) || HAS(REFERER) || HAS(ORIGIN) || HAS(X_REQUESTED_WITH);
     /* Films and sounds are not packed: Chromium and Firefox say so, WebKit says nothing. */
     c->player = (HAS(RANGE) || HAS(ICY_METADATA)) && !c->html && (READS(IDENTITY) || (c->engine == XB_ENGINE_WEBKIT && !HAS(ACCEPT_ENCODING)));
-    uint64_t odd = accepts(c) | fetch(c) | hints(c);
+    uint64_t odd = accepts(c) | fetch(c) | hints(c) | (f->handshake.known ? handshake(c) : 0);
     if (c->browsing) {
         if (r->scheme.size)
             odd |= xb_span_is(r->scheme, XB_SPAN("https")) ? over_https(c) : over_plain_http(c);

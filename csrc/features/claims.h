@@ -4,6 +4,11 @@
  * one bit; features.def has a row for it, and training gives it a weight. A contradiction must never fire on what an engine
  * does by design: WebSockets, preflights, media, downloads, workers and .well-known have their exceptions here.
  *
+ * Of a handshake: a program that nobody knows contradicts nothing. What speaks against a claim is a mark that only another
+ * program's handshake has, or of Chromium and Safari since they send GREASE that there is none. Where an antivirus or a company's
+ * proxy opens a person's connection and makes another, the handshake is that program's, and the person's requests are odd: the
+ * price of this evidence (docs/features.md says what to do).
+ *
  * Source of the facts: requests of Chromium 156, Firefox 153, QtWebEngine 5.15 and WebKitGTK 2.5x as they reach nginx, the
  * Fetch and Client Hints specifications, and the engines' release notes for what came with which version.
  */
@@ -47,6 +52,7 @@ enum {
     XB_ODD_FETCH_MISFIT,    /* they contradict each other, or Accept */
     XB_ODD_FETCH_USER,      /* Sec-Fetch-User where the engine sends none */
     XB_ODD_NAVIGATE_ASSET,  /* opens a style, script or font as a page */
+    XB_ODD_NAVIGATE_BODY,   /* opens a page by a method, or with a content, that no form and no link has */
     XB_ODD_NO_ORIGIN,       /* POST, PUT, PATCH or DELETE without Origin */
     XB_ODD_COOKIE,          /* a cookie without Accept-Language, whatever the agent */
     XB_ODD_ORDER_AGENT,     /* where the order is known: User-Agent behind Accept */
@@ -57,6 +63,12 @@ enum {
     XB_ODD_ORDER_FETCH,     /* Sec-Fetch-* out of their order */
     XB_ODD_CASE_LOWER,      /* where case is known, over HTTP/1: names in lower case */
     XB_ODD_CASE_HINTS,      /* names of client hints with capitals */
+    XB_ODD_TLS_CHROME,      /* the handshake: of another program than the Chromium that the agent claims */
+    XB_ODD_TLS_FIREFOX,     /* of another than the Firefox */
+    XB_ODD_TLS_SAFARI,      /* of another than the Safari, or other WebKit */
+    XB_ODD_TLS_IE,          /* of another than the Internet Explorer, or the Edge before it was a Chromium */
+    XB_ODD_TLS_ALPN,        /* a recent browser that agreed on no protocol, or another one than is spoken */
+    XB_ODD_TLS_GROUP,       /* a recent Chromium without a group that stands against quantum computers */
     XB_ODD_COUNT
 };
 
@@ -64,6 +76,9 @@ _Static_assert(XB_ODD_COUNT <= 64, "contradictions are a 64-bit set");
 
 /* Which engine the agent claims; XB_ENGINE_NONE where it claims none. */
 xb_engine xb_engine_of(const xb_agent_facts *ua);
+
+/* Is the handshake the one that the agent's engine makes? True only of programs that are known; an impersonator's is, too. */
+bool xb_handshake_fits(const xb_agent_facts *ua, const xb_handshake *h);
 
 /* The contradictions of a request, as bits. Everything else in `f` is there. Those that need the scheme, the order or the
  * case of names are only set where `r` holds them. */

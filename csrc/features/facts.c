@@ -58,6 +58,17 @@ static xb_span undashed(xb_span s)
     return s.size == 1 && *s.at == '-' ? (xb_span){s.at, 0} : present(s);
 }
 
+/* QUIC opens with lists of its own: TLS 1.3's alone, and Chromium sends no GREASE there. Nothing here knows who sends which. */
+static void handshake_facts(const xb_request *r, xb_facts *f)
+{
+    f->handshake = r->handshake;
+    if (r->present & XB_HAS_TLS && !f->handshake.known)
+        xb_handshake_of(&r->tls, &f->handshake);
+    if (f->protocol >= 30 || f->handshake.alpn == XB_ALPN_H3)
+        f->handshake = (xb_handshake){0};
+    f->present = (f->present & ~(uint32_t)XB_HAS_TLS) | (f->handshake.known ? XB_HAS_TLS : 0); /* texts may say nothing */
+}
+
 void xb_facts_of(const xb_request *r, xb_facts *f)
 {
     f->present = r->present;
@@ -73,6 +84,7 @@ void xb_facts_of(const xb_request *r, xb_facts *f)
     f->referrer_own = r->host.size && f->referrer.host.size &&
                       xb_span_same(xb_without_www(f->referrer.host), xb_without_www(xb_without_port(r->host)));
     f->protocol = protocol_number(r->protocol);
+    handshake_facts(r, f);
     header_facts(r, f);
     f->odd = xb_claims(r, f);
 }

@@ -98,6 +98,7 @@ typedef struct {
     xb_address ip;
     xb_agent_facts agent;
     xb_url referrer;
+    xb_handshake handshake; /* `known` 0: absent */
     bool referrer_own;   /* the referrer's host is the site's; only where the host is known */
     xb_path_facts path;
     uint32_t protocol;   /* 10, 11, 20, 30; 0 unknown */

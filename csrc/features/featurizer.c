@@ -101,19 +101,37 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 #define ENGINE(name) (xb_engine_of(ua) == XB_ENGINE_##name)
 /* Browsers of the last ten years: the older ones, of which there were hundreds, die out. */
 #define RECENT (ua->chromium >= 55 || (!ua->chromium && (BROWSER(FIREFOX) || BROWSER(SAFARI)) && ua->major >= (BROWSER(FIREFOX) ? 50 : 10)))
+/* The handshake. */
+#define KNOWS(text) ((hs->known & XB_KNOWS_##text) != 0)
+#define OFFERS(mark) ((hs->marks & XB_TLS_##mark) != 0)
+#define STACK(name) (hs->stack == XB_STACK_##name)
+#define CLAIMS_KNOWN (KNOWS(CIPHERS) && f->present & XB_HAS_UA)
 #define DESK (ua->category == XB_CATEGORY_PC && !MARK(EMBEDDED))
 
-static void dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
-{
-    const xb_agent_facts *ua = &f->agent;
-    const xb_url *ref = &f->referrer;
-    const xb_path_facts *url = &f->path;
+/* The rows of the handshake stand last: where it is absent, nobody looks at them. */
+enum { FIRST_OF_TLS = XB_F_tls_13, WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4 };
 #define XB_FEATURE(name, group, version, expression, doc) \
-    out[XB_F_##name] = f->present & XB_HAS_##group ? (double)(expression) : (double)NAN;
+    _Static_assert(((int)XB_F_##name >= (int)FIRST_OF_TLS) == (XB_HAS_##group == XB_HAS_TLS), "features.def: the rows of TLS stand last");
 #define XB_FAMILY(name, group, version, doc)
 #include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
+
+/* Returns how many there are, in rounds of four; those behind are absent. */
+static uint32_t dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
+{
+    const xb_agent_facts *ua = &f->agent;
+    const xb_url *ref = &f->referrer;
+    const xb_path_facts *url = &f->path;
+    const xb_handshake *hs = &f->handshake;
+    const uint32_t held = f->present;
+#define XB_FEATURE(name, group, version, expression, doc) \
+    out[XB_F_##name] = held & XB_HAS_##group ? (double)(expression) : (double)NAN;
+#define XB_FAMILY(name, group, version, doc)
+#include "features/features.def"
+#undef XB_FEATURE
+#undef XB_FAMILY
+    return held & XB_HAS_TLS ? XB_PADDED_DENSE : WITHOUT_TLS;
 }
 
 /* ---- hashed words ---- */
@@ -199,6 +217,22 @@ static uint32_t headers(xb_vector *v, uint32_t n, const xb_shape *shape, const x
     return n;
 }
 
+/* Whole lists are words. The text may be gone by now: what names such a word is its hash. */
+static uint32_t handshake(xb_vector *v, uint32_t n, const xb_shape *shape, const xb_handshake *h)
+{
+    const struct {
+        xb_family_id family;
+        uint8_t known;
+        const uint64_t *hash;
+    } lists[] = {{XB_T_tls_ciphers, XB_KNOWS_CIPHERS, &h->ciphers},
+                 {XB_T_tls_curves, XB_KNOWS_CURVES, &h->curves},
+                 {XB_T_tls_sigalgs, XB_KNOWS_SIGALGS, &h->sigalgs}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (h->known & lists[i].known && shape->families >> lists[i].family & 1)
+            n = put(v, n, shape, lists[i].family, *lists[i].hash, (xb_span){(const char *)lists[i].hash, sizeof *lists[i].hash}, NO_SPAN, 0);
+    return n;
+}
+
 void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
 {
     for (uint32_t i = 0; i < v->n_tokens; i++)
@@ -206,7 +240,7 @@ void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     v->truncated = false;
     xb_facts *f = &v->facts;
     xb_facts_of(r, f);
-    dense(r, &shape->hosts, f, v->dense);
+    v->n_held = dense(r, &shape->hosts, f, v->dense);
     const uint32_t families = shape->families;
     uint32_t n = 0;
     if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)
@@ -219,6 +253,8 @@ void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
         n = words(v, n, shape, XB_T_url_word, f->path.word, f->path.n_words);
     if (f->present & XB_HAS_HEADERS)
         n = headers(v, n, shape, r);
+    if (f->present & XB_HAS_TLS)
+        n = handshake(v, n, shape, &f->handshake);
     v->n_tokens = n;
 }
 
@@ -242,6 +278,10 @@ size_t xb_token_text(const xb_token *t, char *out, size_t size)
         memcpy(bytes, t->a.at, t->a.size);
         inet_ntop(t->prefix > 32 ? AF_INET6 : AF_INET, bytes, text, sizeof text);
         int n = snprintf(out, size, "%s/%u", text, t->prefix);
+        return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+    }
+    if (t->family == XB_T_tls_ciphers || t->family == XB_T_tls_curves || t->family == XB_T_tls_sigalgs) {
+        int n = snprintf(out, size, "%016llx", (unsigned long long)xb_load64(t->a.at));
         return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
     }
     used = append(out, used, size, t->a);

@@ -78,11 +78,12 @@ typedef struct {
     uint32_t bucket; /* 0 to 2^k - 1 */
     uint8_t family;  /* xb_family_id */
     uint8_t prefix;  /* ip_net: bits of the network */
-    xb_span a, b;    /* the word; hdr_order and hdr_value: two */
+    xb_span a, b;    /* the word; hdr_order and hdr_value: two; tls_ciphers and its kin: the eight bytes of a list's hash */
 } xb_token;
 
 typedef struct {
     double dense[XB_PADDED_DENSE]; /* NAN: absent; the padding stays 0 */
+    uint32_t n_held;               /* a multiple of four; dense rows from here on are absent, or padding */
     uint32_t n_tokens;
     bool truncated;           /* more than XB_MAX_TOKENS words */
     xb_token tokens[XB_MAX_TOKENS];

@@ -187,14 +187,17 @@ static bool take_part(cursor *c, xb_span *part)
 /* Makes the request of a self-test of its parts. */
 static bool take_request(cursor parts, uint32_t headers, xb_request *r)
 {
-    xb_fields f = {.headers = (xb_headers)headers};
-    xb_span *const fields[] = {&f.ip, &f.method, &f.uri, &f.protocol, &f.scheme, &f.host, &f.agent, &f.referrer};
-    if (headers >= XB_HEADERS_KINDS)
+    const uint32_t kind = headers & ~(uint32_t)XB_TEST_TLS;
+    xb_fields f = {.headers = (xb_headers)kind};
+    xb_span *const fields[] = {&f.ip, &f.method, &f.uri, &f.protocol, &f.scheme, &f.host, &f.agent, &f.referrer,
+                               &f.tls.protocol, &f.tls.ciphers, &f.tls.curves, &f.tls.alpn, &f.tls.reused, &f.tls.sigalgs};
+    const size_t n_fields = headers & XB_TEST_TLS ? sizeof fields / sizeof *fields : 8;
+    if (kind >= XB_HEADERS_KINDS)
         return false;
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+    for (size_t i = 0; i < n_fields; i++)
         if (!take_part(&parts, fields[i]))
             return false;
-    if (parts.at < parts.end && headers == XB_HEADERS_UNKNOWN)
+    if (parts.at < parts.end && kind == XB_HEADERS_UNKNOWN)
         return false;
     xb_request_clear(r);
     while (parts.at < parts.end) {

@@ -60,12 +60,15 @@ typedef struct {
 _Static_assert(sizeof(xb_model_row) == 32, "a row has no padding");
 
 /* A request and the margin that the build which made the file gave it. Its parts are: ip, method, uri, protocol, scheme, host,
- * agent, referrer, then name and value of each header, in order. A part is a u32, its size, and the bytes; or UINT32_MAX: absent. */
+ * agent, referrer; where `headers` has XB_TEST_TLS, of the handshake protocol, ciphers, curves, ALPN, reused and signature
+ * algorithms; then name and value of each header, in order. A part is a u32, its size, and the bytes; or UINT32_MAX: absent. */
 typedef struct {
     double margin;
     uint32_t size;    /* bytes of the parts */
-    uint32_t headers; /* xb_headers: what is known of them */
+    uint32_t headers; /* xb_headers: what is known of them; and XB_TEST_TLS */
 } xb_self_test;
+
+enum { XB_TEST_TLS = 1 << 8 };
 
 _Static_assert(sizeof(xb_self_test) == 16, "a self-test has no padding");
 

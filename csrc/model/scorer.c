@@ -31,12 +31,12 @@ typedef int64_t four_mask __attribute__((vector_size(32)));
 #define WIDE
 #endif
 
-/* The dense features' parts of the margin, and the largest of them where it is above *strongest. Returns their sum. */
+/* The dense features' parts of the margin, those before n_held, and the largest of them where it is above *strongest. Returns their sum. */
 WIDE static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_PADDED_DENSE], double *strongest)
 {
 #define SELECT(mask, a, b) (four)(((four_mask)(a) & (mask)) | ((four_mask)(b) & ~(mask)))
     four sum = {0}, most = {0};
-    for (size_t i = 0; i < XB_PADDED_DENSE; i += 4) {
+    for (size_t i = 0; i < v->n_held; i += 4) {
         const four lower = *(const four *)(m->lower + i), upper = *(const four *)(m->upper + i);
         four x = *(const four *)(v->dense + i);
         x = SELECT(x < lower, lower, x); /* NAN is not below, nor above, nor equal to itself */

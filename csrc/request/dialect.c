@@ -72,6 +72,56 @@ static void disown(xb_request *r, xb_span prefix)
             r->headers[i].visitor = false;
 }
 
+/* Did the proxy write this header, the first of its name, and not the visitor? */
+static bool is_own(const xb_request *r, xb_header_id id, xb_telling telling)
+{
+    if (telling == XB_TELLS_IN_CAPITALS)
+        return *r->headers[r->first[id]].name.at == 'X';
+    if (!xb_has(r, XB_H_HOST) || !xb_has(r, XB_H_X_REAL_IP))
+        return true;
+    const uint32_t host = xb_place(r, XB_H_HOST);
+    return host < xb_place(r, XB_H_X_REAL_IP) || xb_place(r, id) < host;
+}
+
+/* What the proxy says of the connection under a name. Two values that differ are not the work of one that writes over what it
+ * gets. */
+static xb_span told(const xb_request *r, xb_header_id id, const xb_dialect_row *row)
+{
+    if (!xb_has(r, id) || !is_own(r, id, row->telling) || (row->writes == XB_WRITES_OVER && xb_differ(r, id)))
+        return (xb_span){NULL, 0};
+    return xb_value(r, id);
+}
+
+static uint32_t small_number(xb_span s)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < s.size; i++) {
+        if (i == 6 || !xb_is_digit(s.at[i]))
+            return 0;
+        n = n * 10 + (uint32_t)(s.at[i] - '0');
+    }
+    return n;
+}
+
+/* Is any header of a connection there? They follow each other in headers.def, so that one look is enough. */
+static bool of_connection(const xb_request *r)
+{
+    enum { FIRST = XB_H_X_TLS_PROTOCOL, LAST = XB_H_X_XBOT_FILES };
+    _Static_assert(FIRST < LAST && FIRST / 64 == LAST / 64, "in one word of the bit set");
+    return r->seen[FIRST / 64] >> (FIRST % 64) & ((UINT64_C(1) << (LAST - FIRST + 1)) - 1);
+}
+
+/* What the proxy says of the connection. Later questions of a connection may tell the handshake no more. */
+static void connection(xb_request *r, const xb_dialect_row *row)
+{
+    r->tls = (xb_tls){told(r, XB_H_X_TLS_PROTOCOL, row), told(r, XB_H_X_TLS_CIPHERS, row), told(r, XB_H_X_TLS_CURVES, row),
+                      told(r, XB_H_X_TLS_ALPN, row),     told(r, XB_H_X_TLS_REUSED, row),  told(r, XB_H_X_TLS_SIGALGS, row)};
+    if (xb_tls_said(&r->tls))
+        r->present |= XB_HAS_TLS;
+    xb_connection_id_parse(told(r, XB_H_X_CONNECTION, row), &r->connection);
+    r->files = small_number(told(r, XB_H_X_XBOT_FILES, row));
+}
+
 /* What nginx's files and HAProxy's script say of the visitor. Theirs come first, or alone. */
 static void original(xb_request *r, char *scratch)
 {
@@ -151,17 +201,17 @@ static void challenge(xb_request *r, char *scratch)
 
 const xb_dialect_row xb_dialects[XB_DIALECT_COUNT] = {
     [XB_DIALECT_NGINX] = {"nginx", original, XB_POLICY_BY_HEADER, XB_ORDER_KEPT, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, XB_TELLS_BEFORE_HOST},
     [XB_DIALECT_INGRESS_NGINX] = {"ingress-nginx", ingress_nginx, XB_POLICY_BY_TARGET, XB_ORDER_KEPT, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URL, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URL, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, XB_TELLS_NOTHING},
     /* Both are written in Go, which keeps headers in a map. */
     [XB_DIALECT_FORWARD_AUTH] = {"forward-auth", forward_auth, XB_POLICY_BY_TARGET, XB_ORDER_LOST, XB_WRITES_OVER,
-        {{XB_H_X_FORWARDED_FOR, XB_HAS_IP}, {XB_H_X_FORWARDED_URI, XB_HAS_URL}, {XB_H_X_FORWARDED_METHOD, XB_HAS_METHOD}}},
+        {{XB_H_X_FORWARDED_FOR, XB_HAS_IP}, {XB_H_X_FORWARDED_URI, XB_HAS_URL}, {XB_H_X_FORWARDED_METHOD, XB_HAS_METHOD}}, XB_TELLS_NOTHING},
     [XB_DIALECT_EXT_AUTHZ] = {"ext-authz", ext_authz, XB_POLICY_BY_HEADER, XB_ORDER_IF_SAID, XB_WRITES_OVER,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}}},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}}, XB_TELLS_NOTHING},
     [XB_DIALECT_HAPROXY] = {"haproxy", original, XB_POLICY_BY_TARGET, XB_ORDER_IF_SAID, XB_WRITES_BEFORE,
-        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}},
-    [XB_DIALECT_CHALLENGE] = {"challenge", challenge, XB_POLICY_BY_NONE, XB_ORDER_LOST, XB_WRITES_OVER, {{0, 0}}},
+        {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, XB_TELLS_IN_CAPITALS},
+    [XB_DIALECT_CHALLENGE] = {"challenge", challenge, XB_POLICY_BY_NONE, XB_ORDER_LOST, XB_WRITES_OVER, {{0, 0}}, XB_TELLS_NOTHING},
 };
 
 /* What the proxy always says, and did not: not at all, empty, or in two ways. */
@@ -186,15 +236,19 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
         r->policy = xb_value(r, XB_H_X_BOT_POLICY);
     row->apply(r, scratch);
     look_for_required(row, r);
+    bool direct = row->telling != XB_TELLS_NOTHING;
     bool order_said = xb_has(r, XB_H_X_ORIGINAL_ORDER);
     if (order_said && xb_span_is(xb_value(r, XB_H_X_ORIGINAL_ORDER), XB_SPAN("lost"))) {
         r->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE);
         r->protocol = r->scheme = (xb_span){NULL, 0};
+        direct = false;
     }
     if (row->order != XB_ORDER_KEPT) /* HAProxy and Envoy keep the order alone: names come in lower case */
         r->present &= ~(uint32_t)XB_HAS_CASE;
     if (row->order == XB_ORDER_LOST || (row->order == XB_ORDER_IF_SAID && !order_said))
         r->present &= ~(uint32_t)XB_HAS_ORDER;
+    if (direct && of_connection(r))
+        connection(r, row);
     if (r->ip.at)
         r->present |= XB_HAS_IP;
     if (!r->uri.at)

@@ -7,7 +7,11 @@
  * X-Original-Order says that all headers are there and in the order in which they were sent. Where it is said to be looked
  * at and is missing, the order is absent: a proxy that keeps headers in a hash table would make a bot of everybody. With any
  * dialect, `X-Original-Order: lost` says that another proxy or a CDN stands before the one that asks: then neither the order,
- * nor the case of names, nor protocol and scheme are the visitor's, and all four are absent.
+ * nor the case of names, nor protocol and scheme, nor connection and handshake are the visitor's, and all of them are absent.
+ *
+ * Connection and handshake are only looked at where no visitor can say them, not even through files that are older than these
+ * headers, and hand on whatever comes under their names. nginx writes its own headers, then Host, then the visitor's. HAProxy
+ * has the visitor's names in lower case, and its script writes capitals.
  *
  * Each dialect has headers that its proxy sends with every question. Where one is missing, empty, or there twice with
  * different values, the question was not asked as the dialect has it: then xb_request.missing says so, and policy.h what
@@ -20,15 +24,20 @@
 #include "request/request.h"
 
 typedef enum {
-    XB_DIALECT_NGINX,         /* auth_request: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host}, X-Bot-Policy */
+    XB_DIALECT_NGINX,         /* auth_request: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host}, X-Bot-Policy;
+                                 X-TLS-{Protocol,Ciphers,Curves,ALPN,Reused,Sigalgs}, X-Connection: PID-CONNECTION-REQUESTS */
     XB_DIALECT_INGRESS_NGINX, /* auth-url: X-Real-IP, X-Original-{URL,Method}; ?policy= in the target */
     XB_DIALECT_FORWARD_AUTH,  /* Caddy, Traefik: X-Forwarded-{Method,Uri,Proto,Host}, the last address of -For; ?policy=; no order */
     XB_DIALECT_EXT_AUTHZ,     /* Envoy, HTTP: the visitor's method, target, Host; X-Real-IP, X-Forwarded-Proto, X-Original-{Protocol,Order},
                                  X-Bot-Policy */
-    XB_DIALECT_HAPROXY,       /* Lua: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host,Order}; ?policy= in the target */
+    XB_DIALECT_HAPROXY,       /* Lua: X-Real-IP, X-Original-{URI,Method,Protocol,Scheme,Host,Order}; X-TLS-*, X-Connection; ?policy= in the target */
     XB_DIALECT_CHALLENGE,     /* GET /?ip=&user_agent=&referer=, URL-encoded; 204 or 403 */
     XB_DIALECT_COUNT
 } xb_dialect;
+
+/* The version of nginx/. Raised where the sidecar has to know more of them than before; what they say is in xb_request.files.
+ * From version 2 on they tell connection and handshake, and ask once more for 428 (answer.h). */
+enum { XB_FILES = 2, XB_FILES_TELL = 2 };
 
 typedef enum { XB_POLICY_BY_NONE, XB_POLICY_BY_HEADER, XB_POLICY_BY_TARGET } xb_policy_source; /* X-Bot-Policy; ?policy= */
 typedef enum { XB_ORDER_KEPT, XB_ORDER_IF_SAID, XB_ORDER_LOST } xb_order_source;               /* if X-Original-Order is there */
@@ -36,6 +45,12 @@ typedef enum {
     XB_WRITES_OVER,  /* what the visitor sent under a required name is gone: two that differ are not the proxy's work */
     XB_WRITES_BEFORE /* the visitor's own comes behind the proxy's, and does not count */
 } xb_writes;
+
+typedef enum {
+    XB_TELLS_NOTHING,
+    XB_TELLS_BEFORE_HOST, /* what comes behind Host is the visitor's, where X-Real-IP comes before it */
+    XB_TELLS_IN_CAPITALS  /* what is all in lower case is the visitor's */
+} xb_telling;
 
 enum { XB_MAX_REQUIRED = 3 };
 
@@ -49,6 +64,7 @@ typedef struct {
         xb_header_id id;
         uint32_t part; /* XB_HAS_*: what is missing without it; 0 behind the last */
     } required[XB_MAX_REQUIRED];
+    xb_telling telling; /* connection and handshake: X-TLS-*, X-Connection, X-Xbot-Files */
 } xb_dialect_row;
 
 extern const xb_dialect_row xb_dialects[XB_DIALECT_COUNT];

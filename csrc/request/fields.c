@@ -32,5 +32,9 @@ bool xb_request_complete(xb_request *r, const xb_fields *f)
     set(r, &r->scheme, f->scheme, 0);
     set(r, &r->host, f->host, 0);
     set(r, &r->policy, f->policy, 0);
+    r->tls = f->tls;
+    if (xb_tls_said(&f->tls))
+        r->present |= XB_HAS_TLS;
+    r->connection = f->connection;
     return true;
 }

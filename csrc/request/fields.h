@@ -19,6 +19,8 @@ typedef enum {
 typedef struct {
     xb_span ip, method, uri, protocol, scheme;
     xb_span host, agent, referrer; /* absent: those among the headers, where these are known */
+    xb_tls tls;
+    xb_connection_id connection;
     xb_span policy;                /* the policy that is asked for, by name */
     xb_headers headers;
 } xb_fields;

@@ -108,7 +108,7 @@ bool xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
     return true;
 }
 
-/* ---- combined ---- */
+/* ---- combined, and what differs from it at an end ---- */
 
 /* A quoted field that starts behind p's quote: the place of its closing quote, or NULL. */
 static const char *closing_quote(const char *p, const char *end, bool *escaped)
@@ -242,16 +242,75 @@ typedef struct {
     char *scratch;
 } reader;
 
-static bool quoted(reader *in, const char *name, xb_span *field, xb_line *out)
+static void blanks(reader *in)
 {
     while (in->p < in->end && *in->p == ' ')
         in->p++;
+}
+
+/* ---- which quote closes a field ----
+ * nginx and Apache escape quotes, so the first one does. Programs that do not (Varnish, many a library's logger) leave a
+ * visitor's quotes as they came: then it is the first one that what must stand behind the field follows. */
+
+typedef bool follows(const char *p, const char *end);
+
+static bool status_follows(const char *p, const char *end)
+{
+    return end - p >= 4 && *p == ' ' && xb_is_digit(p[1]) && xb_is_digit(p[2]) && xb_is_digit(p[3]) && (p + 4 == end || p[4] == ' ');
+}
+
+static bool quote_follows(const char *p, const char *end)
+{
+    while (p < end && *p == ' ')
+        p++;
+    return p < end && *p == '"';
+}
+
+static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+/* Nothing, or whole fields: a quote in them begins a field, or a value behind a sign (rt="0.1"), and is closed. */
+static bool fields_follow(const char *p, const char *end)
+{
+    if (p < end && !is_blank(*p))
+        return false;
+    for (; p < end; p++) {
+        if (*p != '"')
+            continue;
+        bool escaped;
+        if (!is_blank(p[-1]) && !memchr("=:(,[{", p[-1], 6))
+            return false;
+        if (!(p = closing_quote(p + 1, end, &escaped)))
+            return false;
+        if (p + 1 < end && !is_blank(p[1]) && !memchr(";),]}", p[1], 5))
+            return false;
+    }
+    return true;
+}
+
+/* Quotes that are tried where the first one closes nothing: a line may be full of them, and looking behind each costs. */
+enum { MOST_QUOTES = 16 };
+
+static bool quoted(reader *in, const char *name, follows *fits, xb_span *field, xb_line *out)
+{
+    blanks(in);
     if (in->p == in->end || *in->p != '"')
         return fail(out, name, "missing, or not in quotes");
-    bool escaped;
+    bool escaped, more;
     const char *from = ++in->p, *close = closing_quote(from, in->end, &escaped);
     if (!close)
         return fail(out, name, "the closing quote is missing");
+    if (!fits(close + 1, in->end)) {
+        const char *next = close;
+        for (int i = 0; i < MOST_QUOTES && (next = closing_quote(next + 1, in->end, &more)); i++) {
+            escaped |= more;
+            if (fits(next + 1, in->end))
+                break;
+        }
+        if (next && fits(next + 1, in->end))
+            close = next;
+        else if (fits == fields_follow)
+            return fail(out, name, "a quote in it is not escaped");
+    }
     *field = xb_span_of(from, close);
     if (escaped) {
         *field = unescape(*field, in->scratch);
@@ -261,37 +320,100 @@ static bool quoted(reader *in, const char *name, xb_span *field, xb_line *out)
     return true;
 }
 
-bool xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
+/* ---- whose address it is ---- */
+
+static xb_span word(const char *p, const char *end)
 {
-    start(r, out);
+    const char *space = p < end ? memchr(p, ' ', (size_t)(end - p)) : NULL;
+    return xb_span_of(p, space ? space : end);
+}
+
+/* The first fields. What is no address (a host's name, "unix:", a list, one with a port, a zone or hidden octets) is none. */
+static bool first_fields(reader *in, unsigned kind, xb_request *r, xb_line *out)
+{
+    xb_address parsed;
+    xb_span first = word(in->p, in->end);
+    in->p = first.at + first.size;
+    if (in->p == in->end)
+        return fail(out, "line", "no fields: expected ip - user [time] \"request\" status bytes \"referrer\" \"user agent\"");
+    if (kind & XB_CLF_HOST) {
+        xb_span second = word(in->p + 1, in->end);
+        bool is_address = xb_address_parse(second, &parsed);
+        if (!is_address && (xb_span_is(second, XB_SPAN("-")) || xb_address_parse(first, &parsed)))
+            return fail(out, "ip", "missing: expected host ip - user [time] ...");
+        r->host = first;
+        first = second;
+        in->p = second.at + second.size;
+    } else if (kind & XB_CLF_FORWARDED) {
+        while (first.size && first.at[first.size - 1] == ',' && in->p < in->end) {
+            first = word(in->p + 1, in->end);
+            in->p = first.at + first.size;
+        }
+        for (const char *comma; (comma = xb_span_find(first, ',')); )
+            first = xb_span_of(comma + 1, first.at + first.size);
+    } else if (in->end - in->p > 2 && !(in->p[1] == '-' && in->p[2] == ' ') && !(first.size && in->p[-1] == ',') &&
+               xb_address_parse(word(in->p + 1, in->end), &parsed)) {
+        return fail(out, "ip", "it stands behind another field: host ip - user [time] ... is vhost_combined");
+    }
+    if (xb_address_parse(first, &parsed)) {
+        r->ip = first;
+        r->present = XB_HAS_IP;
+    }
+    return true;
+}
+
+static void kept(xb_request *r, unsigned kind, xb_span *to, xb_span field, uint32_t part)
+{
+    if (kind & XB_CLF_DASH_UNKNOWN && xb_span_is(field, XB_SPAN("-")))
+        return;
+    *to = field;
+    r->present |= part;
+}
+
+static bool ends_in_milliseconds(xb_span line)
+{
+    return line.size > 3 && xb_is_digit(line.at[line.size - 3]) && line.at[line.size - 2] == 'm' && line.at[line.size - 1] == 's';
+}
+
+/* What a line that cannot be read leaves behind is nothing. */
+static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_line *out)
+{
     if (line.size > XB_MAX_LINE)
         return fail(out, "line", "longer than 65536 bytes");
-    reader in = {line.at, line.at + line.size, scratch};
-    const char *space = xb_span_find(line, ' ');
-    if (!space)
-        return fail(out, "line", "no fields: expected ip - user [time] \"request\" status bytes \"referrer\" \"user agent\"");
-    r->ip = xb_span_of(in.p, space);
-    xb_address ignored;
-    if (!xb_address_parse(r->ip, &ignored))
-        return fail(out, "ip", why_no_address(r->ip));
-    const char *behind = find_time(space, in.end, &out->time);
+    if (!first_fields(in, kind, r, out))
+        return false;
+    const char *behind = find_time(in->p, in->end, &out->time);
     if (!behind)
         return fail(out, "time", "expected [day/Mon/year:hour:minute:second +zone]");
-    in.p = behind;
-    xb_span request;
-    if (!quoted(&in, "request", &request, out))
+    in->p = behind;
+    xb_span request, referrer, agent;
+    if (!quoted(in, "request", status_follows, &request, out))
         return false;
-    while (in.p < in.end && *in.p == ' ')
-        in.p++;
-    if (!number(&in.p, in.end, 3, &out->status))
+    blanks(in);
+    if (!number(&in->p, in->end, 3, &out->status))
         return fail(out, "status", "expected three digits");
-    if (!literal(&in.p, in.end, ' '))
+    if (!literal(&in->p, in->end, ' '))
         return fail(out, "bytes", "missing");
-    while (in.p < in.end && *in.p != ' ')
-        in.p++;
-    if (!quoted(&in, "referrer", &r->referrer, out) || !quoted(&in, "user_agent", &r->agent, out))
-        return false;
-    r->present = XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER;
+    while (in->p < in->end && *in->p != ' ')
+        in->p++;
+    if (!(kind & XB_CLF_SHORT)) {
+        if (!quoted(in, "referrer", quote_follows, &referrer, out) || !quoted(in, "user_agent", fields_follow, &agent, out))
+            return false;
+        if (kind & XB_CLF_DASH_UNKNOWN && !ends_in_milliseconds(line))
+            return fail(out, "duration", "expected a number of milliseconds at the end");
+        kept(r, kind, &r->referrer, referrer, XB_HAS_REFERRER);
+        kept(r, kind, &r->agent, agent, XB_HAS_UA);
+    }
     request_field(r, request);
     return true;
+}
+
+bool xb_clf_line(unsigned kind, xb_span line, char *scratch, xb_request *r, xb_line *out)
+{
+    start(r, out);
+    reader in = {line.at, line.at + line.size, scratch};
+    if (clf_line(line, kind, &in, r, out))
+        return true;
+    xb_request_clear(r);
+    return false;
 }

@@ -27,8 +27,18 @@ typedef struct {
  * Returns false with out->error set if the line cannot be read. */
 bool xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out);
 
-/* nginx's and Apache's combined format, with their escapes; fields behind the user agent are ignored.
- * Parameters and result as above. */
-bool xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out);
+/* How a format differs from nginx's and Apache's combined one, as bits. */
+enum {
+    XB_CLF_COMBINED = 0,
+    XB_CLF_HOST = 1,        /* the site's host, maybe with a port, stands before the address */
+    XB_CLF_FORWARDED = 2,   /* the address is X-Forwarded-For: of a list the last, which the nearest proxy wrote */
+    XB_CLF_SHORT = 4,       /* no referrer and no agent: the common format */
+    XB_CLF_DASH_UNKNOWN = 8 /* Traefik's: "-" for a referrer or agent says that it was not kept; milliseconds at the end */
+};
+
+/* A line of the combined format or of one of these kinds, with their escapes; fields behind the last one are let be. A first
+ * field that is no address leaves it absent. Quotes that are not escaped are taken for what they are where it can be told, or
+ * the field is at fault. Likewise. */
+bool xb_clf_line(unsigned kind, xb_span line, char *scratch, xb_request *r, xb_line *out);
 
 #endif

@@ -12,7 +12,7 @@
 #ifndef XB_REQUEST_H
 #define XB_REQUEST_H
 
-#include "base/span.h"
+#include "request/handshake.h"
 
 #define XB_MAX_HEAD 65536  /* bytes of one head that are read */
 #define XB_MAX_HEADERS 256 /* headers of one head that are read; past them only those of headers.def, one for each name */
@@ -36,7 +36,7 @@ typedef struct {
     bool visitor;   /* the role is VISITOR */
 } xb_header;
 
-/* What the source of a request holds. The first six are the groups of features.def. */
+/* What the source of a request holds. The first six and the last are the groups of features.def. */
 enum {
     XB_HAS_IP = 1 << 0,
     XB_HAS_UA = 1 << 1,
@@ -46,7 +46,8 @@ enum {
     XB_HAS_CLIENT = 1 << 5,
     XB_HAS_ORDER = 1 << 6, /* the headers are in the order in which they were sent */
     XB_HAS_CASE = 1 << 7,  /* their names are in the case in which they were sent */
-    XB_HAS_METHOD = 1 << 8 /* used only in `required` and `missing` */
+    XB_HAS_METHOD = 1 << 8, /* used only in `required` and `missing` */
+    XB_HAS_TLS = 1 << 9     /* the handshake, as texts or as facts */
 };
 
 typedef struct {
@@ -62,6 +63,10 @@ typedef struct {
     xb_span agent;
     xb_span referrer;
     xb_span policy;   /* the policy that the proxy asks for, by name; never the visitor's choice */
+    xb_tls tls;       /* the handshake, where this question tells it */
+    xb_handshake handshake;   /* its facts, where somebody has them already, whatever the texts say; `known` 0: nobody has */
+    xb_connection_id connection; /* `requests` 0: unknown */
+    uint32_t files;           /* the version that the proxy's files say they have (dialect.h); 0: they say none */
     uint64_t seen[XB_SEEN_WORDS];  /* bit id % 64 of word id / 64: a header with this id is there */
     uint64_t again[XB_SEEN_WORDS]; /* and once more, with another value */
     uint16_t first[XB_H_COUNT];    /* headers[first[id]], valid where `seen` has the id */
@@ -86,10 +91,12 @@ void xb_request_init(void);
  * framing is broken: no method, target and HTTP/1.0 or HTTP/1.1 on the first line, more than 64 bytes of line breaks
  * before it, or contradictory or unreadable Content-Length. No other byte is refused: proxies forward control bytes and
  * bytes above 0x7f.
- * `seen_size` is how many bytes of this head an earlier call has seen (0 at first): then only the new bytes are searched for
- * the end of the head, so that a head that arrives byte by byte costs linear time.
- * After XB_PARTIAL and XB_BAD the request is empty, as after xb_request_clear: no field of this head or of the one
- * before it is left. Never reads outside buf[0, size). */
+ * `seen_size` is how many bytes of this head an earlier call has seen, which returned XB_PARTIAL (0 at first): then only the new
+ * bytes are looked at until a line that matters ends in them, so that a head that comes byte by byte costs linear time.
+ * A head in pieces gets what it gets whole: a broken first line is XB_BAD with the byte that ends the line, a broken length
+ * with the byte that ends the head, whatever the sizes of the pieces.
+ * After XB_PARTIAL and XB_BAD the request is empty, as xb_request_clear leaves it: nothing of this head or of the one before
+ * it can be taken for a request. Never reads outside buf[0, size). */
 enum { XB_PARTIAL = 0, XB_BAD = -1 };
 long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size);
 

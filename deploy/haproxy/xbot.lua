@@ -25,6 +25,21 @@ local function is_ours(name)
     return name == "x-real-ip" or name == "x-connection" or name:find("^x%-original%-") or name:find("^x%-tls%-")
 end
 
+-- What the visitor's program said when it opened the connection, where that was over TLS to this HAProxy. Lists are in hexadecimal,
+-- and empty without tune.ssl.capture-buffer-size. "-": no protocol was agreed on. The sidecar believes names with capitals alone, as
+-- HAProxy has a visitor's in lower case.
+local function handshake(txn)
+    local fetch, alpn = txn.sf, txn.sf:ssl_fc_alpn()
+    if fetch:ssl_fc() ~= "1" then return {} end
+    return {
+        "X-TLS-Protocol: " .. fetch:ssl_fc_protocol(),
+        "X-TLS-Ciphers: " .. fetch:ssl_fc_cipherlist_hex(),
+        "X-TLS-Curves: " .. txn.sc:hex(fetch:ssl_fc_eclist_bin()),
+        "X-TLS-ALPN: " .. (alpn ~= "" and alpn or "-"),
+        "X-TLS-Reused: " .. (fetch:ssl_fc_is_resumed() == "1" and "r" or "."),
+    }
+end
+
 -- The visitor's headers in their order, each with its line end.
 local function visitors(fetch)
     return (fetch:req_hdrs():gsub("([^\r\n:]*):[^\r\n]*\r\n", function(name)
@@ -34,7 +49,7 @@ end
 
 local function question(txn)
     local fetch, policy = txn.sf, txn:get_var("txn.xbot_ask")
-    return table.concat({
+    local head = {
         "GET /" .. (policy and "?policy=" .. policy or "") .. " HTTP/1.1",
         "X-Real-IP: " .. fetch:src(),
         "X-Original-Method: " .. fetch:method(),
@@ -42,9 +57,11 @@ local function question(txn)
         "X-Original-Protocol: HTTP/" .. fetch:req_ver(),
         "X-Original-Scheme: " .. (fetch:ssl_fc() == "1" and "https" or "http"),
         "X-Original-Host: " .. fetch:req_fhdr("host"),
-        "X-Original-Order: kept",
-        visitors(fetch), -- ends with the empty line
-    }, "\r\n")
+    }
+    for _, line in ipairs(handshake(txn)) do head[#head + 1] = line end
+    head[#head + 1] = "X-Original-Order: " .. (txn:get_var("txn.xbot_order") or "kept")
+    head[#head + 1] = visitors(fetch) -- ends with the empty line
+    return table.concat(head, "\r\n")
 end
 
 -- The status, and the headers by name; nil and an error, if there is no whole answer.

@@ -1,1 +1,1 @@
-"""What master and workers share: memory with the model and policies that are served, and with the counters."""
+"""The board: what is served and what is counted, in files that other processes find, or in memory that only workers share."""

@@ -1,7 +1,7 @@
-"""Memory that master and workers share: anonymous files (memfd), handed over as descriptors.
+"""Memory without a name (memfd), which master and workers share by its descriptor.
 
-A model's bytes are sealed: nobody, the master included, can change them after the check, so the verified
-bytes are exactly the bytes that are scored. Counters are writable, but their size is sealed.
+What is served is sealed: nobody, the master included, can change it after the check, so the verified bytes are exactly
+the bytes that are scored. Counters are writable, but their size is sealed: nobody can cut off what others have mapped.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ _SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 def sealed(name: str, data: bytes) -> int:
     """A new descriptor on `data`, which nobody can change from now on."""
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | _SIZE_SEALS)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    return _made(name, data, fcntl.F_SEAL_WRITE | _SIZE_SEALS)
 
 
-def writable(name: str, size: int) -> int:
-    """A new descriptor on `size` zero bytes that every holder may map and write, and nobody may resize."""
+def writable(name: str, data: bytes, size: int = 0) -> int:
+    """A new descriptor on `data`, and zeros behind it up to `size` bytes: every holder may map and write it, and nobody may
+    resize it."""
+    return _made(name, data, _SIZE_SEALS, size)
+
+
+def write(fd: int, data: bytes) -> None:
+    """Write all of `data`. OSError where there is no room."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _made(name: str, data: bytes, seals: int, size: int = 0) -> int:
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.ftruncate(fd, size)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SIZE_SEALS)
+        write(fd, data)
+        os.ftruncate(fd, max(size, len(data)))  # zeros that nobody touches take no memory
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except BaseException:
         os.close(fd)
         raise

@@ -1,4 +1,8 @@
-"""What is served: a checked model and checked policies in sealed memory, and what to say about them."""
+"""What is served: a checked model and checked policies, one image in sealed memory, and what to say about them.
+
+Law: our workers map the very memory that was checked here, which nobody can change. The board's file is a copy of it, for
+hosts that are not ours: they read it and check it themselves (csrc/served.h).
+"""
 
 from __future__ import annotations
 
@@ -14,22 +18,24 @@ import msgspec
 
 from sidecar import core, model
 from sidecar.board import memory
+from sidecar.board.directory import GROUP_READS, Directory, times
 from sidecar.config import config, policies
 from sidecar.config.config import Plan
 from sidecar.errors import RefusedModelError, XbotError
 from sidecar.verify import ranges
 
+NAME = "served"
+
 
 @dataclass(frozen=True)
 class Served:
-    """One generation: model and policies go together. `fd` holds the model, `policies_fd` the image of the policies,
-    `listen_policies` the default policy of each listener. `loaded_at` is Unix time in seconds. `refused`: why the model that
-    was asked for could not be used, where the default model is served in its place; else None."""
+    """One generation: model and policies go together, in the image behind `fd`. `listen_policies`: the default policy of each
+    listener. `loaded_at` is Unix time in seconds. `refused`: why the model that was asked for could not be used, where the
+    default model is served in its place; else None."""
 
     generation: int
     path: Path
     fd: int
-    policies_fd: int
     listen_policies: tuple[str, ...]
     modes: dict[str, str]  # policy to mode
     sha256: str
@@ -54,19 +60,13 @@ class Served:
                 why = f"{policy.suspect_above} is not below the threshold, {threshold:.4f}, of {plan.model}"
                 raise plan.wrong(f"policies.{name}.suspect_above", why)
         material = policies.material(plan)
-        image = material.image()
-        core.Policies(image)
-        fd = memory.sealed("xbot-model", loaded.data)
-        try:
-            policies_fd = memory.sealed("xbot-policies", image)
-        except BaseException:
-            os.close(fd)
-            raise
+        rules = material.image()
+        core.Policies(rules)
+        fd = memory.sealed("xbot-served", core.served_image(loaded.data, rules, *times()))
         return cls(
             generation=generation,
             path=plan.model,
             fd=fd,
-            policies_fd=policies_fd,
             listen_policies=plan.listen_policies,
             modes={name: policy.mode for name, policy in plan.policies.items()},
             sha256=hashlib.sha256(loaded.data).hexdigest(),
@@ -78,10 +78,11 @@ class Served:
 
     def with_newest_ranges(self, generation: int) -> Served:
         """The same model and configuration, not read again, with the networks of crawlers that are there now."""
-        image = self.material.image()
-        core.Policies(image)
-        policies_fd = memory.sealed("xbot-policies", image)
-        return replace(self, generation=generation, fd=os.dup(self.fd), policies_fd=policies_fd)
+        rules = self.material.image()
+        core.Policies(rules)
+        loaded, _ = core.served_parts(os.pread(self.fd, os.fstat(self.fd).st_size, 0), verified=True)
+        fd = memory.sealed("xbot-served", core.served_image(bytes(loaded), rules, *times()))
+        return replace(self, generation=generation, fd=fd)
 
     def range_dates(self) -> dict[str, datetime.date]:
         """The date of the copy in use of each list of networks."""
@@ -108,10 +109,14 @@ class Served:
         """What is served where the model was refused."""
         return "the default model, and every policy observes"
 
+    def publish(self, directory: Directory, group: int | None) -> None:
+        """Put a copy into the board, which `group` may read. XbotError if that cannot be; then what was there is still there."""
+        os.close(directory.create(NAME, os.pread(self.fd, os.fstat(self.fd).st_size, 0), GROUP_READS, group))
+        directory.put(NAME)
+
     def close(self) -> None:
         """Let go of the memory; workers keep what they mapped."""
         os.close(self.fd)
-        os.close(self.policies_fd)
 
     def labels(self) -> dict[str, str]:
         """Of the model, for the log and the metrics; `sha256` is what sha256sum prints for the file."""

@@ -127,8 +127,10 @@ def settings(plan: Plan) -> dict[str, Any]:
         "workers": fixed.workers,
         "admin": str(fixed.admin) if fixed.admin else None,
         "socket_group": fixed.socket_group,
+        "board": str(fixed.board) if fixed.board else None,
         "drain_timeout": fixed.drain_timeout,
         "log": msgspec.to_builtins(fixed.log),
+        "limits": msgspec.to_builtins(fixed.limits),
         "policies": {name: each.mode for name, each in plan.policies.items()},
     }
 

@@ -18,6 +18,10 @@ from sidecar.config import toml_file
 from sidecar.config.addresses import UnixAddress
 
 KEEPS_ALIVE = (1, 29, 7)  # from here on nginx keeps connections to an upstream without being told
+NEWER = {
+    "$ssl_alpn_protocol": (1, 21, 4),
+    "$ssl_sigalgs": (1, 31, 2),
+}  # what nginx tells of a handshake, and from when on
 LONGEST_WAIT = 5.0  # seconds that a stuck sidecar may cost a visitor
 # What the sidecar believes, and so must be nginx's word (csrc/request/dialect.c).
 TOLD = "X-Real-IP X-Original-URI X-Original-Method X-Original-Protocol X-Original-Scheme X-Original-Host".split()
@@ -101,6 +105,22 @@ def told(gate: Gate) -> Iterator[Finding]:
     if block.value("proxy_pass_request_headers", "on") == "off":
         what = f"{name} keeps the visitor's headers from the sidecar"
         yield _found("wrong", block, what, "proxy_pass_request_headers on;")
+
+
+def files(gate: Gate) -> Iterator[Finding]:
+    """nginx's files and the sidecar are of one version; what the sidecar answers to their questions is understood."""
+    block, name = _question(gate)
+    said = _headers(block).get("x-xbot-files")
+    mend = "move the directory xbot away, then xbot nginx --write"
+    if said is None:
+        what = f"{name} tells the sidecar nothing of connection and TLS handshake: its files are older than this xbot"
+        yield _found("warning", block, what, mend)
+    elif said.arg(1) != str(core.FILES):
+        what = f"{name} has files of version {said.arg(1) or 'none'}, this xbot those of {core.FILES}"
+        yield _found("warning", said, what, mend)
+    if said is not None and "428" not in error_pages(block):
+        what = f"{name} has no error_page 428: each visitor whose handshake the sidecar asks for gets 500"
+        yield _found("wrong", block, what, "error_page 428 = /_xbot/tell/...; as in xbot/locations.conf")
 
 
 def stays_open(gate: Gate) -> Iterator[Finding]:
@@ -255,7 +275,7 @@ def opens_when_away(gate: Gate) -> Iterator[Finding]:
     closed = away is not None and any(each.arg(0).startswith("5") for each in away.own("return"))
     if led_to and closed and gate.block.matches[0] != "@" and "500" not in error_pages(gate.block):
         what = f"{_name(gate.block)} says 500, not 503, while the sidecar is away"
-        yield _found("warning", gate.block, what, f"error_page 500 = {led_to.arg(-1)};")
+        yield _found("warning", gate.block, what, "error_page 500 = @xbot_away;")
 
 
 # ---- of a server that asks ----
@@ -287,6 +307,21 @@ def aliases(gate: Gate) -> Iterator[Finding]:
             if directive == "proxy_set_header" and name.lower() in sent and alias.lower() not in sent:
                 what = f"{_name(block)} hands on {alias}, which many sites take for X-Bot ({option} {bad})"
                 yield _found("wrong", leaves, what, "include xbot/pass.conf;")
+
+
+def another_before(gate: Gate) -> Iterator[Finding]:
+    """Behind a CDN or a balancer that ends TLS, order, protocol and handshake are that one's."""
+    believes = gate.server.in_force("set_real_ip_from")
+    tells_addresses_alone = gate.server.value("real_ip_header", "X-Real-IP") == "proxy_protocol"
+    sent = _headers(gate.question or gate.block)
+    address, order = sent.get("x-real-ip"), sent.get("x-original-order")
+    forwarded = [address] if address and address.arg(1).startswith("$http_") else []
+    said = [each for block in (gate.server, *gate.server.blocks("location", "if")) for each in block.own("set")]
+    lost = any(each.args == ("$xbot_order", "lost") for each in said) or (order is not None and order.arg(1) == "lost")
+    for each in [*forwarded, *([] if tells_addresses_alone else believes)][:1]:
+        if not lost:
+            what = "visitors come through another proxy, whose order of headers, protocol and TLS are taken for theirs"
+            yield _found("warning", each, what, "set $xbot_order lost; in the server")
 
 
 def asked_too_early(gate: Gate) -> Iterator[Finding]:
@@ -360,13 +395,22 @@ def policies(setup: Setup) -> Iterator[Finding]:
         yield _found("warning", setup.gates[0].asks, what, "auth_request /_xbot/enforce; where bots are to be refused")
 
 
+def newer_nginx(setup: Setup) -> Iterator[Finding]:
+    """This nginx can tell more of the handshake than its files have it tell."""
+    for variable, since in NEWER.items():
+        if setup.version >= since and setup.mentions("$xbot_alpn") and not setup.mentions(variable):
+            what = f"this nginx knows {variable}, and its files do not look at it: they are written for an older one"
+            mend = "move the directory xbot away, then xbot nginx --write"
+            yield _found("warning", setup.gates[0].asks, what, mend)
+
+
 # fmt: off
 OF_QUESTIONS: tuple[Trap, ...] = (
-    body, told, stays_open, waits, fails_open, cached, outsiders, large_uploads, rewritten, elsewhere,
+    body, told, files, stays_open, waits, fails_open, cached, outsiders, large_uploads, rewritten, elsewhere,
 )
 OF_GATES: tuple[Trap, ...] = (
     nobody_asks, answered_before, satisfied_by_any, verdict_lost, page_of_refusal, opens_when_away,
 )
-OF_SERVERS: tuple[Trap, ...] = (forged, aliases, asked_too_early, certificates)
-OF_ALL = (logs, outcomes, policies)
+OF_SERVERS: tuple[Trap, ...] = (forged, aliases, another_before, asked_too_early, certificates)
+OF_ALL = (logs, outcomes, policies, newer_nginx)
 # fmt: on

@@ -15,19 +15,34 @@ from typing import Any, NamedTuple
 import click
 from rich.table import Table
 
-from sidecar import core, model
-from sidecar.commands.offline import MODEL_FILE, plain_console
+from sidecar import core
+from sidecar.commands.judging import Rules, judging_options, load
+from sidecar.commands.offline import plain_console
 from sidecar.config import config, lists, policies
 from sidecar.errors import XbotError
 from sidecar.sources import formats
+from sidecar.sources.choosing import format_options
 from sidecar.sources.lines import Unreadable, of_log
 
-_PATH = click.Path(path_type=Path)
 # The groups of core.GROUPS, in words.
 _HOLDS = {
     "ip": "address", "ua": "agent", "referrer": "referrer", "url": "URL", "headers": "headers",
-    "client": "client",
+    "client": "client", "tls": "TLS handshake",
 }  # fmt: skip
+
+
+# Whose handshake it is (core.Request.stack), in words.
+_PROGRAMS = {
+    "openssl": "OpenSSL", "gnutls": "GnuTLS", "nss": "NSS, as Firefox", "chromium": "BoringSSL, as Chromium", "apple": "Apple's",
+    "go": "Go", "java": "Java", "schannel": "Windows'", "rustls": "rustls", "unknown": "of no program that is known",
+}  # fmt: skip
+_BROWSERS = {
+    "IE": "Internet Explorer",
+    "UC": "UC Browser",
+    "TEXT": "a text browser",
+    "APP": "a browser inside a program",
+}
+_ALPN = {b"-": "no protocol agreed on"}
 
 
 class Why(NamedTuple):
@@ -53,40 +68,24 @@ class Judge:
     """A model and, where there is a configuration, its policies."""
 
     model: core.Model
-    plan: config.Plan | None
-    rules: core.Policies | None
-    policy: str
-
-    @classmethod
-    def load(cls, path: Path | None, configuration: Path | None, policy: str | None) -> Judge:
-        """XbotError unless there is a model, and the policy where one is named."""
-        if configuration is None:
-            if path is None:
-                raise XbotError("explain: give --model or --config")
-            if policy is not None:
-                raise XbotError("explain: --policy goes with --config")
-            return cls(model.load(path), None, None, "")
-        plan = config.load(configuration, config.Overrides(model=path))
-        name = policy or config.DEFAULT_POLICY
-        if name not in plan.policies:
-            raise XbotError(f"{configuration}: no policy {name!r}; there are {', '.join(sorted(plan.policies))}")
-        return cls(model.load(plan.model), plan, core.Policies(policies.image(plan)), name)
+    rules: Rules | None
 
     def why(self, request: core.Request) -> Why:
         """Decides by the policy that the request asks for, else by the one that was chosen."""
-        decision = self.rules.decide(self.model, request, self.policy) if self.rules else None
-        entry = self._entry(decision, request) if decision and decision.list else None
+        decision = self.rules.decide(self.model, request) if self.rules else None
+        entry = self._entry(self.rules.plan, decision, request) if self.rules and decision and decision.list else None
         verdict, bias, parts = self.model.explain(request)
         looked_at = {name: self.model.header["groups"] & bits for name, bits in core.GROUPS.items()}
         held = [name for name, bits in looked_at.items() if bits and not bits & ~request.present]
-        not_held = [name for name, bits in looked_at.items() if bits & ~request.present]
+        # Over plain http there is no handshake to miss.
+        there = request.present | (core.GROUPS["tls"] if request.fields["scheme"] == b"http" else 0)
+        not_held = [name for name, bits in looked_at.items() if bits & ~there]
         return Why(verdict, decision, entry, bias, parts, held, not_held)
 
-    def _entry(self, decision: core.Decision, request: core.Request) -> str | None:
+    def _entry(self, plan: config.Plan, decision: core.Decision, request: core.Request) -> str | None:
         """The entry of the list that decided."""
-        if self.plan is None or decision.list is None:
+        if decision.list is None:
             return None
-        plan = self.plan
 
         def names(entries: config.Entries) -> bool:
             alone = dataclasses.replace(
@@ -97,21 +96,9 @@ class Judge:
         return lists.naming(plan, decision.list, names)
 
 
-@click.command(epilog="Example: sed -n 17p access.log | xbot explain --model site.xbot --format combined")
-@click.option(
-    "--model", "path", type=MODEL_FILE, help="The model file; default: xbot's own.  [default: that of --config]"
-)
-@click.option("--config", "configuration", type=_PATH, help="xbot.toml: its policies and lists decide as they serve.")
-@click.option(
-    "--policy", help="Of these, the one for requests that name none, and whose path has none.  [default: default]"
-)
-@click.option(
-    "--format",
-    "log_format",
-    required=True,
-    type=click.Choice((*formats.NAMES, "head")),
-    help="The log's format (docs/formats.md); head: one request head, as the visitor sent it.",
-)
+@click.command(epilog="Example: sed -n 17p access.log | xbot explain")
+@judging_options
+@format_options("head")
 @click.option("--dialect", type=click.Choice(core.DIALECTS), help="The head is a proxy's question, in this dialect.")
 @click.option("--ip", help="Where the request of a head came from.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, every feature in it.")
@@ -132,12 +119,12 @@ def explain(
     line of the log formats that come with nginx/ is decided by the policy that it names.
 
     \b
-    grep '" 403 ' site.log | tail -n 1 | xbot explain --config /etc/xbot/xbot.toml --format combined
+    grep '" 403 ' site.log | tail -n 1 | xbot explain --config /etc/xbot/xbot.toml
     xbot explain --config /etc/xbot/xbot.toml --policy login --format head --ip 192.0.2.7 head.txt
     """
     if log_format != "head" and (dialect or ip):
         raise XbotError("explain: --dialect and --ip go with --format head")
-    judge, console = Judge.load(path, configuration, policy), plain_console()
+    judge, console = Judge(*load(path, configuration, policy)[1:]), plain_console()
     found = _head(log, dialect, ip) if log_format == "head" else _lines(log, log_format)
     for line, request, logged, error in found:
         if request is None:
@@ -145,7 +132,7 @@ def explain(
             continue
         why = judge.why(request)
         if as_json:
-            click.echo(json.dumps(_as_object(line, why)))
+            click.echo(json.dumps(_as_object(line, request, why)))
         else:
             console.print(_as_table(line, request, logged, why))
 
@@ -155,7 +142,7 @@ Found = tuple[int, core.Request | None, str, tuple[str, str]]
 
 def _lines(log: str, log_format: str) -> Iterator[Found]:
     """(line, request, what the log itself says of it, error) of each line; the request asks for the policy logged."""
-    form = formats.FORMATS[log_format]
+    form = formats.find(log_format)
     for line, text, request, error in of_log(log, form, Unreadable(log)):
         logged = ""
         if request is not None and form.decision is not None and (said := form.decision.search(text)):
@@ -186,7 +173,7 @@ def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
     yield 1, request, "", ("", "")
 
 
-def _as_object(line: int, why: Why) -> dict[str, Any]:
+def _as_object(line: int, request: core.Request, why: Why) -> dict[str, Any]:
     decided = {}
     if why.decision is not None:
         decided = {
@@ -203,6 +190,7 @@ def _as_object(line: int, why: Why) -> dict[str, Any]:
         "reason": why.decision.reason if why.decision else why.verdict.reason,
         **decided,
         "groups_not_held": why.not_held,
+        "handshake": request.stack,
         "bias": why.bias,
         "contributions": [{"name": p.name, "value": p.value, "contribution": p.contribution} for p in why.parts],
     }
@@ -228,6 +216,24 @@ def _doubt(why: Why) -> str:
     return f"judged by {by or 'nothing'} only: there are no {lacks} here{more}; behind the proxy the verdict may differ"
 
 
+def _handshake(request: core.Request) -> list[str]:
+    """Whose handshake it is, what was agreed on, and whom the agent claims to be; nothing where it is absent."""
+    tls = request.tls
+    if tls is None:
+        return []
+    agreed = [_text(tls.protocol), _ALPN.get(tls.alpn or b"", _text(tls.alpn)), "resumed" if tls.reused == b"r" else ""]
+    said = [_PROGRAMS[request.stack] if request.stack else "program unknown", *filter(None, agreed)]
+    return [f"handshake: {', '.join(said)}; agent claims {_claim(request)}"]
+
+
+def _claim(request: core.Request) -> str:
+    """The browser that the agent names, as people write it, and its version where it says it."""
+    if request.claim is None:
+        return "no browser"
+    name, version = request.claim
+    return _BROWSERS.get(name) or f"{name.title()} {version or ''}".rstrip()
+
+
 def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
     fields, verdict = request.fields, why.verdict
     title = [
@@ -237,6 +243,7 @@ def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
         *([_decided(why.decision, why.entry)] if why.decision else []),
         " ".join(_text(fields[name]) or "-" for name in ("ip", "method", "uri")),
         f"agent: {_text(fields['agent']) or '-'}",
+        *_handshake(request),
     ]
     table = Table(title="\n".join(title), title_justify="left", title_style="", show_edge=False, pad_edge=False)
     table.add_column("adds", justify="right")

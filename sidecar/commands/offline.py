@@ -8,82 +8,81 @@ from __future__ import annotations
 import datetime
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model
-from sidecar.config.config import DEFAULT_MODEL
-from sidecar.sources import formats, progress, reading
+from sidecar.commands import judging
+from sidecar.commands.judging import judging_options, mode_option
+from sidecar.sources import progress, reading
+from sidecar.sources.choosing import format_options
+from sidecar.sources.formats import find
 from sidecar.sources.lines import Unreadable, of_block
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class ModelFile(click.Path):
-    """A model's path; `default` is the model that comes with xbot. A file of that name is ./default."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As click calls it, for each value."""
-        return DEFAULT_MODEL if value == "default" else super().convert(value, param, ctx)
-
-
-MODEL_FILE = ModelFile()
-_MODEL = click.option("--model", "path", required=True, type=MODEL_FILE, help="The model file; default: xbot's own.")
-_FORMAT = click.option(
-    "--format",
-    "log_format",
-    required=True,
-    type=click.Choice(formats.NAMES),
-    help="The log's format (docs/formats.md).",
-)
-_LOG = click.argument("log", default="-")
-
-
-@click.command(epilog="Example: xbot score --model site.xbot --format combined --json access.log")
-@_MODEL
-@_FORMAT
+@click.command(epilog="Example: xbot score --json access.log")
+@judging_options
+@mode_option
+@format_options()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@_LOG
-def score(path: Path, log_format: str, as_json: bool, log: str) -> None:
+@click.argument("log", default="-")
+def score(
+    path: Path | None, configuration: Path | None, policy: str | None, mode: str | None, log_format: str, as_json: bool, log: str
+) -> None:  # fmt: skip
     """Print a verdict for each line of LOG, in its order: line, verdict, score, strongest reason.
 
-    LOG is a file, gzip too, or - for standard input. A line that cannot be read is reported in its place.
+    LOG is a file, compressed too, or - for standard input. A line that cannot be read is reported in its place. With --config
+    the verdict is what its policies and lists make of it, and two columns more say by which policy, and refused or let by.
     """
-    loaded, out, unreadable = model.load(path), sys.stdout.buffer, Unreadable(log)
+    _, loaded, rules = judging.load(path, configuration, policy, mode)
+    write, unreadable = sys.stdout.buffer.write, Unreadable(log)
     with progress.over_logs("scoring", [log], quiet=sys.stdout.isatty()) as advance:
-        request, before, form = core.Request(), 0, formats.FORMATS[log_format]
+        request, before, form = core.Request(), 0, find(log_format).opened()
+        handshakes = form.handshakes()
         for block in reading.blocks(log):
-            report, lines, faults = _report(loaded, form, request, block, before, as_json)
-            out.write(report)
-            before += lines
-            for fault in faults:
-                unreadable.add(*fault)
+            if form.record is None and rules is None:
+                lines, bad, first = loaded.report_lines(request, form.name, block, before + 1, as_json, write)
+                if first is not None:
+                    unreadable.add(*first, bad)
+                before += lines
+            else:
+                for number, text, read, fault in of_block(block, form, request, before, handshakes):
+                    before = number
+                    if read is None:
+                        unreadable.add(number, *fault)
+                        write(core.report_error(number, *fault, as_json))
+                    elif rules is None:
+                        write(loaded.report(read, number, as_json))
+                    else:
+                        write(_decided(loaded, rules, read, form.logged_policy(text, read), number, as_json))
             advance(len(block))
+    sys.stdout.flush()
     unreadable.tell(before)
 
 
-def _report(
-    loaded: core.Model, form: formats.Format, request: core.Request, block: bytes, before: int, as_json: bool
-) -> tuple[bytes, int, list[tuple[int, str, str]]]:
-    """What is printed for a block, how many lines it has, and which of them cannot be read."""
-    if form.record is None:
-        return loaded.report_lines(request, form.name, block, before + 1, as_json)
-    out, faults, number = [], [], before
-    for number, _, read, fault in of_block(block, form, request, before):
-        if read is None:
-            faults.append((number, *fault))
-            out.append(core.report_error(number, *fault, as_json))
-        else:
-            out.append(loaded.report(read, number, as_json))
-    return b"".join(out), number - before, faults
+def _decided(
+    loaded: core.Model, rules: judging.Rules, request: core.Request, logged: bytes | None, line: int, as_json: bool
+) -> bytes:
+    """The line for what the policies make of a request."""
+    decision, verdict = rules.decide_again(loaded, request, logged), loaded.judge(request)
+    if as_json:
+        said = {
+            "line": line,
+            "verdict": decision.outcome,
+            "score": round(verdict.score, 4),
+            "margin": verdict.margin,
+            "reason": decision.reason,
+            "policy": decision.policy,
+            "list": decision.list,
+            "refuse": decision.refuse,
+        }
+        return json.dumps(said).encode() + b"\n"
+    done = "refused" if decision.refuse else "let by"
+    row = (line, decision.outcome, f"{verdict.score:.4f}", decision.reason, decision.policy, done)
+    return "\t".join(map(str, row)).encode() + b"\n"
 
 
 def plain_console() -> Console:
@@ -92,11 +91,14 @@ def plain_console() -> Console:
 
 
 @click.command(epilog="Example: xbot inspect site.xbot")
-@click.argument("path", metavar="MODEL", type=MODEL_FILE)
+@click.argument("path", metavar="[MODEL]", type=judging.MODEL_FILE, default="default")
 @click.option("--json", "as_json", is_flag=True, help="Header and provenance as one JSON object.")
 @click.option("--weights", default=20, show_default=True, help="How many of the strongest weights to show.")
 def inspect(path: Path, as_json: bool, weights: int) -> None:
-    """Show what a model file holds: header, where it comes from, how well it did, its strongest weights."""
+    """Show what a model file holds: header, where it comes from, how well it did, its strongest weights.
+
+    MODEL is a file, or `default` for the model that comes with xbot.
+    """
     loaded = model.load(path)
     if as_json:
         said = {

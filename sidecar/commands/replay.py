@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import heapq
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,14 +19,18 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model, outputs
-from sidecar.commands.offline import MODEL_FILE
+from sidecar.commands.judging import MODEL_FILE, Rules, judging_options, load, mode_option
+from sidecar.commands.ruled import OfPolicy, Ruled
 from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
-from sidecar.sources import formats, progress
+from sidecar.errors import XbotError
+from sidecar.sources import formats, progress, reading
+from sidecar.sources.choosing import format_options
 from sidecar.sources.shown import text
 from sidecar.sources.traffic import Traffic
 
 MOST_JSON = 100  # of a list, in the JSON
 WIDEST = 200  # characters of a cell of a table
+WORDS = ("human", "suspect", "bot", "verified")  # of X-Bot
 MOST_DAYS = 31  # shown; the JSON has them all
 
 
@@ -89,6 +94,37 @@ class Day(msgspec.Struct):
     refused_before: int | None
 
 
+class Told(msgspec.Struct):
+    """What was done to a client, and why: the list, or the strongest reason of the score."""
+
+    ip: str
+    agent: str
+    why: str
+    requests: int
+
+
+class ListDone(msgspec.Struct):
+    """How many requests a list decided, and how."""
+
+    list: str
+    verdict: str
+    requests: int
+
+
+class PolicyDone(msgspec.Struct):
+    """What a policy would have done. `outcomes` goes by X-Bot's words. `let_by_most`: whom a list let by, and bots whom a policy
+    that observes let by; people whom the score let by are not in it."""
+
+    policy: str
+    mode: str
+    requests: int
+    outcomes: dict[str, int]
+    refused: int
+    lists: list[ListDone]
+    refused_most: list[Told]
+    let_by_most: list[Told]
+
+
 class Report(msgspec.Struct):
     """What `--json` writes.
 
@@ -124,46 +160,81 @@ class Report(msgspec.Struct):
     counts_short: dict[str, int]
     newly_refused: Flips | None
     no_longer_refused: Flips | None
+    config: str | None = None
+    policies: list[PolicyDone] | None = None
 
 
-@click.command(epilog="Example: xbot replay --model new.xbot --against old.xbot --format combined access.log")
-@click.option("--model", "new", required=True, type=MODEL_FILE, help="The model to try; default: xbot's own.")
+@click.command(epilog="Example: xbot replay --config /etc/xbot/xbot.toml --mode enforce access.log")
+@judging_options
+@mode_option
 @click.option(
-    "--against", "old", type=MODEL_FILE, help="The model to compare with, at its own threshold; default: xbot's own."
+    "--against",
+    "old",
+    type=MODEL_FILE,
+    help="The model to compare with, at its own threshold, or by the same --config; default: xbot's own.",
 )
-@click.option("--format", "log_format", required=True, type=click.Choice(formats.NAMES), help="The logs' format.")
+@format_options()
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Refuse from this score on.  [default: the model's own]")
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
 @click.option("--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write all of it here, too.")
 @click.option("--most", type=click.IntRange(1, MOST_JSON), default=10, show_default=True, help="Rows of a table.")
 @click.argument("logs", nargs=-1, required=True)
 def replay(
-    new: Path, old: Path | None, log_format: str, threshold: float | None, hosts: tuple[str, ...], out: Path | None,
-    most: int, logs: tuple[str, ...],
+    path: Path | None, configuration: Path | None, policy: str | None, mode: str | None, old: Path | None, log_format: str,
+    threshold: float | None, hosts: tuple[str, ...], out: Path | None, most: int, logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Show what a model would have done to the traffic of LOGS: whom it had refused, and whom perhaps wrongly.
 
-    LOGS are files, gzip too, or - for standard input. Nothing is refused by this: it reads, judges and counts.
+    LOGS are files, compressed too, or - for standard input. Nothing is refused by this: it reads, judges and counts. With
+    --config it shows what these policies and lists would have done, by policy, and whom they would have refused and let by.
     """
-    outputs.check([(out, outputs.REPLAY)], [*logs, new, old])
-    judge = Judge(model.load(new), threshold)
-    before = Judge(model.load(old)) if old else None
+    outputs.check([(out, outputs.REPLAY)], [*logs, path, old, configuration])
+    if configuration is not None and threshold is not None:
+        raise XbotError("--threshold does not go with --config, whose policies have their own")
+    new, loaded, rules = load(path, configuration, policy, mode)
+    judge: Judge = Judge(loaded, threshold) if rules is None else Ruled(loaded, rules)
+    before: Judge | None = None
+    if old:
+        before = Judge(model.load(old)) if rules is None else Ruled(model.load(old), rules)
     with progress.over_logs("replaying", logs) as advance:
         traffic = Traffic(logs, log_format, hosts, advance)
         tally = Tally(judge, before, traffic.own)
-        for log, line, request in traffic:
-            if request is not None:
-                tally.add(log, line, request)
+        for log, line, request, logged in traffic.with_policies():
+            tally.add(log, line, request, logged)
     tally.finish()
     done = report(traffic, tally, new, judge, old, before)
+    if rules is not None and isinstance(judge, Ruled):
+        done.config, done.policies = str(configuration), [_policy(rules, judge, name) for name in rules.plan.policies]
     if out is not None:
         outputs.write(out, msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
     show(
         done,
-        log_format,
+        formats.find(log_format).option,
         Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False, highlight=False),
         most,
     )
+
+
+def _policy(rules: Rules, judge: Ruled, name: str) -> PolicyDone:
+    found, mode = judge.policies.get(name, OfPolicy()), rules.plan.policies[name].mode
+    return PolicyDone(
+        policy=name,
+        mode=mode,
+        requests=sum(found.outcomes.values()),
+        outcomes={outcome: found.outcomes[outcome] for outcome in core.OUTCOMES if outcome in found.outcomes},
+        refused=found.refused,
+        lists=[ListDone(each, outcome, n) for (each, outcome), n in found.lists.most_common()],
+        refused_most=_clients(found.refused_most),
+        let_by_most=_clients(found.let_by_most),
+    )
+
+
+def _clients(top: Top) -> list[Told]:
+    told = []
+    for what, requests in top.most(MOST_JSON):
+        why, ip, agent = what.split("\t", 2) if isinstance(what, str) else ("", "", "")
+        told.append(Told(ip, agent, why, requests))
+    return told
 
 
 def report(traffic: Traffic, tally: Tally, new: Path, judge: Judge, old: Path | None, before: Judge | None) -> Report:
@@ -198,7 +269,10 @@ def report(traffic: Traffic, tally: Tally, new: Path, judge: Judge, old: Path | 
             for name, found in tally.suspects.items()
             if found.requests
         ],
-        **{name: _frequent(top) for name, top in tops.items()},
+        reasons=_frequent(tally.reasons),
+        agents=_frequent(tally.agents),
+        paths=_frequent(tally.paths),
+        networks=_frequent(tally.networks),
         counts_short={name: top.short for name, top in tops.items()},
         newly_refused=_flips(tally, True) if before else None,
         no_longer_refused=_flips(tally, False) if before else None,
@@ -246,7 +320,7 @@ def _flips(tally: Tally, to_bot: bool) -> Flips:
 # ---- for people ----
 
 
-def show(done: Report, log_format: str, console: Console, most: int) -> None:
+def show(done: Report, option: str, console: Console, most: int) -> None:
     """Prints the report as tables."""
     _print(console, "", [[name, value] for name, value in _headline(done)], "", "")
     for note in _notes(done):
@@ -256,8 +330,11 @@ def show(done: Report, log_format: str, console: Console, most: int) -> None:
             [done.labelled[f"{said} refused"], done.labelled[f"{said} let in"]] for said in ("bot", "human")
         )
         _print(console, "lines that bear a label", [["bot", *bots], ["human", *humans]], "label", ">refused", ">let in")
+    _show_policies(done, console)
+    for policy in done.policies or ():
+        _show_policy(policy, console, most)
     _show_days(done, console)
-    _show_suspects(done, log_format, console)
+    _show_suspects(done, option, console)
     if done.newly_refused and done.no_longer_refused:
         _show_flips("newly refused", done, done.newly_refused, console, most)
         _show_flips("no longer refused", done, done.no_longer_refused, console, most)
@@ -270,7 +347,8 @@ def show(done: Report, log_format: str, console: Console, most: int) -> None:
 
 
 def _headline(done: Report) -> Iterable[tuple[str, str]]:
-    yield "model", f"{done.model}, refuses from {done.threshold:.4f} on"
+    own = "" if done.config is None else ", where a policy has no threshold of its own"
+    yield "model", f"{done.model}, refuses from {done.threshold:.4f} on{own}"
     yield "requests", f"{done.requests}"
     yield "refused", f"{done.refused} ({_share(done.refused, done.requests)})"
     yield "let in", f"{done.requests - done.refused} ({_share(done.requests - done.refused, done.requests)})"
@@ -296,6 +374,33 @@ def _notes(done: Report) -> Iterable[str]:
         yield f"There was too much to count each exactly; counts may be too low: {short} at most."
 
 
+def _show_policies(done: Report, console: Console) -> None:
+    if done.policies is None:
+        return
+    rows = [
+        [p.policy, p.mode, p.requests, *(p.outcomes.get(outcome, 0) for outcome in WORDS), p.refused]
+        for p in done.policies
+    ]
+    heads = ("policy", "mode", ">requests", *(f">{word}" for word in WORDS), ">refused")
+    _print(console, f"by policy of {done.config}", rows, *heads)
+    for policy in done.policies:
+        if policy.mode == "observe" and policy.outcomes.get("bot"):
+            n = policy.outcomes["bot"]
+            console.print(
+                f"{policy.policy} observes: it lets its {n} bots by; --mode enforce shows what it would refuse."
+            )
+
+
+def _show_policy(done: PolicyDone, console: Console, most: int) -> None:
+    if done.lists:
+        rows = [[each.requests, each.list, each.verdict] for each in done.lists[:most]]
+        _print(console, f"policy {done.policy}: decided by a list", rows, ">requests", "list", "verdict")
+    for title, told in (("refused most", done.refused_most), ("let by most", done.let_by_most)):
+        if told:
+            rows = [[each.requests, each.why, _who(each.ip, each.agent, "")] for each in told[:most]]
+            _print(console, f"policy {done.policy}: {title}", rows, ">requests", "why", "client")
+
+
 def _show_days(done: Report, console: Console) -> None:
     if not done.days:
         return
@@ -311,7 +416,7 @@ def _show_days(done: Report, console: Console) -> None:
     _print(console, title, rows, *heads)
 
 
-def _show_suspects(done: Report, log_format: str, console: Console) -> None:
+def _show_suspects(done: Report, option: str, console: Console) -> None:
     if not done.suspects:
         console.print("\nlikely false positives: none among the refused")
         return
@@ -326,8 +431,8 @@ def _show_suspects(done: Report, log_format: str, console: Console) -> None:
         console.print(f"  {suspect.kind}: {suspect.why}", soft_wrap=True)
     first = done.suspects[0].examples[0]
     if first.log != "-":
-        reader = "zcat -f" if first.log.endswith(".gz") else "cat"
-        how = f"{reader} {first.log} | sed -n {first.line}p | xbot explain --model {done.model} --format {log_format}"
+        by = f"--model {shlex.quote(done.model)}" if done.config is None else f"--config {shlex.quote(done.config)}"
+        how = f"{reading.take(first.log, first.line)} | xbot explain {by} {option}"
         console.print(f"Why a line was refused: {how}", soft_wrap=True)
 
 

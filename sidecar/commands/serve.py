@@ -50,6 +50,12 @@ _PATH = click.Path(path_type=Path)
     help="Group of the Unix sockets (mode 0660): nginx's.",
 )
 @click.option(
+    "--board",
+    envvar="XBOT_BOARD",
+    metavar="DIR|none",
+    help="Where what is served and the counters lie as files.  [default: /run/xbot, where it can be used]",
+)
+@click.option(
     "--drain-timeout",
     type=click.FloatRange(0.0, 3600.0),
     envvar="XBOT_DRAIN_TIMEOUT",
@@ -80,7 +86,7 @@ def serve(path: Path | None, **options: Any) -> None:
 
     predecessor = upgrade.Predecessor.find()
     activated = [listeners.adopt(sock) for sock in systemd.listening_sockets()]
-    inherited = predecessor.sockets if predecessor else activated
+    inherited = list(predecessor.sockets.values()) if predecessor else activated
     source = master.Source(path, config.Overrides(**options))
     plan = source.plan()
     logs.configure(plan.fixed.log.level, plan.fixed.log.format)

@@ -116,7 +116,9 @@ class Judge:
         self.model = model
         self.threshold = model.threshold if threshold is None else threshold
 
-    def __call__(self, request: core.Request) -> Judgement:
+    def __call__(self, request: core.Request, logged: bytes | None = None) -> Judgement:
+        """`logged`: the policy by which the log says that it was decided."""
+        del logged
         verdict = self.model.judge(request, self.threshold)
         return Judgement(verdict.bot, verdict.score, verdict.reason)
 
@@ -183,10 +185,10 @@ class Tally:
         self.to_bot_reasons, self.to_human_reasons = Top(), Top()
         self.suspects = {name: Suspects() for name in WHY}
 
-    def add(self, log: str, line: int, request: core.Request) -> None:
-        """Judges and counts what `request` holds now, line `line` of `log`."""
-        now = self._new(request)
-        was = self._old(request) if self._old else now
+    def add(self, log: str, line: int, request: core.Request, logged: bytes | None = None) -> None:
+        """Judges and counts what `request` holds now, line `line` of `log`; `logged`: the policy that decided it once."""
+        now = self._new(request, logged)
+        was = self._old(request, logged) if self._old else now
         fields = request.fields
         self.requests += 1
         self.refused += now.refused

@@ -27,6 +27,8 @@ from sidecar.verify import catalogue
 
 DEFAULT_MODEL = Path(sidecar.__file__).with_name("default.xbot")
 DEFAULT_POLICY = "default"
+DEFAULT_BOARD = Path("/run/xbot")
+NO_BOARD = "none"
 MOST_POLICIES, MOST_LISTS, MOST_PATHS = 64, 256, 256
 NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 
@@ -34,9 +36,15 @@ NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 # from them (`make docs`). The descriptions say what is allowed, in errors and there.
 Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Seconds = Annotated[float, Meta(ge=0, le=3600, description="a number of seconds from 0 to 3600")]
+Patience = Annotated[float, Meta(ge=0.1, le=3600, description="a number of seconds from 0.1 to 3600")]
+Connections = Annotated[int, Meta(ge=16, le=65536, description="a whole number from 16 to 65536")]
+Bytes = Annotated[
+    int, Meta(ge=1 << 20, le=1 << 40, description="a whole number of bytes from 1048576 to 1099511627776")
+]
 Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
 Answer = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
+Place = Annotated[str, Meta(pattern=r"^(/[^\x00]*|none)$", description="an absolute path, or none")]
 Mode = Literal["observe", "enforce"]
 # Lists by name; or by purpose, crawler or list what becomes of whom.
 Verified = Annotated[
@@ -130,6 +138,27 @@ class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Annotated[Literal["text", "json"], Doc("for a person, or one JSON object a line")] = "text"
 
 
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[limits]: of each listener in each worker. `peer_timeout` is in seconds; `bytes` are those of unfinished heads and unread
+    answers."""
+
+    peer_timeout: Annotated[
+        Patience,
+        Doc(
+            "how long a proxy may take over the rest of a head, or leave its answers unread; an idle connection may stay open"
+        ),
+    ] = 10.0
+    connections: Annotated[
+        Connections, Doc("that are open at once; past it, the connection that has waited longest is closed")
+    ] = 4096
+    bytes: Annotated[
+        Bytes,
+        Doc(
+            "of unfinished heads and unread answers, together; past it, the one of these that has waited longest is closed"
+        ),
+    ] = 16 << 20
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
@@ -151,6 +180,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "that of the process",
         ),
     ] = None
+    board: Annotated[
+        Place | None,
+        Doc(
+            "the directory of the [board](operations.md#the-board): what is served and the counters, as files. One that is named "
+            'here must be usable; `"none"`: memory that only the workers share',
+            "`/run/xbot`, where it can be used",
+        ),
+    ] = None
     drain_timeout: Annotated[Seconds, Doc("how long SIGTERM lets requests finish")] = 10.0
     search_engines: Annotated[
         Answer, Doc("whether every policy verifies the [list of search engines](#search-engines) that comes with xbot")
@@ -169,6 +206,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
+    limits: Limits = Limits()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
 
@@ -184,6 +222,7 @@ class Overrides:
     workers: int | None = None
     admin: str | None = None
     socket_group: str | None = None
+    board: str | None = None
     drain_timeout: float | None = None
     log_level: str | None = None
     log_format: str | None = None
@@ -196,16 +235,19 @@ class Fixed(NamedTuple):
     workers: int
     admin: addresses.Address | None
     socket_group: str | None
+    board: Path | None
     drain_timeout: float
     log: Log
+    limits: Limits
 
 
 @dataclass(frozen=True)
 class Plan:
     """A configuration with every default filled in. `path` is the file's, None without one, and `names_model` whether it names the
     model; `crawlers`: policy -> purpose or crawler -> what becomes of it; `ranges`: where fetched lists of networks lie, and
-    `publishers` whence; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened.
-    `old_names`: the field of each option that the file calls by an old name -> the field as the file has it."""
+    `publishers` whence; `asks_board` is what names the board, which then must be usable: the option `--board`, the field `board`,
+    or None; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened. `old_names`: the field
+    of each option that the file calls by an old name -> the field as the file has it."""
 
     path: Path | None
     fixed: Fixed
@@ -219,15 +261,18 @@ class Plan:
     ranges: Path | None = None
     publishers: Mapping[str, str] = field(default_factory=dict)
     old_names: Mapping[str, str] = field(default_factory=dict)
+    asks_board: str | None = None
 
     def named(self, text: str) -> Path:
         """A file that the configuration names: relative to the configuration's directory."""
         return self.path.parent / text if self.path else Path(text)
 
     def wrong(self, field: str, why: str) -> XbotError:
-        """The error for a field of the file."""
+        """The error for a field of the file, or for an option of the command line."""
         field = self.old_names.get(field, field)
-        return toml_file.mistake(self.path, field, why) if self.path else XbotError(f"{field}: {why}")
+        if self.path is None or field.startswith("--"):
+            return XbotError(f"{field}: {why}")
+        return toml_file.mistake(self.path, field, why)
 
     def outdated(self) -> list[str]:
         """One line for each option that the file calls by an old name."""
@@ -327,14 +372,19 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
     if over.dialect and over.dialect not in core.DIALECTS:
         raise XbotError(f"--dialect {over.dialect!r} is not one of {', '.join(core.DIALECTS)}")
     admin = over.admin or config.admin
+    board = over.board or config.board
+    if over.board and over.board != NO_BOARD and not over.board.startswith("/"):
+        raise XbotError(f"--board {over.board!r} is not an absolute path, or none")
     level, form = over.log_level or config.log.level, over.log_format or config.log.format
     fixed = Fixed(
         listen=tuple((_parsed("--listen", each.address), each.dialect) for each in listen),
         workers=over.workers or config.workers or len(os.sched_getaffinity(0)),
         admin=_parsed("--admin", admin) if admin else None,
         socket_group=over.socket_group or config.socket_group,
+        board=None if board == NO_BOARD else Path(board) if board else DEFAULT_BOARD,
         drain_timeout=config.drain_timeout if over.drain_timeout is None else over.drain_timeout,
         log=msgspec.convert({"level": level, "format": form}, Log),
+        limits=config.limits,
     )
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
     ours = search_engines.NAME not in config.lists
@@ -348,6 +398,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         fixed=fixed,
         model=over.model or in_file or DEFAULT_MODEL,
         names_model=over.model is None and in_file is not None,
+        asks_board=None if board in (None, NO_BOARD) else "--board" if over.board else "board",
         listen_policies=tuple(each.policy for each in listen),
         policies=policies,
         lists={**OURS, **config.lists},

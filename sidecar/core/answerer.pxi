@@ -1,25 +1,59 @@
-# What a connection calls: bytes in, reply out.
+# What the connections of a listener call: bytes in, replies out.
 #
 # Law: it holds the model and the policies that it answers by. A new model or new policies take effect from the next answer on.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint64_t
-from libc.stdlib cimport free
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
 
 from sidecar.core.csrc cimport (
-    XB_MAX_REASON, xb_answer, xb_decision_text, xb_dialect, xb_enforcing, xb_observing, xb_policy, xb_stats,
+    XB_IDLE, XB_HALF, XB_LAST, XB_MAX_REASON, XB_NEVER, XB_UNREAD, xb_closed, xb_connection, xb_connection_begin,
+    xb_connection_end, xb_connection_last, xb_connection_next, xb_connection_unread, xb_decision_text, xb_dialect,
+    xb_enforcing, xb_handshakes, xb_host, xb_listener_drain, xb_listener_init, xb_listener_out, xb_listener_over,
+    xb_listener_wake, xb_now, xb_observing, xb_policy, xb_stats, xb_step,
 )
 
 
-cdef class Answerer:
-    """Bytes in, reply out: what a connection calls. One for each listener of a worker.
+cdef void *_resize(void *memory, size_t size) noexcept nogil:
+    if size:
+        return realloc(memory, size)
+    free(memory)
+    return NULL
 
-    Without `policies` it observes, or enforces by the model's own threshold.
+
+cdef uint64_t _nanoseconds(double seconds) except? 0:
+    if not 0 <= seconds <= 1e9:
+        raise ValueError(f"{seconds} is no number of seconds that a connection may wait")
+    return <uint64_t>(seconds * 1e9)
+
+
+cdef void *_shared(view, size_t size, str name) except NULL:
+    """Where the memory of a view lies, which keeps it. It is written to, by words."""
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(view, &buffer, PyBUF_WRITABLE)
+    cdef void *at = buffer.buf
+    cdef size_t there = buffer.len
+    PyBuffer_Release(&buffer)
+    if there < size:
+        raise ValueError(f"{name} needs {size} bytes")
+    if <size_t>at % sizeof(uint64_t):
+        raise ValueError(f"{name} must be aligned to {sizeof(uint64_t)} bytes")
+    return at
+
+
+cdef class Answerer:
+    """Bytes in, replies out: what the connections of a listener call. One for each listener of a worker.
+
+    Without `policies` it observes, or enforces by the model's own threshold. `stats` and `handshakes` are writable buffers of
+    STATS_SIZE and HANDSHAKES_SIZE bytes; without `handshakes` one is known only to the request that tells it. `listener` is its
+    number there. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and `last_seconds` (behind the
+    last reply) are the bounds of csrc/connection.h.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                  stats=None):
-        cdef Py_buffer view
+                  stats=None, handshakes=None, uint32_t listener=0, size_t max_connections=4096, size_t max_bytes=1 << 24,
+                  double peer_seconds=10.0, double last_seconds=1.0):
+        cdef xb_host host
         self.work = _new_workspace()
         self.service.dialect = <xb_dialect>DIALECTS.index(dialect)
         self.service.policy = &xb_enforcing if enforce else &xb_observing
@@ -28,15 +62,19 @@ cdef class Answerer:
             self.serve(model, policies, policy)
         if stats is not None:
             self.stats = memoryview(stats)
-            PyObject_GetBuffer(self.stats, &view, PyBUF_WRITABLE)
-            if view.len < <Py_ssize_t>sizeof(xb_stats):
-                PyBuffer_Release(&view)
-                raise ValueError(f"stats needs {sizeof(xb_stats)} bytes")
-            if <size_t>view.buf % sizeof(uint64_t):
-                PyBuffer_Release(&view)
-                raise ValueError(f"stats must be aligned to {sizeof(uint64_t)} bytes")
-            self.service.stats = <xb_stats *>view.buf
-            PyBuffer_Release(&view)  # self.stats keeps the memory
+            self.service.stats = <xb_stats *>_shared(self.stats, sizeof(xb_stats), "stats")
+        if handshakes is not None:
+            self.handshakes = memoryview(handshakes)
+            self.service.handshakes = <xb_handshakes *>_shared(self.handshakes, sizeof(xb_handshakes), "handshakes")
+            self.service.listener = listener
+        if max_connections == 0:
+            raise ValueError("max_connections is 0")
+        host.resize, host.clock = &_resize, &xb_now
+        host.max_connections, host.max_bytes = max_connections, max_bytes
+        host.patience[XB_IDLE] = XB_NEVER
+        host.patience[XB_HALF] = host.patience[XB_UNREAD] = _nanoseconds(peer_seconds)
+        host.patience[XB_LAST] = _nanoseconds(last_seconds)
+        xb_listener_init(&self.listener, &self.service, self.work, &host)
 
     def __dealloc__(self):
         free(self.work)
@@ -68,12 +106,35 @@ cdef class Answerer:
     def closing(self, bint closing):
         self.service.closing = closing
 
-    cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept:
-        return xb_answer(&self.service, self.work, buf, size, seen_size, truncated, &self.reply)
+    cdef void begin(self, xb_connection *c, void *host) noexcept:
+        xb_connection_begin(&self.listener, c, host)
 
-    cdef void connected(self) noexcept:
-        if self.service.stats is not NULL:
-            self.service.stats.connections_total += 1
+    cdef xb_step next(self, xb_connection *c, xb_span *input) noexcept:
+        return xb_connection_next(&self.listener, c, input, &self.reply)
+
+    cdef void unread(self, xb_connection *c, size_t size) noexcept:
+        xb_connection_unread(&self.listener, c, size)
+
+    cdef void last(self, xb_connection *c) noexcept:
+        xb_connection_last(&self.listener, c)
+
+    cdef void end(self, xb_connection *c) noexcept:
+        xb_connection_end(&self.listener, c)
+
+    cdef xb_connection *out(self, xb_closed *why) noexcept:
+        return xb_listener_out(&self.listener, why)
+
+    cdef bint over(self) noexcept:
+        return xb_listener_over(&self.listener)
+
+    cdef uint64_t wake(self) noexcept:
+        return xb_listener_wake(&self.listener)
+
+    cdef uint64_t now(self) noexcept:
+        return xb_now()
+
+    cdef void drain(self, uint64_t idle, uint64_t rest) noexcept:
+        xb_listener_drain(&self.listener, idle, rest)
 
     cdef dict describe(self):
         """The last request and its verdict, for a debugging log. The bytes that were answered must still be there."""

@@ -2,7 +2,12 @@
 #
 # Law: a class is declared here and defined in the file of its noun.
 
-from sidecar.core.csrc cimport xb_line, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_span, xb_workspace
+from libc.stdint cimport uint64_t
+
+from sidecar.core.csrc cimport (
+    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
+    xb_span, xb_step, xb_workspace,
+)
 
 
 cdef class Request:
@@ -17,6 +22,10 @@ cdef class Request:
     cdef bint read(self, int format, xb_span line) noexcept
     cdef int idle(self) except -1
     cdef int take(self, object kept) except -1
+
+
+cdef class Handshakes:
+    cdef xb_handshakes *table
 
 
 cdef class Model:
@@ -38,11 +47,21 @@ cdef class Policies:
 cdef class Answerer:
     cdef xb_service service
     cdef xb_workspace *work
-    cdef xb_reply reply
+    cdef xb_listener listener
+    cdef xb_reply reply     # of the last step
     cdef Model held
     cdef Policies held_policies
-    cdef object stats
+    cdef object stats, handshakes
 
-    cdef long answer(self, const char *buf, size_t size, size_t seen_size, bint truncated) noexcept
-    cdef void connected(self) noexcept
+    # csrc/connection.h, for whoever holds the connections.
+    cdef void begin(self, xb_connection *c, void *host) noexcept
+    cdef xb_step next(self, xb_connection *c, xb_span *input) noexcept
+    cdef void unread(self, xb_connection *c, size_t size) noexcept
+    cdef void last(self, xb_connection *c) noexcept
+    cdef void end(self, xb_connection *c) noexcept
+    cdef xb_connection *out(self, xb_closed *why) noexcept
+    cdef bint over(self) noexcept
+    cdef uint64_t wake(self) noexcept
+    cdef uint64_t now(self) noexcept
+    cdef void drain(self, uint64_t idle, uint64_t rest) noexcept
     cdef dict describe(self)

@@ -1,5 +1,5 @@
 from array import array
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 class Row(NamedTuple):
@@ -34,16 +34,33 @@ class Contribution(NamedTuple):
     contribution: float
     doc: str
 
+class Tls(NamedTuple):
+    protocol: bytes | None
+    ciphers: bytes | None
+    curves: bytes | None
+    alpn: bytes | None
+    reused: bytes | None
+    sigalgs: bytes | None
+
 GROUPS: Final[dict[str, int]]
 FEATURES: Final[tuple[Row, ...]]
 FAMILIES: Final[tuple[Row, ...]]
 DIALECTS: Final[tuple[str, ...]]
 MAX_TIME: Final[int]
+MAX_CONNECTION: Final[int]
+MAX_REQUESTS: Final[int]
 MIN_K: Final[int]
 MAX_K: Final[int]
 MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
+CLOSED: Final[tuple[str, ...]]
+HANDSHAKES_SIZE: Final[int]
+HANDSHAKES_SECRET: Final[int]
+FILES: Final[int]
+COUNTERS_HEADER: Final[int]
+COUNTERS_SLOT: Final[int]
+COUNTERS_MOST: Final[int]
 OUTCOMES: Final[tuple[str, ...]]
 DECIDERS: Final[tuple[str, ...]]
 POLICY_OPTIONS: Final[tuple[Option, ...]]
@@ -72,6 +89,14 @@ def policies_image(
     actions: dict[str, bytes] | None = None,
 ) -> bytes: ...
 def read_stats(buffer: Any) -> dict[str, Any]: ...
+def served_image(model: bytes, policies: bytes, made: int, booted: int) -> bytes: ...
+def served_parts(image: Any, *, verified: bool) -> tuple[memoryview, memoryview]: ...
+def counters_slots(file: Any) -> int: ...
+def counters_image(slots: int, made: int, booted: int, carried: bytes = ...) -> bytes: ...
+def sum_counters(file: bytes) -> dict[str, Any]: ...
+
+class BoardError(ValueError): ...
+
 def model_header(
     k: int,
     groups: int,
@@ -110,7 +135,18 @@ class Request:
         label: int = -1,
         status: int = -1,
         time: int = -1,
+        tls: Tls | None = None,
+        connection: int = 0,
+        connection_requests: int = 0,
     ) -> None: ...
+    @property
+    def tls(self) -> Tls | None: ...
+    @property
+    def stack(self) -> str | None: ...
+    @property
+    def claim(self) -> tuple[str, int] | None: ...
+    @property
+    def connection(self) -> tuple[int, int]: ...
     @property
     def label(self) -> bool | None: ...
     @property
@@ -129,6 +165,9 @@ class Request:
         self, k: int, hosts: array[int] | None = None, families: int = ...
     ) -> tuple[list[float], list[tuple[int, str, str]]]: ...
 
+class Handshakes:
+    def recall(self, request: Request) -> None: ...
+
 class Matrix:
     dense: array[float]
     indices: array[int]
@@ -141,9 +180,11 @@ class Matrix:
     present: int
     families: int
     errors: list[tuple[int, str, str]]
+    unreadable: int
     def __init__(self, k: int, hosts: array[int] | None = None, without: Collection[str] = ...) -> None: ...
     def __len__(self) -> int: ...
     def append(self, request: Request, line: int = 0) -> None: ...
+    def refuse(self, line: int, field: str, why: str) -> None: ...
     def append_lines(self, log_format: str, block: bytes, first_line: int) -> int: ...
 
 class Model:
@@ -173,8 +214,14 @@ class Model:
     def explain(self, request: Request) -> tuple[Verdict, float, list[Contribution]]: ...
     def report(self, request: Request, line: int, as_json: bool) -> bytes: ...
     def report_lines(
-        self, request: Request, log_format: str, block: bytes, first_line: int, as_json: bool
-    ) -> tuple[bytes, int, list[tuple[int, str, str]]]: ...
+        self,
+        request: Request,
+        log_format: str,
+        block: bytes,
+        first_line: int,
+        as_json: bool,
+        write: Callable[[bytes], object],
+    ) -> tuple[int, int, tuple[int, str, str] | None]: ...
 
 class Policies:
     data: Any  # a read-only buffer
@@ -195,5 +242,11 @@ class Answerer:
         policies: Policies | None = None,
         policy: str | None = None,
         stats: Any = None,
+        handshakes: Any = None,
+        listener: int = 0,
+        max_connections: int = 4096,
+        max_bytes: int = 16777216,
+        peer_seconds: float = 10.0,
+        last_seconds: float = 1.0,
     ) -> None: ...
     def serve(self, model: Model, policies: Policies, policy: str) -> None: ...

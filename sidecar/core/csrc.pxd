@@ -1,7 +1,7 @@
 # The interface of csrc/ as Cython sees it.
 #
 # Law: the only statement of it on this side, header by header.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "base/span.h" nogil:
     ctypedef struct xb_span:
@@ -12,6 +12,38 @@ cdef extern from "base/span.h" nogil:
 cdef extern from "base/hash.h" nogil:
     uint64_t xb_hash(xb_span s)
     uint64_t xb_hash_bytes(xb_span s)
+
+cdef extern from "request/handshake.h" nogil:
+    ctypedef struct xb_tls:
+        xb_span protocol
+        xb_span ciphers
+        xb_span curves
+        xb_span alpn
+        xb_span reused
+        xb_span sigalgs
+    enum:
+        XB_KNOWS_CIPHERS
+        XB_KNOWS_CURVES
+    ctypedef struct xb_handshake:
+        uint64_t ciphers
+        uint64_t curves
+        uint64_t sigalgs
+        uint32_t marks
+        uint16_t protocol
+        uint16_t n_ciphers
+        uint16_t n_curves
+        uint16_t n_sigalgs
+        uint8_t known
+        uint8_t alpn
+        uint8_t reused
+        uint8_t stack
+    ctypedef struct xb_connection_id:
+        uint64_t serial
+        uint32_t process
+        uint32_t requests
+    bint xb_tls_said(const xb_tls *tls)
+    void xb_handshake_of(const xb_tls *tls, xb_handshake *out)
+    const char *xb_stack_names[]
 
 cdef extern from "request/request.h" nogil:
     enum:
@@ -27,6 +59,7 @@ cdef extern from "request/request.h" nogil:
         XB_HAS_CLIENT
         XB_HAS_ORDER
         XB_HAS_CASE
+        XB_HAS_TLS
     ctypedef struct xb_header:
         xb_span name
         xb_span value
@@ -43,6 +76,9 @@ cdef extern from "request/request.h" nogil:
         xb_span agent
         xb_span referrer
         xb_span policy
+        xb_tls tls
+        xb_handshake handshake
+        xb_connection_id connection
         uint32_t n_headers
         bint truncated
         xb_header headers[256]
@@ -65,6 +101,8 @@ cdef extern from "request/fields.h" nogil:
         xb_span host
         xb_span agent
         xb_span referrer
+        xb_tls tls
+        xb_connection_id connection
         xb_span policy
         xb_headers headers
     bint xb_request_complete(xb_request *r, const xb_fields *f)
@@ -77,12 +115,22 @@ cdef extern from "base/address.h" nogil:
 
 cdef extern from "request/dialect.h" nogil:
     enum:
+        XB_FILES
         XB_DIALECT_COUNT
     ctypedef int xb_dialect
     ctypedef struct xb_dialect_row:
         const char *name
     const xb_dialect_row xb_dialects[]
     void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
+
+cdef extern from "features/agent.h" nogil:
+    enum:
+        XB_BROWSER_NONE
+    ctypedef struct xb_agent_facts:
+        uint32_t major
+        uint8_t browser
+    void xb_agent_facts_of(xb_span s, xb_agent_facts *a)
+    const char *xb_browser_names[]
 
 cdef extern from "features/featurizer.h" nogil:
     enum:
@@ -126,6 +174,7 @@ cdef extern from "model/model.h" nogil:
         XB_MODEL_HEADER
         XB_MODEL_DIGEST
         XB_DTYPE_F64
+        XB_TEST_TLS
     ctypedef struct xb_model_header:
         uint8_t magic[8]
         uint32_t version
@@ -305,11 +354,30 @@ cdef extern from "judge.h" nogil:
     void xb_judge(const xb_model *m, xb_workspace *w)
     bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 
-cdef extern from "stats.h" nogil:
+cdef extern from "board/handshakes.h" nogil:
+    ctypedef struct xb_handshakes:
+        uint64_t secret[2]
+    bint xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r)
+
+cdef extern from "served.h" nogil:
+    size_t xb_served_size(size_t model_size, size_t policies_size)
+    void xb_served_init(void *image, xb_span model, xb_span policies, uint64_t made, uint64_t booted)
+    const char *xb_served_open(const void *image, size_t size, bint verified, xb_span *model, xb_span *policies)
+
+cdef extern from "board/counters.h" nogil:
     enum:
+        XB_COUNTERS_HEADER
+        XB_COUNTERS_SLOT
+        XB_COUNTERS_MOST
+        XB_CLOSED_SLOW
+        XB_CLOSED_UNREAD
+        XB_CLOSED_CONNECTIONS
+        XB_CLOSED_BYTES
+        XB_N_CLOSED
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
         XB_COUNTED_DECIDERS
+    ctypedef int xb_closed
     ctypedef struct xb_stats:
         uint64_t requests
         uint64_t outcome[4]
@@ -319,8 +387,17 @@ cdef extern from "stats.h" nogil:
         uint64_t bad_request
         uint64_t truncated
         uint64_t connections_total
+        uint64_t asked_again
+        uint64_t older_files
+        uint64_t newer_files
+        uint64_t closed[4]
         uint64_t sum_ns
         uint64_t histogram[64]
+    size_t xb_counters_size(uint32_t n_slots)
+    void xb_counters_init(void *file, uint32_t n_slots, uint64_t made, uint64_t booted)
+    const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)
+    void xb_counters_add(xb_stats *total, const void *file)
+    xb_stats *xb_counters_slot(void *file, uint32_t i)
 
 cdef extern from "answer.h" nogil:
     enum:
@@ -332,12 +409,55 @@ cdef extern from "answer.h" nogil:
         xb_dialect dialect
         bint closing
         xb_stats *stats
+        xb_handshakes *handshakes
+        uint32_t listener
     ctypedef struct xb_reply:
         size_t size
         bint close
+        bint again
         char bytes[416]
-    long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size,
-                   bint truncated, xb_reply *reply)
+    uint64_t xb_now()
+
+cdef extern from "connection.h" nogil:
+    uint64_t XB_NEVER
+    const char *xb_closed_names[]
+    enum:
+        XB_IDLE
+        XB_HALF
+        XB_UNREAD
+        XB_LAST
+        XB_GONE
+    ctypedef int xb_state
+    enum:
+        XB_WAIT
+        XB_ANSWERED
+        XB_REFUSED
+    ctypedef int xb_step
+    ctypedef struct xb_connection:
+        void *host
+        char *piece
+        uint64_t deadline
+        xb_state state
+        bint last
+    ctypedef struct xb_host:
+        void *(*resize)(void *memory, size_t size)
+        uint64_t (*clock)()
+        size_t max_connections
+        size_t max_bytes
+        uint64_t patience[4]
+    ctypedef struct xb_listener:
+        size_t connections
+        size_t bytes
+    void xb_listener_init(xb_listener *l, const xb_service *service, xb_workspace *work, const xb_host *host)
+    void xb_connection_begin(xb_listener *l, xb_connection *c, void *host)
+    void xb_connection_end(xb_listener *l, xb_connection *c)
+    xb_step xb_connection_next(xb_listener *l, xb_connection *c, xb_span *input, xb_reply *reply)
+    void xb_connection_unread(xb_listener *l, xb_connection *c, size_t bytes)
+    void xb_connection_last(xb_listener *l, xb_connection *c)
+    xb_connection *xb_listener_out(xb_listener *l, xb_closed *why)
+    bint xb_listener_over(const xb_listener *l)
+    uint64_t xb_listener_wake(const xb_listener *l)
+    void xb_listener_drain(xb_listener *l, uint64_t idle, uint64_t rest)
 
 cdef extern from "request/logline.h" nogil:
     enum:
@@ -349,4 +469,5 @@ cdef extern from "request/logline.h" nogil:
         const char *error_field
         const char *error
     bint xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
-    bint xb_combined_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
+    bint xb_clf_line(unsigned kind, xb_span line, char *scratch, xb_request *r, xb_line *out)
+    enum: XB_CLF_COMBINED, XB_CLF_HOST, XB_CLF_FORWARDED, XB_CLF_SHORT, XB_CLF_DASH_UNKNOWN

@@ -30,6 +30,10 @@ cdef uint64_t _client(xb_span ip) noexcept:
     return xb_hash_bytes(network)
 
 
+cdef enum:
+    MOST_ERRORS = 10  # that are kept: a log may be full of them
+
+
 cdef class Matrix:
     """Rows of features, growing: what training reads. Dense rows and, beside them, buckets in CSR form.
 
@@ -41,7 +45,8 @@ cdef class Matrix:
     cdef readonly array dense, indices, indptr, label, time, line, client
     cdef readonly unsigned k
     cdef readonly int present
-    cdef public object errors
+    cdef readonly list errors  # (line, field, why) of the first MOST_ERRORS
+    cdef readonly Py_ssize_t unreadable
     cdef array hosts
     cdef Request request
     cdef uint8_t masked[XB_N_DENSE]
@@ -53,7 +58,7 @@ cdef class Matrix:
         self.k = k
         self.hosts = hosts
         self.request = Request()
-        self.errors = []  # (line, field, why)
+        self.errors = []
         for i in range(XB_N_DENSE):
             self.masked[i] = FEATURES[i].name in without
         self.families = sum(1 << i for i in range(XB_N_FAMILIES) if FAMILIES[i].name not in without)
@@ -95,9 +100,15 @@ cdef class Matrix:
         """Adds what `request` holds now; `line` is its line in the log, for messages."""
         self._append(request, line)
 
+    def refuse(self, long line, str field not None, str why not None):
+        """Counts a line that cannot be read in `unreadable`; `errors` has the first of them."""
+        self.unreadable += 1
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append((line, field, why))
+
     def append_lines(self, str log_format not None, bytes block not None, long first_line):
-        """Adds every line of `block` (challenge or combined). Lines that cannot be read go to `errors`. Returns how many
-        lines the block had."""
+        """Adds every line of `block`, of a format that csrc reads; refuses those that cannot be read. Returns how many lines
+        the block had."""
         cdef int number = _line_format(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
@@ -108,6 +119,6 @@ cdef class Matrix:
             if self.request.read(number, text):
                 self._append(self.request, line)
             else:
-                self.errors.append((line, self.request.line.error_field.decode(), self.request.line.error.decode()))
+                self.refuse(line, self.request.line.error_field.decode(), self.request.line.error.decode())
             line += 1
         return line - first_line

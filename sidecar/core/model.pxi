@@ -167,9 +167,10 @@ cdef class Model:
         return text[:_write_report(text, request, line, as_json)]
 
     def report_lines(self, Request request not None, str log_format not None, bytes block not None, unsigned long first_line,
-                     bint as_json):
-        """(text, lines, errors): what `xbot score` prints for a block of lines (challenge or combined), how many lines it
-        had, and [(line, field, why)] of those that cannot be read. `request` is empty then."""
+                     bint as_json, write not None):
+        """Gives `write` what `xbot score` prints for a block of lines of a format that csrc reads, a part at a time. Returns
+        how many lines it had, how many of them cannot be read, and (line, field, why) of the first of these, or None.
+        `request` is empty then."""
         cdef int number = _line_format(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
@@ -178,27 +179,33 @@ cdef class Model:
         cdef bytearray out = bytearray(1 << 16)
         cdef char *to = out
         cdef size_t used = 0
-        done, errors = [], []
+        cdef Py_ssize_t bad = 0
+        cdef bytes told
+        first = None
         request.take(block)
         request.busy += 1
         try:
             while at < end:
                 at = _next_line(at, end, &text)
                 if used > (1 << 16) - MAX_REPORT:
-                    done.append(to[:used])
+                    write(to[:used])
                     used = 0
                 if request.read(number, text):
                     xb_judge(&self.model, request.work)
                     used += _write_report(to + used, request, line, as_json)
                 else:
                     field, why = request.line.error_field.decode(), request.line.error.decode()
-                    errors.append((line, field, why))
-                    done.append(to[:used])
-                    used = 0
-                    done.append(report_error(line, field, why, as_json))
+                    if first is None:
+                        first = (line, field, why)
+                    bad += 1
+                    told = report_error(line, field, why, as_json)
+                    if len(told) > MAX_REPORT:
+                        raise AssertionError("an error's line is longer than its place")
+                    memcpy(to + used, PyBytes_AS_STRING(told), len(told))
+                    used += len(told)
                 line += 1
         finally:
             request.busy -= 1
         request.take(None)
-        done.append(to[:used])
-        return b"".join(done), line - first_line, errors
+        write(to[:used])
+        return line - first_line, bad, first

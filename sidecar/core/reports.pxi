@@ -71,6 +71,9 @@ cdef size_t _write_report(char *out, Request request, unsigned long line, bint a
 
 def report_error(unsigned long line, str field not None, str why not None, bint as_json):
     """The line that `xbot score` prints for one that cannot be read."""
+    text = f"{field}: {why}"
     if as_json:
-        return b'{"line": %d, "error": %s}\n' % (line, json.dumps(f"{field}: {why}").encode())
-    return b"%d\terror\t-\t%s: %s\n" % (line, field.encode(), why.encode())
+        return b'{"line": %d, "error": %s}\n' % (line, json.dumps(text).encode())
+    if not text.isprintable():  # a visitor's bytes may be in it
+        text = text.encode("unicode_escape").decode()
+    return b"%d\terror\t-\t%s\n" % (line, text.encode())

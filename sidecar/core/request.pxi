@@ -9,15 +9,22 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
 from sidecar.core.csrc cimport (
-    XB_ALL_FAMILIES, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN,
-    XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, xb_challenge_line, xb_combined_line,
-    xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_hosts, xb_request_add, xb_request_clear,
-    xb_request_complete, xb_request_parse, xb_self_test, xb_shape, xb_shape_of, xb_span, xb_token_text, xb_workspace,
+    XB_ALL_FAMILIES, XB_BROWSER_NONE, XB_CLF_COMBINED, XB_CLF_DASH_UNKNOWN, XB_CLF_FORWARDED, XB_CLF_HOST, XB_CLF_SHORT,
+    XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
+    XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_TEST_TLS, xb_agent_facts, xb_agent_facts_of,
+    xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_handshake,
+    xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test,
+    xb_shape, xb_shape_of, xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
 
 cdef enum:
-    CHALLENGE = 0
-    COMBINED = 1
+    CHALLENGE = -1  # else a kind of xb_clf_line
+
+# The formats whose lines csrc reads, and their kinds.
+_LINES = {
+    "challenge": CHALLENGE, "combined": XB_CLF_COMBINED, "common": XB_CLF_SHORT, "vhost_combined": XB_CLF_HOST,
+    "vhost_common": XB_CLF_HOST | XB_CLF_SHORT, "forwarded_combined": XB_CLF_FORWARDED, "traefik_clf": XB_CLF_DASH_UNKNOWN,
+}
 
 
 cdef xb_workspace *_new_workspace() except NULL:
@@ -27,19 +34,27 @@ cdef xb_workspace *_new_workspace() except NULL:
     return work
 
 
-cdef int _line_format(str log_format) except -1:
-    """The number of a format whose lines are read in C."""
-    if log_format == "challenge":
-        return CHALLENGE
-    if log_format == "combined":
-        return COMBINED
-    raise ValueError(f"{log_format!r}: only lines of challenge and combined are read here")
+cdef int _line_format(str log_format) except -2:
+    """The kind of a format whose lines are read in C."""
+    kind = _LINES.get(log_format)
+    if kind is None:
+        raise ValueError(f"{log_format!r}: only lines of {', '.join(_LINES)} are read here")
+    return kind
 
 
 cdef inline bytes _part(xb_span s):
     """A part of a self-test (csrc/model/model.h)."""
     cdef uint32_t size = 0xFFFFFFFF if s.at is NULL else s.size
     return (<const char *>&size)[:sizeof(size)] + (b"" if s.at is NULL else s.at[:s.size])
+
+
+cdef xb_tls _tls(tls) except *:
+    """A Tls, or None: all absent. The spans point into its bytes."""
+    cdef xb_tls texts
+    protocol, ciphers, curves, alpn, reused, sigalgs = (None,) * 6 if tls is None else tls
+    texts.protocol, texts.ciphers, texts.curves = _optional(protocol), _optional(ciphers), _optional(curves)
+    texts.alpn, texts.reused, texts.sigalgs = _optional(alpn), _optional(reused), _optional(sigalgs)
+    return texts
 
 
 cdef class Request:
@@ -61,7 +76,7 @@ cdef class Request:
         cdef char *scratch = self.scratch
         if format == CHALLENGE:
             return xb_challenge_line(line, scratch, &self.work.request, &self.line)
-        return xb_combined_line(line, scratch, &self.work.request, &self.line)
+        return xb_clf_line(<unsigned>format, line, scratch, &self.work.request, &self.line)
 
     cdef int idle(self) except -1:
         """RuntimeError if somebody is reading what the request holds."""
@@ -78,7 +93,7 @@ cdef class Request:
         return 0
 
     def load_line(self, str log_format not None, bytes line not None):
-        """Reads a line of the challenge or combined format. LineError if it cannot be read."""
+        """Reads a line of a format that csrc reads. LineError if it cannot be read."""
         cdef int number = _line_format(log_format)
         self.take(line)
         if not self.read(number, _span(line)):
@@ -113,9 +128,11 @@ cdef class Request:
         self.asked = name
 
     def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
-                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1):
+                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1,
+                    tls=None, connection=0, connection_requests=0):
         """Reads a record: `headers` is a list of (name, value) pairs of bytes; if it is None, `agent` and `referrer` are
-        what is known of them. What is None is absent. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
+        what is known of them. What is None is absent. `tls` is a Tls; `connection` is the proxy's number for the connection, and
+        `connection_requests` how many requests came on it, this one counted, 0 for unknown. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
         (seconds since 1970 UTC, MAX_TIME at most) are -1 for none. LineError names the field that cannot be."""
         cdef bytes name, value
         cdef Py_ssize_t i
@@ -133,8 +150,15 @@ cdef class Request:
             raise LineError("status", "expected 0 to 999")
         if not -1 <= time <= MAX_TIME:
             raise LineError("time", "before 1970 or after 9999")
-        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host))
+        if not 0 <= connection <= MAX_CONNECTION:
+            raise LineError("connection", f"expected 0 to {MAX_CONNECTION}")
+        if not 0 <= connection_requests <= MAX_REQUESTS:
+            raise LineError("connection_requests", f"expected 0 to {MAX_REQUESTS}")
+        tls = None if tls is None else Tls(*tls)
+        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host, tls))
         cdef xb_fields fields
+        fields.tls = _tls(tls)
+        fields.connection.serial, fields.connection.process, fields.connection.requests = connection, 0, connection_requests
         fields.ip, fields.method, fields.uri, fields.protocol = _optional(ip), _optional(method), _optional(uri), _optional(protocol)
         fields.scheme, fields.host, fields.agent, fields.referrer = _optional(scheme), _optional(host), _optional(agent), _optional(referrer)
         fields.policy = _optional(None)
@@ -158,6 +182,9 @@ cdef class Request:
         try:
             parts = [_part(r.ip), _part(r.method), _part(r.uri), _part(r.protocol), _part(r.scheme), _part(r.host), _part(r.agent),
                      _part(r.referrer)]
+            if r.present & XB_HAS_TLS:
+                parts += [_part(r.tls.protocol), _part(r.tls.ciphers), _part(r.tls.curves), _part(r.tls.alpn), _part(r.tls.reused),
+                          _part(r.tls.sigalgs)]
             for i in range(r.n_headers):
                 if r.headers[i].visitor:
                     parts.append(_part(r.headers[i].name) + _part(r.headers[i].value))
@@ -167,6 +194,8 @@ cdef class Request:
         test.margin, test.size, test.headers = margin, len(text), XB_HEADERS_UNKNOWN
         if r.present & XB_HAS_HEADERS:
             test.headers = XB_HEADERS_ORDERED if r.present & XB_HAS_ORDER else XB_HEADERS_UNORDERED
+        if r.present & XB_HAS_TLS:
+            test.headers |= XB_TEST_TLS
         return (<const char *>&test)[:sizeof(test)] + text + bytes(-len(text) % 8)
 
     @property
@@ -197,6 +226,41 @@ cdef class Request:
     def missing(self):
         """The bits of what the proxy of the head's dialect always says and did not (csrc/request/dialect.h); 0 for a log."""
         return self.work.request.missing
+
+    @property
+    def tls(self):
+        """The texts of the handshake as a Tls; None where it is absent."""
+        r = &self.work.request
+        if not r.present & XB_HAS_TLS:
+            return None
+        self.busy += 1
+        try:
+            return Tls(_bytes(r.tls.protocol), _bytes(r.tls.ciphers), _bytes(r.tls.curves), _bytes(r.tls.alpn), _bytes(r.tls.reused),
+                       _bytes(r.tls.sigalgs))
+        finally:
+            self.busy -= 1
+
+    @property
+    def stack(self):
+        """Whose handshake it is by its marks: "openssl", "chromium", ... or "unknown"; None where the suites are absent."""
+        cdef xb_handshake facts
+        xb_handshake_of(&self.work.request.tls, &facts)
+        return xb_stack_names[facts.stack].decode() if facts.ciphers else None
+
+    @property
+    def claim(self):
+        """The browser that the agent names, as csrc/features/agents.def has it, and its major version (0: unknown); None for none."""
+        cdef xb_agent_facts facts
+        r = &self.work.request
+        if r.agent.at is NULL:
+            return None
+        xb_agent_facts_of(r.agent, &facts)
+        return None if facts.browser == XB_BROWSER_NONE else (xb_browser_names[facts.browser].decode(), facts.major)
+
+    @property
+    def connection(self):
+        """The proxy's number for the connection, and how many requests came on it, this one counted (0: unknown)."""
+        return self.work.request.connection.serial, self.work.request.connection.requests
 
     @property
     def truncated(self):

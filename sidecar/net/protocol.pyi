@@ -5,6 +5,8 @@ from typing import Any
 from sidecar.core import Model, Policies
 
 LINGER: float
+GRACE: float
+HASTE: float
 
 class Server:
     model: Model
@@ -17,7 +19,13 @@ class Server:
         policies: Policies | None = None,
         policy: str | None = None,
         stats: Any = None,
+        handshakes: Any = None,
+        listener: int = 0,
         log: Callable[[dict[str, Any]], object] | None = None,
+        max_connections: int = 4096,
+        max_bytes: int = 16777216,
+        peer_seconds: float = 10.0,
+        on_bound: Callable[[str], object] | None = None,
     ) -> None: ...
     def __call__(self) -> asyncio.BufferedProtocol: ...
     def serve(self, model: Model, policies: Policies, policy: str) -> None: ...

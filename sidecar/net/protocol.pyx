@@ -1,43 +1,66 @@
-"""The connections of a worker: an asyncio.BufferedProtocol over csrc/answer.h, made for uvloop.
+"""The connections of a worker: an asyncio.BufferedProtocol over the machine of csrc/connection.h, made for uvloop.
 
-Law: bytes move, nothing is decided. Whole heads are parsed where uvloop read them, in one buffer that all connections
-share; only a head that came in pieces is copied, to a buffer of its connection.
+Law: bytes move, nothing is decided. What is answered, held, discarded or closed is the machine's to say; here are its sockets,
+its buffer, which all connections share, and its one timer.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+cimport cython
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.string cimport memmove
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free
 
 from sidecar.core.binding cimport Answerer, Model, Policies
-from sidecar.core.csrc cimport XB_BAD, XB_MAX_HEAD, XB_PARTIAL
+from sidecar.core.csrc cimport (
+    XB_ANSWERED, XB_CLOSED_BYTES, XB_CLOSED_CONNECTIONS, XB_GONE, XB_MAX_HEAD, XB_NEVER, XB_WAIT, xb_closed, xb_connection,
+    xb_span, xb_step,
+)
 
 from asyncio import get_running_loop
 
-# How long a connection that is being closed may still drain what its peer sends, in seconds.
+from sidecar.core.binding import CLOSED
+
+# How long a connection whose last reply was given may still send, to be discarded, in seconds: so that no reset overtakes the reply.
 LINGER = 1.0
 # How long a draining server leaves an idle connection open, in seconds: its peer may be sending a request just now.
 GRACE = 0.2
+# How long it leaves one open that is no more than slow: half a head, or replies that are not read.
+HASTE = 2.0
 
 
+@cython.no_gc_clear  # `held` has to be released as it was got; the circle with its connections is broken at their side
 cdef class Server:
     """Makes the protocol of each connection: `await loop.create_server(server, sock=listening)`.
 
     `server.serve(model, policies, policy)` swaps all three: the next head is judged by them. `stats` is a writable buffer
-    of core.STATS_SIZE bytes. `log` is called with a dict for each request (debugging only).
+    of core.STATS_SIZE bytes, `handshakes` one of core.HANDSHAKES_SIZE, and `listener` its number there. `log` is called with a
+    dict for each request (debugging only). `max_connections`, `max_bytes` and `peer_seconds` are those of core.Answerer;
+    `on_bound` is called with the name of a bound (of core.CLOSED) for each connection that is closed because of it.
     """
     cdef Answerer answerer
-    cdef object log
-    cdef set open
-    cdef bytearray shared
-    cdef object shared_view
+    cdef object log, on_bound
+    cdef set open           # holds the connections, and with them what the machine points to
+    cdef object shared      # a view of what every read is written to
+    cdef Py_buffer held     # the same; so nobody resizes or frees it
+    cdef object timer
+    cdef uint64_t timer_at  # when it goes off, by the clock of the machine
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                 stats=None, log=None):
-        self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats)
-        self.log = log
+                 stats=None, handshakes=None, int listener=0, log=None, size_t max_connections=4096, size_t max_bytes=1 << 24,
+                 double peer_seconds=10.0, on_bound=None):
+        self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats,
+                                 handshakes=handshakes, listener=listener, max_connections=max_connections,
+                                 max_bytes=max_bytes, peer_seconds=peer_seconds, last_seconds=LINGER)
+        self.log, self.on_bound = log, on_bound
         self.open = set()
-        self.shared = bytearray(XB_MAX_HEAD)
-        self.shared_view = memoryview(self.shared)
+        buffer = bytearray(XB_MAX_HEAD)
+        PyObject_GetBuffer(buffer, &self.held, PyBUF_WRITABLE)
+        self.shared = memoryview(buffer)
+        self.timer_at = XB_NEVER
+
+    def __dealloc__(self):
+        if self.held.buf is not NULL:
+            PyBuffer_Release(&self.held)
 
     def __call__(self):
         return Connection(self)
@@ -60,128 +83,124 @@ cdef class Server:
         return len(self.open)
 
     def drain(self):
-        """From now on every answer closes its connection; those that stay idle for GRACE are closed then."""
+        """From now on every answer closes its connection. Those that are idle are closed after GRACE, those that are slow after HASTE."""
         self.answerer.closing = True
-        get_running_loop().call_later(GRACE, self._close_idle)
+        self.answerer.drain(<uint64_t>(GRACE * 1e9), <uint64_t>(HASTE * 1e9))
+        self.watch()
 
-    def _close_idle(self):
-        cdef Connection connection
-        for connection in list(self.open):
-            if connection.used == 0 and not connection.discarding:
-                connection.transport.close()
+    cdef watch(self):
+        """Sees to it that the timer goes off when somebody's time is over. To be called when a time has begun to run."""
+        cdef uint64_t at = self.answerer.wake(), now
+        if at >= self.timer_at:
+            return
+        if self.timer is not None:
+            self.timer.cancel()
+        now = self.answerer.now()
+        self.timer_at = at
+        # A timer of uvloop goes off up to a millisecond too soon.
+        self.timer = get_running_loop().call_later((at - now if at > now else 0) / 1e9 + 0.001, self._wake)
+
+    def _wake(self):
+        self.timer, self.timer_at = None, XB_NEVER
+        self.close_out()
+        self.watch()
+
+    cdef close_out(self):
+        """Closes those that have to go."""
+        cdef xb_connection *c
+        cdef xb_closed why
+        while True:
+            c = self.answerer.out(&why)
+            if c is NULL:
+                return
+            (<Connection>c.host).transport.abort()
+            if self.on_bound is not None and why in (XB_CLOSED_CONNECTIONS, XB_CLOSED_BYTES):
+                self.on_bound(CLOSED[why])
 
 
 cdef class Connection:
-    """One connection. States: whole heads; a head in pieces (`used` > 0); discarding what comes behind a last reply
-    (`discarding`)."""
+    """One connection: a socket's transport, and its state in the machine."""
     cdef Server server
     cdef object transport
-    cdef object pieces      # bytearray of XB_MAX_HEAD, or None
-    cdef size_t used        # bytes in it
-    cdef bint discarding
+    cdef xb_connection link
+    cdef bint ended  # we have said that no more comes
 
     def __cinit__(self, Server server not None):
         self.server = server
+        self.link.state = XB_GONE
+
+    def __dealloc__(self):
+        free(self.link.piece)
 
     def connection_made(self, transport):
+        cdef Server server = self.server
+        if self.transport is not None:
+            raise RuntimeError("it was made before")
         self.transport = transport
-        self.server.open.add(self)
-        self.server.answerer.connected()
+        transport.set_write_buffer_limits(0)  # what a peer does not read at once is counted, and its time runs
+        server.open.add(self)
+        server.answerer.begin(&self.link, <void *>self)
+        self.settle()
 
     def connection_lost(self, exc):
         # A peer that resets is nothing to report: visitors leave, proxies give up on them.
+        self.server.answerer.end(&self.link)
         self.server.open.discard(self)
         self.transport = None
 
     def pause_writing(self):
         # A peer that asks and does not read its answers: no more of its questions until it does.
         self.transport.pause_reading()
+        self.server.answerer.unread(&self.link, self.transport.get_write_buffer_size())
 
     def resume_writing(self):
+        self.server.answerer.unread(&self.link, 0)
         if not self.transport.is_closing():
             self.transport.resume_reading()
+        self.settle()
 
     def eof_received(self):
-        return False
+        self.server.answerer.last(&self.link)
+        self.settle()
+        return False  # the transport closes when what was written is sent
 
     def get_buffer(self, sizehint):
-        if self.used:
-            return memoryview(self.pieces)[self.used:]
-        return self.server.shared_view
+        return self.server.shared
 
     def buffer_updated(self, Py_ssize_t n):
         """`n` bytes were written to what get_buffer gave last."""
-        cdef Py_buffer held  # while it is answered from, nobody resizes or frees it
-        cdef size_t seen = self.used
-        if self.discarding:
-            return
-        PyObject_GetBuffer(self.pieces if seen else self.server.shared, &held, PyBUF_SIMPLE)
-        try:
-            if not 0 <= n <= held.len - <Py_ssize_t>seen:
-                raise ValueError(f"{n} bytes: the buffer has room for {held.len - <Py_ssize_t>seen}")
-            self._answer(<char *>held.buf, seen + n, seen)
-        finally:
-            PyBuffer_Release(&held)
-
-    cdef _answer(self, char *buf, size_t size, size_t seen):
-        """Answers every whole head in buf[0, size); keeps what is left of the last. Replies go out together."""
         cdef Answerer answerer = self.server.answerer
-        cdef size_t at = 0
-        cdef long used
-        cdef bytes reply, replies = None
-        while at < size:
-            used = answerer.answer(buf + at, size - at, seen, False)
-            seen = 0
-            if used == XB_PARTIAL:
+        cdef bytes first = None, reply
+        cdef list more = None
+        cdef xb_span input
+        cdef xb_step step
+        if not 0 <= n <= self.server.held.len:
+            raise ValueError(f"{n} bytes: the buffer has room for {self.server.held.len}")
+        input.at, input.size = <const char *>self.server.held.buf, <size_t>n
+        while True:
+            step = answerer.next(&self.link, &input)
+            if step == XB_WAIT:
                 break
             reply = PyBytes_FromStringAndSize(answerer.reply.bytes, answerer.reply.size)
-            replies = reply if replies is None else replies + reply
-            if used > 0 and self.server.log is not None:
+            if first is None:
+                first = reply
+            elif more is None:
+                more = [first, reply]
+            else:
+                more.append(reply)
+            if step == XB_ANSWERED and not answerer.reply.again and self.server.log is not None:
                 self.server.log(answerer.describe())
-            if answerer.reply.close:
-                self.transport.write(replies)
-                self._close()
-                return
-            at += used
-        if replies is not None:
-            self.transport.write(replies)
-        if at < size and size - at == XB_MAX_HEAD:
-            self._overflow(buf + at, size - at)
-        else:
-            self._keep(buf + at, size - at)
+        if first is not None and self.transport is not None:
+            self.transport.write(first if more is None else b"".join(more))
+        if self.link.last and not self.ended:
+            self.ended = True
+            if self.transport is not None and not self.transport.is_closing() and self.transport.can_write_eof():
+                self.transport.write_eof()
+        self.settle()
 
-    cdef _keep(self, const char *buf, size_t size):
-        """Keeps the beginning of a head for the next read. `buf` may lie in the same buffer."""
-        cdef char *pieces
-        self.used = size
-        if size == 0:
-            self.pieces = None
-            return
-        if self.pieces is None or len(self.pieces) != XB_MAX_HEAD:
-            self.pieces = bytearray(XB_MAX_HEAD)
-        pieces = self.pieces
-        memmove(pieces, buf, size)
-
-    cdef _overflow(self, const char *buf, size_t size):
-        """A head longer than XB_MAX_HEAD: judged on what fits. The reply closes: the rest may announce a body."""
-        cdef Answerer answerer = self.server.answerer
-        cdef long used = answerer.answer(buf, size, 0, True)
-        self.transport.write(PyBytes_FromStringAndSize(answerer.reply.bytes, answerer.reply.size))
-        if used > 0 and self.server.log is not None:
-            self.server.log(answerer.describe())
-        self._close()
-
-    cdef _close(self):
-        """No more requests here. What still comes is discarded, so that no reset overtakes the reply."""
-        self.discarding = True
-        self.used = 0
-        self.pieces = None
-        if self.transport.is_closing():
-            return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        get_running_loop().call_later(LINGER, self._end)
-
-    def _end(self):
-        if self.transport is not None:
-            self.transport.close()
+    cdef settle(self):
+        """After a change of state: the timer, and the bounds."""
+        if self.link.state != XB_GONE and self.link.deadline != XB_NEVER:
+            self.server.watch()
+        if self.server.answerer.over():
+            self.server.close_out()

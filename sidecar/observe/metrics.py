@@ -1,6 +1,6 @@
 """What the counters are called outside: the metrics of a sidecar, in Prometheus' terms.
 
-They are read from the shared memory when somebody asks, and cost a request nothing.
+They are read from the board when somebody asks, and cost a request nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from sidecar.config import search_engines
-from sidecar.core import DECIDERS, OUTCOMES
+from sidecar.core import CLOSED, DECIDERS, OUTCOMES
 from sidecar.observe.watched import Watched
 
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
@@ -48,7 +48,7 @@ class SidecarCollector(Collector):
         yield from self._model()
 
     def _traffic(self) -> Iterator[Metric]:
-        total = self._master.stats.total()
+        total = self._master.counters.total()
         requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["verdict"])
         for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
             requests.add_metric([outcome], count)
@@ -69,8 +69,20 @@ class SidecarCollector(Collector):
             ),
             ("xbot_truncated", "truncated", "Request heads past a bound, judged by what fits"),
             ("xbot_connections", "connections_total", "Connections accepted"),
+            ("xbot_asked_again", "asked_again", "Questions answered 428: nginx asks once more and tells the handshake"),
         ):
             yield CounterMetricFamily(name, text, value=total[key])
+        files = CounterMetricFamily(
+            "xbot_other_files", "Questions by files of nginx of another version", labels=["version"]
+        )
+        for age in ("older", "newer"):
+            files.add_metric([age], total[f"{age}_files"])
+        yield files
+        text = "Connections that the sidecar closed: too slow over a head or its answers, or past a limit"
+        closed = CounterMetricFamily("xbot_connections_closed", text, labels=["cause"])
+        for cause, count in zip(CLOSED, total["closed"], strict=True):
+            closed.add_metric([cause], count)
+        yield closed
         seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds

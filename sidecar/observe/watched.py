@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from sidecar.board.counters import Counters
 from sidecar.board.served import Served
-from sidecar.board.stats import Stats
 
 
 class Processes(Protocol):
@@ -29,7 +29,7 @@ class Watched(Protocol):
     """A master, read from another thread."""
 
     @property
-    def stats(self) -> Stats: ...
+    def counters(self) -> Counters: ...
     @property
     def served(self) -> Served: ...
     @property

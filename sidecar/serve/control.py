@@ -2,14 +2,15 @@
 
 The pair is SOCK_SEQPACKET: messages keep their bounds, and the end of one side is the other's end of file,
 also when it was killed. Master to worker: `start`, `serve`, `ping`, `drain`. Worker to master: `ready`,
-`serve`, `pong`, `log`.
+`serve`, `pong`, `log`. Each descriptor has a name in its message; who does not know a name leaves it, and it is closed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 Message = dict[str, Any]
@@ -22,17 +23,29 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def send(sock: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> bool:
+class Descriptors(dict[str, int]):
+    """By name, those that came with a message. `pop` is who takes one; with the `with` block the others are closed."""
+
+    def __enter__(self) -> Descriptors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self:
+            os.close(self.popitem()[1])
+
+
+def send(sock: socket.socket, message: Message, descriptors: Mapping[str, int] | None = None) -> bool:
     """Send one message; False when the other side is gone or does not read (its end is noticed elsewhere)."""
+    named = descriptors or {}
     try:
-        socket.send_fds(sock, [json.dumps(message).encode()], list(descriptors))
+        socket.send_fds(sock, [json.dumps({**message, "descriptors": [*named]}).encode()], [*named.values()])
     except OSError:
         return False
     return True
 
 
-def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
-    """The next message and its descriptors, which are the caller's to close; None: the other side is gone.
+def receive(sock: socket.socket) -> tuple[Message, Descriptors] | None:
+    """The next message and its descriptors; None: the other side is gone.
 
     Raises BlockingIOError on a non-blocking socket with nothing to read.
     """
@@ -40,4 +53,7 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
         data, descriptors, _, _ = socket.recv_fds(sock, LARGEST, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None
-    return (json.loads(data), descriptors) if data else None
+    if not data:
+        return None
+    message = json.loads(data)
+    return message, Descriptors(zip(message.pop("descriptors"), descriptors, strict=True))

@@ -2,7 +2,7 @@
 
 Whatever happens to a worker, the sockets stay open here, so that a connection waits in the kernel's queue for
 the next worker instead of failing. Configuration, lists and model are loaded and checked here, all or nothing; the
-workers only take bytes that passed. The master reads their counters (stats.py) and says what happens (logs.py). Signals
+workers only take bytes that passed. The master reads their counters (counters.py) and says what happens (logs.py). Signals
 are heard here; a master that takes over from another (upgrade.py) speaks for the service from then on only.
 """
 
@@ -15,7 +15,8 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 import sidecar
+from sidecar.board.board import Board
+from sidecar.board.counters import Counters
+from sidecar.board.handshakes import Handshakes
 from sidecar.board.served import Served
-from sidecar.board.stats import Stats
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
+from sidecar.core import FILES
 from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, spawn, systemd, upgrade
 from sidecar.serve.listeners import Bound
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 60.0  # how often it is seen whether a list is a day old
 _REFRESH_SECONDS = 3600.0  # from one try to fetch to the next
 _FETCH_SECONDS = 180.0  # for all lists together, then the process is killed
+_FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
+_OTHER_FILES = 64  # that a worker has besides its sockets
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 
@@ -62,6 +68,7 @@ class Master:
     fixed: Fixed
     served: Served
     bound: list[tuple[Bound, str]]  # with the dialect of each; first those of `fixed.listen`
+    board: Board
     predecessor: upgrade.Predecessor | None = None  # until we have taken over from it
     log: Any = field(default_factory=structlog.get_logger)
     reloads_ok: int = 0
@@ -69,13 +76,19 @@ class Master:
     draining: bool = False
 
     def __post_init__(self) -> None:
-        self.stats = Stats(self.fixed.workers)
+        self.most_connections = _most_connections(len(self.bound))
+        self.handshakes = Handshakes()
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self._serving = False  # all workers have been up once
         self._told_to_stop = False
         self._successor: upgrade.Successor | None = None  # until it has taken over, or has ended
+
+    @property
+    def counters(self) -> Counters:
+        """What the workers count."""
+        return self.board.counters
 
     @property
     def healthy(self) -> bool:
@@ -109,29 +122,52 @@ class Master:
             return
         if self.admin is not None:
             self.admin[1].open()
-        duties = (self._announce_first(), self._reload_on_demand(), self._upgrade_on_demand(), self._stay_alive())
-        await asyncio.gather(*duties, self._refresh_daily(), self.workers.watch())
+        duties = (
+            self._announce_first(),
+            self._reload_on_demand(),
+            self._upgrade_on_demand(),
+            self._stay_alive(),
+            self._compare_files(),
+            self._refresh_daily(),
+        )
+        await asyncio.gather(*duties, self.workers.watch())
 
     # What is served
 
     def _complete(self) -> bool:
         return self.workers.up == self.workers.count
 
-    def _brief(self, slot: int) -> tuple[control.Message, list[int]]:
+    def _brief(self) -> tuple[control.Message, dict[str, int]]:
         """What a new worker is told first."""
+        try:
+            if why := self.board.counters.mend():
+                self.log.error("counters replaced", reason=why)
+        except XbotError as error:
+            self.log.error("counters lost", reason=str(error))
         log = {"level": self.fixed.log.level, "form": self.fixed.log.format}
+        named = {f"listener {i}": bound.sock.fileno() for i, (bound, _) in enumerate(self.bound)}
+        listeners_ = zip(named, self.bound, self._listen_policies(), strict=True)
         start = {
             "op": "start",
-            "slot": slot,
-            "dialects": [dialect for _, dialect in self.bound],
-            "policies": self._listen_policies(),
+            "listeners": [{"socket": name, "dialect": each[1], "policy": policy} for name, each, policy in listeners_],
             "backlog": listeners.BACKLOG,
             "generation": self.served.generation,
             "drain_timeout": self.fixed.drain_timeout,
+            "limits": self._limits(),
             "log": log if self.fixed.log.level == "debug" else None,
         }
-        sockets = [bound.sock.fileno() for bound, _ in self.bound]
-        return start, [self.stats.fd, self.served.fd, self.served.policies_fd, *sockets]
+        return start, {
+            "counters": self.board.counters.fd,
+            "handshakes": self.handshakes.fd,
+            "served": self.served.fd,
+            **named,
+        }
+
+    def _limits(self) -> dict[str, Any]:
+        """Of each listener in each worker, as its connections take them."""
+        limits = self.fixed.limits
+        most = min(limits.connections, self.most_connections)
+        return {"peer_seconds": limits.peer_timeout, "max_connections": most, "max_bytes": limits.bytes}
 
     def _listen_policies(self) -> list[str]:
         """The default policy of each socket, in the order of `bound`."""
@@ -156,7 +192,7 @@ class Master:
         self.served = await asyncio.to_thread(self._load, old.generation + 1)
         old.close()
         message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
-        await self.workers.serve(message, [self.served.fd, self.served.policies_fd])
+        await self.workers.serve(message, {"served": self.served.fd})
         self.reloads_ok += 1
         same = old.sha256 == self.served.sha256
         self.log.info("reloaded", workers=self.workers.up, same_model=same, **self.served.labels())
@@ -170,7 +206,17 @@ class Master:
             raise plan.wrong(
                 changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
             )
-        return Served.load(plan, generation)
+        return self._published(Served.load, plan, generation)
+
+    def _published(self, make: Callable[..., Served], *arguments: Any) -> Served:
+        """What `make` makes of the arguments, once its copy is on the board too."""
+        served = make(*arguments)
+        try:
+            self.board.publish(served)
+        except BaseException:
+            served.close()
+            raise
+        return served
 
     # The networks of crawlers
 
@@ -202,13 +248,13 @@ class Master:
         async with self._changing:
             old = self.served
             try:
-                self.served = await asyncio.to_thread(old.with_newest_ranges, old.generation + 1)
+                self.served = await asyncio.to_thread(self._published, old.with_newest_ranges, old.generation + 1)
             except Exception as error:  # whatever it is, the old goes on
                 self.log.error("ranges refused", reason=_reason(error))
                 return
             old.close()
             message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
-            await self.workers.serve(message, [self.served.fd, self.served.policies_fd])
+            await self.workers.serve(message, {"served": self.served.fd})
         self.log.info("ranges fetched", new=[each["list"] for each in results if each["what"] == "new"])
 
     # Who is the master
@@ -242,7 +288,7 @@ class Master:
     async def _upgrade(self) -> None:
         """Start a new master, and drain once it is ready; XbotError if it is not, and has ended."""
         sockets = self._sockets()
-        self._successor = successor = upgrade.Successor.start(sockets, self.notifier.environment())
+        self._successor = successor = upgrade.Successor.start(sockets, self.board.shared, self.notifier.environment())
         pid = successor.process.pid
         self.log.info("upgrading", successor=pid)
         try:
@@ -253,8 +299,8 @@ class Master:
             self._successor = None
             successor.close()
             raise
-        for place in kept:
-            sockets[place].owned = False
+        for name in kept:
+            sockets[name].owned = False
         self._successor = None
         self.notifier.hand_over(pid)
         if self.admin is not None:
@@ -270,20 +316,25 @@ class Master:
         """Become the master, once all workers accept; False if that cannot be."""
         await self.workers.until(self._complete)
         try:
-            for bound in self._sockets():
+            for bound in self._sockets().values():
                 listeners.regroup(bound, self.fixed.socket_group)
         except XbotError as error:
             self._give_up(str(error))
             return False
         await predecessor.resign()
         self.predecessor = None
+        try:
+            self.board.take(self.served)
+        except XbotError as error:
+            self.log.error("not published", reason=str(error))
         self.log = self.workers.log = self.log.unbind("successor")
         self.log.info("took over", pid=os.getpid())
         return True
 
-    def _sockets(self) -> list[Bound]:
-        """All that listen, the admin's last."""
-        return [bound for bound, _ in self.bound] + ([self.admin[0]] if self.admin else [])
+    def _sockets(self) -> dict[str, Bound]:
+        """All that listen, by the names that two masters have for them."""
+        named = {f"listener {i}": bound for i, (bound, _) in enumerate(self.bound)}
+        return named | ({"admin": self.admin[0]} if self.admin else {})
 
     def _give_up(self, reason: str) -> None:
         """Leave it to the old master, if there is one; without one we are the master, and go on."""
@@ -340,6 +391,18 @@ class Master:
                 self.notifier.alive()
                 await asyncio.sleep(self.notifier.watchdog_seconds / 2)
 
+    async def _compare_files(self) -> None:
+        """Say, once for each, that nginx asks by files of an older version, or of a newer one."""
+        unsaid = {"older", "newer"}
+        before = self.counters.total()  # counted before we started
+        while unsaid:
+            await asyncio.sleep(_FILES_SECONDS)
+            total = self.counters.total()
+            for age in sorted(age for age in unsaid if total[f"{age}_files"] > before[f"{age}_files"]):
+                unsaid.discard(age)
+                mend = "move the directory xbot away, then xbot nginx --write" if age == "older" else "a newer xbot"
+                self.log.warning("files of nginx", version=age, expected=FILES, mend=mend)
+
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.log.error("master error", problem=repr(context.get("exception") or context["message"]))
 
@@ -389,10 +452,15 @@ def run(
         if predecessor is not None:
             predecessor.take_up_the_log()
             log = log.bind(successor=os.getpid())
-        master = Master(source, fixed, served, bound, predecessor, log)
+        board = Board(plan, predecessor.shared if predecessor else None)
+        if predecessor is None:
+            board.take(served)
+        master = Master(source, fixed, served, bound, board, predecessor, log)
         started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
         started["policies"] = served.modes
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
+        if board.directory is not None:
+            started["board"] = str(board.directory.path)
         if endpoint is not None:
             from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
@@ -401,13 +469,28 @@ def run(
         if served.search_engines:
             started["search_engines"] = search_engines.said()
         log.info("started", **started, **served.labels())
+        if master.most_connections < fixed.limits.connections:
+            few = {"connections": master.most_connections, "wanted": fixed.limits.connections}
+            log.warning("limit lowered", **few, reason="the system allows no more open files: ulimit -n, LimitNOFILE=")
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
+        if board.unfit:
+            log.warning("no board", reason=board.unfit)
+        if board.counters.said:
+            log.warning("counters replaced", reason=board.counters.said)
         asyncio.run(master.run())
 
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, XbotError) else repr(error)
+
+
+def _most_connections(listeners: int) -> int:
+    """How many connections each of so many listeners of a worker can have, by the descriptors that a process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(1, (soft - _OTHER_FILES - 2 * listeners) // max(1, listeners))
 
 
 def _raise_open_files() -> None:

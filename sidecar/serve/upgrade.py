@@ -4,12 +4,13 @@ Law: this module is all that two masters say to each other. They may be of diffe
 be added, and none changes its meaning. The channel is a pair as of control.py, its end in the new master's environment.
 
     old                                    new, by the same command line
-    handover, with the sockets  ------->   loads and checks all, binds what is new, starts its workers
+    handover, with descriptors  ------->   loads and checks all, binds what is new, starts its workers
                                 <-------   ready, when all of them accept; or failed, with the reason
     tells systemd; yours        ------->   owns the sockets that it kept, and their files
     drains; what the new one did not keep goes with it
 
-Until `ready` the old one serves on whatever becomes of the new one. If the old one is gone, the new one needs no `yours`.
+Handed over are the sockets, standard error, the counters and the lock of the board. Until `ready` the old one serves on
+whatever becomes of the new one. If the old one is gone, the new one needs no `yours`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO
 
+from sidecar.board.board import SHARED
 from sidecar.config import addresses
 from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, spawn
@@ -45,8 +47,9 @@ class Successor:
     said: IO[bytes]
 
     @classmethod
-    def start(cls, sockets: Sequence[Bound], environment: dict[str, str]) -> Successor:
-        """Run the command line of this process again and hand it the sockets. XbotError if it cannot be started."""
+    def start(cls, sockets: Mapping[str, Bound], shared: Mapping[str, int], environment: dict[str, str]) -> Successor:
+        """Run the command line of this process again and hand it the sockets, and what is `shared`, by name. XbotError if it
+        cannot be started."""
         ours, theirs = control.pair()
         ours.setblocking(False)
         with theirs, contextlib.ExitStack() as stack:
@@ -58,12 +61,13 @@ class Successor:
             except OSError as error:
                 raise XbotError(f"{sys.executable}: {error.strerror or error}") from error
             stack.pop_all()
-        message = {"op": "handover", "sockets": [_described(one) for one in sockets]}
-        control.send(ours, message, [sys.stderr.fileno(), *(one.sock.fileno() for one in sockets)])
+        message = {"op": "handover", "sockets": {name: _described(one) for name, one in sockets.items()}}
+        listening = {name: one.sock.fileno() for name, one in sockets.items()}
+        control.send(ours, message, {"stderr": sys.stderr.fileno(), **shared, **listening})
         return cls(process, ours, said)
 
-    async def ready(self) -> list[int]:
-        """The places of the sockets that it keeps, once its workers accept; XbotError says why it does not get there."""
+    async def ready(self) -> list[str]:
+        """The names of the sockets that it keeps, once its workers accept; XbotError says why it does not get there."""
         try:
             message = await asyncio.wait_for(_hear(self.channel), SECONDS)
         except asyncio.TimeoutError:
@@ -73,7 +77,7 @@ class Successor:
             raise XbotError(self._last_words())
         if message["op"] == "failed":
             raise XbotError(str(message["reason"]))
-        kept: list[int] = message["kept"]
+        kept: list[str] = message["kept"]
         return kept
 
     def yours(self) -> None:
@@ -108,11 +112,13 @@ class Successor:
 
 @dataclass
 class Predecessor:
-    """The old master, as the new one sees it. Of its `sockets`, those that are not closed until `ready` are kept."""
+    """The old master, as the new one sees it. Of its `sockets`, those that are not closed until `ready` are kept. `shared` is
+    what the old one has of the board, by name."""
 
     channel: socket.socket
-    sockets: list[Bound]
+    sockets: dict[str, Bound]
     stderr: int
+    shared: dict[str, int]
 
     @classmethod
     def find(cls) -> Predecessor | None:
@@ -131,10 +137,16 @@ class Predecessor:
         received = control.receive(channel)
         if received is None:
             raise XbotError("the old master ended before it handed its sockets over")
-        message, (stderr, *descriptors) = received
+        message, descriptors = received
         channel.setblocking(False)
-        described = zip(message["sockets"], descriptors, strict=True)
-        return cls(channel, [_rebuilt(one, socket.socket(fileno=fd)) for one, fd in described], stderr)
+        with descriptors:
+            stderr = descriptors.pop("stderr")
+            sockets = {
+                name: _rebuilt(described, socket.socket(fileno=descriptors.pop(name)))
+                for name, described in message["sockets"].items()
+            }
+            shared = {name: descriptors.pop(name) for name in SHARED if name in descriptors}
+            return cls(channel, sockets, stderr, shared)
 
     def take_up_the_log(self) -> None:
         """From now on standard error is the old master's; until then he keeps it, for the reason if we end."""
@@ -148,11 +160,11 @@ class Predecessor:
 
     async def resign(self) -> None:
         """Say that all workers accept; returns when the sockets are ours."""
-        kept = [place for place, one in enumerate(self.sockets) if one.sock.fileno() >= 0]
+        kept = [name for name, one in self.sockets.items() if one.sock.fileno() >= 0]
         control.send(self.channel, {"op": "ready", "kept": kept})
         await _hear(self.channel)  # "yours", or nothing any more: then there is nobody else
         self.channel.close()
-        for one in self.sockets:
+        for one in self.sockets.values():
             one.owned = True
 
 

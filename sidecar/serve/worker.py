@@ -13,43 +13,60 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import functools
 import mmap
 import os
 import signal
 import socket
+import time
 from typing import Any
 
 import uvloop
 
-from sidecar.board.stats import map_slot
-from sidecar.core import Model, Policies
+from sidecar.board.handshakes import map_handshakes
+from sidecar.board.slots import claim
+from sidecar.core import Model, Policies, served_parts
 from sidecar.net.protocol import Server
 from sidecar.serve import control
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LATE_SECONDS = 1.0  # how much later than the master a worker ends itself
 _POLL_SECONDS = 0.01  # only while draining
+_SAY_AGAIN_SECONDS = 60.0
 
 
 class Worker:
     """Serves until told to drain. `start` is the master's first message, with its descriptors."""
 
-    def __init__(self, sock: socket.socket, start: control.Message, descriptors: list[int]) -> None:
-        stats_fd, model_fd, policies_fd, *listening = descriptors
+    def __init__(self, sock: socket.socket, start: control.Message, descriptors: control.Descriptors) -> None:
         self._control = sock
         self._backlog: int = start["backlog"]
         self._drain_timeout: float = start["drain_timeout"]
         self._draining = asyncio.Event()
         self._generation: int = start["generation"]
         log = _request_log(**start["log"]) if start["log"] else None
-        stats = map_slot(stats_fd, start["slot"])
-        os.close(stats_fd)
-        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
-        self._listening = [socket.socket(fileno=fd) for fd in listening]
+        self._counters = descriptors.pop("counters")  # stays open: see `claim`
+        stats = claim(self._counters)
+        handshakes = map_handshakes(descriptors.pop("handshakes"))
+        model, policies = _served(descriptors.pop("served"))
+        listeners = start["listeners"]
+        self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
         self._servers = [
-            Server(model, dialect=dialect, policies=policies, policy=policy, stats=stats, log=log)
-            for dialect, policy in zip(start["dialects"], start["policies"], strict=True)
+            Server(
+                model,
+                dialect=each["dialect"],
+                policies=policies,
+                policy=each["policy"],
+                stats=stats,
+                handshakes=handshakes,
+                listener=number,
+                log=log,
+                on_bound=functools.partial(self._at_bound, _address(sock)),
+                **start["limits"],
+            )
+            for number, (each, sock) in enumerate(zip(listeners, self._listening, strict=True))
         ]
+        self._said: dict[tuple[str, str], float] = {}  # listener and bound to the time of the last line about it
 
     async def run(self) -> None:
         """Serve, drain, return."""
@@ -110,35 +127,54 @@ class Worker:
                     self._draining.set()
                     return
                 message, descriptors = received
-                if message["op"] == "serve":
-                    self._swap(message, *descriptors)
-                elif message["op"] == "ping":
-                    control.send(self._control, {"op": "pong"})
-                elif message["op"] == "drain":
-                    self._draining.set()
+                with descriptors:
+                    if message["op"] == "serve":
+                        self._swap(message, descriptors.pop("served"))
+                    elif message["op"] == "ping":
+                        control.send(self._control, {"op": "pong"})
+                    elif message["op"] == "drain":
+                        self._draining.set()
 
-    def _swap(self, message: control.Message, model_fd: int, policies_fd: int) -> None:
-        model, policies = Model(_map(model_fd)), Policies(_map(policies_fd))
+    def _swap(self, message: control.Message, served: int) -> None:
+        model, policies = _served(served)
         for server, policy in zip(self._servers, message["policies"], strict=True):
             server.serve(model, policies, policy)
         self._generation = message["generation"]
         control.send(self._control, {"op": "serve", "generation": self._generation})
+
+    def _at_bound(self, listener: str, bound: str) -> None:
+        """A listener is past a bound: a line a minute, however many connections it costs."""
+        now = time.monotonic()
+        if now - self._said.get((listener, bound), -_SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS:
+            self._said[listener, bound] = now
+            event = {"op": "log", "level": "warning", "event": "limit reached"}
+            control.send(self._control, {**event, "limit": bound, "listener": listener})
 
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error that nobody awaited: the master logs it, and this worker goes on."""
         control.send(self._control, _error(context.get("exception") or context["message"]))
 
 
+def _address(sock: socket.socket) -> str:
+    """Where it listens, as the log has it: unix:PATH, or HOST:PORT."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{os.fsdecode(name)}"
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
+
+
 def _error(problem: object) -> control.Message:
     return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
 
 
-def _map(fd: int) -> mmap.mmap:
-    """The sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
+def _served(fd: int) -> tuple[Model, Policies]:
+    """What is served by the sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
     try:
-        return mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+        image = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
     finally:
         os.close(fd)
+    model, policies = served_parts(image, verified=True)
+    return Model(model), Policies(policies)
 
 
 def _request_log(level: str, form: str) -> Any:
@@ -171,7 +207,9 @@ def main(descriptor: int) -> None:
     if received is None:
         return
     try:
-        uvloop.run(Worker(sock, *received).run())
+        with received[1]:
+            worker = Worker(sock, *received)
+        uvloop.run(worker.run())
     except Exception as error:
         control.send(sock, _error(error))
         raise SystemExit(1) from None

@@ -1,7 +1,7 @@
 """The workers: started, listened to, told what is new, watched and replaced, until they drain.
 
 Law: this module knows the processes and nothing of what they serve: what a new one is told first is the master's
-(`Brief`), and the message travels as it is. A worker that dies is replaced for ever; what it had counted stays (stats.py).
+(`Brief`), and the message travels as it is. A worker that dies is replaced for ever; what it had counted stays (counters.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,12 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from the first to the
 _SWAP_SECONDS = 10.0  # a worker that has not taken a new model by then is replaced
 _PING_SECONDS, _MOST_UNANSWERED = 5.0, 3  # a worker that leaves more pings unanswered is replaced
 
-Brief = Callable[[int], tuple[control.Message, list[int]]]  # slot index to the first message, with its descriptors
+Brief = Callable[[], tuple[control.Message, dict[str, int]]]  # the first message, with its descriptors
 
 
 @dataclass
 class Slot:
-    """One worker's place. The process in it changes; the counters with this index go on."""
+    """One worker's place. The process in it changes."""
 
     index: int
     process: subprocess.Popen[bytes] | None = None
@@ -85,7 +85,7 @@ class Workers:
         """Have those who wait ask again."""
         self._changed.set()
 
-    async def serve(self, message: control.Message, descriptors: Sequence[int]) -> None:
+    async def serve(self, message: control.Message, descriptors: Mapping[str, int]) -> None:
         """Tell all what is new; returns when all that are up serve it. One that does not take it is replaced."""
         for slot in self._slots:
             if slot.control is not None:
@@ -144,7 +144,7 @@ class Workers:
             self._failed_early(slot, f"cannot start: {error}")
             return
         slot.control = ours
-        control.send(ours, *self._brief(slot.index))
+        control.send(ours, *self._brief())
         asyncio.get_running_loop().add_reader(ours, self._hear, slot)
         self.log.debug("worker started", worker=slot.index, pid=slot.process.pid)
 

@@ -1,16 +1,22 @@
 """The formats of logs, one row each: its name, what a line of it can hold, how a line is read.
 
-Law: nothing else asks for a format by its name. A new format is a row here; of JSON, with a type in records.py.
+Law: nothing else asks for a format by its name. A new format is a row here; of JSON, with a type in records.py; of lines, with
+the pattern that writes them, or a kind that csrc/request/logline.c reads.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from sidecar import core
 from sidecar.sources import records
+from sidecar.sources.fields import named, patterns, variables, w3c
+
+Load = Callable[[bytes, core.Request], None]
 
 # What nginx/log_format.conf puts behind a combined line: verdict, score, reason, policy.
 _DECISION = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"\s*$')
@@ -19,32 +25,122 @@ _DECISION = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"\s*$')
 class Format(NamedTuple):
     """`groups`: those of core.GROUPS that a line can hold. `record`: reads a line without its line break into a request,
     core.LineError if it cannot; None: csrc reads it, a block at a time where that pays. `sessions`: a client's lines are
-    of one visitor. `decision`: finds verdict, score, reason and policy where a line may end with them."""
+    of one visitor. `decision`: finds verdict, score, reason and policy where a line may end with them. `fields`: what reads
+    lines that mean what a line before them says, which is then `record`."""
 
     name: str
     doc: str
     groups: frozenset[str]
-    record: Callable[[bytes, core.Request], None] | None = None
+    record: Load | None = None
     sessions: bool = True
     decision: re.Pattern[bytes] | None = None
+    fields: w3c.Reader | None = None
+
+    def handshakes(self) -> core.Handshakes | None:
+        """For one log: what its lines say of their connections. None: no line of this format says anything."""
+        return core.Handshakes() if "tls" in self.groups else None
 
     def load(self, text: bytes, request: core.Request) -> None:
         """Reads a line, without its line break, into `request`; core.LineError with field and reason if it cannot."""
         if self.record is not None:
-            self.record(text, request)
+            self.record(text.removesuffix(b"\r"), request)
         else:
             request.load_line(self.name, text.removesuffix(b"\r"))
 
+    def opened(self) -> Format:
+        """The format at the beginning of a log: where lines depend on those before them, no other log's count."""
+        if self.fields is None:
+            return self
+        fields = self.fields.opened()
+        return self._replace(fields=fields, record=fields.load)
+
+    def logged_policy(self, text: bytes, request: core.Request) -> bytes | None:
+        """The policy by which a line that was read says that it was decided; None or empty if it says none."""
+        if self.decision is None:
+            return request.fields["policy"]
+        found = self.decision.search(text)
+        return found[4] if found else None
+
+    @property
+    def option(self) -> str:
+        """How a command is told of it, as words of a shell."""
+        return f"--format {self.name}" if self.name in FORMATS else f"--log-format {shlex.quote(self.name)}"
+
+
+def _pattern(text: str, style: str = "default") -> tuple[frozenset[str], Load]:
+    made = patterns.Pattern(text, style)
+    return variables.groups(made.names), made.load
+
+
+# What syslog puts before a line of HAProxy.
+_SYSLOG = re.compile(rb"(?:<\d+>)?[^\[\]\"]{0,200}(?:\[\d+\])?: (?=[0-9a-fA-F.:]+:\d+ \[)")
+
+
+def _haproxy() -> tuple[frozenset[str], Load]:
+    groups, load = _pattern(
+        "$client [$time] $frontend $backend $timers $status $bytes $request_cookie $response_cookie $termination "
+        '$connections $queues_and_captures "$request"',
+        "haproxy",
+    )
+
+    def behind_syslog(line: bytes, request: core.Request) -> None:
+        found = _SYSLOG.match(line)
+        load(line[found.end() :] if found else line, request)
+
+    return groups, behind_syslog
+
 
 _EVERY = frozenset(core.GROUPS)
+_COMBINED = frozenset({"ip", "ua", "referrer", "url"})
+_IIS, _CLOUDFRONT = w3c.Reader(w3c.IIS, b" "), w3c.Reader(w3c.CLOUDFRONT, b"\t")
+# Of formats that read the first lines alike, the earlier row is taken.
 FORMATS = {
     row.name: row
     for row in (
         Format("challenge", "tab-separated, with labels", frozenset({"ip", "ua", "referrer"}), sessions=False),
-        Format("combined", "of nginx and Apache", frozenset({"ip", "ua", "referrer", "url"}), decision=_DECISION),
+        Format("traefik_clf", "Traefik's access log in lines", _COMBINED),
+        Format("combined", "of nginx and Apache", _COMBINED, decision=_DECISION),
+        Format("common", "of Apache, without referrer and agent", frozenset({"ip", "url"})),
+        Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
+        Format(
+            "vhost_common", "of Apache, the site's host before it, without referrer and agent", frozenset({"ip", "url"})
+        ),
+        Format("forwarded_combined", "of Apache behind a proxy, `%{X-Forwarded-For}i` first", _COMBINED),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record),
+        Format(
+            "nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named
+        ),
         Format("caddy", "Caddy's access log in JSON", _EVERY - {"client"}, records.load_caddy),
-        Format("traefik", "Traefik's access log in JSON", _EVERY - {"client"}, records.load_traefik),
+        Format("traefik", "Traefik's access log in JSON", _EVERY - {"client", "tls"}, records.load_traefik),
+        Format("haproxy", "HAProxy's `option httplog`", *_haproxy()),
+        Format(
+            "envoy",
+            "Envoy's default",
+            *_pattern(
+                '[$time_iso8601] "$request" $status $flags $bytes_received $bytes_sent $duration $upstream_time '
+                '"$forwarded" "$http_user_agent" "$request_id" "$http_host" "$upstream_host"',
+                "none",
+            ),
+        ),
+        Format(
+            "aws_alb",
+            "AWS's Application Load Balancer",
+            *_pattern(
+                "$type $time_iso8601 $elb $client $target $request_time $target_time $response_time $status $target_status "
+                '$received_bytes $sent_bytes "$request_url" "$http_user_agent" $cipher $ssl_protocol $more'
+            ),
+        ),
+        Format("cloudfront", "AWS CloudFront's standard log", _COMBINED, _CLOUDFRONT.load, fields=_CLOUDFRONT),
+        Format("w3c", "the W3C's extended format, of IIS", _COMBINED, _IIS.load, fields=_IIS),
     )
 }
 NAMES = tuple(FORMATS)
+
+
+@lru_cache(maxsize=64)
+def find(name: str) -> Format:
+    """The format of a row's name, or of a pattern (patterns.py); XbotError for what is neither."""
+    if name in FORMATS:
+        return FORMATS[name]
+    made = patterns.compiled(name)
+    return Format(name, "a pattern", variables.groups(made.names), made.load)

@@ -12,28 +12,45 @@ import click
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import reading
+from sidecar.sources import choosing, reading
+from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 from sidecar.sources.formats import Format
+from sidecar.sources.shown import text
 
 
 class Unreadable:
     """Counts the lines of a log that cannot be read and tells of the first, on standard error."""
 
     def __init__(self, source: str) -> None:
-        self.source, self.count, self.first = "standard input" if source == "-" else source, 0, ""
+        self.source, self.count, self.first, self._about = source, 0, "", 0
 
-    def add(self, line: int, field: str, why: str) -> None:
+    def add(self, line: int, field: str, why: str, count: int = 1) -> None:
+        """Counts `count` lines of which this is the first; lines about the log are no faults."""
+        if (field, why) == ABOUT_THE_LOG:
+            self._about += count
+            return
         if not self.count:
-            self.first = f"{self.source}:{line}: {field}: {why}"
-        self.count += 1
+            self.first = f"{reading.name_of(self.source)}:{line}: {text(field)}: {text(why)}"
+        self.count += count
+
+    def said(self, lines: int) -> str:
+        """What was left out, as one line; empty for nothing. A log of which no line could be read is an XbotError: nothing
+        was done."""
+        requests = lines - self._about
+        if not requests:
+            raise XbotError(f"{reading.name_of(self.source)}: empty, no line to read")
+        if self.count == requests:
+            of_them = "" if requests == 1 else f" of {requests}"
+            raise XbotError(f"{self.first}; no line{of_them} could be read{choosing.hint(self.source)}")
+        if 2 * self.count > requests:
+            hint = choosing.hint(self.source)
+            return f"{self.first}; warning: more than half, {self.count} of {requests} lines, could not be read{hint}"
+        return self.first + (f"; {self.count} of {requests} lines could not be read" if self.count > 1 else "")
 
     def tell(self, lines: int) -> None:
-        """Says what was left out. An empty log is an error: nothing was done."""
-        if not lines:
-            raise XbotError(f"{self.source}: empty, no line to read")
-        if self.count:
-            more = f"; {self.count} of {lines} lines could not be read" if self.count > 1 else ""
-            click.echo(f"xbot: {self.first}{more}", err=True)
+        """Says it on standard error."""
+        if said := self.said(lines):
+            click.echo(f"xbot: {said}", err=True)
 
 
 Fault = tuple[str, str]  # the field, and what is wrong with it
@@ -42,16 +59,21 @@ Line = tuple[int, bytes, core.Request | None, Fault]
 _NO_FAULT = ("", "")
 
 
-def of_block(block: bytes, form: Format, request: core.Request, before: int = 0) -> Iterator[Line]:
-    """Yields the lines of a block, each read into `request`; `before` lines stand before it in the log."""
+def of_block(
+    block: bytes, form: Format, request: core.Request, before: int = 0, handshakes: core.Handshakes | None = None
+) -> Iterator[Line]:
+    """Yields the lines of a block, each read into `request`; `before` lines stand before it in the log, and `handshakes` are what
+    they said of their connections."""
     load = form.load
-    for number, text in enumerate(block.removesuffix(b"\n").split(b"\n"), before + 1):
+    for number, line in enumerate(block.removesuffix(b"\n").split(b"\n"), before + 1):
         try:
-            load(text, request)
+            load(line, request)
         except core.LineError as error:
-            yield number, text, None, error.args
+            yield number, line, None, error.args
             continue
-        yield number, text, request, _NO_FAULT
+        if handshakes is not None:
+            handshakes.recall(request)
+        yield number, line, request, _NO_FAULT
 
 
 def of_log(
@@ -63,9 +85,10 @@ def of_log(
 ) -> Iterator[Line]:
     """Yields the lines of a log, of `blocks` where a part of it has been read before. With `unreadable`, those that cannot
     be read are counted and told, and a log without a line is an XbotError."""
-    request, number = core.Request(), 0
+    request, number, form = core.Request(), 0, form.opened()
+    handshakes = form.handshakes()
     for block in reading.blocks(log) if blocks is None else blocks:
-        for line in of_block(block, form, request, number):
+        for line in of_block(block, form, request, number, handshakes):
             number = line[0]
             if line[2] is None and unreadable is not None:
                 unreadable.add(number, *line[3])

@@ -9,12 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from sidecar.sources import reading
+
 
 @contextlib.contextmanager
 def over_logs(what: str, sources: Sequence[str], *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the bytes done. The total is the files' size; not known for gzip and `-`."""
+    """Yields a function to call with the bytes done. The total is the files' size; not known for packed ones and `-`."""
     console = Console(stderr=True)
-    plain = all(source != "-" and not source.endswith(".gz") for source in sources)
+    plain = all(source != "-" and not reading.is_packed(source) for source in sources)
     total = sum(Path(source).stat().st_size for source in sources if Path(source).is_file()) if plain else None
     columns = (TextColumn("{task.description}"), BarColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:

@@ -13,9 +13,25 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from sidecar import core
+from sidecar.sources.fields import variables
+from sidecar.sources.fields.variables import raw
+from sidecar.sources.shown import text as printable
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 1970 UTC
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+Stamp = float | str | None  # as the owner of another program set it to write times
+
+
+class Handshake(msgspec.Struct):
+    """What nginx's variables of these names say: $ssl_protocol, $ssl_ciphers, $ssl_curves, $ssl_alpn_protocol ("-" where none was
+    agreed on), $ssl_session_reused. What is missing or empty is absent; what else a log holds of the handshake is let be."""
+
+    protocol: str | None = None
+    ciphers: str | None = None
+    curves: str | None = None
+    alpn: str | None = None
+    reused: str | None = None
+    sigalgs: str | None = None
 
 
 class Record(msgspec.Struct):
@@ -36,14 +52,31 @@ class Record(msgspec.Struct):
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     label: Literal["bot", "human"] | None = None
     policy: str | None = None  # that decided; empty where nobody did
-
-
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    tls: Handshake | None = None
+    order: str | None = (
+        None  # "lost": order, protocol, scheme, connection and handshake are another proxy's, not the visitor's
+    )
+    connection: Annotated[int, msgspec.Meta(ge=0)] | None = None  # the proxy's number for it
+    connection_requests: Annotated[int, msgspec.Meta(ge=0, le=core.MAX_REQUESTS)] | None = (
+        None  # on it so far, this one counted
+    )
 
 
 def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else _raw(text)
+    return None if text is None else raw(text)
+
+
+def _tls(said: Handshake | None) -> core.Tls | None:
+    if said is None:
+        return None
+    return core.Tls(
+        _bytes(said.protocol),
+        _bytes(said.ciphers),
+        _bytes(said.curves),
+        _bytes(said.alpn),
+        _bytes(said.reused),
+        _bytes(said.sigalgs),
+    )
 
 
 def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
@@ -80,6 +113,8 @@ def reader(
             raise
         except msgspec.ValidationError as error:
             why, _, where = str(error).partition(" - at `$.")
+            if why.startswith("Expected `float` <"):
+                why = f"later than the year 9999; milliseconds? ({why[:1].lower()}{why[1:]})"
             raise core.LineError(where.rstrip("`") or "line", why[:1].lower() + why[1:]) from None
         except (ValueError, RecursionError) as error:
             raise core.LineError("line", f"not JSON: {error}") from None
@@ -100,15 +135,17 @@ load_record = reader(Record, _own, ordered=True)
 
 def _load(record: Record, ordered: bool, request: core.Request) -> None:
     pairs = _pairs(record)
-    if record.ip is not None and core.parse_address(_raw(record.ip)) is None:
-        raise core.LineError("ip", "not an IPv4 or IPv6 address")
+    ip = None if record.ip is None else variables.address(raw(record.ip))
+    if record.order == "lost":
+        record = msgspec.structs.replace(record, protocol=None, scheme=None, tls=None, connection_requests=None)
+        ordered = False
     time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
     request.load_record(
-        None if pairs is None else [(_raw(name), _raw(value)) for name, value in pairs],
+        None if pairs is None else [(raw(name), raw(value)) for name, value in pairs],
         ordered,
         agent=_bytes(record.agent),
         referrer=_bytes(record.referrer),
-        ip=_bytes(record.ip),
+        ip=ip,
         method=_bytes(record.method),
         uri=_bytes(record.uri),
         protocol=_bytes(record.protocol),
@@ -117,9 +154,30 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
         label=-1 if record.label is None else int(record.label == "bot"),
         status=-1 if record.status is None else record.status,
         time=-1 if time is None else int(time),
+        tls=_tls(record.tls),
+        connection=record.connection or 0,
+        connection_requests=record.connection_requests or 0,
     )
     if record.policy:
-        request.ask_policy(_raw(record.policy))
+        request.ask_policy(raw(record.policy))
+
+
+def _seconds(field: str, stamp: Stamp) -> float | None:
+    """Seconds since 1970 UTC of a time in any way that programs write it."""
+    if stamp is None:
+        return None
+    try:
+        return variables.whole_seconds(stamp) if isinstance(stamp, float) else variables.seconds(raw(stamp))
+    except ValueError:
+        raise core.LineError(field, "neither a number of seconds nor a time as logs write it") from None
+
+
+class CaddyTls(msgspec.Struct):
+    """What Caddy says of the handshake; numbers as the registries of TLS have them. It does not know what the visitor offered."""
+
+    version: int | None = None
+    proto: str | None = None  # empty: none was agreed on
+    resumed: bool | None = None
 
 
 class CaddyRequest(msgspec.Struct):
@@ -133,15 +191,28 @@ class CaddyRequest(msgspec.Struct):
     host: str | None = None
     uri: str | None = None
     headers: dict[str, list[str]] | None = None
-    tls: dict[str, Any] | None = None
+    tls: CaddyTls | None = None
 
 
 class Caddy(msgspec.Struct):
     """One line of Caddy's access log in JSON."""
 
     request: CaddyRequest | None = None
-    ts: Seconds | Moment | None = None
+    ts: Stamp = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+
+
+_TLS_VERSIONS = {0x0304: "TLSv1.3", 0x0303: "TLSv1.2", 0x0302: "TLSv1.1", 0x0301: "TLSv1"}
+
+
+def _caddy_tls(said: CaddyTls | None) -> Handshake | None:
+    if said is None:
+        return None
+    return Handshake(
+        protocol=_TLS_VERSIONS.get(said.version or 0),
+        alpn="-" if said.proto == "" else said.proto,
+        reused=None if said.resumed is None else "r" if said.resumed else ".",
+    )
 
 
 def _caddy(line: Caddy) -> Record:
@@ -151,13 +222,14 @@ def _caddy(line: Caddy) -> Record:
     return Record(
         headers=None if r.headers is None else [(name, value) for name in r.headers for value in r.headers[name]],
         ip=r.remote_ip if r.client_ip is None else r.client_ip,
-        time=line.ts,
+        time=_seconds("ts", line.ts),
         method=r.method,
         uri=r.uri,
         protocol=r.proto,
         scheme=None if r.tls is None else "https",  # a proxy before Caddy may have ended TLS: no tls is not plain http
         host=r.host,
         status=line.status,
+        tls=_caddy_tls(r.tls),
     )
 
 
@@ -176,8 +248,8 @@ class Traefik(msgspec.Struct, rename="pascal"):
     request_addr: str | None = None  # Host as it came
     request_host: str | None = None  # without port
     downstream_status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
-    start_utc: Seconds | Moment | None = msgspec.field(default=None, name="StartUTC")
-    time: Seconds | Moment | None = msgspec.field(default=None, name="time")
+    start_utc: Stamp = msgspec.field(default=None, name="StartUTC")
+    time: Stamp = msgspec.field(default=None, name="time")
 
 
 _TRAEFIK_HEADER = "request_"
@@ -188,7 +260,7 @@ def _traefik(line: dict[str, Any]) -> Record:
     headers = {name[len(_TRAEFIK_HEADER) :]: value for name, value in line.items() if name.startswith(_TRAEFIK_HEADER)}
     for name, value in headers.items():
         if not isinstance(value, str):
-            raise core.LineError(_TRAEFIK_HEADER + name, "expected `str`")
+            raise core.LineError(printable(raw(_TRAEFIK_HEADER + name[:64])), "expected `str`")
     if said.client_host is not None:
         ip: str | None = said.client_host.rpartition(",")[2].strip()  # the proxy next to Traefik wrote the last
     else:
@@ -202,7 +274,7 @@ def _traefik(line: dict[str, Any]) -> Record:
         agent=headers.get("User-Agent") if chosen else None,
         referrer=headers.get("Referer") if chosen else None,
         ip=ip,
-        time=said.time if said.start_utc is None else said.start_utc,
+        time=_seconds("time", said.time) if said.start_utc is None else _seconds("StartUTC", said.start_utc),
         method=said.request_method,
         uri=said.request_path,
         protocol=said.request_protocol,

@@ -16,7 +16,7 @@ from pathlib import Path
 from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import reading
-from sidecar.sources.formats import FORMATS
+from sidecar.sources.formats import find
 from sidecar.sources.lines import Unreadable, of_block, of_log
 
 HEAD = 8  # blocks of reading.BLOCK bytes that the guess of the own host sees
@@ -76,19 +76,29 @@ class Traffic:
             if log != "-" and not Path(log).exists():  # before hours are spent on the others
                 raise XbotError(f"{log}: No such file or directory")
         self.lines = self.unreadable = 0
-        self.logs, self._form, self._advance = logs, FORMATS[log_format], advance
+        self.logs, self._form, self._advance = logs, find(log_format), advance
         self._first = reading.blocks(logs[0])
         self._head: list[bytes] | None = list(itertools.islice(self._first, HEAD))
         hosts = frozenset(plain_host(host.encode()) for host in given)
         self.own = OwnHosts(hosts, "given") if hosts else self._guess()
 
+    def with_policies(self) -> Iterator[tuple[str, int, core.Request, bytes | None]]:
+        """Yields (log, line, request, the policy by which the line says that it was decided) for each that can be read."""
+        for log, line, text, request in self._every():
+            if request is not None:
+                yield log, line, request, self._form.logged_policy(text, request)
+
     def __iter__(self) -> Iterator[tuple[str, int, core.Request | None]]:
         """Yields (log, line, request) for each line; the request is the same object each time, or None for a line that
         cannot be read. Those are counted, and the first of each log is told on standard error."""
+        for log, line, _, request in self._every():
+            yield log, line, request
+
+    def _every(self) -> Iterator[tuple[str, int, bytes, core.Request | None]]:
         for log in self.logs:
             unreadable, line = Unreadable(log), 0
-            for line, _, request, _ in of_log(log, self._form, unreadable, self._advance, self._blocks(log)):
-                yield log, line, request
+            for line, text, request, _ in of_log(log, self._form, unreadable, self._advance, self._blocks(log)):
+                yield log, line, text, request
             self.lines += line
             self.unreadable += unreadable.count
 
@@ -100,8 +110,8 @@ class Traffic:
 
     def _guess(self) -> OwnHosts:
         addresses: defaultdict[bytes, set[bytes]] = defaultdict(set)
-        room = core.Request()
-        heads = (of_block(block, self._form, room) for block in self._head or ())
+        room, form = core.Request(), self._form.opened()
+        heads = (of_block(block, form, room) for block in self._head or ())
         for _, _, request, _ in itertools.chain.from_iterable(heads):
             if request is None:
                 continue

@@ -99,7 +99,7 @@ def test_a_short_run_of_every_row(tmp_path: Path) -> None:
 def test_a_short_run_of_the_other_parts(tmp_path: Path) -> None:
     import run
 
-    result, printed, _ = short_run(tmp_path, 0.2, ["xbot", "open", "socket", "life", "settings", "hop"])
+    result, printed, _ = short_run(tmp_path, 0.2, ["xbot", "open", "socket", "life", "settings", "https", "hop"])
     found = result["open"]["xbot"]
     for one in (*found["rounds"], *found["ladder"]):
         values = list(one["percentiles"].values())
@@ -119,6 +119,9 @@ def test_a_short_run_of_the_other_parts(tmp_path: Path) -> None:
         result["parts"]["settings"]["cached"]["median"]["service_us"]
         < result["parts"]["settings"]["shipped"]["median"]["service_us"]
     )
+    https = result["parts"]["https"]
+    assert set(https) == {"unguarded_https", "static_https", "untold", "told", "always"}
+    assert all(one["failed"] == 0 < one["min"]["requests_per_second"] for one in https.values())
     if "hop" in result["parts"]:  # to ask is one more exchange
         asked, alone = (result["parts"]["hop"][name]["nginx"] for name in ("xbot", "unguarded"))
         assert asked["writev"] > alone["writev"] + 0.5

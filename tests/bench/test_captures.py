@@ -22,7 +22,8 @@ import quality
 from sidecar import model
 
 MOST_PEOPLE = 3  # requests of people's browsers that may be refused, of 993; of pages and their parts none
-LEAST_LIBRARIES = 0.8  # the share of requests over https, by libraries in a browser's clothes, that are to be caught
+# The share of requests over https, by libraries in a browser's clothes, that are to be caught: by their handshake, and without.
+LEAST_LIBRARIES, LEAST_BARE = 0.98, 0.8
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 
@@ -113,6 +114,9 @@ def test_the_default_model_on_real_clients(data_dir: Path) -> None:
     for name in captures.SIDES:
         caught = tallies["bot", "library: in clothes", "https", name]
         assert caught.bots / caught.requests >= LEAST_LIBRARIES, name
+        assert caught.bare / caught.requests >= LEAST_BARE, name
+    people = [tally for key, tally in tallies.items() if key[0] == "human"]
+    assert sum(tally.bots for tally in people) <= sum(tally.bare for tally in people)  # a handshake refuses nobody more
 
 
 def test_the_default_model_on_the_cases(data_dir: Path) -> None:

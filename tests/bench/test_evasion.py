@@ -61,6 +61,30 @@ def test_a_way_that_is_resolved_leads_to_the_same_path() -> None:
             assert core.resolve_path(changed) == core.resolve_path(path), change.name
 
 
+def test_another_handshake_is_a_persons_and_agrees_on_what_is_spoken() -> None:
+    """Only where one is known: over plain http there is none to change."""
+    others = [change for change in ALPHABET if change.kind == "handshake"]
+    told = [one for one in (*SENT, *PEOPLE) if one.tls is not None]
+    assert len(others) > 5
+    assert told
+    lists = {(one.tls.ciphers, one.tls.curves) for one in PEOPLE if one.tls is not None}
+    for change in others:
+        for one in told:
+            changed = change.apply(one).tls
+            assert changed is not None
+            assert (changed.ciphers, changed.curves) in lists
+            assert changed.alpn == (b"h2" if one.protocol == b"HTTP/2.0" else b"http/1.1")
+        bare = SENT[0]._replace(tls=None)
+        assert change.apply(bare) is bare
+
+
+def test_another_handshake_frees_where_only_it_accuses() -> None:
+    found, _ = evasion.short(model_of(odd_tls_chrome=1.0, bias=0.5))
+    rows = {one.attack: one for one in found}
+    assert rows["apart: handshake"].for_all["all"][0] > 0.9
+    assert rows["padding"].for_each["all"] == 0.0
+
+
 def test_padding_adds_to_what_is_there() -> None:
     """A first cookie, referrer or agent is a presence, and of another kind."""
     bare = changes.Sent(b"GET", b"/", b"HTTP/1.1", b"http", b"example.com", ((b"Host", b"example.com"),))
@@ -77,12 +101,12 @@ def test_nginx_takes_no_head_beyond_its_limits() -> None:
     assert not changes.accepted(bare._replace(headers=((b"A", b"x" * 8000),) * 5))
 
 
-def model_of(**weights: float) -> core.Model:
+def model_of(bias: float = 2.0, **weights: float) -> core.Model:
     """Calls everything a bot whose margin is 1 or more; of all features these alone have a weight, for each 1 of theirs."""
     dense = [weights.get(row.name, 0.0) for row in core.FEATURES]
     zeros, ones = [0.0] * len(dense), [1.0] * len(dense)
     made = models.parts(
-        bias=2.0, a=-1.0, b=1.0, mean=models.doubles(zeros), scale=models.doubles(ones),
+        bias=bias, a=-1.0, b=1.0, mean=models.doubles(zeros), scale=models.doubles(ones),
         weight=models.doubles(dense + [0.0] * 2**core.MIN_K),
     )  # fmt: skip
     return model.open_image(model.pack(made, models.HEADS))

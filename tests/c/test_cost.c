@@ -17,6 +17,17 @@ void *counted_memchr(const void *s, int c, size_t n)
     return (void *)(uintptr_t)found;
 }
 
+void *counted_memrchr(const void *s, int c, size_t n);
+void *counted_memrchr(const void *s, int c, size_t n)
+{
+    const char *from = s;
+    size_t left = n;
+    while (left && from[left - 1] != (char)c)
+        left--;
+    work_done += (n - left) / 8 + 1;
+    return left ? (void *)(uintptr_t)(from + left - 1) : NULL;
+}
+
 static xb_model model;
 static xb_workspace work;
 static xb_reply reply;
@@ -25,6 +36,10 @@ typedef struct {
     const char *name, *prefix, *unit, *suffix;
     char how; /* b: byte by byte; w: whole; challenge, combined: a line */
 } shape;
+
+#define LONG_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define LONG_512 LONG_64 LONG_64 LONG_64 LONG_64 LONG_64 LONG_64 LONG_64 LONG_64
+#define LONG LONG_512 LONG_512 LONG_512 LONG_512 LONG_512 LONG_512 LONG_512 LONG_512
 
 static const shape shapes[] = {
     {"line breaks before, in pieces", "", "\r\n", "GET / HTTP/1.1\r\n\r\n", 'b'},
@@ -35,6 +50,7 @@ static const shape shapes[] = {
     {"carriage returns, in pieces", "GET / HTTP/1.1\r\nX-A: ", "\r", "\n\r\n", 'b'},
     {"a target, in pieces", "GET /", "a ", " HTTP/1.1\r\n\r\n", 'b'},
     {"no target, in pieces", "GET", " ", "HTTP/1.1\r\n\r\n", 'b'},
+    {"lines behind a long target, in pieces", "GET /" LONG " HTTP/1.1\r\n", "a\n", "\n", 'b'},
     {"Content-Length", "GET / HTTP/1.1\r\n", "Content-Length: 0\r\n", "\r\n", 'w'},
     {"Connection", "GET / HTTP/1.1\r\nConnection: ", "a,", "\r\n\r\n", 'w'},
     {"blanks of a list", "GET / HTTP/1.1\r\nAccept-Encoding: ", " ", "\r\n\r\n", 'w'},
@@ -51,6 +67,10 @@ static const shape shapes[] = {
     {"dots", "GET / HTTP/1.1\r\nX-Original-URI: /", "a.", "\r\n\r\n", 'w'},
     {"question marks", "GET / HTTP/1.1\r\nX-Original-URI: /", "?&%", "\r\n\r\n", 'w'},
     {"an address", "GET / HTTP/1.1\r\nX-Real-IP: ", "1.", "\r\n\r\n", 'w'},
+    {"separators of suites", "GET / HTTP/1.1\r\nX-TLS-Ciphers: ", ":", "\r\n\r\n", 'w'},
+    {"suites", "GET / HTTP/1.1\r\nX-TLS-Ciphers: ", "AES128-SHA:", "\r\n\r\n", 'w'},
+    {"one suite", "GET / HTTP/1.1\r\nX-TLS-Ciphers: ", "a", "\r\n\r\n", 'w'},
+    {"a connection", "GET / HTTP/1.1\r\nX-Connection: ", "1", "-1-1\r\n\r\n", 'w'},
     {"a long name", "GET / HTTP/1.1\r\n", "X", ": y\r\n\r\n", 'w'},
     {"fields of a challenge line", "", "\t", "", 'l'},
     {"escapes of a challenge line", "192.0.2.1\t", "%41", "\t\tfalse", 'l'},
@@ -83,7 +103,10 @@ static unsigned long cost(const shape *s, size_t size)
         CHECK(xb_answer(&service, &work, text, n, 0, false, &reply) != XB_PARTIAL);
         break;
     default:
-        (s->how == 'l' ? xb_challenge_line : xb_combined_line)((xb_span){text, n}, scratch, &work.request, &line);
+        if (s->how == 'l')
+            xb_challenge_line((xb_span){text, n}, scratch, &work.request, &line);
+        else
+            xb_clf_line(XB_CLF_COMBINED, (xb_span){text, n}, scratch, &work.request, &line);
         if (!line.error)
             xb_judge(&model, &work);
     }

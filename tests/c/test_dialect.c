@@ -142,6 +142,42 @@ static void haproxy(void)
     CHECK_EQUAL(visitors(), 1);
 }
 
+/* X-TLS-* and X-Connection are the proxy's where the dialect's proxy writes them, and nobody's elsewhere. */
+static void handshakes(void)
+{
+    static const char head[] = "GET / HTTP/1.1\r\nX-TLS-Protocol: TLSv1.3\r\nX-TLS-Ciphers: 0x1301\r\nX-TLS-Curves: X25519\r\nX-TLS-ALPN: h2\r\n"
+                               "X-TLS-Reused: .\r\nX-TLS-Sigalgs: 0x0403\r\nX-Connection: 4-5-6\r\nX-Real-IP: 192.0.2.1\r\nAccept: a\r\n";
+    char full[1024];
+    for (xb_dialect d = 0; d < XB_DIALECT_COUNT; d++) {
+        const bool told = d == XB_DIALECT_NGINX || d == XB_DIALECT_HAPROXY;
+        for (int lost = 0; lost < 2; lost++) {
+            snprintf(full, sizeof full, "%s%s\r\n", head, lost ? "X-Original-Order: lost\r\n" : "");
+            question(d, full);
+            CHECK_EQUAL(visitors(), 1);
+            CHECK_EQUAL(!!(r.present & XB_HAS_TLS), told && !lost);
+            CHECK_EQUAL(r.connection.requests, told && !lost ? 6 : 0);
+            if (told && !lost) {
+                CHECK_TEXT(r.tls.protocol, "TLSv1.3");
+                CHECK_TEXT(r.tls.ciphers, "0x1301");
+                CHECK_TEXT(r.tls.curves, "X25519");
+                CHECK_TEXT(r.tls.alpn, "h2");
+                CHECK_TEXT(r.tls.reused, ".");
+                CHECK_TEXT(r.tls.sigalgs, "0x0403");
+                CHECK(r.connection.process == 4 && r.connection.serial == 5);
+            } else {
+                CHECK(!xb_tls_said(&r.tls));
+            }
+        }
+    }
+    /* Empty is how a proxy says nothing; two that differ are not from one that writes over what it gets. */
+    question(XB_DIALECT_NGINX, "GET / HTTP/1.1\r\nX-TLS-Ciphers:\r\nX-Connection:\r\n\r\n");
+    CHECK(!(r.present & XB_HAS_TLS) && !r.connection.requests);
+    question(XB_DIALECT_NGINX, "GET / HTTP/1.1\r\nX-TLS-Ciphers: 0x1301\r\nX-TLS-Ciphers: 0x1302\r\nX-Connection: 1-2-3\r\nX-Connection: 1-2-4\r\n\r\n");
+    CHECK(!(r.present & XB_HAS_TLS) && !r.connection.requests);
+    question(XB_DIALECT_HAPROXY, "GET / HTTP/1.1\r\nX-TLS-Ciphers: 0x1301\r\nx-tls-ciphers: 0x1302\r\n\r\n");
+    CHECK_TEXT(r.tls.ciphers, "0x1301");
+}
+
 /* Each required header alone decides what is missing: not there, empty, or there twice and different. */
 static void required(void)
 {
@@ -234,6 +270,7 @@ int main(void)
     ext_authz();
     haproxy();
     policies();
+    handshakes();
     required();
     ingress_nginx_targets();
     return done("test_dialect");

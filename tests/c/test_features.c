@@ -18,16 +18,17 @@ static const char *const texts[] = {
 static xb_span *field(xb_request *r, int which)
 {
     xb_span *const fields[] = {&r->ip, &r->method, &r->uri, &r->protocol, &r->scheme, &r->host, &r->agent, &r->referrer};
-    return which < 8 ? fields[which] : NULL;
+    xb_span *const texts_of_tls[] = {&r->tls.protocol, &r->tls.ciphers, &r->tls.curves, &r->tls.alpn, &r->tls.reused, &r->tls.sigalgs};
+    return which < 8 ? fields[which] : which >= 16 && which < 22 ? texts_of_tls[which - 16] : NULL;
 }
 
 /* A request that is all there, with `text` in one place: a field, or the value or name of a header. */
-enum { PLACES = 16 };
+enum { PLACES = 22, ALL = 0x7f | XB_HAS_TLS };
 static void request_with(xb_request *r, int place, xb_span text)
 {
     static const char *const headers[] = {"accept", "accept-encoding", "sec-ch-ua", "sec-fetch-mode", "accept-language", "x-own", "connection"};
     xb_request_clear(r);
-    r->present = 0x7f;
+    r->present = ALL;
     r->ip = XB_SPAN("192.0.2.1");
     r->method = XB_SPAN("GET");
     r->uri = XB_SPAN("/a/b.html?c=d");
@@ -36,6 +37,8 @@ static void request_with(xb_request *r, int place, xb_span text)
     r->host = XB_SPAN("www.example.com");
     r->agent = XB_SPAN("Mozilla/5.0 Chrome/126.0.0.0 Safari/537.36");
     r->referrer = XB_SPAN("https://example.com/");
+    r->tls = (xb_tls){XB_SPAN("TLSv1.3"), XB_SPAN("0x1a1a:TLS_AES_128_GCM_SHA256"), XB_SPAN("0x2a2a:X25519"), XB_SPAN("h2"), XB_SPAN("."),
+                      XB_SPAN("0x0403")};
     if (field(r, place))
         *field(r, place) = text;
     for (int i = 0; i < 7; i++)
@@ -110,7 +113,8 @@ static void texts_at_edges(void)
 static void absent_groups(void)
 {
     static xb_workspace w;
-    for (uint32_t present = 0; present < 0x80; present++) {
+    for (uint32_t set = 0; set < 0x100; set++) {
+        const uint32_t present = (set & 0x7f) | (set & 0x80 ? XB_HAS_TLS : 0);
         request_with(&w.request, 99, XB_SPAN(""));
         w.request.present = present;
         xb_judge(the_model(), &w);
@@ -132,6 +136,24 @@ static void absent_groups(void)
     xb_judge(the_model(), &w);
     check_judged(&w);
     CHECK(w.vector.dense[XB_F_ua_empty] == 1.0 && w.vector.dense[XB_F_ref_empty] == 1.0);
+}
+
+/* Facts that somebody remembered are as good as the texts, and win over them. */
+static void remembered(void)
+{
+    static xb_workspace told, kept;
+    request_with(&told.request, 99, XB_SPAN(""));
+    xb_judge(the_model(), &told);
+    CHECK(told.vector.facts.present & XB_HAS_TLS && told.vector.dense[XB_F_tls_13] == 1.0);
+    for (int texts_too = 0; texts_too < 2; texts_too++) {
+        request_with(&kept.request, 99, XB_SPAN(""));
+        xb_handshake_of(&kept.request.tls, &kept.request.handshake);
+        kept.request.tls = texts_too ? (xb_tls){.ciphers = XB_SPAN("0x1302")} : (xb_tls){0};
+        kept.request.present = texts_too ? ALL : ALL & ~(uint32_t)XB_HAS_TLS;
+        xb_judge(the_model(), &kept);
+        check_judged(&kept);
+        CHECK(same_vector(&told.vector, &kept.vector) && told.verdict.margin == kept.verdict.margin);
+    }
 }
 
 /* A family that a model did not learn falls into no bucket, and takes none from another. */
@@ -206,6 +228,7 @@ int main(void)
     xb_init();
     texts_at_edges();
     absent_groups();
+    remembered();
     families();
     too_many_words();
     token_text();

@@ -5,26 +5,41 @@
 #include "request/logline.h"
 #include "model_image.h"
 
-typedef bool (*line_reader)(xb_span line, char *scratch, xb_request *r, xb_line *out);
+/* The formats of tests/data/lines.tsv: challenge, or a kind of combined. */
+enum { CHALLENGE = -1 };
+static const struct {
+    const char *name;
+    int kind;
+} formats[] = {
+    {"challenge", CHALLENGE},
+    {"combined", XB_CLF_COMBINED},
+    {"common", XB_CLF_SHORT},
+    {"vhost_combined", XB_CLF_HOST},
+    {"vhost_common", XB_CLF_HOST | XB_CLF_SHORT},
+    {"forwarded_combined", XB_CLF_FORWARDED},
+    {"traefik_clf", XB_CLF_DASH_UNKNOWN},
+};
 
 static xb_workspace work;
 static xb_model model;
 
 /* Reads a line at an edge; a line that is read can be judged, one that is not says where and why. */
-static bool read_at(line_reader reader, placement place, const char *text, size_t size, xb_line *out)
+static bool read_at(int kind, placement place, const char *text, size_t size, xb_line *out)
 {
     const char *line = place(text, size);
     char *scratch = room(size);
-    bool ok = reader((xb_span){line, size}, scratch, &work.request, out);
+    xb_span whole = {line, size};
+    bool ok = kind == CHALLENGE ? xb_challenge_line(whole, scratch, &work.request, out)
+                                : xb_clf_line((unsigned)kind, whole, scratch, &work.request, out);
     if (!ok) {
         CHECK(out->error && *out->error && out->error_field && *out->error_field);
         return false;
     }
     const xb_request *r = &work.request;
-    const xb_span fields[] = {r->ip, r->method, r->uri, r->protocol, r->agent, r->referrer};
+    const xb_span fields[] = {r->ip, r->method, r->uri, r->protocol, r->agent, r->referrer, r->host};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         CHECK(span_inside(fields[i], line, size) || span_inside(fields[i], scratch, size));
-    CHECK(!r->n_headers && !r->host.at && !r->scheme.at);
+    CHECK(!r->n_headers && !r->scheme.at);
     xb_judge(&model, &work);
     char wrong[128];
     if (!judged_well(&model, &work, wrong, sizeof wrong))
@@ -40,19 +55,23 @@ static void table_of_lines(const char *path)
     for (; table_next(&t); rows++) {
         if (!CHECK(t.n == 5))
             continue;
-        line_reader reader = strcmp(t.column[1], "challenge") == 0 ? xb_challenge_line : xb_combined_line;
+        size_t f = 0;
+        while (f < sizeof formats / sizeof *formats && strcmp(t.column[1], formats[f].name) != 0)
+            f++;
+        if (!CHECK(f < sizeof formats / sizeof *formats))
+            continue;
         bool want = strcmp(t.column[2], "ok") == 0;
         size_t size = unescape_cell(t.column[4]);
         xb_line out;
         for (int edge = 0; edge < 2; edge++) {
-            CHECK_EQUAL(read_at(reader, placements[edge], t.column[4], size, &out), want);
+            CHECK_EQUAL(read_at(formats[f].kind, placements[edge], t.column[4], size, &out), want);
             if (!want && out.error) {
                 check_text((xb_span){out.error_field, strlen(out.error_field)}, (xb_span){t.column[2], strlen(t.column[2])}, __FILE__, __LINE__, "field");
                 if (!CHECK(strstr(out.error, t.column[3]) != NULL))
                     fprintf(stderr, "    %s\n", out.error);
             }
             for (size_t n = 0; n < size; n++)
-                read_at(reader, placements[edge], t.column[4], n, &out);
+                read_at(formats[f].kind, placements[edge], t.column[4], n, &out);
         }
     }
     CHECK(rows > 80);
@@ -62,7 +81,7 @@ static void values(void)
 {
     xb_line out;
     const char challenge[] = "192%2E0.2.1\tMozilla%2F5.0+%28X11%29\t-\tfalse";
-    CHECK(read_at(xb_challenge_line, at_end, challenge, sizeof challenge - 1, &out));
+    CHECK(read_at(CHALLENGE, at_end, challenge, sizeof challenge - 1, &out));
     CHECK_TEXT(work.request.ip, "192.0.2.1");
     CHECK_TEXT(work.request.agent, "Mozilla/5.0 (X11)");
     CHECK_TEXT(work.request.referrer, "-");
@@ -70,7 +89,7 @@ static void values(void)
     CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER);
 
     const char combined[] = "203.0.113.7 - a b [17/May/2015:10:05:03 +0200] \"GET /a\\x20b HTTP/1.1\" 404 12 \"\\xd0\\\"\\\\\\n\" \"a\\q\" x";
-    CHECK(read_at(xb_combined_line, at_end, combined, sizeof combined - 1, &out));
+    CHECK(read_at(XB_CLF_COMBINED, at_end, combined, sizeof combined - 1, &out));
     CHECK_TEXT(work.request.ip, "203.0.113.7");
     CHECK_TEXT(work.request.method, "GET");
     CHECK_TEXT(work.request.uri, "/a b");
@@ -83,8 +102,68 @@ static void values(void)
     CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL);
 
     const char tls[] = "203.0.113.7 - - [17/May/2015:10:05:03 +0200] \"\\x16\\x03\" 400 0 \"-\" \"-\"";
-    CHECK(read_at(xb_combined_line, at_end, tls, sizeof tls - 1, &out));
+    CHECK(read_at(XB_CLF_COMBINED, at_end, tls, sizeof tls - 1, &out));
     CHECK(!(work.request.present & XB_HAS_URL) && !work.request.uri.at);
+}
+
+/* Fields that other kinds of combined have, or have not. */
+static void kinds(void)
+{
+    xb_line out;
+    const char vhost[] = "shop.example:443 203.0.113.7 - - [17/May/2015:10:05:03 +0200] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"";
+    CHECK(read_at(XB_CLF_HOST, at_end, vhost, sizeof vhost - 1, &out));
+    CHECK_TEXT(work.request.host, "shop.example:443");
+    CHECK_TEXT(work.request.ip, "203.0.113.7");
+
+    const char list[] = "192.0.2.1, 203.0.113.9,203.0.113.7 - - [17/May/2015:10:05:03 +0200] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"";
+    CHECK(read_at(XB_CLF_FORWARDED, at_end, list, sizeof list - 1, &out));
+    CHECK_TEXT(work.request.ip, "203.0.113.7");
+    CHECK(read_at(XB_CLF_COMBINED, at_end, list, sizeof list - 1, &out));
+    CHECK(!work.request.ip.at && !(work.request.present & XB_HAS_IP));
+
+    const char common[] = "203.0.113.7 - - [17/May/2015:10:05:03 +0200] \"GET / HTTP/1.1\" 200 1";
+    CHECK(read_at(XB_CLF_SHORT, at_end, common, sizeof common - 1, &out));
+    CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_URL);
+
+    const char traefik[] = "203.0.113.7 - - [17/May/2015:10:05:03 +0200] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\" 7 \"a@file\" \"http://x\" 3ms";
+    CHECK(read_at(XB_CLF_DASH_UNKNOWN, at_end, traefik, sizeof traefik - 1, &out));
+    CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_URL);
+    CHECK(read_at(XB_CLF_COMBINED, at_end, traefik, sizeof traefik - 1, &out));
+    CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL);
+}
+
+/* Quotes that are not escaped belong to the field, or it is at fault; a field is never cut at one. */
+static void raw_quotes(void)
+{
+    static const struct {
+        const char *agent, *means;
+    } cases[] = {
+        {"\"\"Mozilla/5.0 (X11)\"\"", "\"Mozilla/5.0 (X11)\""},
+        {"\"Dalvik/2.1.0 (Alba 10\" Build/LMY47I)\"", "Dalvik/2.1.0 (Alba 10\" Build/LMY47I)"},
+        {"\"a \"b\" c\"", "a \"b\" c"},
+        {"\"\" a b\"\"", "\" a b\""},
+        {"\"a\\\"b\" 0.1 rt=\"0.2\" \"-\"", "a\"b"},
+        {"\"a\" \"human\" \"0.01\" \"none\" \"default\"", "a"},
+        {"\"\" \"human\"", ""},
+        {"\"a\"b", NULL},
+        {"\"a\" b\" c", "a\" b"},
+        {"\"a\"b c", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char line[256];
+        xb_line out;
+        int size = snprintf(line, sizeof line, "::1 - - [17/May/2015:10:05:03 +0200] \"GET /?a=\"b\" HTTP/1.1\" 200 1 \"x\"y\" %s", cases[i].agent);
+        bool ok = read_at(XB_CLF_COMBINED, at_end, line, (size_t)size, &out);
+        if (!CHECK_EQUAL(ok, cases[i].means != NULL))
+            continue;
+        if (!ok) {
+            CHECK(strcmp(out.error_field, "user_agent") == 0);
+            continue;
+        }
+        check_text(work.request.agent, (xb_span){cases[i].means, strlen(cases[i].means)}, __FILE__, __LINE__, cases[i].agent);
+        CHECK_TEXT(work.request.uri, "/?a=\"b\"");
+        CHECK_TEXT(work.request.referrer, "x\"y");
+    }
 }
 
 static void too_long(void)
@@ -93,12 +172,12 @@ static void too_long(void)
     size_t size;
     char *line = repeated("192.0.2.1\t", "%41", XB_MAX_LINE / 3, "\t", &size);
     CHECK(size > XB_MAX_LINE);
-    CHECK(!read_at(xb_challenge_line, at_end, line, size, &out));
+    CHECK(!read_at(CHALLENGE, at_end, line, size, &out));
     CHECK(strcmp(out.error_field, "line") == 0);
-    CHECK(!read_at(xb_combined_line, at_end, line, size, &out));
+    CHECK(!read_at(XB_CLF_COMBINED, at_end, line, size, &out));
     CHECK(strcmp(out.error_field, "line") == 0);
     memcpy(line + XB_MAX_LINE - 3, "A\t", 3); /* as long as can be */
-    CHECK(read_at(xb_challenge_line, at_end, line, XB_MAX_LINE - 1, &out));
+    CHECK(read_at(CHALLENGE, at_end, line, XB_MAX_LINE - 1, &out));
     free(line);
 }
 
@@ -117,6 +196,8 @@ int main(int argc, char **argv)
     }
     table_of_lines(argv[1]);
     values();
+    kinds();
+    raw_quotes();
     too_long();
     return done("logline");
 }

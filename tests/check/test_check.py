@@ -34,6 +34,7 @@ from sidecar.check import gates, nginx_conf, reach, traps
 from sidecar.check.cli import check
 from sidecar.check.findings import Finding
 from sidecar.check.gates import Setup
+from sidecar.commands import nginx as commands_nginx
 from sidecar.config import config
 from sidecar.config.addresses import parse
 from sidecar.errors import XbotError
@@ -64,11 +65,13 @@ location = /_xbot/mine {
     proxy_set_header X-Original-Scheme $scheme;
     proxy_set_header X-Original-Host $host;
     proxy_set_header X-Bot-Policy $xbot_policy;
+    proxy_set_header X-Xbot-Files 2;
     proxy_connect_timeout 100ms;
     proxy_send_timeout 100ms;
     proxy_read_timeout 500ms;
     client_max_body_size 0;
     proxy_intercept_errors on;
+    error_page 428 = /_xbot/tell/observe;
     error_page 500 502 503 504 = @by;
 }
 """ + SITE.partition("\n")[2].partition("\n")[2]
@@ -126,6 +129,10 @@ TRAPS = [
     question("address", "proxy_set_header X-Real-IP $remote_addr;", "", "a visitor's own X-Real-IP,"),
     question("told", "proxy_set_header X-Original-URI $request_uri;", "", "a visitor's own X-Original-URI,"),
     question("policy", "proxy_set_header X-Bot-Policy $xbot_policy;", "", "a visitor's own X-Bot-Policy"),
+    question("no files", "proxy_set_header X-Xbot-Files 2;", "", "nothing of connection and TLS handshake", status="warning"),
+    question("old files", "Files 2;", "Files 1;", "files of version 1, this xbot those of 2", "X-Xbot-Files 1;", status="warning"),
+    question("new files", "Files 2;", "Files 3;", "files of version 3, this xbot those of 2", "X-Xbot-Files 3;", status="warning"),
+    question("again", "error_page 428 = /_xbot/tell/observe;", "", "no error_page 428"),
     question("headers", "internal;", "internal; proxy_pass_request_headers off;", "keeps the visitor's headers"),
     question("version", "proxy_http_version 1.1;", "", "opens a connection for each question", status="warning"),
     question("connection", 'proxy_set_header Connection "";', "", "opens a connection for each", status="warning"),
@@ -177,6 +184,12 @@ TRAPS = [
          "ignore_invalid_headers off;" + SITE.replace("include xbot/pass.conf;", "proxy_set_header X-Bot $xbot;")),
     Trap("if", "if ($xbot = bot) is looked at before", "if ($xbot", SITE + "location /a { if ($xbot = bot) { return 403; } }"),
     Trap("if of the score", "if ($xbot_score ~ ^0.9)", "if ($xbot_score", SITE + "if ($xbot_score ~ ^0.9) { return 403; }"),
+    Trap("behind another", "visitors come through another proxy", "set_real_ip_from",
+         SITE + "set_real_ip_from 192.0.2.0/24; real_ip_header X-Forwarded-For;", status="warning"),
+    Trap("behind another, for all", "visitors come through another proxy", "set_real_ip_from",
+         http="set_real_ip_from 192.0.2.0/24;", status="warning"),
+    question("forwarded", "X-Real-IP $remote_addr", "X-Real-IP $http_cf_connecting_ip", "visitors come through another proxy",
+             "X-Real-IP", status="warning"),
     Trap("certificates", "may refuse a certificate authority", "location /", SITE.replace("/.well-known/", "/other/"), status="warning"),
     # Of the whole.
     Trap("log", "log_format mine: $upstream_http_x_bot", "log_format mine", http="log_format mine $upstream_http_x_bot;", status="warning"),
@@ -222,6 +235,9 @@ NO_TRAPS = {
     "satisfy any": SITE + "location /a { satisfy any; auth_request off; deny all; }",
     "suspects": "location / { set $xbot_policy grey; proxy_pass http://$site_or_challenge; include xbot/pass.conf; }"
     + SITE.replace("location / {", "location /own {"),
+    "behind another": SITE + "set_real_ip_from 192.0.2.0/24; set $xbot_order lost;",
+    "behind another, in one place": SITE + "set_real_ip_from 192.0.2.0/24; location /a { set $xbot_order lost; root /srv; }",
+    "behind one that tells addresses": SITE + "set_real_ip_from 192.0.2.0/24; real_ip_header proxy_protocol;",
     "where an error leads": SITE + "location @late { if ($xbot = bot) { return 403; } }",
 }  # fmt: skip
 
@@ -295,6 +311,22 @@ def test_newer_nginx_keeps_connections_by_itself(tmp_path: Path) -> None:
     )
     assert bad(look(conf, version=(1, 29, 6)))
     assert bad(look(conf, version=(1, 29, 7))) == []
+
+
+@needs_nginx
+def test_a_newer_nginx_can_tell_more(tmp_path: Path) -> None:
+    """Of files that were written for an older one."""
+    conf = write(tmp_path, SITE)
+    for name, text in commands_nginx.files((1, 18)).items():
+        if name != "upstream.conf":
+            (tmp_path / "xbot" / name).write_bytes(text)
+
+    def told(*version: int) -> list[str]:
+        return re.findall(r"knows (\S+),", " ".join(each.what for each in bad(look(conf, version=version))))
+
+    assert told(1, 18, 0) == told(1, 21, 3) == []
+    assert told(1, 22, 1) == ["$ssl_alpn_protocol"]
+    assert told(1, 31, 2) == ["$ssl_alpn_protocol", "$ssl_sigalgs"]
 
 
 # ---- nginx's own rules

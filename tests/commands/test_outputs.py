@@ -154,6 +154,30 @@ def test_the_corpus(place: dict[str, Path]) -> None:
     assert place["out"].read_bytes().count(b"\n") == 10
 
 
+def test_the_files_for_an_older_or_newer_nginx(place: dict[str, Path], xbot: Callable[..., Any]) -> None:
+    """Lines that only a newer one reads are comments for an older one."""
+    found = {}
+    for version in ("1.18.0", "1.22.1", "1.31.2", "2.0"):
+        directory = place["log"].parent / version
+        xbot("nginx", "--write", directory, "--for", version)
+        code = [
+            line
+            for line in (directory / "handshake.conf").read_text().splitlines()
+            if not line.lstrip().startswith("#")
+        ]
+        found[version] = [name in "".join(code) for name in ("$ssl_ciphers", "$ssl_alpn_protocol", "$ssl_sigalgs")]
+    assert found == {
+        "1.18.0": [True, False, False],
+        "1.22.1": [True, True, False],
+        "1.31.2": [True, True, True],
+        "2.0": [True, True, True],
+    }
+    for wrong in ("x", "1", "1.2.3.4", ""):
+        said = xbot("nginx", "--print", "--for", wrong, code=2).stderr.decode()
+        assert said.count("\n") == 1
+        assert "--for" in said
+
+
 def test_the_files_for_nginx(place: dict[str, Path], xbot: Callable[..., Any]) -> None:
     """One that differs, also by bytes that are no text, or is no file: none is written."""
     directory = place["log"].parent / "nginx"

@@ -248,7 +248,7 @@ def test_refused_browsers_are_told_by_what_they_loaded(replay) -> None:
 
 def test_a_model_that_looks_at_more_than_the_log_holds(replay) -> None:
     told, shown = replay([line("192.0.2.1")])
-    assert told["groups_not_held"] == ["headers", "client"]
+    assert told["groups_not_held"] == ["headers", "client", "tls"]
     assert "The model also looks at headers, client" in shown
 
 

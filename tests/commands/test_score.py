@@ -207,8 +207,9 @@ def test_a_model_that_is_none(xbot, tmp_path, command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["score"], "--model"),
-        (["score", "--model", "m"], "--format"),
+        (["score", "--format", "combined", "--log-format", "$request"], "--log-format"),
+        (["score", "--log-format", "$status"], "--log-format"),
+        (["score", "--mode", "enforce", "--format", "combined"], "--mode"),
         (["score", "--model", "m", "--format", "xml"], "xml"),
         (["score", "--model", "m", "--format", "combined", "a", "b"], "b"),
         (["explain", "--nonsense"], "--nonsense"),
@@ -278,6 +279,7 @@ def test_memory_does_not_grow_with_a_line(made_model_path, tmp_path, log_format)
     """100 MB without a line break."""
     small = zipped(tmp_path / "small.gz", b"".join(line + b"\n" for line in LOGS[log_format]), 1)
     large = zipped(tmp_path / "large.gz", b"x" * 1000, 100_000)
+    large.write_bytes(small.read_bytes() + large.read_bytes())
     command = [XBOT, "score", "--json", "--model", made_model_path, "--format", log_format, "-"]
     assert peak(command, large) < 1.25 * peak(command, small)
 

@@ -102,7 +102,11 @@ def test_every_option_is_read(place: Path) -> None:
     assert [dialect for _, dialect in plan.fixed.listen] == ["challenge", "nginx"]
     assert plan.listen_policies == ("login", "default")
     assert plan.model == place / "good" / "model.xbot"
-    for kind, values in ((config.Policy, plan.policies.values()), (config.Entries, plan.lists.values())):
+    for kind, values in (
+        (config.Policy, plan.policies.values()),
+        (config.Limits, [plan.fixed.limits]),
+        (config.Entries, plan.lists.values()),
+    ):
         for field in msgspec.structs.fields(kind):
             assert {getattr(each, field.name) for each in values} - {field.default}, field.name
     held = lists.contents(plan, "abuse")
@@ -294,6 +298,7 @@ ABOVE: dict[str, tuple[str, str, str, Callable[[dict[str, Any]], Any]]] = {
     "workers": ("2", "3", "4", lambda s: str(s["workers"])),
     "admin": ("127.0.0.1:11", "127.0.0.1:12", "127.0.0.1:13", lambda s: s["admin"]),
     "socket_group": ("root", "daemon", "nogroup", lambda s: s["socket_group"]),
+    "board": ("/srv/a", "/srv/b", "/srv/c", lambda s: s["board"]),
     "drain_timeout": ("1.5", "2.5", "0.0", lambda s: str(s["drain_timeout"])),
     "log_level": ("debug", "warning", "error", lambda s: s["log"]["level"]),
     "log_format": ("json", "text", "json", lambda s: s["log"]["format"]),
@@ -302,6 +307,7 @@ SITE = """model = "model.xbot"
 workers = 2
 admin = "127.0.0.1:11"
 socket_group = "root"
+board = "/srv/a"
 drain_timeout = 1.5
 [[listen]]
 address = "127.0.0.1:1"
@@ -380,6 +386,7 @@ def as_toml(value: Any) -> str:
         ("The file", config.Config),
         ("`[[listen]]`", config.Listen),
         ("`[log]`", config.Log),
+        ("`[limits]`", config.Limits),
         ("`[policies.NAME]`", config.Policy),
         ("`[lists.NAME]`", config.Entries),
     ],
@@ -388,7 +395,7 @@ def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -
     """Each with what is allowed, in the words of the errors, and its default; and none that does not exist."""
     rows = {row[0].strip("`"): row for row in tables()[heading]}
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    inner = {"listen", "log", "policies", "lists"} if kind is config.Config else set()
+    inner = {"limits", "listen", "log", "policies", "lists"} if kind is config.Config else set()
     assert rows.keys() == fields.keys() - inner
     for name, (_, allowed, default, *_) in rows.items():
         assert allowed.replace("`", "") == toml_file.allowed(fields[name].type), name

@@ -15,7 +15,12 @@ import tables
 from compiled import COUNT, ENVIRONMENT, PROGRAMS, SANITIZE, gcc, objects
 from places import ROOT
 
-ARGUMENTS = {"test_request": [tables.DATA / "heads.tsv"], "test_logline": [tables.DATA / "lines.tsv"]}
+ARGUMENTS = {
+    "test_connection": [tables.DATA / "heads.tsv"],
+    "test_request": [tables.DATA / "heads.tsv"],
+    "test_logline": [tables.DATA / "lines.tsv"],
+    "test_handshake": [tables.DATA / "handshakes.tsv"],
+}
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
 
@@ -31,11 +36,14 @@ def run(program: Path) -> None:
     assert b" checks, 0 failures" in done.stdout
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("test_*.c") if path.stem != "test_cost"))
-def test_program(name: str, sanitized: list[Path], tmp_path: Path) -> None:
+SOURCES = sorted(path for path in PROGRAMS.rglob("test_*.c") if path.stem != "test_cost")
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_program(source: Path, sanitized: list[Path], tmp_path: Path) -> None:
     """Every check of a program holds, and no sanitizer speaks."""
-    gcc(*SANITIZE, PROGRAMS / f"{name}.c", *sanitized, "-lm", "-o", tmp_path / name)
-    run(tmp_path / name)
+    gcc(*SANITIZE, source, *sanitized, "-lm", "-o", tmp_path / source.stem)
+    run(tmp_path / source.stem)
 
 
 def test_cost(tmp_path: Path) -> None:

@@ -111,6 +111,28 @@ def test_a_change_makes_its_contradiction(headers: Pairs, change: Callable[[Pair
     assert contradictions(change(headers)) == wanted
 
 
+@pytest.mark.parametrize(
+    ("method", "content_type", "wanted"),
+    [
+        ("POST", "application/x-www-form-urlencoded", {"odd_no_origin"}),
+        ("POST", "multipart/form-data; boundary=x", {"odd_no_origin"}),
+        ("POST", "text/plain", {"odd_no_origin"}),
+        ("POST", None, {"odd_no_origin"}),
+        ("POST", "application/json", {"odd_no_origin", "odd_navigate_body"}),
+        ("PUT", "text/plain", {"odd_no_origin", "odd_navigate_body"}),
+        ("GET", "application/json", {"odd_navigate_body"}),
+        ("GET", None, set()),
+        ("HEAD", None, set()),
+        ("", "application/json", set()),  # the source does not say the method
+    ],
+)
+def test_only_forms_post_to_a_page(method: str, content_type: str | None, wanted: set[str]) -> None:
+    headers = [*CHROME, *([("Content-Type", content_type)] if content_type else [])]
+    assert contradictions(headers, method) == wanted
+    scripted = with_value("Sec-Fetch-Mode", "cors")(headers)
+    assert "odd_navigate_body" not in contradictions(scripted, method)
+
+
 def test_what_is_opened_as_a_page() -> None:
     assert contradictions(CHROME, uri="/site.css") == {"odd_navigate_asset"}
     assert contradictions(CHROME, uri="/logo.png") == set()

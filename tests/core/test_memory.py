@@ -8,9 +8,11 @@ AddressSanitizer, which sees what a plain run may survive.
 from __future__ import annotations
 
 import array
+import asyncio
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import models
@@ -52,8 +54,8 @@ NONE: dict[str, Callable[[core.Request, core.Model], object]] = {
     "judge": lambda _r, m: m.judge(None),
     "explain": lambda _r, m: m.explain(None),
     "report": lambda _r, m: m.report(None, 1, False),
-    "report_lines": lambda _r, m: m.report_lines(None, "combined", LINE, 1, False),
-    "report_lines' block": lambda r, m: m.report_lines(r, "combined", None, 1, False),
+    "report_lines": lambda _r, m: m.report_lines(None, "combined", LINE, 1, False, print),
+    "report_lines' block": lambda r, m: m.report_lines(r, "combined", None, 1, False, print),
     "append": lambda _r, _m: core.Matrix(10).append(None),
     "append_lines": lambda _r, _m: core.Matrix(10).append_lines("combined", None, 1),
     "decide's model": lambda r, _m: opened(paths=["/a"]).decide(None, r, "default"),
@@ -199,9 +201,9 @@ def test_only_formats_of_lines_are_read(log_format: str, made_model: core.Model)
     for call in (
         lambda: request.load_line(log_format, LINE),
         lambda: core.Matrix(10).append_lines(log_format, LINE, 1),
-        lambda: made_model.report_lines(request, log_format, LINE, 1, False),
+        lambda: made_model.report_lines(request, log_format, LINE, 1, False, print),
     ):
-        with pytest.raises(ValueError, match="challenge and combined"):
+        with pytest.raises(ValueError, match="challenge, combined"):
             call()
 
 
@@ -220,7 +222,9 @@ def test_a_source_that_cannot_be_read_leaves_nothing() -> None:
 def test_nothing_of_a_block_is_left(made_model: core.Model) -> None:
     """After report_lines the request once pointed into a block that was gone."""
     request = core.Request()
-    made_model.report_lines(request, "combined", LINE + b"\n" + LINE.replace(b"Mozilla", b"M" * 1000), 1, False)
+    made_model.report_lines(
+        request, "combined", LINE + b"\n" + LINE.replace(b"Mozilla", b"M" * 1000), 1, False, [].append
+    )
     assert set(request.fields.values()) == {None}
     made_model.judge(request)
 
@@ -369,8 +373,14 @@ def test_a_request_does_not_change_while_it_is_read(made_model: core.Model) -> N
 
 
 class Transport:
+    """As much of a transport as a connection needs."""
+
     def __init__(self) -> None:
         self.written = b""
+        self.aborted = False
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        assert high == 0
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -378,41 +388,90 @@ class Transport:
     def is_closing(self) -> bool:
         return True
 
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def on_a_loop(case: Callable[[], None]) -> None:
+    """The timer of a server is the running loop's."""
+
+    async def run() -> None:
+        case()
+
+    asyncio.run(run())
+
+
+def feed(connection: Any, data: bytes) -> None:
+    connection.get_buffer(-1)[: len(data)] = data
+    connection.buffer_updated(len(data))
+
 
 @pytest.mark.parametrize("n", [-1, core.MAX_HEAD + 1, 1 << 40, -(1 << 40)])
 def test_a_connection_counts_what_it_was_given(n: int, made_model: core.Model) -> None:
-    connection = Server(made_model)()
-    connection.connection_made(Transport())
-    with pytest.raises(ValueError, match="the buffer has room"):
-        connection.buffer_updated(n)
-    connection.get_buffer(-1)[:9] = b"GET / HTT"
-    connection.buffer_updated(9)
-    with pytest.raises(ValueError, match="the buffer has room"):
-        connection.buffer_updated(core.MAX_HEAD - 8)
+    def case() -> None:
+        connection = Server(made_model)()
+        connection.connection_made(Transport())
+        for part in (b"", b"GET / HTT"):
+            feed(connection, part)
+            with pytest.raises(ValueError, match="the buffer has room"):
+                connection.buffer_updated(n)
+
+    on_a_loop(case)
 
 
-def test_nobody_resizes_the_buffers_of_a_connection(made_model: core.Model) -> None:
+def test_nobody_resizes_the_buffer_of_connections(made_model: core.Model) -> None:
     connection = Server(made_model)()
-    connection.connection_made(Transport())
     shared = connection.get_buffer(-1)
     whole = shared.obj
+    shared.release()
     with pytest.raises(BufferError):
         whole.clear()
-    shared[:9] = b"GET / HTT"
-    connection.buffer_updated(9)
-    pieces = connection.get_buffer(-1)
-    own = pieces.obj
-    pieces.release()
-    own.clear()
-    with pytest.raises(ValueError, match="the buffer has room"):
-        connection.buffer_updated(1)
-    other = Server(made_model)()
-    shared = other.get_buffer(-1)
-    whole = shared.obj
-    shared.release()
-    whole.clear()
-    with pytest.raises(ValueError, match="the buffer has room"):
-        other.buffer_updated(1)
+
+
+def test_a_connection_that_is_not_there_answers_nothing(made_model: core.Model) -> None:
+    """Before it was made, and after it was lost, in whatever state; made twice, it is refused."""
+
+    def case() -> None:
+        server = Server(made_model)
+        for part in (b"", HEADS[0], HEADS[0][:20], b"nonsense\r\n"):
+            connection, transport = server(), Transport()
+            feed(connection, HEADS[0])
+            connection.connection_made(transport)
+            with pytest.raises(RuntimeError, match="made before"):
+                connection.connection_made(transport)
+            feed(connection, part)
+            said = transport.written
+            for _ in range(2):
+                connection.connection_lost(None)
+            feed(connection, HEADS[0])
+            assert transport.written == said
+            assert server.connections == 0
+
+    on_a_loop(case)
+
+
+def test_a_server_that_goes_takes_its_connections_with_it(made_model: core.Model) -> None:
+    """Beginnings of heads are memory of no Python object."""
+
+    def case() -> None:
+        server = Server(made_model)
+        for _ in range(4):
+            connection = server()
+            connection.connection_made(Transport())
+            feed(connection, b"GET /" + b"x" * 60_000)
+
+    def cases() -> None:
+        for _ in range(300):
+            on_a_loop(case)
+        gc.collect()
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    cases()
+    before = resident()
+    cases()
+    assert resident() - before < 20 << 20  # they are 75 MB in all
 
 
 def test_a_logger_may_end_the_connection(made_model: core.Model) -> None:
@@ -423,15 +482,20 @@ def test_a_logger_may_end_the_connection(made_model: core.Model) -> None:
         heard.append(said)
         if len(heard) == 1:
             connection.buffer_updated(0)
+        if len(heard) == 2:
+            connection.connection_lost(None)
 
     connection = Server(made_model, log=log)()
-    connection.connection_made(transport)
-    head = HEADS[0]
-    for part in (head[:10], head[10:] + head):
-        buffer = connection.get_buffer(-1)
-        buffer[: len(part)] = part
-        connection.buffer_updated(len(part))
-    assert len(heard) >= 2
+
+    def case() -> None:
+        connection.connection_made(transport)
+        head = HEADS[0]
+        for part in (head[:10], head[10:] + head):
+            feed(connection, part)
+
+    on_a_loop(case)
+    assert len(heard) == 2
+    assert not transport.written
 
 
 def test_no_description_before_an_answer(made_model: core.Model) -> None:

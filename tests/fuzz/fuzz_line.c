@@ -12,19 +12,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *line = exact_copy(data + 1, size - 1), *scratch = malloc(size);
     xb_span text = {line, size - 1};
     bool challenge = data[0] & 1;
-    bool ok = challenge ? xb_challenge_line(text, scratch, &work.request, &out) : xb_combined_line(text, scratch, &work.request, &out);
+    unsigned kind = data[0] >> 1;
+    bool ok = challenge ? xb_challenge_line(text, scratch, &work.request, &out) : xb_clf_line(kind, text, scratch, &work.request, &out);
     REQUIRE(ok == !out.error && ok == !out.error_field, "an error without a reason, or the other way round");
     if (ok) {
         const xb_request *r = &work.request;
-        const xb_span fields[] = {r->ip, r->method, r->uri, r->protocol, r->agent, r->referrer};
+        const xb_span fields[] = {r->ip, r->method, r->uri, r->protocol, r->agent, r->referrer, r->host};
         for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
             REQUIRE(span_inside(fields[i], line, size - 1) || span_inside(fields[i], scratch, size - 1), "a field outside");
-        REQUIRE(r->ip.at && r->agent.at && r->referrer.at, "a field that the format holds is absent");
+        const bool whole = challenge || !(kind & (XB_CLF_SHORT | XB_CLF_DASH_UNKNOWN));
+        REQUIRE(!whole || (r->agent.at && r->referrer.at), "a field that the format holds is absent");
+        REQUIRE(!challenge || r->ip.at, "no address");
         REQUIRE(out.label >= -1 && out.label <= 1 && (challenge || out.label == XB_LABEL_NONE), "label");
         REQUIRE(challenge ? out.status == -1 : out.status >= 0 && out.status <= 999, "status");
         xb_judge(model, &work);
         require_judged_well(model, &work);
-        REQUIRE(work.vector.facts.ip.version == 4 || work.vector.facts.ip.version == 6, "an address that is none");
+        REQUIRE(!r->ip.at || work.vector.facts.ip.version == 4 || work.vector.facts.ip.version == 6, "an address that is none");
     }
     free(line);
     free(scratch);

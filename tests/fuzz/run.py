@@ -24,6 +24,9 @@ TARGETS = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.c")))
 CFLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
+# The kinds of csrc/request/logline.h, by the names in tests/data/lines.tsv.
+KINDS = {"combined": 0, "vhost_combined": 1, "forwarded_combined": 2, "common": 4, "vhost_common": 5, "traefik_clf": 8}
+
 
 def missing() -> str:
     """Why there can be no fuzzing here, or an empty text."""
@@ -60,9 +63,15 @@ def seeds(target: str) -> Iterator[bytes]:
         for number, row in enumerate(tables.questions()):
             yield from (bytes([dialect, number]) + row["head"] for dialect in range(len(core.DIALECTS)))
         yield b"\x00\x03" + b"".join(heads[:12])
+        for number, (_, _, suites, groups, _) in enumerate(tables.rows("handshakes.tsv", 5)):
+            told = f"X-TLS-Ciphers: {suites}\r\nX-TLS-Curves: {groups}\r\nX-Connection: 1-2-3\r\nX-Xbot-Files: 2\r\nHost: a\r\n"
+            yield bytes([0, number]) + f"GET / HTTP/1.1\r\n{told}\r\n".encode()
     elif target == "fuzz_line":
         for row in tables.lines():
-            yield (b"\x01" if row["format"] == "challenge" else b"\x00") + row["line"]
+            yield bytes([1 if row["format"] == "challenge" else 2 * KINDS[row["format"]]]) + row["line"]
+    elif target == "fuzz_handshake":
+        for _, _, suites, groups, _ in tables.rows("handshakes.tsv", 5):
+            yield b"\0".join([b"TLSv1.3", suites.encode(), groups.encode(), b"h2", b".", b"0x0a0a:0x0403", b"1-2-3"])
     elif target == "fuzz_policies":
         yield from policy_images()
     else:

@@ -27,6 +27,8 @@ import pytest
 from nginx_harness import FILES, EchoSite, Load, Nginx, Reply, guarded, nginx_binary, running_nginx
 from sidecar_harness import BROWSER, CURL, Sidecar
 
+from sidecar import core
+
 pytestmark = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
 
 GATES = ("observe", "enforce", "enforce_fail_closed")
@@ -131,6 +133,10 @@ def test_the_question(site: EchoSite) -> None:
         (question,) = asked.requests
     assert (question["method"], question["target"], question["body"]) == ("GET", "/", 0)
     headers = [(name, value) for name, value in question["headers"] if name != "Host"]
+    connection = headers.pop(len(said))
+    assert connection[0] == "X-Connection"
+    assert re.fullmatch(r"\d+-\d+-1", connection[1])
+    assert headers.pop(len(said)) == ("X-Xbot-Files", str(core.FILES))
     told = ("127.0.0.1", "/a?b=%20", "POST", "HTTP/1.1", "http", "site.example")
     assert headers == [*zip(said, told, strict=True), *visitor]
 
@@ -429,6 +435,10 @@ def test_the_decision_log_holds_each_header_that_a_feature_reads(site: EchoSite,
     assert line.pop("reason")
     assert line.pop("verdict") in ("human", "bot")
     assert line.pop("policy") == "default"
+    assert line.pop("connection") > 0
+    assert line.pop("connection_requests") == 1
+    assert set(line.pop("tls").values()) == {""}
+    assert line.pop("order") == ""
     said = {"method": "GET", "uri": "/a?b", "protocol": "HTTP/1.1", "scheme": "http"}
     assert line == {"ip": "127.0.0.1", "status": 200, **said}
 

@@ -702,15 +702,15 @@ def test_unknown_commands_are_one_line(xbot):
 def test_nginx_files_are_printed_and_written(xbot, tmp_path):
     files = ROOT / "nginx"
     texts = {path.name: path.read_text() for path in files.iterdir() if path.is_file()}
-    printed = xbot("nginx", "--print").stdout.decode()
+    printed = xbot("nginx", "--print", "--for", "1.22.1").stdout.decode()
     assert texts
     assert all(text in printed and f"---- {name} ----" in printed for name, text in texts.items())
-    xbot("nginx", "--write", tmp_path / "xbot")
+    xbot("nginx", "--for", "1.22.1", "--write", tmp_path / "xbot")
     assert {path.name: path.read_text() for path in (tmp_path / "xbot").iterdir()} == texts
-    xbot("nginx", "--write", tmp_path / "xbot")  # the same again is fine
+    xbot("nginx", "--for", "1.22.1", "--write", tmp_path / "xbot")  # the same again is fine
     changed = tmp_path / "xbot" / min(texts)
     changed.write_text("mine")
-    assert str(changed) in xbot("nginx", "--write", tmp_path / "xbot", code=2).stderr.decode()
+    assert str(changed) in xbot("nginx", "--for", "1.22.1", "--write", tmp_path / "xbot", code=2).stderr.decode()
     assert changed.read_text() == "mine"
     assert "one of --print and --write" in xbot("nginx", code=2).stderr.decode()
 

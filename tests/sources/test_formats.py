@@ -1,28 +1,54 @@
-"""Formats of logs: each row reads its golden log as the same requests, and every command takes each row.
+"""Formats of logs: each row reads its golden log as the same requests, every command takes each row, and knows it by its lines.
 
-Law: tests/data/logs/requests.jsonl says what a log holds; the others must say the same, but for what is absent in them.
+Law: tests/data/logs/requests.jsonl and lines.jsonl say what a log holds; the others must say the same, but for what is absent
+in them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 from places import DATA, ROOT
 
 from sidecar import core
-from sidecar.sources import lines
+from sidecar.sources import choosing, formats, lines
+from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 from sidecar.sources.formats import FORMATS
 
 LOGS = DATA / "logs"
 GOLDEN = {path.stem: path for path in LOGS.glob("*.log")}
-OTHERS = {"challenge", "combined", "jsonl"}  # tests/sources/test_logs.py has their lines
+WITH_HEADERS = {"caddy", "traefik"}
+# What a format holds of lines.jsonl.
+_LINE = "ip method uri protocol status time"
+HOLDS = {
+    "aws_alb": f"{_LINE} agent scheme host",
+    "challenge": "ip agent referrer",
+    "cloudfront": f"{_LINE} agent referrer scheme host",
+    "combined": f"{_LINE} agent referrer",
+    "common": _LINE,
+    "envoy": f"{_LINE} agent host",
+    "forwarded_combined": f"{_LINE} agent referrer",
+    "haproxy": _LINE,
+    "nginx_json": f"{_LINE} agent referrer scheme host",
+    "traefik_clf": f"{_LINE} agent referrer",
+    "vhost_combined": f"{_LINE} agent referrer host",
+    "vhost_common": f"{_LINE} host",
+    "w3c": f"{_LINE} agent referrer host",
+}
 
 
-def test_each_json_format_of_others_has_a_golden_log() -> None:
-    assert set(GOLDEN) == set(FORMATS) - OTHERS
+def requests_of(name: str) -> list[bytes]:
+    """The lines of a golden log that are requests."""
+    return [line for line in GOLDEN[name].read_bytes().splitlines() if not line.startswith(b"#")]
+
+
+def test_each_format_has_a_golden_log() -> None:
+    assert set(GOLDEN) == set(FORMATS) - {"jsonl"} == WITH_HEADERS | set(HOLDS)
 
 
 def test_the_page_has_each_row() -> None:
@@ -33,7 +59,52 @@ def test_the_page_has_each_row() -> None:
         assert f"## {row.name}" in page
 
 
+@pytest.mark.parametrize("name", sorted(HOLDS))
+def test_a_golden_log_of_lines_is_the_same_requests(name: str) -> None:
+    wanted = [json.loads(line) for line in (LOGS / "lines.jsonl").read_bytes().splitlines()]
+    read = [line for line in lines.of_log(str(GOLDEN[name]), FORMATS[name]) if line[3] != ABOUT_THE_LOG]
+    assert len(read) == len(wanted)
+    held = HOLDS[name].split()
+    # One request object serves all lines, so each is read again, in a log's order.
+    form, request = FORMATS[name].opened(), core.Request()
+    got = []
+    for line in GOLDEN[name].read_bytes().splitlines():
+        with contextlib.suppress(core.LineError):
+            form.load(line, request)
+            got.append({**request.fields, "time": request.time, "status": request.status, "present": request.present})
+    for want, found in zip(wanted, got, strict=True):
+        unkept = name == "traefik_clf" and [field for field in ("agent", "referrer") if not want[field]]
+        for field in ("ip", "method", "uri", "protocol", "scheme", "host", "agent", "referrer", "time", "status"):
+            value = found[field]
+            if field not in held or field in (unkept or ()):
+                assert value is None, field
+            elif isinstance(want[field], str):
+                # A lone dash is nothing, in logs as on the wire; a port says no more than the scheme.
+                assert value.removeprefix(b"-").removesuffix(b":443") == want[field].encode(), field
+            else:
+                assert value == want[field], field
+        groups = {"ip": "ip", "agent": "ua", "referrer": "referrer", "uri": "url"}
+        bits = sum(
+            core.GROUPS[group] for field, group in groups.items() if field in held and field not in (unkept or ())
+        )
+        assert found["present"] == bits
+
+
 @pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_a_format_is_known_by_its_lines(xbot, name: str, tmp_path: Path) -> None:
+    """By all of them, by any one alone that tells it, and from a pipe; and it says what it took."""
+    done = xbot("score", GOLDEN[name])
+    assert f"{GOLDEN[name]}: read as {name} (".encode() in done.stderr
+    assert xbot("score", "-", stdin=GOLDEN[name].read_bytes()).stdout == done.stdout
+    assert xbot("score", "--format", name, GOLDEN[name]).stdout == done.stdout
+    if name == "w3c":
+        return  # one line alone has no names
+    form = choosing.guess(requests_of(name)[:1])
+    assert form is not None
+    assert form.name == ("combined" if name == "forwarded_combined" else name)
+
+
+@pytest.mark.parametrize("name", sorted(WITH_HEADERS))
 def test_a_golden_log_is_the_same_requests(name: str) -> None:
     """By fields, headers and features; the scheme is not in all of them, so it is left out."""
     own = lines.of_log(str(LOGS / "requests.jsonl"), FORMATS["jsonl"])
@@ -58,21 +129,24 @@ def test_every_command_takes_it(xbot, made_model_path, tmp_path, name: str) -> N
     log, form = GOLDEN[name], ("--format", name)
     marks = tmp_path / "marks"
     count = len(log.read_bytes().splitlines())
-    marks.write_text("".join(f"{n}\t{'bot' if n % 2 else 'human'}\n" for n in range(1, 20 * count + 1)))
+    requests = len(requests_of(name))
+    marks.write_text("".join(f"{n}\t{'bot' if n % count % 2 else 'human'}\n" for n in range(1, 20 * count + 1)))
     many = tmp_path / "many.log"
     many.write_bytes(log.read_bytes() * 20)
     said = xbot("score", "--model", made_model_path, *form, "--json", log).stdout.splitlines()
     assert [json.loads(line)["line"] for line in said] == list(range(1, count + 1))
-    assert all("error" not in json.loads(line) for line in said)
-    why = xbot("explain", "--model", made_model_path, *form, "--json", log).stdout.splitlines()
-    assert [json.loads(line)["score"] for line in why] == pytest.approx(
-        [json.loads(line)["score"] for line in said], abs=1e-4
-    )
+    scores = [json.loads(line)["score"] for line in said if b'"error"' not in line]
+    assert len(scores) == requests
+    why = [
+        json.loads(line)
+        for line in xbot("explain", "--model", made_model_path, *form, "--json", log).stdout.splitlines()
+    ]
+    assert [line["score"] for line in why if "score" in line] == pytest.approx(scores, abs=1e-4)
     told = tmp_path / "replay.json"
     xbot("replay", "--model", made_model_path, *form, "--json", told, log)
-    assert json.loads(told.read_bytes())["requests"] == count
+    assert json.loads(told.read_bytes())["requests"] == requests
     table = xbot("features", "--csv", *form, log).stdout.decode()
-    assert len(list(csv.DictReader(io.StringIO(table)))) == count
+    assert len(list(csv.DictReader(io.StringIO(table)))) == requests
     labels = xbot("label", *form, "--quiet", log).stdout.splitlines()
     assert len(labels) == count + 1
     xbot("train", *form, "--labels", marks, "--split", "row", "--quiet", "--out", tmp_path / "m.xbot", many)
@@ -82,17 +156,47 @@ BROKEN = {
     "caddy": {
         b'{"level": "info", "msg": "serving"}': "request: missing",
         b'{"request": {"client_ip": 7}}': "request.client_ip: expected `str",
-        b'{"request": {"client_ip": "moon"}}': "ip: not an IPv4 or IPv6 address",
         b'{"request": {"headers": {"Accept": "x"}}}': "request.headers[...]: expected `array`",
         b'{"request": {}, "status": "200"}': "status: expected `int",
         b'{"request": {}, "ts": "noon"}': "ts: ",
         b"[]": "line: expected `object`",
         b"{": "line: not JSON",
     },
+    "nginx_json": {
+        b'{"level": "info", "msg": "serving"}': "line: no member tells of a visitor",
+        b'{"remote_addr": "192.0.2.1", "status": "ok"}': "status: expected three digits",
+        b'{"remote_addr": "192.0.2.1", "time_local": "noon"}': "time: neither",
+        b'{"remote_addr": "192.0.2.1", "time": 1e300}': "time: neither",
+        b'{"ip": "192.0.2.1", "headers": {}}': "headers: a member of its own",
+        b"[]": "line: expected `object`",
+        b'["\xff"]': "line: expected `object`",
+        b"{": "line: not JSON",
+    },
+    "haproxy": {
+        b"192.0.2.1:4000 [12/Mar/2026:07:15:00.655] web": "frontend: expected ' ' behind it",
+        b'Mar 12 07:15:00 lb haproxy[1]: 192.0.2.1:4000 [noon] a b/c 1 200 5 - - ---- 1/1 0/0 "GET / HTTP/1.1"': "time: neither",
+        b'192.0.2.1:4000 [12/Mar/2026:07:15:00.655] a b/c 1 ok 5 - - ---- 1/1 0/0 "GET / HTTP/1.1"': "status: expected three",
+        b'192.0.2.1:4000 [12/Mar/2026:07:15:00.655] a b/c 1 200 5 - - ---- 1/1 0/0 "GET /': "request: a quote",
+    },
+    "envoy": {
+        b'192.0.2.1 "GET / HTTP/1.1"': "line: expected '[' first",
+        b'[2026-03-12T07:15:00.310Z] "GET / HTTP/1.1" 200 - 0 5 1 1 "192.0.2.1" "curl': "http_user_agent: expected",
+        b'[noon] "GET / HTTP/1.1" 200 - 0 5 1 1 "192.0.2.1" "curl" "1" "h" "u"': "time: neither",
+    },
+    "aws_alb": {
+        b"https": "type: expected ' ' behind it",
+        b'https 2026-03-12T07:15:00.1Z a 192.0.2.1:4 - 0 0 0 200 200 3 5 "GET https://h/ HTTP/1.1" "curl': "http_user_agent: expected",
+    },
+    "cloudfront": {b"2026-03-12\t07:15:00\tFRA": "line: 3 fields, and the log's line #Fields names 33"},
+    "w3c": {
+        b"2026-03-12 07:15:00": "line: 2 fields, and the log's line #Fields names 15",
+        b"2026-13-12 07:15:00 - GET / - 443 - 192.0.2.1 curl - 200 0 0 1": "time: neither",
+        b"2026-03-12 07:15:00 - GET / - 443 - 192.0.2.1 curl - ok 0 0 1": "status: expected three digits",
+        b"#Fields: date time": "line: it is about the log",
+    },
     "traefik": {
         b'{"level": "info", "msg": "started"}': "ClientHost: missing",
         b'{"ClientHost": 7}': "ClientHost: expected `str",
-        b'{"ClientHost": "moon"}': "ip: not an IPv4 or IPv6 address",
         b'{"ClientHost": "::1", "DownstreamStatus": "200"}': "DownstreamStatus: expected `int",
         b'{"ClientHost": "::1", "StartUTC": "noon"}': "StartUTC: ",
         b'{"ClientHost": "::1", "request_Accept": 1}': "request_Accept: expected `str`",
@@ -102,11 +206,16 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_each_reader_in_python_has_its_broken_lines() -> None:
+    """Those of csrc are rows of tests/data/lines.tsv; tests/sources/test_logs.py has those of jsonl."""
+    assert set(BROKEN) == {row.name for row in FORMATS.values() if row.record is not None} - {"jsonl"}
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
 def test_a_broken_line_is_told_by_its_field(name: str) -> None:
     for line, why in BROKEN[name].items():
         with pytest.raises(core.LineError) as caught:
-            FORMATS[name].load(line, core.Request())
+            FORMATS[name].opened().load(line, core.Request())
         assert ": ".join(caught.value.args).startswith(why)
 
 
@@ -120,6 +229,68 @@ def test_caddy_without_most_of_it() -> None:
     assert request.present == core.GROUPS["ip"]
     FORMATS["caddy"].load(b'{"request": {"headers": {"Accept": ["a", "b"]}}}', request)
     assert request.headers == [(b"Accept", b"a"), (b"Accept", b"b")]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("jsonl", b'{"ip": "%s", "agent": "x"}'),
+        ("nginx_json", b'{"remote_addr": "%s", "http_user_agent": "x"}'),
+        ("caddy", b'{"request": {"client_ip": "%s", "headers": {"User-Agent": ["x"]}}}'),
+        ("traefik", b'{"ClientHost": "%s", "request_User-Agent": "x"}'),
+        ("combined", b'%s - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x"'),
+        ("common", b'%s - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5'),
+        ("vhost_combined", b'shop.example %s - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x"'),
+        ('$remote_addr [$time_local] "$request"', b'%s [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1"'),
+    ],
+)
+@pytest.mark.parametrize(
+    "first", ["unix:", "client.example", "192.0.2.1:4711", "fe80::1%eth0", "192.0.2.x", "192.0.2.300", ""]
+)
+def test_a_first_field_that_is_no_address_is_none(name: str, line: bytes, first: str) -> None:
+    request = core.Request()
+    formats.find(name).load(line % first.encode(), request)
+    assert request.fields["ip"] is None
+    assert not request.present & core.GROUPS["ip"]
+    formats.find(name).load(line % b"192.0.2.1", request)
+    assert request.fields["ip"] == b"192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "seconds"),
+    [
+        ("1773299700", 1773299700),
+        ("1773299700123", 1773299700),
+        ("1773299700123456", 1773299700),
+        ("1773299700.5", 1773299700),
+        ('"2026-03-12T07:15:00.123Z"', 1773299700),
+        ('"2026-03-12T08:15:00+0100"', 1773299700),
+        ('"2026/03/12 07:15:00"', 1773299700),
+        ('"12/Mar/2026:08:15:00 +0100"', 1773299700),
+    ],
+)
+def test_times_as_owners_set_them(stamp: str, seconds: int) -> None:
+    """Caddy's time_format, Traefik's, and nginx's variables."""
+    request = core.Request()
+    for name, line in (
+        ("caddy", '{"request": {"client_ip": "::1"}, "ts": %s}'),
+        ("traefik", '{"ClientHost": "::1", "StartUTC": %s}'),
+        ("nginx_json", '{"remote_addr": "::1", "time": %s}'),
+    ):
+        FORMATS[name].load((line % stamp).encode(), request)
+        assert request.time == seconds
+
+
+def test_names_of_a_log_change_in_it() -> None:
+    """IIS writes its first lines again at each start; only the last #Fields counts, and another log begins anew."""
+    form, request = FORMATS["w3c"].opened(), core.Request()
+    for fields, line in ((b"c-ip sc-status", b"192.0.2.1 404"), (b"sc-status x-other c-ip", b"404 a 192.0.2.1")):
+        with pytest.raises(core.LineError, match="about the log"):
+            form.load(b"#Fields: " + fields, request)
+        form.load(line, request)
+        assert (request.fields["ip"], request.status) == (b"192.0.2.1", 404)
+    with pytest.raises(core.LineError, match="names 15"):
+        form.opened().load(b"404 a 192.0.2.1", request)
 
 
 def test_traefik_without_most_of_it() -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import reading, records
+from sidecar.sources import reading, records, unpacking
 
 LINES = tables.lines()
 GOOD = {
@@ -153,7 +153,6 @@ BROKEN_RECORDS = {
     "no headers": (b'{"ip": "192.0.2.1"}', "headers", "missing"),
     "headers of numbers": (b'{"headers": {"a": 1}}', "headers", "expected `str`"),
     "headers of threes": (b'{"headers": [["a", "b", "c"]]}', "headers[0]", "length 2"),
-    "address": (b'{"headers": [], "ip": "192.0.2.256"}', "ip", "not an IPv4 or IPv6 address"),
     "address a number": (b'{"headers": [], "ip": 17}', "ip", "expected `str"),
     "label": (b'{"headers": [], "label": "robot"}', "label", "invalid enum value"),
     "status a word": (b'{"headers": [], "status": "200"}', "status", "expected `int"),
@@ -330,8 +329,9 @@ def test_nul_bytes_and_long_lines_in_a_file(score: Score) -> None:
     st.booleans(),
 )
 def test_blocks_are_the_file_in_whole_lines(tmp_path_factory, lines, ended, block, zipped) -> None:
-    data = b"\n".join(lines) + b"\n" * ended
-    assume(not data.startswith(b"\x1f\x8b"))  # that is gzip, or broken
+    # What is read otherwise has tests of its own (test_any_log.py).
+    data = (b"\n".join(lines) + b"\n" * ended).replace(b"\r", b"").replace(b"\0", b"")
+    assume(not data.startswith((*unpacking._PACKED, *unpacking._NO_LOGS, b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")))
     path = tmp_path_factory.mktemp("blocks") / "log"
     path.write_bytes(gzip.compress(data) if zipped else data)
     with pytest.MonkeyPatch.context() as patch:

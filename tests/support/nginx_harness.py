@@ -21,6 +21,7 @@ import pwd
 import shutil
 import signal
 import socket as sockets
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -32,6 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from places import ROOT
+
+from sidecar.commands.nginx import files, installed
 
 FILES = ROOT / "nginx"
 DEFAULT_SOCKET = "unix:/run/xbot/xbot.sock"
@@ -71,8 +74,10 @@ def guarded(site: EchoSite, gate: str = "observe") -> str:
 
 
 def copy_files(to: Path, listen: str) -> None:
-    """Copies nginx/ to the directory `to`; the sidecar is asked at `listen` (`unix:PATH` or `HOST:PORT`)."""
-    shutil.copytree(FILES, to)
+    """Writes nginx/ for the installed nginx to the directory `to`; the sidecar is asked at `listen` (`unix:PATH` or `HOST:PORT`)."""
+    to.mkdir(parents=True)
+    for name, text in files(installed()).items():
+        (to / name).write_bytes(text)
     upstream = to / "upstream.conf"
     text = upstream.read_text()
     assert DEFAULT_SOCKET in text, f"{upstream} does not name {DEFAULT_SOCKET}"
@@ -114,13 +119,15 @@ class Nginx:
     prefix: Path  # its directory: nginx.conf, xbot/, error.log
     port: int  # on 127.0.0.1
     process: subprocess.Popen[bytes]
+    secure: bool = False  # it is asked over https
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.secure else 'http'}://127.0.0.1:{self.port}"
 
     def connect(self, timeout: float = 30) -> sockets.socket:
-        return sockets.create_connection(("127.0.0.1", self.port), timeout)
+        connection = sockets.create_connection(("127.0.0.1", self.port), timeout)
+        return trusting().wrap_socket(connection, server_hostname="localhost") if self.secure else connection
 
     def send(self, raw: bytes, method: str = "GET") -> Reply:
         """Sends these bytes on a connection of their own, and reads one reply."""
@@ -161,6 +168,27 @@ class Nginx:
         self.process.send_signal(signal.SIGHUP)
 
 
+def trusting() -> ssl.SSLContext:
+    """Of a client that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """A certificate of our own and its key, for localhost."""
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        raise RuntimeError("openssl is not installed: apt-get install openssl")
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key]
+    command = [openssl, "req", "-x509", *new, "-out", certificate, "-days", "30", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    return certificate, key
+
+
 def _user(name: str) -> str:
     return f"user {name} {grp.getgrgid(pwd.getpwnam(name).pw_gid).gr_name};"
 
@@ -174,12 +202,13 @@ def running_nginx(
     workers: int = 1,
     user: str | None = None,
     listen_options: str = "",
+    secure: bool = False,
 ) -> Iterator[Nginx]:
     """Starts nginx with one server block of this body; `http` goes before it.
 
     `socket` is where the sidecar listens: a path, unix:PATH or HOST:PORT. In both texts {prefix} stands for nginx's
     directory. `user` runs the workers (root only; root's workers run as root unless told, so that they reach a 0660
-    socket). `listen_options` go behind the port, such as "http2".
+    socket). `listen_options` go behind the port, such as "http2"; `secure`: it speaks https.
     Raises RuntimeError with nginx's own words if it does not start.
     """
     binary = nginx_binary()
@@ -193,6 +222,10 @@ def running_nginx(
         listener.setblocking(False)  # nginx expects that of a socket it inherits; a worker would hang in accept()
         port = listener.getsockname()[1]
         copy_files(prefix / "xbot", f"unix:{socket}" if str(socket).startswith("/") else str(socket))
+        if secure:
+            listen_options = f"ssl {listen_options}".rstrip()
+            paths = dict(zip(("ssl_certificate", "ssl_certificate_key"), certificate(prefix), strict=True))
+            server = "".join(f"{name} {path};\n" for name, path in paths.items()) + server
         config = CONFIG.format(
             prefix=prefix,
             port=port,
@@ -219,7 +252,7 @@ def running_nginx(
                     raise RuntimeError(f"nginx did not start:\n{(prefix / 'stderr').read_text()}")
                 time.sleep(0.005)
             listener.close()
-            yield Nginx(prefix, port, process)
+            yield Nginx(prefix, port, process, secure)
         finally:
             process.terminate()
             try:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
-from nginx_harness import EchoSite, Nginx, guarded, nginx_binary, running_nginx
+from nginx_harness import EchoSite, Nginx, certificate, guarded, nginx_binary, running_nginx
 from places import ROOT
 from sidecar_harness import TIMEOUT, Address, connect
 
@@ -42,6 +42,7 @@ class Around(NamedTuple):
     port: int
     sidecar: Address
     site: str
+    secure: tuple[Path, Path] | None = None  # it speaks https, with this certificate and key
 
 
 class Proxy(Nginx):
@@ -100,9 +101,14 @@ def _caddy(binary: str, prefix: Path, around: Around, changes: Changes) -> Comma
         # No certificates and no files of its own; HTTP/2 without encryption, so that it can be asked here.
         (
             "\n{\n\tservers {\n",
-            "\n{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tservers {\n\t\tprotocols h1 h2c\n",
+            "\n{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tdefault_sni localhost\n\tservers {\n\t\tprotocols h1 h2c\n",
         ),
-        ("\nsite.example {\n", f"\nhttp://:{around.port} {{\n\tbind 127.0.0.1\n"),
+        (
+            "\nsite.example {\n",
+            f"\nhttps://:{around.port} {{\n\tbind 127.0.0.1\n\ttls {' '.join(map(str, around.secure))}\n"
+            if around.secure
+            else f"\nhttp://:{around.port} {{\n\tbind 127.0.0.1\n",
+        ),
         ("unix//run/xbot/xbot.sock", around.sidecar.replace("unix:", "unix/")),
         ("9402", str(free_port())),
         ("127.0.0.1:8000", around.site),
@@ -118,23 +124,47 @@ def _envoy(binary: str, prefix: Path, around: Around, changes: Changes) -> Comma
         ("address: 0.0.0.0, port_value: 8080", f"address: 127.0.0.1, port_value: {around.port}"),
         ("/run/xbot/xbot.sock", around.sidecar.removeprefix("unix:")),
         ("port_value: 8000", f"port_value: {around.site.rpartition(':')[2]}"),
+        ("    filter_chains:\n    - filters:\n", f"    filter_chains:\n    - {_envoy_tls(around)}filters:\n"),
     )
     (prefix / "config.yaml").write_text(config)
     options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
     return [binary, "--config-path", prefix / "config.yaml", *options]
 
 
+def _envoy_tls(around: Around) -> str:
+    if around.secure is None:
+        return ""
+    cert, key = around.secure
+    pair = f"{{certificate_chain: {{filename: {cert}}}, private_key: {{filename: {key}}}}}"
+    context = f"{{tls_certificates: [{pair}], alpn_protocols: [h2, http/1.1]}}"
+    kind = '"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'
+    return f"""transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          {kind}
+          common_tls_context: {context}
+      """
+
+
 def _haproxy(binary: str, prefix: Path, around: Around, changes: Changes) -> Command:
     config = changed(
         (DEPLOY / "haproxy" / "haproxy.cfg").read_text(),
         *changes,
-        ("    bind :80\n", f"    bind 127.0.0.1:{around.port}\n"),
+        ("    bind :80\n", f"    bind 127.0.0.1:{around.port}{_haproxy_tls(around, prefix)}\n"),
         ("XBOT_SIDECAR 127.0.0.1:9401", f"XBOT_SIDECAR {around.sidecar.replace('unix:', 'unix@')}"),
         ("/etc/haproxy/xbot.lua", f"{DEPLOY}/haproxy/xbot.lua"),
         ("127.0.0.1:8000", around.site),
     )
     (prefix / "config.yaml").write_text(config)
     return [binary, "-db", "-f", prefix / "config.yaml"]
+
+
+def _haproxy_tls(around: Around, prefix: Path) -> str:
+    if around.secure is None:
+        return ""
+    both = prefix / "both.pem"
+    both.write_text("".join(path.read_text() for path in around.secure))
+    return f" ssl crt {both} alpn h2,http/1.1"
 
 
 # The commented lines of envoy.yaml by which a host has a policy of its own.
@@ -225,20 +255,24 @@ def as_ingress_nginx(sidecar: Address, site: EchoSite) -> str:
 
 
 @contextlib.contextmanager
-def running(kind: Kind, sidecar: Address, site: EchoSite, changes: Changes = (), **nginx: Any) -> Iterator[Nginx]:
-    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). `changes` are made to its file; for the kinds that run
-    in nginx, `nginx` goes to running_nginx. RuntimeError with its own words if it does not start."""
+def running(
+    kind: Kind, sidecar: Address, site: EchoSite, changes: Changes = (), secure: bool = False, **nginx: Any
+) -> Iterator[Nginx]:
+    """Starts a proxy that asks the sidecar at `sidecar` (unix:PATH). `changes` are made to its file; `secure`: it speaks https;
+    for the kinds that run in nginx, `nginx` goes to running_nginx. RuntimeError with its own words if it does not start."""
     binary = kind.binary()
     if binary is None:
         raise RuntimeError(f"{kind.name} is missing: {kind.missing}")
     if kind.command is None:
         body = guarded(site, "enforce") if kind.name == "nginx" else as_ingress_nginx(sidecar, site)
-        with running_nginx(body, socket=sidecar, **nginx) as proxy:
+        with running_nginx(body, socket=sidecar, secure=secure, **nginx) as proxy:
             yield proxy
         return
     with tempfile.TemporaryDirectory(prefix=f"xbot-{kind.name}-") as name:
         prefix, port = Path(name), free_port()
-        command = kind.command(binary, prefix, Around(port, sidecar, site.address), changes)
+        command = kind.command(
+            binary, prefix, Around(port, sidecar, site.address, certificate(prefix) if secure else None), changes
+        )
         log = prefix / "error.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
@@ -251,7 +285,7 @@ def running(kind: Kind, sidecar: Address, site: EchoSite, changes: Changes = (),
             )
         try:
             _wait_until_open(port, process, log)
-            yield Proxy(prefix, port, process)
+            yield Proxy(prefix, port, process, secure)
         finally:
             process.terminate()
             try:

@@ -80,6 +80,14 @@ def crowds() -> list[dict[str, Any]]:
     ]
 
 
+def differences() -> list[dict[str, Any]]:
+    """tests/data/differences.tsv; `word` is an expression on text, `head` one on bytes."""
+    return [
+        {"kind": kind, "oracle": oracle, "how": how, "word": word, "head": head.encode(), "example": unescape(example)}
+        for kind, oracle, how, word, head, example, _ in rows("differences.tsv", 7)
+    ]
+
+
 def questions() -> list[dict[str, Any]]:
     """tests/data/questions.tsv."""
     return [

@@ -6,6 +6,7 @@ Law: small random problems beside scikit-learn, and beside projected gradients; 
 from __future__ import annotations
 
 import json
+import math
 import random
 import sys
 from collections.abc import Callable
@@ -142,6 +143,38 @@ def test_a_solver_that_stops_early_says_so() -> None:
         bounded.BoundedSVC().fit(X, np.ones(len(y)))
 
 
+LATE = [1, 4, 7]
+
+
+@pytest.mark.parametrize("seed", SOME)
+def test_without_the_last_columns_it_is_the_machine_that_never_saw_them(seed: int) -> None:
+    X, y, weight = problem(seed)
+    machine = bounded.BoundedSVC(C=0.5, tol=1e-9, last=LATE).fit(X, y, sample_weight=weight)
+    hidden = X.toarray()
+    hidden[:, LATE] = 0.0
+    blind = bounded.BoundedSVC(C=0.5, tol=1e-9).fit(scipy_sparse.csr_matrix(hidden), y, sample_weight=weight)
+    others = np.setdiff1d(np.arange(X.shape[1]), LATE)
+    assert np.array_equal(machine.coef_[0, others], blind.coef_[0, others])
+    assert machine.intercept_ == blind.intercept_
+    assert np.array_equal(machine.decision_function(hidden), blind.decision_function(hidden))
+    assert machine.coef_[0, LATE].any()
+
+
+@pytest.mark.parametrize("seed", SOME)
+@pytest.mark.parametrize("against", [0.0, 0.2])
+def test_the_last_columns_are_at_a_minimum_with_the_others_given(seed: int, against: float) -> None:
+    X, y, weight = problem(seed)
+    C = 0.5
+    machine = bounded.BoundedSVC(C=C, most_against=against, tol=1e-9, last=LATE).fit(X, y, sample_weight=weight)
+    w, span = machine.coef_[0], ranges(X)
+    _, gradient, _ = value_and_gradient(w, machine.intercept_[0], X, y, weight, C)
+    assert (w * span >= -against * (1 + 1e-12)).all()
+    for column in LATE:
+        inside = w[column] * span[column] > -against + 1e-9
+        small = 1e-5 * C * weight.sum()
+        assert abs(gradient[column]) < small if inside else gradient[column] > -small
+
+
 # ---- as users meet it ----
 
 Run = Callable[..., tuple[str, str]]
@@ -247,3 +280,68 @@ def test_a_word_of_few_rows_weighs_nothing() -> None:
     assert weights[1][1] > 0
     assert weights[4][1] == 0
     assert weights[4][0] > 0
+
+
+@pytest.fixture(scope="module")
+def handshakes(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same captures; of half of them the handshake is known: of half of these bots, and of few people, a library's."""
+    draw, path = random.Random(6), tmp_path_factory.mktemp("handshakes") / "log.jsonl"
+    known = {row[0]: row[2] for row in tables.rows("handshakes.tsv", 5)}
+    lines = []
+    for line in log.read_text().splitlines():
+        record = json.loads(line)
+        if draw.random() < 0.5:
+            library = draw.random() < (0.5 if record["label"] == "bot" else 0.1)
+            record["tls"] = {
+                "protocol": "TLSv1.3",
+                "ciphers": known["curl 7.88, OpenSSL 3.0" if library else "chromium 156"],
+            }
+        lines.append(json.dumps(record))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_where_the_last_features_are_absent_nothing_changes(here: Run, handshakes: Path, tmp_path: Path) -> None:
+    """The model that knows handshakes, and one that was fitted without: one margin and one verdict, handshakes left out; and a
+    handshake that nothing speaks against adds nothing."""
+    command = ["train", "--quiet", "--evidence", "bounded", "--split", "row", "--max-fpr", "0.05", "--format", "jsonl"]
+    loaded = []
+    for name, more in (("last", ["--last", "tls"]), ("without", ["--without", "tls"]), ("joint", [])):
+        here(*command, *more, "--out", tmp_path / name, handshakes)
+        loaded.append(model.load(tmp_path / name))
+    cuts = [(math.log(1 / one.threshold - 1) - one.header["b"]) / one.header["a"] for one in loaded]
+    assert cuts[0] == pytest.approx(cuts[1], abs=1e-9)
+    request, moved, parted = core.Request(), 0, 0
+    for line in handshakes.read_text().splitlines():
+        record = json.loads(line)
+        whole = None
+        if "tls" in record:
+            records.load_record(line.encode(), request)
+            whole = loaded[0].judge(request)
+        bare = {name: value for name, value in record.items() if name != "tls"}
+        records.load_record(json.dumps(bare).encode(), request)
+        with_last, without, joint = (one.judge(request) for one in loaded)
+        assert with_last.margin == pytest.approx(without.margin, abs=1e-9)
+        assert with_last.bot is without.bot
+        parted += abs(joint.margin - without.margin) > 1e-3
+        if whole is not None:
+            assert whole.margin >= with_last.margin - 1e-9
+            moved += whole.margin > with_last.margin + 0.1
+    assert moved > 20
+    assert parted > 100  # all fitted at once, the others' weights depend on handshakes
+    about = loaded[0].provenance["settings"]
+    assert set(about["last"]) == {row.name for row in core.FEATURES if row.group == "tls"} - set(about["without"])
+    assert {"tls_go", "odd_tls_chrome"} <= set(about["last"])
+    assert {"tls_ciphers", "tls_curves"} <= set(about["without"])  # words share buckets: none of them can come last
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--last", "tls"], "--last goes with --evidence bounded"),
+        (["--evidence", "bounded", "--last", "nothing"], "--last nothing: no group, feature or family of that name"),
+    ],
+)
+def test_what_cannot_come_last(here: Run, log: Path, tmp_path: Path, options: list[str], said: str) -> None:
+    assert here("train", *options, "--format", "jsonl", "--out", tmp_path / "m", log, code=2)[1] == f"xbot: {said}\n"
+    assert not (tmp_path / "m").exists()

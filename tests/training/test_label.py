@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+import tables
 from places import ROOT
 
 from training.label import rules, sets
@@ -204,9 +205,9 @@ def test_people_are_people_whoever_else_comes(visited: dict[str, Labels]) -> Non
 
 
 def test_every_shipped_rule_has_a_visit() -> None:
-    needs_a_list = {"trap", "scanner-network", "cloud-without-parts"}  # tested below
+    needs_more = {"trap", "scanner-network", "cloud-without-parts", "other-handshake"}  # tested below
     seen = set().union(*(fired for _, fired, _ in VISITS.values()))
-    assert set(rules.read().rules) - needs_a_list == seen
+    assert set(rules.read().rules) - needs_more == seen
 
 
 def test_networks_of_lists(label) -> None:
@@ -310,6 +311,38 @@ def test_own_host_of_each_request(xbot, tmp_path: Path) -> None:
     found = read(out)
     assert {word for word, _ in found[:-1]} == {"human"}
     assert found[-1] == ("unknown", set())
+
+
+def test_a_handshake_of_another_program(xbot, tmp_path: Path) -> None:
+    """All that such a client did is a program's; where it loads parts as a person does, nobody knows. One that is not told, or that
+    fits, says nothing."""
+    handshakes = {name: (suites, groups) for name, _, suites, groups, _ in tables.rows("handshakes.tsv", 5)}
+    curl, chromium = handshakes["curl 7.88, OpenSSL 3.0"], handshakes["chromium 156"]
+    visits = {
+        "192.0.2.1": (curl, ["/", "/robot"]),
+        "192.0.2.2": (chromium, ["/", "/robot"]),
+        "192.0.2.3": (None, ["/", "/robot"]),
+        "192.0.2.4": (curl, ["/", "/a.css", "/b.css", "/c.png"]),
+    }
+    rows = []
+    for ip, (handshake, uris) in visits.items():
+        for i, uri in enumerate(uris):
+            referrer = f"https://{SITE}/" if uri != "/" else ""
+            row = {"ip": ip, "method": "GET", "uri": uri, "status": 200, "scheme": "https"}
+            row["headers"] = {"Host": SITE, "User-Agent": CHROME, "Referer": referrer}
+            if handshake and i == 0:  # only the first request of a connection tells it
+                row["tls"] = dict(zip(("ciphers", "curves"), handshake, strict=True))
+            rows.append(row)
+    log, out, told = tmp_path / "a.jsonl", tmp_path / "a.labels", tmp_path / "a.json"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    xbot("label", "--format", "jsonl", "--out", out, "--json", told, log)
+    found = dict(zip([row["ip"] for row in rows], read(out), strict=True))
+    assert found["192.0.2.1"] == ("bot", {"other-handshake"})
+    assert found["192.0.2.2"] == found["192.0.2.3"] == ("unknown", set())
+    assert found["192.0.2.4"] == ("unknown", {"conflict", "other-handshake", "loads-parts"})
+    assert read(out)[:2] == [found["192.0.2.1"]] * 2
+    reads = {rule["name"]: rule["reads"] for rule in json.loads(told.read_text())["rules"]}
+    assert reads["other-handshake"] == ["tls", "ua"]
 
 
 # ---- what is read and written ----
@@ -549,6 +582,10 @@ BAD_FILES = {
     "bad network": (RULE + "match.ip = ['10.0.0.300']\n", r": rule\.mine\.match\.ip: '10\.0\.0\.300' does not appear"),
     "host bits": (RULE + "match.ip = ['10.0.0.1/8']\n", r": rule\.mine\.match\.ip: 10\.0\.0\.1/8 has host bits set"),
     "bad status": (RULE + "match.status = [7]\n", r": rule\.mine\.match\.status: 7 is no status"),
+    "no such contradiction": (
+        RULE + "match.odd = ['odd_accept']\n",
+        r": rule\.mine\.match\.odd: 'odd_accept' is no contradiction of a handshake; there are odd_tls_chrome",
+    ),
     "no such set": (
         RULE + "match.ip_in = ['moon']\n",
         r": rule\.mine\.match\.ip_in: no set 'moon'; there are crawlers",
@@ -628,7 +665,7 @@ def test_an_empty_log_and_no_log(xbot, tmp_path: Path) -> None:
     assert b"a.log: empty, no line to read" in xbot("label", "--format", "combined", "--out", out, log, code=2).stderr
     assert not out.exists()
     assert b"Missing argument" in xbot("label", "--format", "combined", code=2).stderr
-    assert b"Missing option '--format'" in xbot("label", log, code=2).stderr
+    assert b"a.log: empty, no line to read" in xbot("label", log, code=2).stderr
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ ROW = "192.0.2.{0}\tagent+{0}\thttp%3A%2F%2Fa.example%2F\t{1}\n"
         ),
         ("".join(ROW.format(n % 250, "").rsplit("\t", 1)[0] + "\n" for n in range(100)), "no labelled rows in the log"),
         ("", "empty, no line to read"),
-        ("nonsense\n" * 30, "no labelled rows in the log"),
+        ("nonsense\n" * 30, "no line of 30 could be read"),
         (
             "".join(
                 ROW.format(7, "true" if n % 2 else "false").replace("192.0.2.7", f"192.0.2.{n // 2 % 250}")

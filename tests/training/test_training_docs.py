@@ -14,6 +14,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import pytest
 from places import ROOT
 
@@ -43,7 +44,9 @@ def commands() -> list[str]:
 
 
 def run_all(place: Path) -> None:
-    """Runs the commands in `place`, where access.log is, and checks what they were said to write."""
+    """Runs the commands in `place`, where access.log is, and checks what they were said to write. Whole requests, some with
+    their handshakes, are the corpus'."""
+    (place / "decisions.jsonl").write_bytes(b"\n".join(msgspec.json.encode(record) for record in generate(4, 2000)))
     (place / "hosts.txt").write_text("example.org\nexample.com\nwww.google.com\n")
     for line in commands():
         if any(word in line for word in ELSEWHERE):

@@ -16,7 +16,6 @@ import click
 
 from sidecar import core, outputs
 from sidecar.sources import progress
-from sidecar.sources.formats import FORMATS
 from sidecar.sources.lines import Unreadable, of_log
 from training.options import inputs_of, needs_training, row_options, row_settings
 
@@ -67,7 +66,7 @@ def _rows(
     logs: tuple[str, ...], how: How, marks: Labels | None, words: bool, advance: Callable[[int], None]
 ) -> Iterator[list[str]]:
     """The cells of each line that can be read."""
-    form, number, through = FORMATS[how.log_format], _Texts(), 0
+    form, number, through = how.form, _Texts(), 0
     masked = [i for i, row in enumerate(core.FEATURES) if row.name in how.without]
     families = how.families if words else 0
     for log in logs:

@@ -10,6 +10,7 @@ its headers (browsers.py), and tests hold that no single trait of the sources se
     hints.py                            the client hints of a Chromium
     people.py (referrers.tsv)           visits by people
     robots.py (robots.tsv, tools.tsv, crawlers.tsv, probes.tsv)    visits by programs
+    stacks.py (stacks.tsv)              the handshakes of both: what the TLS of a browser or a library offers
     additions.py                        what any program may add because people's requests have it
     views.py                            the same as poorer sources would have kept them: logs without headers
     published.py                        the packages: crawlers' agents, people's agents, header sets of real browsers
@@ -22,7 +23,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from training.corpus import people, published, robots, site
+from training.corpus import people, published, robots, site, stacks
 from training.corpus.tables import Pairs
 
 ROWS = 20_000
@@ -35,16 +36,21 @@ def generate(seed: int, rows: int = ROWS) -> Iterator[dict[str, Any]]:
     Raises XbotError if a package of the extra `corpus` is missing.
     """
     published.check()
-    rng = random.Random(seed)
+    rng, apart = random.Random(seed), random.Random(f"stacks {seed}")
     sources = {"bot": robots.requests, "human": people.requests}
     written = {"bot": 0, "human": 0}
     while (left := rows - sum(written.values())) > 0:
         visit = site.visit(rng)
         wants = site.wants(visit, rng)
         label = min(written, key=lambda name: (written[name], rng.random()))
-        for want, pairs in list(sources[label](visit, wants, rng))[:left]:
+        connections = None
+        for want, pairs, program in list(sources[label](visit, wants, rng))[:left]:
             written[label] += 1
-            yield _record(label, visit, want, pairs)
+            record = _record(label, visit, want, pairs)
+            if connections is None:
+                agent = next((value for name, value in pairs if name.lower() == "user-agent"), "")
+                connections = stacks.Connections(visit, program, agent, apart)
+            yield record | connections.fields(record["protocol"])
 
 
 def _record(label: str, visit: site.Visit, want: site.Want, pairs: Pairs) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from training.corpus import agents, published, site
 from training.corpus.browsers import Browser, Habits, headers, parse, possible
 from training.corpus.hints import fit
 from training.corpus.site import KINDS, Visit, Want
+from training.corpus.stacks import OWN
 from training.corpus.tables import Pairs
 
 PUBLISHED_SINCE = 2023  # the year of the oldest browsers in the published lists
@@ -51,8 +52,8 @@ def agent(visit: Visit, rng: random.Random) -> tuple[str, dict[str, str]]:
             return drawn, {}
 
 
-def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tuple[Want, Pairs]]:
-    """The requests of one visit by a person, with their headers."""
+def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tuple[Want, Pairs, str]]:
+    """The requests of one visit by a person, with their headers and whose handshake it has: the browser's own."""
     name, recorded = agent(visit, rng)
     if rng.random() < PLAIN.get(visit.protocol, 0):
         name, recorded = agents.draw_agent(visit.year, rng, visit.language, "plain"), {}
@@ -66,7 +67,11 @@ def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tu
     for want in wants:
         asked = _possible(browser, want)
         source = referrer(visit, asked, rng)
-        yield asked, headers(browser, habits, visit, asked, rng, source, visit.cookies if known or want.page else "")
+        yield (
+            asked,
+            headers(browser, habits, visit, asked, rng, source, visit.cookies if known or want.page else ""),
+            OWN,
+        )
 
 
 def draw_habits(browser: Browser, recorded: Mapping[str, str], rng: random.Random) -> Habits:

@@ -2,7 +2,7 @@
 
 Law: a bot differs from a person in what it does, never in what it happened to be recorded with. One that claims to be
 a browser takes its agent from where people's agents come from (people.py), and its headers from the tool it is made
-with. Bots that send exactly what a browser sends are left out: one request cannot tell them.
+with, and so its handshake. Bots that send exactly what a browser sends are left out: one request cannot tell them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from training.corpus import additions, agents, people, published, site, texts
 from training.corpus.browsers import Browser, Habits, accept, headers, languages, parse, possible
 from training.corpus.hints import hints
 from training.corpus.site import Visit, Want
+from training.corpus.stacks import COPIERS, LIBRARY, OWN
 from training.corpus.tables import Blanks, Pairs, draw, fill
 
 Send = Callable[[Want], Pairs]  # the headers of a program for one request
+Program = tuple[str, Send]  # whose handshake it has (stacks.py), and what it sends
 ACCEPTS = ["text/html", "*/*", "text/html,*/*", "application/json, text/plain, */*", "text/html,application/xhtml+xml"]
 ENCODINGS = ["gzip, deflate", "gzip, deflate, br", "gzip", "identity", "gzip,deflate", "*"]
 LANGUAGES = ["en-US,en;q=0.9", "en-US,en;q=0.5", "en", "en", "en-US"]
@@ -36,8 +38,8 @@ MORE = {
 PHANTOM = "Accept|User-Agent|Connection: Keep-Alive|Accept-Encoding: gzip, deflate|Accept-Language: en-US,*|Host"
 
 
-def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tuple[Want, Pairs]]:
-    """The requests of one visit by a program, with their headers."""
+def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tuple[Want, Pairs, str]]:
+    """The requests of one visit by a program, with their headers and whose handshake it has."""
     kind = rng.choices([declared, tool, disguised, nameless, headless, odd], [26, 20, 38, 5, 7, 4])[0]
     chance = rng.random()
     if kind is declared and chance < 0.25:
@@ -51,9 +53,9 @@ def requests(visit: Visit, wants: list[Want], rng: random.Random) -> Iterator[tu
         wants = [_probe(want, rng) for want in wants]
     elif chance < 0.33:
         wants = [replace(wants[0], kind="page", method="GET", path="/robots.txt"), *wants[1:]]
-    send = kind(visit, rng)
+    stack, send = kind(visit, rng)
     for want in wants:
-        yield want, send(want)
+        yield want, send(want), stack
 
 
 def _probe(want: Want, rng: random.Random) -> Want:
@@ -96,10 +98,10 @@ def _named(group: str, visit: Visit, rng: random.Random) -> str:
     return draw("robots.tsv", rng, group)[0].format_map(_blanks(visit, rng))
 
 
-def _tool(rng: random.Random) -> tuple[str, str, str]:
-    """How own headers join, an agent (blanks open), and the header set of a tool."""
-    how, names, head_set = draw("tools.tsv", rng)
-    return how, rng.choice(names.split("|")), head_set
+def _tool(rng: random.Random) -> tuple[str, str, str, str]:
+    """How own headers join, an agent (blanks open), the header set of a tool, and its stacks."""
+    how, names, head_set, stacks = draw("tools.tsv", rng)
+    return how, rng.choice(names.split("|")), head_set, stacks
 
 
 def join(how: str, own: Mapping[str, str], usual: Pairs) -> Pairs:
@@ -125,41 +127,41 @@ def join(how: str, own: Mapping[str, str], usual: Pairs) -> Pairs:
     return [(name, every.pop(name)) for name in ("Host", "User-Agent") if name in every] + sorted(every.items()) + last
 
 
-def declared(visit: Visit, rng: random.Random) -> Send:
+def declared(visit: Visit, rng: random.Random) -> Program:
     """A crawler, monitor or scanner that says so; its headers are its own, a tool's or a driven browser's."""
     chance = rng.random()
     if chance < 0.34:  # behind, or within, a browser's own agent, whose headers it has as well
-        return _driven(parse(_named("tail", visit, rng)), visit, rng, languages_too=rng.random() < 0.8)
+        return OWN, _driven(parse(_named("tail", visit, rng)), visit, rng, languages_too=rng.random() < 0.8)
     name = rng.choice(published.crawler_agents()) if rng.random() < 0.7 else _named("crawler", visit, rng)
     if chance < 0.45:
-        return _driven(parse(name), visit, rng, languages_too=rng.random() < 0.5)
-    how, _, head_set = ("end", "", *draw("crawlers.tsv", rng)) if chance < 0.78 else _tool(rng)
-    return _sending(how, head_set, {"User-Agent": name}, visit, rng)
+        return OWN, _driven(parse(name), visit, rng, languages_too=rng.random() < 0.5)
+    how, _, head_set, stacks = ("end", "", *draw("crawlers.tsv", rng), LIBRARY) if chance < 0.78 else _tool(rng)
+    return stacks, _sending(how, head_set, {"User-Agent": name}, visit, rng)
 
 
-def tool(visit: Visit, rng: random.Random) -> Send:
+def tool(visit: Visit, rng: random.Random) -> Program:
     """A tool or a library under its own name, at times with a browser's Accept."""
-    how, name, head_set = _tool(rng)
+    how, name, head_set, stacks = _tool(rng)
     own = {}
     if rng.random() < 0.12:
         browser = parse(people.agent(visit, rng)[0])
         own = {"Accept": accept(browser, "page"), "Accept-Language": languages(browser, visit.language)}
-    return _sending(how, head_set, own, visit, rng, name.format_map(_blanks(visit, rng)) or None)
+    return stacks, _sending(how, head_set, own, visit, rng, name.format_map(_blanks(visit, rng)) or None)
 
 
-def nameless(visit: Visit, rng: random.Random) -> Send:
+def nameless(visit: Visit, rng: random.Random) -> Program:
     """A tool without an agent, with an empty one, or with a dash."""
-    how, _, head_set = _tool(rng)
-    return _sending(how, head_set, {}, visit, rng, rng.choices([None, "", "-"], [60, 30, 10])[0])
+    how, _, head_set, stacks = _tool(rng)
+    return stacks, _sending(how, head_set, {}, visit, rng, rng.choices([None, "", "-"], [60, 30, 10])[0])
 
 
-def odd(visit: Visit, rng: random.Random) -> Send:
+def odd(visit: Visit, rng: random.Random) -> Program:
     """A tool with an agent that no program has: cut short, quoted, invented, an attack."""
-    how, _, head_set = _tool(rng)
-    return _sending(how, head_set, {"User-Agent": _named("odd", visit, rng)}, visit, rng)
+    how, _, head_set, stacks = _tool(rng)
+    return stacks, _sending(how, head_set, {"User-Agent": _named("odd", visit, rng)}, visit, rng)
 
 
-def disguised(visit: Visit, rng: random.Random) -> Send:
+def disguised(visit: Visit, rng: random.Random) -> Program:
     """A tool that claims to be a browser and copies more or less of what one sends; what it forgets shows."""
     chance = rng.random()
     if chance < 3 * people.APPS:
@@ -173,8 +175,8 @@ def disguised(visit: Visit, rng: random.Random) -> Send:
     browser, other = parse(name), parse(people.agent(visit, rng)[0])
     level = rng.choices(list(GRADES), list(GRADES.values()))[0]
     if level in ("document", "stale"):
-        return _copied(browser, other, visit, rng, everywhere=level == "document")
-    how, _, head_set = _tool(rng)
+        return COPIERS, _copied(browser, other, visit, rng, everywhere=level == "document")
+    how, _, head_set, stacks = _tool(rng)
     own = {"User-Agent": name}
     if level in ("dict", "mixed"):  # all headers of a page, of this browser or of another one
         copied = headers(
@@ -184,7 +186,7 @@ def disguised(visit: Visit, rng: random.Random) -> Send:
         kept = [pair for pair in copied if pair[0] not in ("Host", "Connection", "User-Agent") and rng.random() > 0.12]
         if rng.random() < 0.5:  # in the order in which a person thinks of them
             rng.shuffle(kept)
-        return _sending("sorted" if how == "sorted" else "end", head_set, own | dict(kept), visit, rng)
+        return stacks, _sending("sorted" if how == "sorted" else "end", head_set, own | dict(kept), visit, rng)
     if level != "agent":
         own["Accept"] = rng.choice([accept(browser, "page"), accept(other, "page"), "*/*", "*/*", rng.choice(ACCEPTS)])
     if level in ("language", "more"):
@@ -195,7 +197,7 @@ def disguised(visit: Visit, rng: random.Random) -> Send:
         own |= {key: value for key, value in MORE.items() if rng.random() < 0.35}
     shuffled = list(own.items())
     rng.shuffle(shuffled)
-    return _sending(how, head_set, dict(shuffled), visit, rng)
+    return stacks, _sending(how, head_set, dict(shuffled), visit, rng)
 
 
 def _mangled(name: str, other: str, rng: random.Random) -> str:
@@ -297,17 +299,17 @@ def _fault(browser: Browser, other: Browser, rng: random.Random) -> Callable[[Pa
     return all_of
 
 
-def headless(visit: Visit, rng: random.Random) -> Send:
+def headless(visit: Visit, rng: random.Random) -> Program:
     """A browser without a screen: by its agent, or by its client hints behind a usual browser's agent."""
     name = _named("headless", visit, rng)
     if "PhantomJS" in name:
-        return _sending("end", PHANTOM, {"Accept": accept(parse(name), "page")}, visit, rng, name)
+        return "openssl-quiet", _sending("end", PHANTOM, {"Accept": accept(parse(name), "page")}, visit, rng, name)
     brand = "HeadlessChrome" if "HeadlessChrome" in name else None
     if brand and visit.trusted and rng.random() < 0.35:
         name = name.replace("Headless", "")
     browser = parse(name)
     recorded = hints(browser.agent, browser.version, rng, brand) if browser.has("hints") else {}
-    return _driven(browser, visit, rng, languages_too=rng.random() < 0.45, recorded=recorded)
+    return OWN, _driven(browser, visit, rng, languages_too=rng.random() < 0.45, recorded=recorded)
 
 
 def _driven(

@@ -35,9 +35,10 @@ def capture(record: Record) -> Record:
 
 
 def unsaid(record: Record) -> Record:
-    """A capture that does not say whether the connection was encrypted, nor for which host."""
+    """A capture that says nothing of the connection, whether it was encrypted either, nor for which host."""
     headers = [pair for pair in record["headers"] if pair[0].lower() != "host"]
-    return {key: value for key, value in record.items() if key not in ("scheme", "host")} | {"headers": headers}
+    lost = ("scheme", "host", "tls", "connection", "connection_requests")
+    return {key: value for key, value in record.items() if key not in lost} | {"headers": headers}
 
 
 def decision_log(record: Record) -> Record:

@@ -10,7 +10,8 @@ import msgspec
 from rich.console import Console
 
 from sidecar import outputs
-from sidecar.sources import formats, progress
+from sidecar.sources import progress
+from sidecar.sources.choosing import format_options
 from sidecar.sources.traffic import Traffic
 from training.label import rules, summary
 from training.label.engine import Labeller
@@ -18,8 +19,8 @@ from training.label.engine import Labeller
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(epilog="Example: xbot label --format combined --out access.labels access.log")
-@click.option("--format", "log_format", type=click.Choice(formats.NAMES), help="The logs' format (docs/formats.md).")
+@click.command(epilog="Example: xbot label --out access.labels access.log")
+@format_options()
 @click.option("--out", type=_PATH, help="Write the labels here.  [default: standard output]")
 @click.option("--rules", "files", multiple=True, type=_PATH, metavar="FILE", help="Change and add rules (TOML).")
 @click.option("--off", multiple=True, metavar="NAME", help="Switch off a rule or a set; may be repeated.")
@@ -32,7 +33,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--quiet", is_flag=True, help="No summary and no progress.")
 @click.argument("logs", nargs=-1)
 def label(
-    log_format: str | None, out: Path | None, files: tuple[Path, ...], off: tuple[str, ...], traps: tuple[str, ...],
+    log_format: str, out: Path | None, files: tuple[Path, ...], off: tuple[str, ...], traps: tuple[str, ...],
     hosts: tuple[str, ...], report: Path | None, listing: bool, quiet: bool, logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Label the lines of LOGS bot, human or unknown by rules, so that `xbot train --labels` can learn from them.
@@ -47,8 +48,6 @@ def label(
         return
     if not logs:
         raise click.UsageError("Missing argument 'LOGS...'.")
-    if log_format is None:
-        raise click.UsageError("Missing option '--format'.")
     outputs.check([(out, outputs.LABELS), (report, outputs.COVERAGE)], [*logs, *files])
     with progress.over_logs("reading", logs, quiet=quiet) as advance:
         traffic = Traffic(logs, log_format, hosts, advance)

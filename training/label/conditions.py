@@ -14,24 +14,26 @@ from urllib.parse import unquote
 
 from sidecar import core
 from sidecar.sources.traffic import LONGEST, OwnHosts, host_of
-from training.label.rules import Match, Networks, RuleBook
+from training.label.rules import HANDSHAKE_ODD, Match, Networks, RuleBook
 from training.label.sets import AgentSet, NetworkSet, Patterns
 
 CACHED = 1 << 16  # values kept of a field that visitors choose freely; then its cache starts afresh
-# The group of a model's features that looks at the same thing: what training masks to do without a rule's input.
-GROUP_OF = {
+# The groups of a model's features that look at the same thing: what training masks to do without a rule's input.
+GROUPS_OF = {
     "agent": "ua", "agent_in": "ua", "ip": "ip", "ip_in": "ip", "method": "url", "path": "url", "query": "url",
     "uri": "url", "protocol": "url", "status": "status", "referrer": "referrer", "referrer_is": "referrer",
-    "header": "headers",
+    "header": "headers", "odd": "ua tls",
 }  # fmt: skip
 # It was there; it was not, or nobody was let in. A redirection is neither: some sites answer everything with one.
 THERE, NOT_THERE = ("2xx", 304), (400, 403, 404, 405, 410)
+_ODD = {row.name: column for column, row in enumerate(core.FEATURES) if row.name in HANDSHAKE_ODD}
 _Holds = Callable[[Any], bool]
 
 
 def groups_of(*matches: Match) -> set[str]:
     """The groups that these conditions read."""
-    return {GROUP_OF[name.partition(".")[0]] for match in matches for name in match.fields()}
+    fields = {name.partition(".")[0] for match in matches for name in match.fields()}
+    return {group for field in fields for group in GROUPS_OF[field].split()}
 
 
 def groups_needed(match: Match, unless: Match) -> set[str]:
@@ -61,7 +63,7 @@ class Conditions:
         self._bits: dict[tuple[str, tuple[Any, ...]], int] = {}
         self._by_field: dict[str, list[tuple[int, _Holds]]] = {}
         self._sets: dict[str, _Holds] = {}
-        self._known = {group: 1 << i for i, group in enumerate(sorted(set(GROUP_OF.values())))}
+        self._known = {group: 1 << i for i, group in enumerate(sorted(set(" ".join(GROUPS_OF.values()).split())))}
         self._agents: dict[bytes, int] = {}
         self._uris: dict[bytes, int] = {}
         self._referrers: dict[tuple[bytes, bytes | None], int] = {}
@@ -122,6 +124,8 @@ class Conditions:
         bits |= found
         if request.present & core.GROUPS["headers"]:
             bits |= self._known["headers"] | self._of_headers(request)
+        if request.present & core.GROUPS["tls"]:
+            bits |= self._known["tls"] | self._of_handshake(request)
         return bits
 
     def _of_uri(self, uri: bytes) -> int:
@@ -151,6 +155,12 @@ class Conditions:
                 bits |= self._ask(f"header.{_text(name).lower()}", _text(value))
         return bits
 
+    def _of_handshake(self, request: core.Request) -> int:
+        if "odd" not in self._by_field:
+            return 0
+        values, _ = request.features(core.MIN_K, families=0)
+        return self._ask("odd", {name for name, column in _ODD.items() if values[column] == 1.0})
+
     def _ask(self, field: str, value: Any) -> int:
         bits = 0
         for bit, holds in self._by_field.get(field, ()):
@@ -179,6 +189,9 @@ class Conditions:
             return lambda value: str(value) in classes or f"{value // 100}xx" in classes
         if name == "referrer_is":
             return lambda value: value in words
+        if name == "odd":
+            names = frozenset(words)
+            return lambda value: not names.isdisjoint(value)
         return Patterns(words)
 
     def _set(self, field: str, name: str) -> _Holds:

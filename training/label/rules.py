@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from sidecar import core
 from sidecar.errors import XbotError
 
 if sys.version_info >= (3, 11):
@@ -26,6 +27,8 @@ else:
     import tomli as tomllib
 
 SHIPPED = Path(__file__).with_name("rules.toml")
+# Contradictions of what costs a visitor most to change. Those of headers are what the model is to learn, and anybody's to avoid.
+HANDSHAKE_ODD = tuple(row.name for row in core.FEATURES if row.group == "tls" and row.name.startswith("odd_"))
 Verdict = Literal["bot", "human", "unknown"]
 T = TypeVar("T")
 
@@ -39,7 +42,7 @@ class Match(Table, frozen=True):
 
     agent, path, query, uri, referrer, protocol, header: regular expressions, found anywhere, letters without regard to
     case. `path` is decoded and has single slashes; `uri` is as it came. agent_in, ip_in: names of sets. ip: networks.
-    status: numbers or classes like "2xx".
+    status: numbers or classes like "2xx". odd: rows of features.def that say how a handshake contradicts its agent.
     """
 
     agent: tuple[str, ...] = ()
@@ -54,6 +57,7 @@ class Match(Table, frozen=True):
     status: tuple[int | str, ...] = ()
     referrer: tuple[str, ...] = ()
     referrer_is: tuple[Literal["own", "external", "none"], ...] = ()
+    odd: tuple[str, ...] = ()
     header: Mapping[str, tuple[str, ...]] = {}
 
     def fields(self) -> dict[str, tuple[Any, ...]]:
@@ -286,6 +290,9 @@ def _mistake(field: str, word: Any) -> str:
     elif field == "status":
         if not re.fullmatch(r"[1-5](xx|\d\d)", str(word)):
             return f"{word!r} is no status such as 404 or '4xx'"
+    elif field == "odd":
+        if word not in HANDSHAKE_ODD:
+            return f"{word!r} is no contradiction of a handshake; there are {', '.join(HANDSHAKE_ODD)}"
     elif field not in ("method", "referrer_is"):
         try:
             re.compile(word)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar import core
+from sidecar.sources import reading
 from sidecar.sources.shown import text
 from training.report.rereading import Row
 from training.report.subject import Subject
@@ -87,6 +88,4 @@ def _named(part: core.Contribution) -> str:
 
 def explain_command(subject: Subject, log: str, line: int) -> str:
     """The command that shows every contribution of one line."""
-    file = shlex.quote(log)
-    take = f"zcat {file} | sed -n {line}p" if log.endswith(".gz") else f"sed -n {line}p {file}"
-    return f"{take} | xbot explain --model {shlex.quote(subject.name)} --format {subject.how.log_format}"
+    return f"{reading.take(log, line)} | xbot explain --model {shlex.quote(subject.name)} {subject.how.form.option}"

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources.formats import FORMATS
 from sidecar.sources.lines import of_log
 from training.dataset import Dataset, How
 from training.labels import Labels
@@ -61,7 +60,7 @@ def labelled_rows(
     seen: Seen | None = None,
 ) -> Iterator[Row]:
     """Yields the rows of `data` in their order. XbotError if the logs are no longer what they were."""
-    form, number, through = FORMATS[how.log_format], 0, 0
+    form, number, through = how.form, 0, 0
     for log in logs:
         for line, text, request, _ in of_log(log, form, advance=advance):
             through += 1

@@ -1,0 +1,67 @@
+"""The board of one sidecar: a directory of files, or, where there is none to be used, memory that only workers share.
+
+Law: what a master shows to others it shows from the moment on at which it speaks for the service (`take`), never before; a
+new master (serve/upgrade.py) that does not get that far has changed no file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from sidecar.board.counters import Counters
+from sidecar.board.directory import Directory
+from sidecar.board.served import Served
+from sidecar.config import addresses
+from sidecar.config.config import Plan
+from sidecar.errors import XbotError
+
+SHARED = ("counters", "lock")  # descriptors that a new master gets
+
+
+class Board:
+    """`directory` is None where all is memory; `unfit` says why, if there is one that cannot be used and nobody asked for."""
+
+    def __init__(self, plan: Plan, handed: Mapping[str, int] | None = None) -> None:
+        """The board that is planned. `handed` are the descriptors `shared` by the master that we take over from. XbotError if
+        somebody asked for a directory and it cannot be used."""
+        self.asked = plan.asks_board is not None
+        self.group = addresses.group_id(plan.fixed.socket_group) if plan.fixed.socket_group else None
+        self.directory: Directory | None = None
+        self.unfit: str | None = None
+        path, workers, handed = plan.fixed.board, plan.fixed.workers, handed or {}
+        try:
+            if path is not None and (plan.asks_board or path.is_dir()):
+                self.directory = Directory.open(path, handed.get("lock"))
+            self.counters = Counters(workers, self.directory, handed.get("counters"))
+        except XbotError as error:
+            if plan.asks_board:
+                raise plan.wrong(plan.asks_board, str(error)) from None
+            if self.directory is not None and self.directory.lock != handed.get("lock"):
+                self.directory.close()
+            self.directory, self.unfit = None, str(error)
+            self.counters = Counters(workers, None, handed.get("counters"))
+        for fd in {*handed.values()} - {*self.shared.values()}:
+            os.close(fd)  # of a board that is no longer ours
+
+    @property
+    def shared(self) -> dict[str, int]:
+        """What a new master gets of it, by name."""
+        lock = {"lock": self.directory.lock} if self.directory else {}
+        return {"counters": self.counters.fd, **lock}
+
+    def take(self, served: Served) -> None:
+        """Show our counters, and what is served. XbotError if the files cannot be written, and somebody asked for them."""
+        try:
+            self.counters.put()
+            self.publish(served)
+        except XbotError as error:
+            if self.asked or self.directory is None:
+                raise
+            self.directory.close()
+            self.directory, self.unfit = None, str(error)
+
+    def publish(self, served: Served) -> None:
+        """Put what is served where other hosts find it. XbotError if that cannot be; then they keep what was there."""
+        if self.directory is not None:
+            served.publish(self.directory, self.group)

@@ -1,0 +1,106 @@
+"""What the commands judge by: a model, and the policies and lists of a configuration where one is given.
+
+Law: what is said is what csrc/ decides. A log's line decides by no policy but those of the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from sidecar import core, model
+from sidecar.config import config, policies
+from sidecar.config.config import DEFAULT_MODEL, DEFAULT_POLICY
+from sidecar.errors import XbotError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ModelFile(click.Path):
+    """A model's path; `default` is the model that comes with xbot. A file of that name is ./default."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click calls it, for each value."""
+        return DEFAULT_MODEL if value == "default" else super().convert(value, param, ctx)
+
+
+MODEL_FILE = ModelFile()
+
+
+def judging_options(command: F) -> F:
+    """The options --model, --config and --policy."""
+    options = (
+        click.option(
+            "--model",
+            "path",
+            type=MODEL_FILE,
+            metavar="FILE",
+            help="The model; default: xbot's own.  [default: that of --config, else xbot's own]",
+        ),
+        click.option(
+            "--config",
+            "configuration",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="xbot.toml: its policies and lists decide as they serve.",
+        ),
+        click.option(
+            "--policy",
+            help="Of these, the one for requests that name none, and whose path has none.  [default: default]",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["observe", "enforce"]),
+    help="With --config: as if each of its policies did so.  [default: what each says]",
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The policies and lists of a configuration; `policy` is for requests that ask for none."""
+
+    plan: config.Plan
+    opened: core.Policies
+    policy: str
+
+    def decide(self, by: core.Model, request: core.Request) -> core.Decision:
+        """By the policy that the request asks for, else by the one that has its path, else by `policy`."""
+        return self.opened.decide(by, request, self.policy)
+
+    def decide_again(self, by: core.Model, request: core.Request, logged: bytes | None) -> core.Decision:
+        """What these policies do with a request that `logged` decided once. Which policy has its path they say anew; a policy
+        that no path leads to was named by the proxy, and is asked for again."""
+        named = (logged or b"").decode("ascii", "replace")
+        policy = self.plan.policies.get(named)
+        request.ask_policy(logged if logged and policy and named != self.policy and not policy.paths else b"")
+        return self.decide(by, request)
+
+
+def load(
+    path: Path | None, configuration: Path | None, policy: str | None, mode: str | None = None
+) -> tuple[Path, core.Model, Rules | None]:
+    """The model with its path, and the rules where there is a configuration; XbotError if anything is not sound."""
+    if configuration is None:
+        for option, given in (("--policy", policy), ("--mode", mode)):
+            if given is not None:
+                raise XbotError(f"{option} goes with --config")
+        return path or DEFAULT_MODEL, model.load(path or DEFAULT_MODEL), None
+    over = config.Overrides(model=path, mode="enforce" if mode == "enforce" else "observe" if mode else None)
+    plan = config.load(configuration, over)
+    name = policy or DEFAULT_POLICY
+    if name not in plan.policies:
+        raise XbotError(f"{configuration}: no policy {name!r}; there are {', '.join(sorted(plan.policies))}")
+    return plan.model, model.load(plan.model), Rules(plan, core.Policies(policies.image(plan)), name)

@@ -1,0 +1,115 @@
+"""Which format a log has: what the options say, or what its first lines look like.
+
+Law: a format is taken for what its own reader makes of the lines. No second description of a format is kept here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from sidecar import core
+from sidecar.errors import XbotError
+from sidecar.sources import reading
+from sidecar.sources.fields.w3c import ABOUT_THE_LOG
+from sidecar.sources.formats import FORMATS, NAMES, Format, find
+from sidecar.sources.shown import text
+
+AUTO = "auto"
+_LINES, _BYTES = 100, 1 << 18  # of a log's beginning that are looked at
+_LONGEST = 60  # characters of a line in a message
+Command = Callable[..., Any]
+
+
+def format_options(*others: str) -> Callable[[Command], Command]:
+    """The options --format and --log-format of a command with an argument `log` or `logs`. The command gets `log_format`: the
+    name of a row, a pattern, one of `others`, which are no formats of logs; or AUTO where there is no log."""
+
+    def decorate(command: Command) -> Command:
+        @click.option(
+            "--format",
+            "log_format",
+            type=click.Choice((AUTO, *NAMES, *others)),
+            default=AUTO,
+            show_default=True,
+            help="The log's format (docs/formats.md); auto looks at its first lines."
+            + "".join(f" {name}: one request head, as the visitor sent it." for name in others if name == "head"),
+        )
+        @click.option(
+            "--log-format",
+            "pattern",
+            metavar="STRING",
+            help="A format of your own: nginx's log_format or Apache's LogFormat, as it stands in the configuration.",
+        )
+        @functools.wraps(command)
+        def run(*arguments: Any, log_format: str, pattern: str | None, **options: Any) -> Any:
+            logs = options.get("logs", (options["log"],) if "log" in options else ())
+            if pattern is not None:
+                if log_format != AUTO:
+                    raise XbotError("--format and --log-format cannot both be given")
+                log_format = find(pattern).name
+            elif log_format == AUTO and logs:
+                log_format = _taken(logs[0], quiet=bool(options.get("quiet")))
+            return command(*arguments, log_format=log_format, **options)
+
+        return run
+
+    return decorate
+
+
+def _taken(log: str, *, quiet: bool) -> str:
+    """The name of the format that a log looks like, said on standard error; XbotError if it looks like none."""
+    lines = _lines(reading.head(log))
+    if not lines:
+        raise XbotError(f"{reading.name_of(log)}: empty, no line to read")
+    form = guess(lines)
+    if form is None:
+        shown = text(lines[0])
+        shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+        why = "name it by --format, or give its pattern by --log-format (docs/formats.md)"
+        raise XbotError(f"{reading.name_of(log)}: it looks like no format that is known: {why}; it begins: {shown}")
+    if not quiet:
+        click.echo(f"xbot: {reading.name_of(log)}: read as {form.name} ({form.doc})", err=True)
+    return form.name
+
+
+def _lines(head: bytes) -> list[bytes]:
+    """The first lines that are not empty, without one that may be cut."""
+    lines = head[:_BYTES].split(b"\n")
+    if len(head) > _BYTES and len(lines) > 1:
+        lines.pop()
+    return [line for line in lines if line.strip()][:_LINES]
+
+
+def guess(lines: Sequence[bytes]) -> Format | None:
+    """The format that reads most of these lines, and of several the one that gets most out of them; None if none reads any."""
+    best, most = None, (0, 0)
+    for form in FORMATS.values():
+        found = _yield(form.opened(), lines)
+        if found > most:
+            best, most = form, found
+    return best
+
+
+def _yield(form: Format, lines: Sequence[bytes]) -> tuple[int, int]:
+    """How many lines a format reads, and how much it gets out of them: groups, times, hosts."""
+    request, read, much = core.Request(), 0, 0
+    for line in lines:
+        try:
+            form.load(line, request)
+        except core.LineError as error:
+            read += error.args == ABOUT_THE_LOG
+            continue
+        read += 1
+        much += sum(value not in (None, b"", b"-") for value in request.fields.values())
+        much += (request.time is not None) + len(request.headers)
+    return (read, much) if much else (0, 0)
+
+
+def hint(source: str) -> str:
+    """What a log that could not be read looks like, for a message; empty if nothing is known."""
+    form = guess(_lines(reading.head(source)))
+    return "" if form is None else f"; it looks like {form.name}: --format {form.name}"

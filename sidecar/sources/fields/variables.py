@@ -1,0 +1,215 @@
+"""What the fields of a line are called, and what they say of a request.
+
+Law: the names are those of nginx's variables. Whoever wrote a line, its fields come here under these names, as bytes, with
+nothing escaped any more; what is empty or a lone dash is not there, but for the agent and the referrer, which then are empty.
+
+Four names are our own, for what no variable of nginx's holds: `client` (an address with its port), `forwarded` (a list of
+addresses), `request_url` (a request line with a whole URL in it) and `date` (the day, where `time` holds the hour alone).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from sidecar import core
+
+
+def raw(text: str) -> bytes:
+    """The bytes that a text of JSON stands for: those that are no UTF-8 as they came, half a pair of UTF-16 as it is."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+# The group of core.GROUPS that a field speaks of.
+GROUP_OF = {
+    **dict.fromkeys(("remote_addr", "client", "forwarded", "http_x_forwarded_for"), "ip"),
+    "http_user_agent": "ua",
+    "http_referer": "referrer",
+    **dict.fromkeys(("request", "request_url", "request_uri", "uri", "document_uri"), "url"),
+}
+_TIMES = ("msec", "time_iso8601", "time_local", "time")
+_NAMES = frozenset(
+    (
+        *GROUP_OF,
+        *_TIMES,
+        "date",
+        "request_method",
+        "args",
+        "query_string",
+        "server_protocol",
+        "scheme",
+        "http_host",
+        "host",
+    )
+) | {"server_name", "status"}
+
+
+def is_known(name: str) -> bool:
+    """Does a field of this name say something of a request?"""
+    return name in _NAMES
+
+
+def groups(names: Iterable[str]) -> frozenset[str]:
+    """The groups of core.GROUPS that a line with these fields can hold."""
+    return frozenset(GROUP_OF[name] for name in names if name in GROUP_OF)
+
+
+def load(said: Mapping[str, bytes], request: core.Request) -> None:
+    """Makes a request of a line's fields; core.LineError with the field and the reason if they cannot be one."""
+    get = said.get
+    scheme, host = _there(get("scheme")), _there(get("http_host")) or _there(get("host")) or _there(get("server_name"))
+    method, uri, protocol = _request_line(get("request"))
+    if (whole := get("request_url")) is not None:
+        method, url, protocol = _request_line(whole)
+        scheme, host, uri = _url(url)
+    request.load_record(
+        None,
+        False,
+        agent=get("http_user_agent"),
+        referrer=get("http_referer"),
+        ip=_address_of(said),
+        method=_there(get("request_method")) or method,
+        uri=_target(said) or uri,
+        protocol=_there(get("server_protocol")) or protocol,
+        scheme=scheme,
+        host=host,
+        status=_status(get("status")),
+        time=_time_of(said),
+    )
+
+
+def _there(value: bytes | None) -> bytes | None:
+    return None if value in (b"", b"-") else value
+
+
+def _request_line(line: bytes | None) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Method, target and protocol; nothing of what is no request (TLS on a plain port, a lone dash)."""
+    if line is None:
+        return None, None, None
+    method, _, rest = line.partition(b" ")
+    if not method or not rest:
+        return None, None, None
+    target, _, protocol = rest.rpartition(b" ")
+    if target and protocol[:5].upper() == b"HTTP/":
+        return method, target, protocol
+    return method, rest, None  # HTTP/0.9
+
+
+_URL = re.compile(rb"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_DEFAULT_PORT = {b"http": b":80", b"https": b":443", b"ws": b":80", b"wss": b":443"}
+
+
+def _url(url: bytes | None) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Scheme, host and target of a whole URL."""
+    found = _URL.fullmatch(url) if url else None
+    if found is None:
+        return None, None, _there(url)
+    scheme, host, target = found[1].lower(), found[2], found[3]
+    host = host.removesuffix(_DEFAULT_PORT.get(scheme, b":"))
+    return {b"ws": b"http", b"wss": b"https"}.get(scheme, scheme), host, target or b"/"
+
+
+def _target(said: Mapping[str, bytes]) -> bytes | None:
+    whole = _there(said.get("request_uri"))
+    if whole is not None:
+        return whole
+    path = _there(said.get("uri")) or _there(said.get("document_uri"))
+    query = _there(said.get("args")) or _there(said.get("query_string"))
+    if path is None or query is None or b"?" in path:
+        return path
+    return path + b"?" + query.removeprefix(b"?")
+
+
+def _address_of(said: Mapping[str, bytes]) -> bytes | None:
+    """The visitor's address; None where the field holds none. Of a list the last, which the nearest proxy wrote."""
+    if "remote_addr" in said:
+        return address(said["remote_addr"])
+    if "client" in said:
+        return address(said["client"].rpartition(b":")[0].strip(b"[]"))
+    forwarded = said.get("forwarded", said.get("http_x_forwarded_for"))
+    return None if forwarded is None else address(forwarded.rpartition(b",")[2].strip())
+
+
+def address(value: bytes) -> bytes | None:
+    """The value if it is an address. A host's name, `unix:`, a list, a port, a zone or hidden octets make it none."""
+    return value if core.parse_address(value) is not None else None
+
+
+def _status(value: bytes | None) -> int:
+    """-1 for none: where nothing was answered, nginx writes 000, HAProxy -1."""
+    value = _there(value)
+    if value is None or value == b"-1":
+        return -1
+    if not value.isdigit() or len(value) > 3:
+        raise core.LineError("status", "expected three digits")
+    return int(value) or -1
+
+
+# ---- times ----
+
+_MONTHS = {
+    name: number
+    for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
+}  # fmt: skip
+_HOUR = rb"(\d\d):(\d\d):(\d\d)(?:[.,]\d+)?"
+_ZONE = rb" ?(Z|[+-]\d\d:?\d\d)?"
+# A user's name may stand before the time, and hold what looks like one: the last counts.
+_CLF = re.compile(rb"(\d\d/[A-Z][a-z][a-z]/\d{4}):" + _HOUR + _ZONE + rb"\]?\Z")
+_ISO = re.compile(rb"(\d{4}[-/]\d\d[-/]\d\d)[T ]" + _HOUR + _ZONE + rb"\Z")
+
+
+def _time_of(said: Mapping[str, bytes]) -> int:
+    """Seconds since 1970 UTC, -1 for none."""
+    name = next((name for name in _TIMES if name in said), None)
+    if name is None:
+        return -1
+    value = _there(said[name])
+    if value is not None and name == "time" and "date" in said:
+        value = said["date"] + b"T" + value
+    return -1 if value is None else seconds(value)
+
+
+def seconds(text: bytes) -> int:
+    """A time as programs write it, in seconds since 1970 UTC: a number of seconds, milli-, micro- or nanoseconds, the time of
+    the common log format, or that of ISO 8601; without a zone it is UTC. core.LineError for another."""
+    found = _CLF.search(text) or _ISO.search(text)
+    try:
+        if found is None:
+            return whole_seconds(float(text))
+        day, hour, minute, second, zone = found.groups()
+        moment = _day(day) + int(hour) * 3600 + int(minute) * 60 + int(second) - _offset(zone)
+        if 0 <= moment <= core.MAX_TIME:
+            return moment
+    except (ValueError, KeyError):
+        pass
+    raise core.LineError("time", "neither a number of seconds nor a time as logs write it")
+
+
+def whole_seconds(number: float) -> int:
+    """Seconds from a number that may count milli-, micro- or nanoseconds: years beyond 9999 tell. ValueError for no time."""
+    for _ in range(3):
+        if number > core.MAX_TIME:
+            number /= 1000
+    if not 0 <= number <= core.MAX_TIME:
+        raise ValueError
+    return int(number)
+
+
+@lru_cache(maxsize=1024)
+def _day(text: bytes) -> int:
+    if text[2:3] == b"/":
+        day = datetime.date(int(text[7:]), _MONTHS[text[3:6]], int(text[:2]))
+    else:
+        day = datetime.date(int(text[:4]), int(text[5:7]), int(text[8:]))
+    return (day - datetime.date(1970, 1, 1)).days * 86_400
+
+
+def _offset(zone: bytes | None) -> int:
+    if zone is None or zone == b"Z":
+        return 0
+    return (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60) * (-1 if zone[:1] == b"-" else 1)

@@ -1,0 +1,145 @@
+"""What a file of lines comes in: compressed, in another encoding, with what other programs leave in it.
+
+Law: by its first bytes, never by its name. What is not read is named in one line, with what to do.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import importlib
+import itertools
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from sidecar.errors import XbotError
+
+_TAR_BLOCK = 512  # bytes: the first member's header
+_LAYERS = 3  # a compressed file that was compressed again
+
+
+def _opener(*modules: str, opens: str, needs: str) -> Callable[[IO[bytes]], Any]:
+    """Opens a stream by the first of these modules that is there."""
+
+    def opened(file: IO[bytes]) -> Any:
+        for name in modules:
+            try:
+                module = importlib.import_module(name)
+            except ModuleNotFoundError:
+                continue
+            return getattr(module, opens)(file)
+        raise XbotError(needs)
+
+    return opened
+
+
+def _built_without(what: str, command: str) -> str:
+    return f"{what}, and this Python was built without it: {command} it first"
+
+
+# How each begins -> what it is called, and who reads it.
+_PACKED: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
+    b"\x1f\x8b": ("gzip", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
+    b"BZh": ("bzip2", _opener("bz2", opens="BZ2File", needs=_built_without("bzip2", "bunzip2"))),
+    b"\xfd7zXZ\0": ("xz", _opener("lzma", opens="LZMAFile", needs=_built_without("xz", "unxz"))),
+    b"\x28\xb5\x2f\xfd": (
+        "zstd",
+        _opener("compression.zstd", "backports.zstd", opens="ZstdFile", needs="zstd needs: pip install 'xbot[zstd]'"),
+    ),
+}
+_NO_LOGS = {
+    b"PK\x03\x04": "a zip archive: unzip it first",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive: extract it first",
+    b"Rar!\x1a\x07": "a rar archive: extract it first",
+    b"\x04\x22\x4d\x18": "lz4: decompress it first (lz4 -d)",
+    b"\x1f\x9d": "compressed by compress: decompress it first (uncompress)",
+    b"LPKSHHRH": "a journal of systemd: journalctl -o cat --file FILE prints its lines",
+    b"SQLite format 3\0": "a database of SQLite",
+    b"\x89XBOT": "a model, no log",
+}
+
+
+def is_packed(start: bytes) -> bool:
+    """Does a file that begins so have another size than what is read of it?"""
+    return start.startswith(tuple(_PACKED))
+
+
+def chunks(file: Any, size: int) -> Iterator[bytes]:
+    """Yields the bytes of a buffered stream as they come, `size` at most, unpacked, as UTF-8. XbotError, without the file's name, for what
+    is no text, and for what is damaged."""
+    what, stream = "", file
+    try:
+        for _ in range(_LAYERS):
+            start = stream.peek(8)[:8]
+            found = next((packed for magic, packed in _PACKED.items() if start.startswith(magic)), None)
+            if found is None:
+                break
+            what, opened = found
+            stream = opened(stream)
+        yield from _text(_first_whole(iter(lambda: stream.read1(size), b"")))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise XbotError(f"broken {what} data: {error}") from None
+    except OSError as error:
+        if what and error.errno is None:  # bz2 has no error of its own
+            raise XbotError(f"broken {what} data: {error}") from None
+        raise
+    except Exception as error:
+        if type(error).__name__ in ("LZMAError", "ZstdError"):
+            raise XbotError(f"broken {what} data: {error}") from None
+        raise
+
+
+def _first_whole(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes; where the first piece is no plain text, it is large enough to tell what it is."""
+    first = b""
+    for piece in pieces:
+        first += piece
+        if len(first) >= _TAR_BLOCK or not (b"\0" in first or first[:1] >= b"\x80" or first[:2] in (b"PK", b"7z")):
+            break
+    yield first
+    yield from pieces
+
+
+def _text(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    first = next(pieces)
+    for magic, why in _NO_LOGS.items():
+        if first.startswith(magic):
+            raise XbotError(why)
+    if _is_tar(first):
+        raise XbotError("a tar archive: extract it first (tar -xf), or pipe it in by: tar -xOf FILE | xbot ... -")
+    encoding = _encoding(first)
+    if encoding is None:
+        yield first.removeprefix(codecs.BOM_UTF8)
+        yield from pieces
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for piece in itertools.chain((first,), pieces):
+        yield decoder.decode(piece).encode("utf-8", "replace")
+    yield decoder.decode(b"", final=True).encode("utf-8", "replace")
+
+
+def _is_tar(first: bytes) -> bool:
+    if b"\0" not in first[:_TAR_BLOCK] or len(first) < _TAR_BLOCK:
+        return False
+    import tarfile  # seldom needed, and slow to import
+
+    try:
+        tarfile.TarInfo.frombuf(first[:_TAR_BLOCK], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _encoding(first: bytes) -> str | None:
+    """UTF-16 or UTF-32 by the byte order mark, or by the NULs of the first characters."""
+    if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    head = first[:64]
+    if len(head) >= 4 and head[1::2].count(0) == len(head) // 2 and 0 not in head[::2]:
+        return "utf-16-le"
+    if len(head) >= 4 and head[::2].count(0) == (len(head) + 1) // 2 and 0 not in head[1::2]:
+        return "utf-16-be"
+    return None

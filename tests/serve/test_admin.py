@@ -1,0 +1,149 @@
+"""The admin endpoint, as clients meet it: what it answers to whom, and that no client keeps the next one waiting.
+
+Law of the second half: however many clients stall, and wherever in their request, /healthz is answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sidecar_harness import TIMEOUT, Sidecar, connect, get, wait_until
+
+STALLED, MOST = 200, 64  # that is the bound
+
+
+@pytest.fixture(scope="module", params=["tcp", "unix"])
+def sidecar(
+    request: pytest.FixtureRequest, model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sidecar]:
+    place = tmp_path_factory.mktemp("admin")
+    with Sidecar(model_path, "--admin", "127.0.0.1:0" if request.param == "tcp" else f"unix:{place}/admin") as running:
+        yield running
+
+
+def said(sidecar: Sidecar, request: bytes) -> bytes:
+    """All that comes back, up to the end."""
+    with connect(sidecar.admin) as sock:
+        sock.sendall(request)
+        return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+# ---- what it answers
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/healthz?x=y", "/elsewhere"])
+def test_head_is_get_without_the_body(sidecar: Sidecar, path: str) -> None:
+    whole = said(sidecar, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    head = said(sidecar, f"HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert whole.startswith(b"HTTP/1.1 404 " if path == "/elsewhere" else b"HTTP/1.1 200 OK\r\n")
+    first, _, body = whole.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in first.split(b"\r\n")
+    assert body
+    assert head.endswith(b"\r\n\r\n")
+    assert head.split(b"\r\n")[0] == first.split(b"\r\n")[0]
+    if path != "/metrics":  # whose length moves
+        assert head == first + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (b"POST /healthz HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 405),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /healthz\r\n\r\n", 400),
+        (b"GET /metrics?name[]=%ff\xff HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 10_000, 431),
+        (b"GET /healthz HTTP/1.0\n\n", 200),
+    ],
+    ids=["method", "nonsense", "no protocol", "no text", "too long", "bare line feeds"],
+)
+def test_other_requests_get_a_reply_of_one_line(sidecar: Sidecar, request_head: bytes, status: int) -> None:
+    reply = said(sidecar, request_head)
+    assert reply.startswith(b"HTTP/1.1 %d " % status)
+    assert reply.partition(b"\r\n\r\n")[2].count(b"\n") == 1
+    assert (b"\r\nAllow: GET, HEAD\r\n" in reply) == (status == 405)
+
+
+def test_metrics_are_what_the_client_asks_for(sidecar: Sidecar) -> None:
+    """The format and the compression, as Prometheus' library has them."""
+    reply = said(sidecar, b"GET /metrics HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n")
+    assert b"xbot_workers 2.0" in gzip.decompress(reply.partition(b"\r\n\r\n")[2])
+    accept = b"Accept: application/openmetrics-text; version=1.0.0\r\n"
+    reply = said(sidecar, b"GET /metrics HTTP/1.1\r\n" + accept + b"\r\n")
+    assert reply.endswith(b"# EOF\n")
+
+
+def test_a_request_in_pieces(sidecar: Sidecar) -> None:
+    with connect(sidecar.admin) as sock:
+        for byte in b"GET /healthz HTTP/1.1\r\n\r\n":
+            sock.sendall(bytes([byte]))
+        assert sock.recv(12) == b"HTTP/1.1 200"
+
+
+# ---- clients that stall
+
+
+def count(sidecar: Sidecar, what: str) -> int:
+    """Of the master: its `task` (threads) or `fd` (descriptors)."""
+    return len(list(Path(f"/proc/{sidecar.process.pid}/{what}").iterdir()))
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"GET /healthz HTTP/1.1\r\nX", b"GET /metrics HTTP/1.1\r\n\r\n"],
+    ids=["silent", "half", "unread"],
+)
+def test_stalled_clients_keep_nobody_waiting(sidecar: Sidecar, beginning: bytes) -> None:
+    """Two hundred of them: each request of others is answered, no thread is made for any, and the first are closed."""
+    before = count(sidecar, "task")
+    with contextlib.ExitStack() as stack:
+        stalled = []
+        for _ in range(STALLED):
+            sock = stack.enter_context(connect(sidecar.admin))
+            sock.sendall(beginning)
+            stalled.append(sock)
+            assert get(sidecar.admin, "/healthz") == (200, "2 of 2 workers are up\n")
+        assert count(sidecar, "task") == before
+        for sock in stalled[: STALLED - MOST]:
+            sock.settimeout(1.0)  # which is far below the deadline
+            with contextlib.suppress(ConnectionResetError):
+                while sock.recv(65536):
+                    pass
+
+
+def test_a_silent_client_is_closed_by_its_deadline(sidecar: Sidecar) -> None:
+    with connect(sidecar.admin) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.1\r\n")
+        sock.settimeout(TIMEOUT)
+        assert sock.recv(1) == b""
+
+
+def test_clients_that_vanish_leave_nothing(sidecar: Sidecar) -> None:
+    before = count(sidecar, "fd")
+    for _ in range(50):
+        for beginning in (b"", b"GET", b"GET /metrics HTTP/1.1\r\n\r\n"):
+            with connect(sidecar.admin) as sock:
+                sock.sendall(beginning)
+    wait_until(lambda: count(sidecar, "fd") <= before, "descriptors")
+    assert not sidecar.events("master error")
+
+
+def test_it_goes_on_after_an_upgrade(model_path: Path) -> None:
+    """The old master lets go of it while a client stalls, and the new one answers."""
+    with Sidecar(model_path, "--admin", "127.0.0.1:0") as sidecar, connect(sidecar.admin) as stalled:
+        stalled.sendall(b"GET")
+        sidecar.signal(signal.SIGUSR2)
+        sidecar.wait_for("took over")
+        assert get(sidecar.admin, "/healthz")[0] == 200
+        host, _, port = sidecar.admin.rpartition(":")
+        client = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
+        client.request("HEAD", "/healthz")
+        assert client.getresponse().status == 200
+        client.close()
+        assert sidecar.process.wait(TIMEOUT) == 0

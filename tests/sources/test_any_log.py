@@ -1,0 +1,268 @@
+"""Any log in: files as they come, formats that nobody named, patterns; and no bytes that end a command with a traceback.
+
+Law: of each log, verdicts, errors and lines about the log are as many as its lines.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import resource
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from places import DATA, XBOT
+
+from sidecar import core
+from sidecar.errors import XbotError
+from sidecar.sources import formats, reading
+
+LINE = b'192.0.2.1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0 (X11)"'
+LOG = (LINE + b"\n") * 20
+LOGS = sorted((DATA / "logs").glob("*.log"))
+
+
+def tar(data: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        member = tarfile.TarInfo("access.log")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+# ---- files ----
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(LOG),
+        bz2.compress(LOG),
+        lzma.compress(LOG),
+        gzip.compress(gzip.compress(LOG)),
+        b"\xef\xbb\xbf" + LOG,
+        ("\ufeff" + LOG.decode()).encode("utf-16-le"),
+        ("\ufeff" + LOG.decode()).encode("utf-16-be"),
+        LOG.decode().encode("utf-16-le"),
+        LOG.decode().encode("utf-16-be"),
+        LOG.replace(b"\n", b"\r"),
+        LOG.replace(b"\n", b"\r\n"),
+        b"\0" * 3_000_000 + LOG,
+        (LINE + b"\n") * 7 + b"\0" * 5000 + (LINE + b"\n") * 13,
+    ],
+    ids="gzip bzip2 xz twice bom utf16le utf16be le be cr crlf copytruncate middle".split(),
+)
+def test_a_file_is_read_as_it_is(xbot, tmp_path: Path, data: bytes) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(data)
+    done = xbot("score", log)
+    assert b"read as combined" in done.stderr
+    assert len(done.stdout.splitlines()) == 20
+    assert b"error" not in done.stdout
+    assert xbot("score", "-", stdin=data).stdout == done.stdout
+
+
+def test_zstd(tmp_path: Path) -> None:
+    zstd = pytest.importorskip("backports.zstd")
+    (tmp_path / "log").write_bytes(zstd.compress(LOG))
+    assert b"".join(reading.blocks(str(tmp_path / "log"))) == LOG
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (tar(LOG), "a tar archive"),
+        (gzip.compress(tar(LOG)), "a tar archive"),
+        (b"PK\x03\x04" + bytes(100), "a zip archive"),
+        (bz2.compress(LOG)[:-9], "broken bzip2 data"),
+        (lzma.compress(LOG)[:-9], "broken xz data"),
+    ],
+)
+def test_what_is_no_log_is_named(xbot, tmp_path: Path, data: bytes, why: str) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(data)
+    for command in ("score", "replay", "label"):
+        said = xbot(command, log, code=2).stderr.decode()
+        assert f"{log}: {why}" in said
+    assert "Traceback" not in said
+
+
+# ---- nothing readable, and little ----
+
+
+@pytest.mark.parametrize("command", ["score", "label", "replay", "features --csv"])
+def test_nothing_readable_names_what_it_looks_like(xbot, tmp_path: Path, command: str) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"shop.example " + LINE + b"\n" + b"shop.example " + LINE + b"\n")
+    said = xbot(*command.split(), "--format", "combined", log, code=2).stderr.decode()
+    assert "no line of 2 could be read; it looks like vhost_combined" in said
+    log.write_bytes(b"what is this\n" * 3)
+    assert "looks like no format that is known" in xbot(*command.split(), log, code=2).stderr.decode()
+
+
+def test_more_than_half_is_a_warning(xbot, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(LINE + b"\nx\ny\n")
+    said = xbot("score", "--format", "combined", log).stderr.decode()
+    assert "log:2: line: no fields" in said
+    assert "warning: more than half, 2 of 3 lines" in said
+
+
+def test_a_time_in_milliseconds(xbot, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text('{"time": 1700000000123, "headers": {}}\n{"time": 1700000000.5, "headers": {}}\n')
+    for words in ((), ("--format", "jsonl")):
+        said = xbot("replay", *words, log).stderr.decode()
+        assert "log:1: time: later than the year 9999; milliseconds?" in said
+
+
+def test_halves_of_characters_end_no_run(xbot, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(
+        b'{"headers": [["a", "\\ud800\xff"]], "label": "\\ud800"}\n{"headers": [["a\\ud800", "\\ud800\xff"]]}\n'
+        b'{"ClientHost": "::1", "request_\\ud800\\n7\\tbot": 1, "x": "\xff"}\n'
+        b'{"headers": {}, "ip": "\\udfff", "x": "\xff"}\n{"headers": {}}\n'
+    )
+    for name in ("jsonl", "traefik", "nginx_json", "caddy"):
+        done = subprocess.run([XBOT, "score", "--format", name, str(log)], capture_output=True, check=False)
+        assert b"Traceback" not in done.stderr
+        assert len(done.stdout.splitlines()) == 5
+
+
+# ---- patterns ----
+
+MAIN = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        MAIN,
+        f"log_format main '{MAIN[:40]}'\n    '{MAIN[40:]}';",
+        '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
+        r'LogFormat "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"" combined',
+    ],
+)
+def test_a_pattern_reads_what_the_format_reads(xbot, pattern: str) -> None:
+    log = DATA / "logs" / "combined.log"
+    assert xbot("score", "--log-format", pattern, log).stdout == xbot("score", "--format", "combined", log).stdout
+
+
+def test_a_visitor_does_not_move_the_fields() -> None:
+    """A name of a user that looks like a time, and a forwarded list with blanks in it."""
+    request = core.Request()
+    formats.find(MAIN).load(LINE.replace(b"- - ", b"- a [01/Jan/1970:00:00:00 +0000 "), request)
+    assert (request.fields["ip"], request.time) == (b"192.0.2.1", 1773299700)
+    formats.find('$http_x_forwarded_for "$request"').load(b'192.0.2.1, 192.0.2.2 "GET /a HTTP/1.1"', request)
+    assert (request.fields["ip"], request.fields["uri"]) == (b"192.0.2.2", b"/a")
+
+
+@pytest.mark.parametrize("pattern", ["$remote_addr$request", "$status", "", "log_format a 'x"])
+def test_a_pattern_that_cannot_be_read(pattern: str) -> None:
+    with pytest.raises(XbotError, match="--log-format"):
+        formats.find(pattern)
+
+
+# ---- any bytes ----
+
+_SEEDS = [line for log in LOGS for line in log.read_bytes().splitlines()]
+
+
+@given(st.sampled_from([*formats.NAMES, MAIN, '{"a":"$remote_addr","b":"$request"}']), st.data())
+def test_any_line_is_a_request_or_a_line_error(name: str, data: st.DataObject) -> None:
+    """Noise, lines of other formats, lines that are cut, and lines with noise in them."""
+    seed = data.draw(st.sampled_from(_SEEDS))
+    start, size = data.draw(st.integers(0, len(seed))), data.draw(st.integers(0, 40))
+    noise = data.draw(st.binary(max_size=60))
+    line = data.draw(st.sampled_from([noise, seed, seed[:start], seed[:start] + noise + seed[start + size :]]))
+    request = core.Request()
+    try:
+        formats.find(name).opened().load(line, request)
+    except core.LineError as error:
+        field, why = error.args
+        assert field
+        assert why
+        assert core.report_error(1, field, why, True).count(b"\n") == 1
+        assert core.report_error(1, field, why, False).count(b"\n") == 1
+    else:
+        ip = request.fields["ip"]
+        assert ip is None or core.parse_address(ip) is not None
+        request.features(core.MIN_K)
+
+
+@given(
+    st.lists(st.sampled_from(_SEEDS) | st.binary(max_size=30), min_size=1, max_size=12), st.sampled_from(formats.NAMES)
+)
+def test_as_many_verdicts_and_errors_as_lines(made_model, given_lines: list[bytes], name: str) -> None:
+    from sidecar.sources.lines import of_block
+
+    lines = [line.replace(b"\n", b"") for line in given_lines]
+    form = formats.FORMATS[name].opened()
+    found = list(of_block(b"\n".join(lines) + b"\n", form, core.Request()))
+    assert [line[0] for line in found] == list(range(1, len(lines) + 1))
+    if form.record is None:
+        out: list[bytes] = []
+        count, bad, _ = made_model.report_lines(core.Request(), name, b"\n".join(lines) + b"\n", 1, True, out.append)
+        said = [json.loads(line) for line in b"".join(out).splitlines()]
+        assert count == len(said) == len(lines)
+        assert bad == sum("error" in one for one in said) == sum(line[2] is None for line in found)
+
+
+@pytest.mark.parametrize("command", ["score", "train"])
+def test_empty_lines_cost_no_memory(tmp_path: Path, command: str) -> None:
+    """4 MB of them once took 1.2 GB."""
+    log, out = tmp_path / "log", tmp_path / "m.xbot"
+    log.write_bytes(LINE + b"\n" * 4_000_000)
+    words = ["--out", str(out)] if command == "train" else []
+    code = f"""import resource, subprocess, sys
+subprocess.run({[XBOT, command, "--format", "combined", *words, str(log)]!r}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
+    done = subprocess.run([XBOT.replace("xbot", "python"), "-c", code], capture_output=True, check=True)
+    assert int(done.stdout) < 400 << 10
+    assert resource.RUSAGE_CHILDREN
+
+
+# ---- policies ----
+
+
+def test_what_policies_would_have_done(xbot, tmp_path: Path) -> None:
+    log, config, out = tmp_path / "log", tmp_path / "xbot.toml", tmp_path / "out.json"
+    log.write_bytes(
+        LINE + b"\n" + LINE.replace(b"Mozilla/5.0 (X11)", b"curl/8.5.0").replace(b"GET /", b"GET /login") + b"\n"
+    )
+    config.write_text(
+        '[policies.default]\nallow = ["us"]\n[policies.login]\nmode = "enforce"\npaths = ["/login"]\ndeny = ["tools"]\n'
+        '[lists.us]\nnetworks = ["192.0.2.0/24"]\n[lists.tools]\nagents = ["curl"]\n'
+    )
+    rows = [json.loads(line) for line in xbot("score", "--json", "--config", config, log).stdout.splitlines()]
+    assert [(row["verdict"], row["policy"], row["list"], row["refuse"]) for row in rows] == [
+        ("human", "default", "us", False), ("bot", "login", "tools", True),
+    ]  # fmt: skip
+    shown = xbot("replay", "--config", config, "--json", out, log).stdout.decode()
+    told = {policy["policy"]: policy for policy in json.loads(out.read_bytes())["policies"]}
+    assert told["login"]["refused_most"] == [
+        {"ip": "192.0.2.1", "agent": "curl/8.5.0", "why": "deny=tools", "requests": 1}
+    ]
+    assert told["default"]["let_by_most"][0]["why"] == "allow=us"
+    assert (told["default"]["refused"], told["login"]["refused"]) == (0, 1)
+    assert "policy login: refused most" in shown
+    assert b"let by" in xbot("score", "--config", config, "--mode", "observe", log).stdout.splitlines()[1]
+    assert b"--threshold" in xbot("replay", "--config", config, "--threshold", "0.5", log, code=2).stderr
+
+
+def test_the_default_model_needs_no_name(xbot) -> None:
+    log = DATA / "logs" / "combined.log"
+    for words in (("score",), ("explain", "--json")):
+        assert xbot(*words, log).stdout == xbot(*words, "--model", "default", log).stdout
+    assert xbot("inspect", "--json").stdout == xbot("inspect", "--json", "default").stdout
+    assert b"default.xbot" in xbot("replay", "--against", "default", log).stdout
