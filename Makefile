@@ -21,13 +21,14 @@ NEEDS_bench := nginx:nginx-light wrk:wrk
 NEEDS_lint  := gcc:gcc
 NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
+NEEDS_wheel := strip:binutils
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
 comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install install-files clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install install-files wheel clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -35,6 +36,7 @@ help:
 	@echo "make test-long      those that measure, soak, or fit the default model again"
 	@echo "make soak    100 reloads and 20 upgrades in place under load; make test does a few"
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
+	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
 	@echo "make build   .venv with the command xbot in it"
 	@echo "make lint    C warnings as errors, ruff, mypy"
 	@echo "make bench   what the hop costs, beside what it could cost, and what others cost"
@@ -109,6 +111,19 @@ test-long: build $(VENV)/test
 
 soak: build $(VENV)/test
 	@$(BIN)/python -m pytest -m long tests/serve/test_upgrade.py
+
+# From the sdist, so that nothing gets in that lies about here; made to fit other machines, and tried as a user would.
+# For another Python: make wheel PYTHON=python3.12 VENV=.venv312
+wheel: build
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group wheel
+	@rm -rf build/wheel && mkdir -p build/wheel dist
+	@{ $(BIN)/python -m build --no-isolation --outdir build/wheel . && \
+	  PATH="$$PWD/$(BIN):$$PATH" auditwheel repair --strip --wheel-dir build/wheel/fits build/wheel/xbot-*.whl; } \
+	  >build/wheel/log 2>&1 || { tail -n 20 build/wheel/log >&2; exit 1; }
+	@$(BIN)/python -m venv build/wheel/clean
+	@build/wheel/clean/bin/python -m pip install --quiet --disable-pip-version-check build/wheel/fits/xbot-*.whl
+	@deploy/try.sh "$$PWD/build/wheel/clean/bin/xbot"
+	@for file in build/wheel/xbot-*.tar.gz build/wheel/fits/xbot-*.whl; do mv $$file dist/ && echo "dist/$${file##*/}"; done
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.
