@@ -22,13 +22,15 @@ NEEDS_lint  := gcc:gcc
 NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
 NEEDS_wheel := strip:binutils
+NEEDS_test-deb := debootstrap:debootstrap
+NEEDS_deb   := dh:debhelper help2man:help2man lintian:lintian
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
 comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install install-files wheel clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -37,6 +39,8 @@ help:
 	@echo "make soak    100 reloads and 20 upgrades in place under load; make test does a few"
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
 	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
+	@echo "make deb     dist/: a Debian package, for the release that it is built on"
+	@echo "make test-deb  the same, installed, asked through nginx, upgraded and purged in a bare root (as root)"
 	@echo "make build   .venv with the command xbot in it"
 	@echo "make lint    C warnings as errors, ruff, mypy"
 	@echo "make bench   what the hop costs, beside what it could cost, and what others cost"
@@ -124,6 +128,20 @@ wheel: build
 	@build/wheel/clean/bin/python -m pip install --quiet --disable-pip-version-check build/wheel/fits/xbot-*.whl
 	@deploy/try.sh "$$PWD/build/wheel/clean/bin/xbot"
 	@for file in build/wheel/xbot-*.tar.gz build/wheel/fits/xbot-*.whl; do mv $$file dist/ && echo "dist/$${file##*/}"; done
+
+# From the sdist, too. deploy/debian/rules says what is in it.
+deb: build
+	@rm -rf build/deb dist/xbot_*.deb && mkdir -p build/deb dist
+	@XBOT_COMPILE=0 $(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("build/deb")' >build/deb/log 2>&1
+	@tar -xzf build/deb/xbot-*.tar.gz -C build/deb && mv build/deb/xbot-*/ build/deb/xbot
+	@mv build/deb/xbot/deploy/debian build/deb/xbot/debian
+	@cd build/deb/xbot && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes >>../log 2>&1 || { tail -n 30 ../log >&2; exit 1; }
+	@lintian --allow-root --fail-on error,warning --tag-display-limit 0 build/deb/xbot_*.deb
+	@mv build/deb/xbot_*.deb dist/ && ls dist/xbot_*.deb
+
+# Not in CI: it needs root and debootstrap.
+test-deb: deb
+	@deploy/debian/try.sh dist/xbot_*.deb
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.

@@ -27,6 +27,7 @@ from sidecar import version
         ("CHANGELOG.md", r"^## (?:Unreleased: )?(\S+)"),
         ("deploy/docker/compose.yaml", r"image: xbot:(\S+)"),
         ("deploy/kubernetes/sidecar.yaml", r"image: xbot:(\S+)"),
+        ("deploy/debian/changelog", r"^xbot \((\S+)-1\)"),
     ],
 )
 def test_one_version_everywhere(file: str, pattern: str) -> None:
