@@ -30,7 +30,7 @@ comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install install-files wheel deb test-deb clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install uninstall interpreter install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -38,6 +38,7 @@ help:
 	@echo "make test-long      those that measure, soak, or fit the default model again"
 	@echo "make soak    100 reloads and 20 upgrades in place under load; make test does a few"
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
+	@echo "make uninstall  removes what make install put, and keeps what was edited (the same DESTDIR= and PREFIX=)"
 	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
 	@echo "make deb     dist/: a Debian package, for the release that it is built on"
 	@echo "make test-deb  the same, installed, asked through nginx, upgraded and purged in a bare root (as root)"
@@ -149,14 +150,36 @@ DESTDIR :=
 PREFIX  := /usr/local
 XBOT    := .
 LIB     := $(DESTDIR)$(PREFIX)/lib
-install: install-files
-	@test -x build/pip/bin/pip || $(PYTHON) -m venv build/pip
+install: interpreter install-files
+	@$(PYTHON) -m venv --clear build/pip
 	@rm -rf build/lib* $(LIB)/xbot.new
 	@build/pip/bin/pip install --quiet --disable-pip-version-check --target $(LIB)/xbot.new $(XBOT)
 	@rm -rf $(LIB)/xbot.new/bin $(LIB)/xbot && mv $(LIB)/xbot.new $(LIB)/xbot
 	@install -d $(DESTDIR)$(PREFIX)/bin
 	@sed "1s|.*|#!$$(realpath build/pip/bin/python) -I|" deploy/xbot > $(DESTDIR)$(PREFIX)/bin/xbot
 	@chmod 755 $(DESTDIR)$(PREFIX)/bin/xbot
+
+# Home directories are closed to others (mode 0700), so to the user that the service runs as. ANY_PYTHON=1 takes it all the same.
+ANY_PYTHON :=
+interpreter:
+	@real=$$($(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))') || exit 1; \
+	case $(ANY_PYTHON)$$real in /root/*|/home/*|"$${HOME:-/root}"/*) \
+	  echo "make: $$real is below a home directory, which other users may not enter; name another: make install PYTHON=/usr/bin/python3" >&2; \
+	  exit 1;; \
+	esac
+
+# What `install` put there, and no more: files in /etc that somebody edited stay, and are named; so do models.
+uninstall:
+	@rm -rf $(LIB)/xbot
+	@rm -f $(DESTDIR)$(PREFIX)/bin/xbot $(LIB)/sysusers.d/xbot.conf $(LIB)/tmpfiles.d/xbot.conf \
+	  $(LIB)/systemd/system/xbot.socket $(LIB)/systemd/system/xbot.service
+	@for file in deploy/xbot.toml nginx/*.conf; do \
+	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; *) echo xbot;; esac)/$${file##*/}; \
+	  for one in $$to $$to.new; do \
+	    if cmp -s $$file $$one; then rm $$one; elif [ -e $$one ]; then echo "kept: $$one"; fi; \
+	  done; \
+	done
+	@for place in etc/nginx/xbot etc/xbot var/lib/xbot; do rmdir --ignore-fail-on-non-empty $(DESTDIR)/$$place 2>/dev/null || :; done
 
 install-files:
 	@install -d $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot
