@@ -21,13 +21,16 @@ NEEDS_bench := nginx:nginx-light wrk:wrk
 NEEDS_lint  := gcc:gcc
 NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
+NEEDS_wheel := strip:binutils
+NEEDS_test-deb := debootstrap:debootstrap
+NEEDS_deb   := dh:debhelper help2man:help2man lintian:lintian
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
 comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install install-files clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install uninstall interpreter install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -35,6 +38,10 @@ help:
 	@echo "make test-long      those that measure, soak, or fit the default model again"
 	@echo "make soak    100 reloads and 20 upgrades in place under load; make test does a few"
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
+	@echo "make uninstall  removes what make install put, and keeps what was edited (the same DESTDIR= and PREFIX=)"
+	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
+	@echo "make deb     dist/: a Debian package, for the release that it is built on"
+	@echo "make test-deb  the same, installed, asked through nginx, upgraded and purged in a bare root (as root)"
 	@echo "make build   .venv with the command xbot in it"
 	@echo "make lint    C warnings as errors, ruff, mypy"
 	@echo "make bench   what the hop costs, beside what it could cost, and what others cost"
@@ -110,20 +117,69 @@ test-long: build $(VENV)/test
 soak: build $(VENV)/test
 	@$(BIN)/python -m pytest -m long tests/serve/test_upgrade.py
 
+# From the sdist, so that nothing gets in that lies about here; made to fit other machines, and tried as a user would.
+# For another Python: make wheel PYTHON=python3.12 VENV=.venv312
+wheel: build
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group wheel
+	@rm -rf build/wheel && mkdir -p build/wheel dist
+	@{ $(BIN)/python -m build --no-isolation --outdir build/wheel . && \
+	  PATH="$$PWD/$(BIN):$$PATH" auditwheel repair --strip --wheel-dir build/wheel/fits build/wheel/xbot-*.whl; } \
+	  >build/wheel/log 2>&1 || { tail -n 20 build/wheel/log >&2; exit 1; }
+	@$(BIN)/python -m venv build/wheel/clean
+	@build/wheel/clean/bin/python -m pip install --quiet --disable-pip-version-check build/wheel/fits/xbot-*.whl
+	@deploy/try.sh "$$PWD/build/wheel/clean/bin/xbot"
+	@for file in build/wheel/xbot-*.tar.gz build/wheel/fits/xbot-*.whl; do mv $$file dist/ && echo "dist/$${file##*/}"; done
+
+# From the sdist, too. deploy/debian/rules says what is in it.
+deb: build
+	@rm -rf build/deb dist/xbot_*.deb && mkdir -p build/deb dist
+	@XBOT_COMPILE=0 $(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("build/deb")' >build/deb/log 2>&1
+	@tar -xzf build/deb/xbot-*.tar.gz -C build/deb && mv build/deb/xbot-*/ build/deb/xbot
+	@mv build/deb/xbot/deploy/debian build/deb/xbot/debian
+	@cd build/deb/xbot && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes >>../log 2>&1 || { tail -n 30 ../log >&2; exit 1; }
+	@lintian --allow-root --fail-on error,warning --tag-display-limit 0 build/deb/xbot_*.deb
+	@mv build/deb/xbot_*.deb dist/ && ls dist/xbot_*.deb
+
+# Not in CI: it needs root and debootstrap.
+test-deb: deb
+	@deploy/debian/try.sh dist/xbot_*.deb
+
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.
 DESTDIR :=
 PREFIX  := /usr/local
 XBOT    := .
 LIB     := $(DESTDIR)$(PREFIX)/lib
-install: install-files
-	@test -x build/pip/bin/pip || $(PYTHON) -m venv build/pip
+install: interpreter install-files
+	@$(PYTHON) -m venv --clear build/pip
 	@rm -rf build/lib* $(LIB)/xbot.new
 	@build/pip/bin/pip install --quiet --disable-pip-version-check --target $(LIB)/xbot.new $(XBOT)
 	@rm -rf $(LIB)/xbot.new/bin $(LIB)/xbot && mv $(LIB)/xbot.new $(LIB)/xbot
 	@install -d $(DESTDIR)$(PREFIX)/bin
 	@sed "1s|.*|#!$$(realpath build/pip/bin/python) -I|" deploy/xbot > $(DESTDIR)$(PREFIX)/bin/xbot
 	@chmod 755 $(DESTDIR)$(PREFIX)/bin/xbot
+
+# Home directories are closed to others (mode 0700), so to the user that the service runs as. ANY_PYTHON=1 takes it all the same.
+ANY_PYTHON :=
+interpreter:
+	@real=$$($(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))') || exit 1; \
+	case $(ANY_PYTHON)$$real in /root/*|/home/*|"$${HOME:-/root}"/*) \
+	  echo "make: $$real is below a home directory, which other users may not enter; name another: make install PYTHON=/usr/bin/python3" >&2; \
+	  exit 1;; \
+	esac
+
+# What `install` put there, and no more: files in /etc that somebody edited stay, and are named; so do models.
+uninstall:
+	@rm -rf $(LIB)/xbot
+	@rm -f $(DESTDIR)$(PREFIX)/bin/xbot $(LIB)/sysusers.d/xbot.conf $(LIB)/tmpfiles.d/xbot.conf \
+	  $(LIB)/systemd/system/xbot.socket $(LIB)/systemd/system/xbot.service
+	@for file in deploy/xbot.toml nginx/*.conf; do \
+	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; *) echo xbot;; esac)/$${file##*/}; \
+	  for one in $$to $$to.new; do \
+	    if cmp -s $$file $$one; then rm $$one; elif [ -e $$one ]; then echo "kept: $$one"; fi; \
+	  done; \
+	done
+	@for place in etc/nginx/xbot etc/xbot var/lib/xbot; do rmdir --ignore-fail-on-non-empty $(DESTDIR)/$$place 2>/dev/null || :; done
 
 install-files:
 	@install -d $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot

@@ -64,7 +64,7 @@ def real_clients(url: str) -> Iterator[Visit]:
         yield _run("Python requests", [sys.executable, "-c", REQUESTS], url)
     if node and "function" in _output([node, "-p", "typeof fetch"]):
         yield _run("Node fetch", [node, "-e", NODE], url)
-    if perl:
+    if perl and not _output([perl, "-MHTTP::Tiny", "-e", ""]):  # a bare Debian has Perl without its modules
         yield _run("Perl HTTP::Tiny", [perl, "-e", PERL], url)
     if curl:
         yield _run("curl, members' door", [curl, "-sS", "-D", "-", "-o", "/dev/null"], url + "members/")

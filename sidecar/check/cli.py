@@ -138,7 +138,8 @@ def settings(plan: Plan) -> dict[str, Any]:
 def look_at_nginx(found: Findings, plan: Plan | None, given: Path | None) -> Setup | None:
     """Does nginx take its configuration, and which traps are in it?"""
     program = nginx_conf.installed()
-    conf = given or (program.conf if program else None)
+    # nginx and crossplane would each look for a relative path in a place of its own.
+    conf = given.absolute() if given else program.conf if program else None
     if program is None:
         found.add(
             "skipped", "nginx", "it is not installed here: its syntax is not tested", "" if given else "--nginx CONF"

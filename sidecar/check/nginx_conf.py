@@ -17,7 +17,7 @@ from typing import Any
 
 import crossplane
 
-from sidecar.errors import XbotError, at
+from sidecar.errors import MistakesError, at
 
 _SECONDS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -145,11 +145,15 @@ def size(text: str) -> int:
 
 
 def read(path: Path) -> Block:
-    """The configuration that begins in this file, with all that it includes; XbotError if it cannot be read."""
+    """The configuration that begins in this file, with all that it includes; MistakesError with all that cannot be read in it."""
     found = crossplane.parse(str(path), check_ctx=False, check_args=False)
-    for error in found["errors"]:
-        why = str(error["error"]) or "it breaks off"
-        raise XbotError(f"{at(error['file'], error['line'])}: {why.removeprefix('[Errno 2] ')}")
+    if found["errors"]:
+        raise MistakesError(
+            [
+                f"{at(error['file'], error['line'])}: {(str(error['error']) or 'it breaks off').removeprefix('[Errno 2] ')}"
+                for error in found["errors"]
+            ]
+        )
     files = found["config"]
     whole = Block()
     _fill(whole, files, 0, ())

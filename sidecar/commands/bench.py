@@ -152,15 +152,21 @@ def sidecar(text: str, headers: dict[str, str]) -> Target:
 
 
 def reach(target: Target) -> None:
-    """XbotError if nobody answers there."""
+    """XbotError if nobody answers there, or if a page is none: an error costs a site less than a page does. The guarded one may
+    be refused (403), for that is what the question is for."""
     connection = target.connection()
     try:
         connection.request("GET", target.path, headers=target.headers)
-        connection.getresponse().read()
+        answer = connection.getresponse()
+        answer.read()
     except (OSError, http.client.HTTPException) as error:
         raise XbotError(f"bench: {target.said}: {getattr(error, 'strerror', None) or error or 'no answer'}") from None
     finally:
         connection.close()
+    if target.name != "socket" and answer.status >= 400 and (target.name, answer.status) != ("guarded", 403):
+        raise XbotError(
+            f"bench: --{target.name} {target.said}: {answer.status} {answer.reason}: name a page that is there"
+        )
 
 
 def _send(target: Target, due: Sequence[float], found: Found, lock: threading.Lock) -> None:

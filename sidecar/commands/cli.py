@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import click
 
-import sidecar
+from sidecar import version
 from sidecar.errors import XbotError
 
 _HERE = {
@@ -84,8 +84,16 @@ def _unavailable(name: str, error: ModuleNotFoundError) -> click.Command:
     return command
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"xbot {version.said()}")
+        ctx.exit()
+
+
 @click.group(cls=Commands, invoke_without_command=True)
-@click.version_option(sidecar.__version__, prog_name="xbot")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Which xbot this is."
+)
 @click.pass_context
 def xbot(ctx: click.Context) -> None:
     """Tell bots from people, in front of any web site.

@@ -1,8 +1,8 @@
 """The command `xbot nginx`: the files that nginx includes, printed or copied.
 
-Law: nothing that is there already is written over. The files are the same for every nginx but for lines that only some can read.
-One that ends in `# nginx VERSION` becomes a comment for an older nginx, as `#VERSION:` before it; one that begins so is a comment
-that becomes a line for a nginx of that version or newer.
+Law: what the owner edited stays; the new file is laid beside it as NAME.new. The files are the same for every nginx except for lines
+that only some can read. One that ends in `# nginx VERSION` becomes a comment for an older nginx, as `#VERSION:` before it; one that
+begins so is a comment that becomes a line for a nginx of that version or newer.
 """
 
 from __future__ import annotations
@@ -59,7 +59,12 @@ def _given(_: click.Context, __: click.Parameter, text: str | None) -> Version:
 
 @click.command()
 @click.option("--print", "show", is_flag=True, help="Print all files.")
-@click.option("--write", type=click.Path(path_type=Path), metavar="DIR", help="Copy them into DIR.")
+@click.option(
+    "--write",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Copy them into DIR; beside one that you edited, as NAME.new.",
+)
 @click.option(
     "--for",
     "version",
@@ -84,14 +89,20 @@ def nginx(show: bool, write: Path | None, version: Version) -> None:
 
 
 def _write_new(directory: Path, texts: dict[str, bytes]) -> None:
-    """Write files that are not there yet; one with the same bytes stays; one with others is an error, and none is
-    written then."""
+    """Write files that are not there yet, and beside one with other contents the new one, as NAME.new; none is written if
+    one of these names is no file."""
     directory.mkdir(parents=True, exist_ok=True)
-    there = {path for name in texts if os.path.lexists(path := directory / name)}
-    for path in sorted(there):
-        if not path.is_file() or path.read_bytes() != texts[path.name]:
-            raise XbotError(f"{path}: there already, with other contents; move it away first")
+    to_write = {}
     for name, text in texts.items():
-        if directory / name not in there:
-            outputs.write(directory / name, text)
-            click.echo(directory / name)
+        for place in (directory / name, directory / f"{name}.new"):
+            if os.path.lexists(place) and not place.is_file():
+                raise XbotError(f"{place}: there already, and no file; move it away first")
+        there = directory / name
+        edited = there.exists() and there.read_bytes() != text
+        place = directory / f"{name}.new" if edited else there
+        if not place.exists() or place.read_bytes() != text:
+            to_write[place] = text
+    for place, text in to_write.items():
+        outputs.write(place, text)
+        kept = f" (yours, {place.stem}, stays as it is)" if place.suffix == ".new" else ""
+        click.echo(f"{place}{kept}")

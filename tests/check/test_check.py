@@ -643,6 +643,24 @@ def test_without_nginx_and_without_a_sidecar(tmp_path: Path, monkeypatch: pytest
     assert "drops every outer proxy_set_header" in done.output
 
 
+def test_all_mistakes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a path that is relative to where the command runs, though nginx takes it for one of its own."""
+    (tmp_path / "broken.conf").write_text("server {")
+    (tmp_path / "nginx.conf").write_text("events {}\nhttp {\n include none.conf;\n include broken.conf;\n}\n")
+    monkeypatch.chdir(tmp_path)
+    said = [what for status, what in told(run("--nginx", "nginx.conf", code=2), "nginx") if status == "wrong"]
+    assert [what.startswith(f"{tmp_path}/nginx.conf:3: ") for what in said].count(True) == 1
+    assert [what.startswith(f"{tmp_path}/broken.conf:1: ") for what in said].count(True) == 1
+    assert not [what for what in said if "No such file" in what and "none.conf" not in what], said
+
+
+@needs_nginx
+def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, SITE)
+    monkeypatch.chdir(tmp_path)
+    assert ("ok", f"nginx -t takes {tmp_path}/nginx.conf") in told(run("--nginx", "nginx.conf"), "nginx")
+
+
 @needs_nginx
 def test_what_nginx_itself_says(tmp_path: Path) -> None:
     conf = write(tmp_path, SITE + "no_such_directive;")

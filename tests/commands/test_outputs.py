@@ -179,19 +179,28 @@ def test_the_files_for_an_older_or_newer_nginx(place: dict[str, Path], xbot: Cal
 
 
 def test_the_files_for_nginx(place: dict[str, Path], xbot: Callable[..., Any]) -> None:
-    """One that differs, also by bytes that are no text, or is no file: none is written."""
+    """Beside one that differs, also by bytes that are no text, the new one is laid; of one that is no file, none is written."""
     directory = place["log"].parent / "nginx"
     xbot("nginx", "--write", directory)
     names = sorted(path.name for path in directory.iterdir())
     for name in names[:-1]:
         (directory / name).unlink()
-    (directory / names[-1]).write_bytes(gzip.compress(b"\xff"))
-    assert names[-1] in xbot("nginx", "--write", directory, code=2).stderr.decode()
-    assert [path.name for path in directory.iterdir()] == names[-1:]
-    (directory / names[-1]).unlink()
-    (directory / names[-1]).symlink_to("nowhere")
-    xbot("nginx", "--write", directory, code=2)
-    assert not (directory / "nowhere").exists()
+    ours, edited = (directory / names[-1]).read_bytes(), gzip.compress(b"\xff")
+    (directory / names[-1]).write_bytes(edited)
+    for told in (len(names), 0):  # the second time there is nothing new
+        assert len(xbot("nginx", "--write", directory).stdout.splitlines()) == told
+        assert (directory / names[-1]).read_bytes() == edited
+        assert (directory / f"{names[-1]}.new").read_bytes() == ours
+        assert {path.name for path in directory.iterdir()} == {*names, f"{names[-1]}.new"}
+    for name in (names[-1], f"{names[-1]}.new"):
+        (directory / names[0]).unlink(missing_ok=True)
+        (directory / name).unlink()
+        (directory / name).symlink_to("nowhere")
+        assert name in xbot("nginx", "--write", directory, code=2).stderr.decode()
+        assert not (directory / "nowhere").exists()
+        assert not (directory / names[0]).exists()
+        (directory / name).unlink()
+        (directory / name).write_bytes(edited)
 
 
 def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:

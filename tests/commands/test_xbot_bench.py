@@ -26,6 +26,7 @@ class Asked(socketserver.ThreadingTCPServer):
     daemon_threads = True
     delay = 0.0
     asked = 0
+    status = b"204 No Content"
 
 
 class _Answer(socketserver.StreamRequestHandler):
@@ -38,7 +39,7 @@ class _Answer(socketserver.StreamRequestHandler):
                     pass
                 self.server.asked += 1
                 time.sleep(self.server.delay)
-                self.wfile.write(b"HTTP/1.1 204 No Content\r\nX-Bot: human\r\n\r\n")
+                self.wfile.write(b"HTTP/1.1 %s\r\nX-Bot: human\r\nContent-Length: 0\r\n\r\n" % self.server.status)
 
 
 @contextlib.contextmanager
@@ -93,6 +94,29 @@ def test_a_real_nginx_and_its_sidecar(xbot: Any, made_model_path: Path) -> None:
     assert len(site.requests) - judged >= ASKED + 1
     if shutil.which("h2load") is None:
         assert b"apt-get install nghttp2-client" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "refused"),
+    [
+        ("unguarded", b"404 Not Found", True),
+        ("unguarded", b"403 Forbidden", True),
+        ("guarded", b"404 Not Found", True),
+        ("guarded", b"500 Internal Server Error", True),
+        ("guarded", b"403 Forbidden", False),
+        ("unguarded", b"301 Moved Permanently", False),
+    ],
+)
+def test_errors_are_no_pages(xbot: Any, name: str, status: bytes, refused: bool) -> None:
+    """A 404 costs a site less than a page does. 403 is what the question may come to."""
+    with answering() as (server, address):
+        server.status = status
+        command = ("bench", *QUICK, "--no-most", f"--{name}", f"http://{address}/page")
+        done = xbot(*command, code=2 if refused else 0)
+        assert server.asked == (1 if refused else ASKED + 1)
+    if refused:
+        said = f"xbot: bench: --{name} http://{address}/page: {status.decode()}: name a page that is there\n"
+        assert done.stderr.decode() == said
 
 
 @pytest.mark.parametrize(

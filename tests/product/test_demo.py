@@ -153,3 +153,17 @@ def test_a_refusal_that_was_not_carried_out_fails_too(
     monkeypatch.setattr(demo, "running", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(demo, "send", lambda _: [visit])
     assert CliRunner().invoke(demo.main, ["--once", "--dir", str(tmp_path)]).exit_code == 1
+
+
+def test_a_client_that_lacks_its_modules_is_left_out(
+    demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bare Debian has /usr/bin/perl without HTTP::Tiny."""
+    visitors = importlib.import_module("visitors")
+    monkeypatch.setattr(visitors, "_run", lambda client, *_: client)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    perl = tmp_path / "perl"
+    for script, visits in (("exit 0", True), ('echo "Can\'t locate HTTP/Tiny.pm in @INC" >&2; exit 2', False)):
+        perl.write_text(f"#!/bin/sh\n{script}\n")
+        perl.chmod(0o755)
+        assert ("Perl HTTP::Tiny" in list(visitors.real_clients("http://127.0.0.1:9/"))) is visits

@@ -42,6 +42,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "PREFIX=/usr",
         f"XBOT={wheel}",
         f"PYTHON={sys.executable}",
+        "ANY_PYTHON=1",
         cwd=ROOT,
     )
     return place

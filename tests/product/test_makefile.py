@@ -100,6 +100,62 @@ def test_nginx_alone_is_named_where_no_apt_get_is(tree: Path) -> None:
     assert asked_for(make(tree, "demo")) == ["nginx-light"]
 
 
+@pytest.fixture
+def makefile(tmp_path: Path) -> Path:
+    """The files that `make install-files` reads, and a system of its own in place/image."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("nginx", "deploy"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def really_make(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--no-print-directory", "-C", str(tree), f"DESTDIR={tree}/image", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_an_interpreter_in_a_home_directory(makefile: Path) -> None:
+    """Those who run the service could not enter it."""
+    home = makefile / "home"
+    home.mkdir()
+    program(home / "bin", "python3", f'test "$1" != -m && echo {home}/bin/python3')
+    words = (f"PYTHON={home}/bin/python3", f"HOME={home}")
+    done = really_make(makefile, "install", *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"make: {home}/bin/python3 is below a home directory, which")
+    assert not (makefile / "image").exists()
+    assert not (makefile / "build").exists()
+    assert really_make(makefile, "interpreter", *words, "ANY_PYTHON=1").returncode == 0
+    assert really_make(makefile, "interpreter", words[0], f"HOME={home}/bin/python").returncode == 0
+
+
+def test_uninstall_takes_away_what_install_put(makefile: Path) -> None:
+    image = makefile / "image"
+    others = image / "usr/local/lib/systemd/system/other.service"
+    others.parent.mkdir(parents=True)
+    others.write_text("not ours\n")
+    for name in ("usr/local/lib/xbot/sidecar/core.py", "usr/local/bin/xbot"):  # as pip and `install` lay them
+        (image / name).parent.mkdir(parents=True, exist_ok=True)
+        (image / name).write_text("")
+    assert really_make(makefile, "install-files").returncode == 0
+    toml, observe = image / "etc/xbot/xbot.toml", image / "etc/nginx/xbot/observe.conf"
+    toml.write_text("workers = 3\n")
+    assert really_make(makefile, "install-files").returncode == 0  # xbot.toml.new
+    (image / "var/lib/xbot/site.xbot").write_text("a model\n")
+    observe.write_text("# ours\n")
+    done = really_make(makefile, "uninstall")
+    assert done.returncode == 0
+    assert sorted(done.stdout.splitlines()) == [f"kept: {observe}", f"kept: {toml}"]
+    left = {path for path in image.rglob("*") if path.is_file()}
+    assert left == {others, toml, observe, image / "var/lib/xbot/site.xbot"}
+    for path in (toml, observe, image / "var/lib/xbot/site.xbot"):
+        path.unlink()
+    assert really_make(makefile, "uninstall").stdout == ""
+    assert not (image / "etc/xbot").exists()
+    assert not (image / "etc/nginx/xbot").exists()
+    assert not (image / "var/lib/xbot").exists()
+
+
 def installs(tree: Path, goal: str) -> list[str]:
     """What a goal would have pip install."""
     done = make(tree, "-n", goal, f"PYTHON={sys.executable}")

@@ -710,7 +710,7 @@ def test_nginx_files_are_printed_and_written(xbot, tmp_path):
     xbot("nginx", "--for", "1.22.1", "--write", tmp_path / "xbot")  # the same again is fine
     changed = tmp_path / "xbot" / min(texts)
     changed.write_text("mine")
-    assert str(changed) in xbot("nginx", "--for", "1.22.1", "--write", tmp_path / "xbot", code=2).stderr.decode()
+    assert f"{changed}.new" in xbot("nginx", "--for", "1.22.1", "--write", tmp_path / "xbot").stdout.decode()
     assert changed.read_text() == "mine"
     assert "one of --print and --write" in xbot("nginx", code=2).stderr.decode()
 

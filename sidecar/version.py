@@ -1,0 +1,22 @@
+"""Which xbot this is: its version, and the commit that it was built from.
+
+Law: it reads what the build wrote into commit.txt (setup.py), and needs no git.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sidecar
+
+_HERE = Path(__file__).parent
+
+
+def said() -> str:
+    """Such as `0.1.0 (commit 1a2b3c4d5e6f)`, with `+changes` behind a commit that is not all of it; `0.1.0 (working tree)`;
+    or the version alone, of a build that knew no commit."""
+    try:
+        return f"{sidecar.__version__} (commit {(_HERE / 'commit.txt').read_text().strip()})"
+    except FileNotFoundError:
+        tree = (_HERE.parent / ".git").exists()
+        return f"{sidecar.__version__} (working tree)" if tree else sidecar.__version__
