@@ -211,7 +211,7 @@ def _decided(decision: core.Decision, entry: str | None) -> str:
 
 def _doubt(why: Why) -> str:
     """What the verdict is worth where the model looks at more than is there."""
-    lacks, by = (", ".join(_HOLDS[name] for name in groups) for groups in (why.not_held, why.held))
+    lacks, by = (", ".join(_HOLDS[name] for name in groups if name != "tls") for groups in (why.not_held, why.held))
     more = ", or not all of them in their order" if "headers" in why.not_held else ""
     return f"judged by {by or 'nothing'} only: there are no {lacks} here{more}; behind the proxy the verdict may differ"
 
@@ -238,7 +238,7 @@ def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
     fields, verdict = request.fields, why.verdict
     title = [
         f"line {line}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",
-        *([_doubt(why)] if why.not_held else []),
+        *([_doubt(why)] if set(why.not_held) - {"tls"} else []),  # over plain http there is no handshake, and no doubt
         *([f"logged: {logged}"] if logged else []),
         *([_decided(why.decision, why.entry)] if why.decision else []),
         " ".join(_text(fields[name]) or "-" for name in ("ip", "method", "uri")),

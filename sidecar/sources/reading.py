@@ -58,7 +58,9 @@ def _is_file(source: str) -> bool:
 def take(source: str, line: int) -> str:
     """The command of a shell that prints one line of a file."""
     start = _start(source)
-    reader = next((command for magic, command in _READERS.items() if start.startswith(magic)), "cat")
+    reader = next((command for magic, command in _READERS.items() if start.startswith(magic)), None)
+    if reader is None:
+        return f"sed -n {line}p {shlex.quote(source)}"
     return f"{reader} {shlex.quote(source)} | sed -n {line}p"
 
 

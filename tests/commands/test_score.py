@@ -338,15 +338,15 @@ def test_the_reason_goes_by_the_threshold_that_decides(made_model) -> None:
 @pytest.mark.parametrize(
     ("log_format", "line", "lacks", "says"),
     [
-        ("combined", COMBINED[0], ["headers"], "judged by agent, referrer, URL only: there are no headers here"),
+        ("combined", COMBINED[0], ["headers", "tls"], "judged by agent, referrer, URL only: there are no headers here"),
         (
             "challenge",
             CHALLENGE[0],
-            ["url", "headers"],
+            ["url", "headers", "tls"],
             "judged by agent, referrer only: there are no URL, headers here",
         ),
-        ("jsonl", b'{"headers": [["User-Agent", "curl/8.5.0"]]}', ["url"], "there are no URL here"),
-        ("head", b"GET / HTTP/1.1\nHost: a\nUser-Agent: curl/8.5.0", [], None),
+        ("jsonl", b'{"headers": [["User-Agent", "curl/8.5.0"]]}', ["url", "tls"], "there are no URL here"),
+        ("head", b"GET / HTTP/1.1\nHost: a\nUser-Agent: curl/8.5.0", ["tls"], None),
     ],
 )
 def test_explain_says_what_the_log_does_not_hold(

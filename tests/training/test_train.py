@@ -356,7 +356,7 @@ def test_lines_that_cannot_be_read_are_told_and_left_out(here, tmp_path: Path) -
     done = here("train", "--quiet", "--format", "challenge", "--out", out, log)
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"xbot: {log}:1: line: fewer than 3 fields: expected ip, user_agent, referrer and perhaps true or false; 2 lines could not be read"
+        f"xbot: {log}:1: line: fewer than 3 fields: expected ip, user_agent, referrer and perhaps true or false; 2 of 202 lines could not be read"
     ]
     about = model.load(out).provenance
     assert about["rows"] == 200
