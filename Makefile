@@ -74,12 +74,17 @@ system:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "make: $(PYTHON) is older than 3.10; name another: make PYTHON=python3.12" >&2; exit 1; }
 
-# The packages of the command and of the demo; then, each on top, those of the tests and of lint. Again when their list changes.
+# The packages of the command; then, each on top, those of the demo, of the tests and of lint. Again when their list changes.
 $(VENV)/installed: pyproject.toml | system
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing packages into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77' 'cython>=3.1'
 	@$(call install,train$(comma)corpus)
+	@touch $@
+
+$(VENV)/demo: $(VENV)/installed
+	@echo "installing the packages of the demo"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group demo
 	@touch $@
 
 $(VENV)/test: $(VENV)/installed
@@ -99,7 +104,7 @@ $(VENV)/built: $(VENV)/installed $(COMPILED)
 	@$(BIN)/python -c 'import sidecar.core, sidecar.net.protocol'
 	@touch $@
 
-demo: build
+demo: build $(VENV)/demo
 	@$(BIN)/python demo/demo.py $(if $(ONCE),--once)
 
 # Files side by side: each has its own ports, sockets and directories. pyproject.toml says what the marks mean.

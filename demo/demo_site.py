@@ -17,7 +17,8 @@ from typing import ClassVar
 HERE = Path(__file__).resolve().parent
 PAGES = {"/", "/news", "/members/"}
 # Set by nginx on the way: not the visitor's.
-NGINX = {"x-bot", "x-bot-score", "x-bot-reason", "x-real-ip", "x-visitor-protocol", "connection"}
+NGINX = {"x-bot", "x-bot-score", "x-bot-reason", "x-real-ip", "x-visitor", "connection"}
+HANDSHAKE = ("protocol", "ciphers", "curves", "alpn", "reused")  # in X-Visitor, behind scheme and protocol
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -62,14 +63,16 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _keep(self) -> None:
+        scheme, protocol, *handshake = self.headers.get("X-Visitor", "").split("|")
         record = {
             "ip": self.headers.get("X-Real-IP"),
             "method": self.command,
             "uri": self.path,
-            "protocol": self.headers.get("X-Visitor-Protocol"),
-            "scheme": "http",
+            "protocol": protocol,
+            "scheme": scheme,
             "host": self.headers.get("Host"),
             "headers": [pair for pair in self.headers.items() if pair[0].lower() not in NGINX],
+            "tls": dict(zip(HANDSHAKE, handshake, strict=True)),  # over plain http all of it is empty, which is absent
         }
         with self.writing, self.visits.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

@@ -1,5 +1,5 @@
 """The demo, run for real: its table comes from replies through nginx, its exit code from the verdicts, and no process
-of it is left. Needs nginx and the packages of the extra `corpus`."""
+of it is left. Needs nginx, the packages of the extra `corpus`, and those of the group `demo`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,8 @@ from places import ROOT
 from training.corpus.published import PACKAGES
 
 needs_nginx = pytest.mark.skipif(not nginx_harness.nginx_binary(), reason="needs nginx")
-pytestmark = pytest.mark.skipif(not all(map(find_spec, PACKAGES)), reason="needs the packages of the extra `corpus`")
+NEEDS = (*PACKAGES, "requests", "trustme")
+pytestmark = pytest.mark.skipif(not all(map(find_spec, NEEDS)), reason="needs the extra `corpus` and the group `demo`")
 
 
 def processes_of(environment: dict[str, str], folder: Path) -> list[str]:
@@ -61,7 +63,7 @@ def command(*options: str) -> list[str]:
 @needs_nginx
 def test_the_demo_shows_verdicts_that_came_through_nginx(tmp_path: Path, marked: dict[str, str]) -> None:
     run = subprocess.run(
-        command("--once", "--dir", str(tmp_path), "--rows", "8000"),
+        command("--once", "--dir", str(tmp_path)),
         env=marked,
         cwd=tmp_path,
         capture_output=True,
@@ -84,6 +86,16 @@ def test_the_demo_shows_verdicts_that_came_through_nginx(tmp_path: Path, marked:
     assert table["Firefox on Linux"][::2] == ("human", "200")
     assert table["Firefox, members' door"][::2] == ("human", "200")
     assert table["the same, members' door"][::2] == ("bot", "403")
+
+    # One head, word for word: over http nothing tells it from Chrome's, over https the handshake does, and is the reason.
+    assert table["requests as Chrome, http"] == table["Chrome on Windows"]
+    assert table["requests as Chrome, https"][::2] == ("bot", "200")
+    assert re.search(r"^  requests as Chrome, https +bot .* odd_tls_chrome ", run.stdout, re.MULTILINE), run.stdout
+    assert re.search(r"^  requests as Chrome, https +openssl +odd_tls_chrome: ", run.stdout, re.MULTILINE), run.stdout
+    if shutil.which("ffuf"):
+        assert table["Go as Chrome, https"][::2] == ("bot", "200")
+        assert re.search(r"^  Go as Chrome, https +go +odd_tls_chrome: ", run.stdout, re.MULTILINE), run.stdout
+    assert ("apt-get install ffuf" in run.stdout) == (not shutil.which("ffuf"))
 
     # The site keeps what reached it; judged again by `xbot score`, each request gets the score in the table.
     score = [sys.executable, "-m", "sidecar", "score", "--json", "--format", "jsonl"]
@@ -134,11 +146,12 @@ def test_without_nginx_it_names_the_command(demo: ModuleType, tmp_path: Path, mo
 def test_once_fails_on_a_verdict_that_must_hold(
     demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, status: int, sure: bool, code: int
 ) -> None:
-    visit = demo.Visit("curl", "curl/8", "GET /", "bot", sure, status, verdict, "0.5000", "ua_short")
+    visit = demo.Visit("curl", "curl/8", "GET /", "bot", sure, False, status, verdict, "0.5000", "ua_short")
     monkeypatch.setattr(nginx_harness, "nginx_binary", lambda: "nginx")
     monkeypatch.setattr(demo, "train", lambda *_: None)
-    monkeypatch.setattr(demo, "running", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(demo, "send", lambda _: [visit])
+    monkeypatch.setattr(demo, "running", lambda *_: contextlib.nullcontext((None, None)))
+    monkeypatch.setattr(demo, "send", lambda *_: [visit])
+    monkeypatch.setattr(demo, "show_handshakes", lambda *_: None)
     result = CliRunner().invoke(demo.main, ["--once", "--dir", str(tmp_path)])
     assert result.exit_code == code
     assert ("curl was called" in result.output) == bool(code)
@@ -147,11 +160,12 @@ def test_once_fails_on_a_verdict_that_must_hold(
 def test_a_refusal_that_was_not_carried_out_fails_too(
     demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    visit = demo.Visit("curl", "curl/8", "GET /members/", "bot", False, 200, "bot", "0.9999", "ua_short")
+    visit = demo.Visit("curl", "curl/8", "GET /members/", "bot", False, False, 200, "bot", "0.9999", "ua_short")
     monkeypatch.setattr(nginx_harness, "nginx_binary", lambda: "nginx")
     monkeypatch.setattr(demo, "train", lambda *_: None)
-    monkeypatch.setattr(demo, "running", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(demo, "send", lambda _: [visit])
+    monkeypatch.setattr(demo, "running", lambda *_: contextlib.nullcontext((None, None)))
+    monkeypatch.setattr(demo, "send", lambda *_: [visit])
+    monkeypatch.setattr(demo, "show_handshakes", lambda *_: None)
     assert CliRunner().invoke(demo.main, ["--once", "--dir", str(tmp_path)]).exit_code == 1
 
 

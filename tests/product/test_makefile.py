@@ -177,6 +177,12 @@ def test_a_goal_installs_what_it_runs(tree: Path, goal: str, expected: list[str]
     assert [words.strip() for words in installs(tree, goal)] == expected
 
 
+def test_the_demo_adds_its_visitors(tree: Path) -> None:
+    done = make(tree, "-n", "demo", f"PYTHON={sys.executable}")
+    assert [line for line in done.stdout.splitlines() if line.endswith(" --group demo")]
+    assert "--group demo" not in make(tree, "-n", "build", f"PYTHON={sys.executable}").stdout
+
+
 def test_every_mark_has_a_target_that_ci_calls() -> None:
     """So no test is left out of all of them."""
     marks = [text.partition(":")[0] for text in PROJECT["tool"]["pytest"]["ini_options"]["markers"]]

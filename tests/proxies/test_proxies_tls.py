@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +17,6 @@ from proxy_harness import DEPLOY, KINDS, Kind, Tap, changed, running
 from sidecar_harness import BROWSER, Sidecar, wait_until
 
 from sidecar import core
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="openssl is not installed: apt-get install openssl"
-)
 
 NAMES = (
     "X-TLS-Protocol",

@@ -6,7 +6,7 @@
 
 Law: nothing outside the temporary directory is read or written but the nginx binary and nginx/; the port is bound
 before nginx starts and handed over, so two harnesses never meet; every process ends with its `with` block. Needs no
-privileges, and no pytest: the demo and the bench use it too.
+privileges, and no pytest: the demo uses it too.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from places import ROOT
 from sidecar.commands.nginx import files, installed
 
 FILES = ROOT / "nginx"
+CERTIFICATE, KEY = "certificate.pem", "key.pem"  # in the directory of an nginx that speaks https
 DEFAULT_SOCKET = "unix:/run/xbot/xbot.sock"
 
 CONFIG = """
@@ -177,15 +178,14 @@ def trusting() -> ssl.SSLContext:
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:
-    """A certificate of our own and its key, for localhost."""
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        raise RuntimeError("openssl is not installed: apt-get install openssl")
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key]
-    command = [openssl, "req", "-x509", *new, "-out", certificate, "-days", "30", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    """A new certificate for localhost and its key. The first file ends in its authority's: who trusts that file trusts the site."""
+    import trustme  # of the group demo: here alone, since most nginx here speak plain http
+
+    certificate, key = directory / CERTIFICATE, directory / KEY
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.write_bytes(b"".join(pem.bytes() for pem in (*issued.cert_chain_pems, authority.cert_pem)))
+    issued.private_key_pem.write_to_path(key)
     return certificate, key
 
 
