@@ -42,18 +42,18 @@ def judging_options(command: F) -> F:
             "path",
             type=MODEL_FILE,
             metavar="FILE",
-            help="The model; default: xbot's own.  [default: that of --config, else xbot's own]",
+            help="The model file; `default` is the one that comes with xbot.  [default: that of --config, else default]",
         ),
         click.option(
             "--config",
             "configuration",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="xbot.toml: its policies and lists decide as they serve.",
+            help="xbot.toml: decide by its policies and lists, as the sidecar does.",
         ),
         click.option(
             "--policy",
-            help="Of these, the one for requests that name none, and whose path has none.  [default: default]",
+            help="The policy for requests that neither name one nor have a path that belongs to one.  [default: default]",
         ),
     )
     for option in reversed(options):
@@ -64,7 +64,7 @@ def judging_options(command: F) -> F:
 mode_option = click.option(
     "--mode",
     type=click.Choice(["observe", "enforce"]),
-    help="With --config: as if each of its policies did so.  [default: what each says]",
+    help="With --config: use this mode for all policies.  [default: the mode of each policy]",
 )
 
 
@@ -96,7 +96,7 @@ def load(
     if configuration is None:
         for option, given in (("--policy", policy), ("--mode", mode)):
             if given is not None:
-                raise XbotError(f"{option} goes with --config")
+                raise XbotError(f"{option} needs --config")
         return path or DEFAULT_MODEL, model.load(path or DEFAULT_MODEL), None
     over = config.Overrides(model=path, mode="enforce" if mode == "enforce" else "observe" if mode else None)
     plan = config.load(configuration, over)

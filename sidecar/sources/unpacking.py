@@ -56,7 +56,7 @@ _NO_LOGS = {
     b"\x1f\x9d": "compressed by compress: decompress it first (uncompress)",
     b"LPKSHHRH": "a journal of systemd: journalctl -o cat --file FILE prints its lines",
     b"SQLite format 3\0": "a database of SQLite",
-    b"\x89XBOT": "a model, no log",
+    b"\x89XBOT": "a model file, not a log",
 }
 
 
@@ -107,7 +107,7 @@ def _text(pieces: Iterator[bytes]) -> Iterator[bytes]:
         if first.startswith(magic):
             raise XbotError(why)
     if _is_tar(first):
-        raise XbotError("a tar archive: extract it first (tar -xf), or pipe it in by: tar -xOf FILE | xbot ... -")
+        raise XbotError("a tar archive: extract it first (tar -xf), or pipe it: tar -xOf FILE | xbot ... -")
     encoding = _encoding(first)
     if encoding is None:
         yield first.removeprefix(codecs.BOM_UTF8)

@@ -101,7 +101,7 @@ def test_a_real_nginx_and_its_sidecar(xbot: Any, made_model_path: Path) -> None:
         ((), "give --guarded URL, --unguarded URL or --socket ADDRESS"),
         (("--guarded", "ftp://127.0.0.1/"), "--guarded 'ftp://127.0.0.1/': not http://HOST[:PORT]/PATH"),
         (("--guarded", "http://127.0.0.1:99999/"), "Port out of range"),
-        (("--guarded", "http://192.0.2.1/"), "http://192.0.2.1/: not an address of this machine; --remote if"),
+        (("--guarded", "http://192.0.2.1/"), "http://192.0.2.1/: not an address of this machine; add --remote if"),
         (("--guarded", "http://127.0.0.1:1/"), "http://127.0.0.1:1/: Connection refused"),
         (("--socket", "unix:/nowhere/xbot.sock"), "unix:/nowhere/xbot.sock: No such file or directory"),
         (("--socket", "nowhere"), "'nowhere'"),
