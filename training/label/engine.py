@@ -220,13 +220,13 @@ class Labeller:
             if unheld:
                 self.idle[name] = f"the log does not hold: {', '.join(unheld)}"
             elif self._tests[i] is None and not rule.count:
-                self.idle[name] = "it names nothing"
+                self.idle[name] = "it has no conditions"
             elif not all(bounds.hold(site[self._places[counted]], lines) for counted, bounds in rule.site.items()):
-                self.idle[name] = f"the site is not so: {', '.join(rule.site)}"
+                self.idle[name] = f"this site has too few or too many: {', '.join(rule.site)}"
             elif rule.missing and (there := sum(n for seen, n in of_rule if seen.there)):
                 self.idle[name] = f"this site has such paths: {there} requests were answered"
             elif rule.missing and not any(seen.not_there for seen, _ in of_rule):
-                self.idle[name] = "nobody asked for such a path in vain"
+                self.idle[name] = "no request for such a path failed"
 
     def _site_counts(self) -> list[int]:
         totals = [0] * self._width
