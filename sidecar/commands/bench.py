@@ -91,7 +91,7 @@ class Target:
 
 @dataclass
 class Found:
-    """What came of a target's requests: latencies in seconds of those that were answered."""
+    """The results of a target's requests: latencies in seconds of those that were answered."""
 
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -108,13 +108,13 @@ def merged(*parts: dict[str, str]) -> dict[str, str]:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least so many percent are not above; NaN of none."""
+    """The smallest value that at least this many percent do not exceed; NaN for no values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else math.nan
 
 
 def is_own(host: str) -> bool:
-    """Whether every address of a host is one of this machine's: only then a socket can be bound to it."""
+    """Whether every address of a host belongs to this machine: only then a socket can be bound to it."""
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except OSError as error:

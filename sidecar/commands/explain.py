@@ -46,7 +46,7 @@ _ALPN = {b"-": "no protocol agreed on"}
 
 
 class Why(NamedTuple):
-    """All there is to say of a request. Without a configuration there is no decision; `entry` is the list's that decided.
+    """All that is shown about a request. Without a configuration there is no decision; `entry` is the list's that decided.
     `held`, `not_held`: the groups of features that the model looks at, and its source holds, or does not hold whole."""
 
     verdict: core.Verdict
@@ -210,14 +210,14 @@ def _decided(decision: core.Decision, entry: str | None) -> str:
 
 
 def _doubt(why: Why) -> str:
-    """What the verdict is worth where the model looks at more than is there."""
+    """A warning where the model reads groups that the source does not hold."""
     lacks, by = (", ".join(_HOLDS[name] for name in groups) for groups in (why.not_held, why.held))
     more = ", or not all of them in their order" if "headers" in why.not_held else ""
     return f"judged by {by or 'nothing'} only: there are no {lacks} here{more}; behind the proxy the verdict may differ"
 
 
 def _handshake(request: core.Request) -> list[str]:
-    """Whose handshake it is, what was agreed on, and whom the agent claims to be; nothing where it is absent."""
+    """The library of the handshake, what was agreed on, and the browser that the agent claims; empty where it is absent."""
     tls = request.tls
     if tls is None:
         return []
@@ -227,7 +227,7 @@ def _handshake(request: core.Request) -> list[str]:
 
 
 def _claim(request: core.Request) -> str:
-    """The browser that the agent names, as people write it, and its version where it says it."""
+    """The browser that the agent names, as people write it, and its version if there is one."""
     if request.claim is None:
         return "no browser"
     name, version = request.claim

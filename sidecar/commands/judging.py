@@ -1,4 +1,4 @@
-"""What the commands judge by: a model, and the policies and lists of a configuration where one is given.
+"""What the commands judge with: a model, and the policies and lists of a configuration where one is given.
 
 Law: what is said is what csrc/ decides. A log's line decides by no policy but those of the configuration.
 """
@@ -92,7 +92,7 @@ class Rules:
 def load(
     path: Path | None, configuration: Path | None, policy: str | None, mode: str | None = None
 ) -> tuple[Path, core.Model, Rules | None]:
-    """The model with its path, and the rules where there is a configuration; XbotError if anything is not sound."""
+    """The model with its path, and the rules where there is a configuration; XbotError if anything is wrong."""
     if configuration is None:
         for option, given in (("--policy", policy), ("--mode", mode)):
             if given is not None:

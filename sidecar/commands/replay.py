@@ -95,7 +95,7 @@ class Day(msgspec.Struct):
 
 
 class Told(msgspec.Struct):
-    """What was done to a client, and why: the list, or the strongest reason of the score."""
+    """What was decided about a client, and why: the list, or the strongest reason of the score."""
 
     ip: str
     agent: str
@@ -112,8 +112,8 @@ class ListDone(msgspec.Struct):
 
 
 class PolicyDone(msgspec.Struct):
-    """What a policy would have done. `outcomes` goes by X-Bot's words. `let_by_most`: whom a list let by, and bots whom a policy
-    that observes let by; people whom the score let by are not in it."""
+    """What a policy would have done. `outcomes` goes by X-Bot's words. `let_by_most`: whom a list let through, and bots that a policy
+    that observes let through; people whom the score let through are not in it."""
 
     policy: str
     mode: str

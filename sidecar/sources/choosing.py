@@ -61,7 +61,7 @@ def format_options(*others: str) -> Callable[[Command], Command]:
 
 
 def _taken(log: str, *, quiet: bool) -> str:
-    """The name of the format that a log looks like, said on standard error; XbotError if it looks like none."""
+    """The name of the format that a log looks like, also printed on standard error; XbotError if it looks like none."""
     lines = _lines(reading.head(log))
     if not lines:
         raise XbotError(f"{reading.name_of(log)}: empty, no line to read")

@@ -1,4 +1,4 @@
-"""What a file of lines comes in: compressed, in another encoding, with what other programs leave in it.
+"""A file of lines as other programs leave it: compressed, in another encoding, with stray bytes.
 
 Law: by its first bytes, never by its name. What is not read is named in one line, with what to do.
 """
@@ -61,7 +61,7 @@ _NO_LOGS = {
 
 
 def is_packed(start: bytes) -> bool:
-    """Does a file that begins so have another size than what is read of it?"""
+    """Is a file with these first bytes compressed, so that its size is not that of its lines?"""
     return start.startswith(tuple(_PACKED))
 
 

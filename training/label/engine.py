@@ -3,7 +3,7 @@
 Law: memory grows with the clients, not with the lines. Of each line 8 bytes go to a temporary file: whose it was and
 what the rules saw in it. So the log is read once, and standard input will do.
 
-A client is an address with a user agent. An address alone may be an office, an agent alone is millions of people; both
+A client is an address with a user agent. An address alone may be an office, an agent alone may be millions of people; both
 together are the nearest thing to one visitor that every log holds. A line without an address belongs to no client.
 """
 
