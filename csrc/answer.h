@@ -2,9 +2,9 @@
  *
  * Law: no allocation, no system call but the clock; everything that a request needs lies in one workspace.
  *
- * A question about a later request of a connection whose handshake nobody has told (the first request was not asked about, or the
- * table is younger than the connection) is answered 428, where the proxy's files know to ask once more and tell it. Nobody
- * loses a handshake by what he asks for first.
+ * If the handshake of a connection is not known (the proxy did not ask about the first request, or the table is younger than
+ * the connection), a question is answered 428, provided that the proxy's files ask again with the handshake. So a visitor's
+ * handshake is known whatever the first request was.
  */
 #ifndef XB_ANSWER_H
 #define XB_ANSWER_H
@@ -16,12 +16,12 @@
 
 typedef struct {
     const xb_model *model;
-    const xb_policies *policies; /* or NULL: then no request can ask for one by name */
-    const xb_policy *policy;     /* for requests that ask for none and whose path has none; &xb_observing or one of `policies` */
+    const xb_policies *policies; /* or NULL: then no request can name a policy */
+    const xb_policy *policy;     /* for requests that name none and whose path has none; &xb_observing or one of `policies` */
     xb_dialect dialect;
-    bool closing;   /* say so in every answer, and close */
+    bool closing;   /* close each connection after its answer, and say so in it */
     xb_stats *stats; /* or NULL */
-    xb_handshakes *handshakes; /* or NULL: then a handshake is known only to the request that tells it */
+    xb_handshakes *handshakes; /* or NULL: then a handshake is known only for the request that has it */
     uint32_t listener;         /* its number, in the keys of `handshakes` */
 } xb_service;
 
@@ -30,7 +30,7 @@ enum { XB_MAX_REPLY = 416 };
 typedef struct {
     size_t size; /* bytes of `bytes` */
     bool close;  /* the connection must be closed once the reply is sent */
-    bool again;  /* 428, no verdict: the workspace holds none of this request */
+    bool again;  /* 428: there is no verdict for this request in the workspace */
     char bytes[XB_MAX_REPLY];
 } xb_reply;
 
@@ -40,7 +40,7 @@ typedef struct {
  * is judged, `size` is returned, and the reply closes: the rest may announce a body. */
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply);
 
-/* Nanoseconds of a clock that never goes back, and whose beginning means nothing. */
+/* Nanoseconds of a monotonic clock with an arbitrary start. */
 uint64_t xb_now(void);
 
 #endif

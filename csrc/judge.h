@@ -1,7 +1,7 @@
 /* judge.h - where the hosts meet: a request, a model and policies -> a decision.
  *
  * Law: no bytes of a reply, no clock, no allocation. A worker, a log, a fuzzer and a benchmark fill the workspace's request,
- * each in its own way (request.h, dialect.h, logline.h), and ask here.
+ * each in its own way (request.h, dialect.h, logline.h), and call these functions.
  */
 #ifndef XB_JUDGE_H
 #define XB_JUDGE_H
@@ -22,9 +22,9 @@ typedef struct {
 /* Featurizes and scores w->request into w->vector and w->verdict. */
 void xb_judge(const xb_model *m, xb_workspace *w);
 
-/* Decides on what was judged, by the policy that w->request asks for by name, else by that of its path, else by `policy`,
- * into w->decision. Where the reply's status is all that is looked at (xb_request.status_only), a bot is refused by any policy:
- * so every host tells the same, and not the reply alone. False if there is none of the name it asks for. */
+/* Decides about the judged request: by the policy that w->request names, else by that of its path, else by `policy`. Writes
+ * w->decision. If the asker reads only the reply's status (xb_request.status_only), any policy refuses a bot; this is decided
+ * here so that all hosts agree. False if no policy has the name that the request gives. */
 bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w);
 
 #endif

@@ -1,9 +1,9 @@
-/* served.h - what is served, as one image: a model, and the policies that go with it. The board's file of that name, and what
- * the sidecar's workers map.
+/* served.h - what is served, as one image: a model and its policies. It is the board's file `served`, and the memory that the
+ * sidecar's workers map.
  *
- * Law: it never changes. Who finds another file at its path (file.h) opens it beside the one in use, and takes it between two
- * requests; one that is refused changes nothing. A policy named "default" is always there: it is for requests of a host, or
- * of a listener, that name none.
+ * Law: it never changes. A process that finds a new file at its path (file.h) opens it beside the one in use, and switches
+ * between two requests; a file that is refused changes nothing. There is always a policy named "default": it is for hosts and
+ * listeners that name none.
  *
  * Layout:
  *   header    xb_served_header
@@ -32,12 +32,12 @@ extern const xb_board_kind xb_served_kind;
 /* Bytes of the image of these parts, each at most 2^32 bytes. */
 size_t xb_served_size(size_t model_size, size_t policies_size);
 
-/* Makes the image, xb_served_size(...) bytes, its digest included. */
+/* Writes the image of xb_served_size(...) bytes, with its digest. */
 void xb_served_init(void *image, xb_span model, xb_span policies, uint64_t made, uint64_t booted);
 
-/* Finds the parts of an image of exactly `size` bytes, aligned to 8; they lie in it, and are what xb_model_open and
- * xb_policies_open check next. Returns NULL, or why it is refused. `verified`: the digest was found right before, and nobody
- * can have changed a byte since, as the memory is sealed or one's own; then it is not computed again. */
+/* Finds the parts of an image of exactly `size` bytes, aligned to 8; they point into it, and xb_model_open and xb_policies_open
+ * check them next. Returns NULL, or why it is refused. `verified`: the digest was checked before, and nobody can have changed a
+ * byte since, because the memory is sealed or private; then it is not computed again. */
 const char *xb_served_open(const void *image, size_t size, bool verified, xb_span *model, xb_span *policies);
 
 #endif

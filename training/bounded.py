@@ -78,7 +78,7 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ValueError for another number of classes. ConvergenceWarning if it stops before it is near."""
         self.classes_, label = np.unique(y, return_inverse=True)
         if len(self.classes_) != 2:
-            raise ValueError(f"two classes can be told apart, not {len(self.classes_)}")
+            raise ValueError(f"needs two classes, not {len(self.classes_)}")
         columns = scipy.sparse.csc_matrix(X, dtype=np.float64)
         sign = np.where(label == 1, 1.0, -1.0)
         cost = self.C * (np.ones(len(sign)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64))

@@ -119,7 +119,7 @@ def known_hosts(path: Path) -> array.array[int]:
         raise XbotError(f"{path}: {error.strerror or error}") from None
     hosts = {line.strip().rpartition(b",")[2] for line in lines} - {b""}
     if not hosts:
-        raise XbotError(f"{path}: empty, no host to know")
+        raise XbotError(f"{path}: empty, no host in it")
     return array.array("I", sorted({core.host_hash(host) for host in hosts}))
 
 

@@ -319,7 +319,7 @@ def calibrate(margins: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(twice, outcome, sample_weight=weight)
     slope, offset = float(fitted.coef_[0, 0]) / unit, float(fitted.intercept_[0])
     if slope <= 0:
-        raise XbotError("these fields do not tell the labels: on rows held out, bots do not score above humans")
+        raise XbotError("the features do not separate the labels: on held-out rows, bots do not score above humans")
     return -slope, -offset
 
 

@@ -41,7 +41,7 @@ def row_options(command: Command) -> Command:
         click.option(
             "--addresses/--no-addresses",
             default=None,
-            help="Learn addresses and networks by heart.  [default: no; yes for challenge]",
+            help="Use addresses and networks as features.  [default: no; yes for challenge]",
         ),
         click.option(
             "--buckets",
@@ -70,7 +70,7 @@ def reading_options(command: Command) -> Command:
             type=click.Choice(["loky", "dask"]),
             default="loky",
             show_default=True,
-            help="Who reads: this machine, or a Dask cluster.",
+            help="Where logs are read: on this machine, or on a Dask cluster.",
         ),
         click.option("--scheduler", metavar="ADDR", help="The Dask cluster's scheduler, for --backend dask."),
         click.option("--quiet", is_flag=True, help="No summary and no progress."),
@@ -97,13 +97,13 @@ def fitting_options(command: Command) -> Command:
             type=click.Choice(["free", "bounded"]),
             default="free",
             show_default=True,
-            help="bounded: nothing that a visitor adds speaks for a human (svm only); costs recall.",
+            help="bounded: nothing that a visitor adds counts towards human (svm only); costs recall.",
         ),
         click.option(
             "--last",
             multiple=True,
             metavar="NAME",
-            help="Fit this group or feature when all else has its weight: where it is absent, nothing depends on it "
+            help="Fit this group or feature after all others, so that requests without it are judged as if it did not exist "
             "(with --evidence bounded; words of the group are left out); may be repeated.",
         ),
         click.option(
@@ -121,21 +121,21 @@ def fitting_options(command: Command) -> Command:
             type=click.FloatRange(0, 1),
             default=0.001,
             show_default=True,
-            help="The most human requests that may be called bots, by share.",
+            help="The highest share of human requests that may be called bots.",
         ),
         click.option(
             "--fit-rows",
             type=click.IntRange(1000),
             default=200_000,
             show_default=True,
-            help="Fit a sample of at most so many rows; all are judged.",
+            help="Fit a sample of at most this many rows; all rows are judged.",
         ),
         click.option(
             "--split",
             type=click.Choice(["auto", "client", "row"]),
             default="auto",
             show_default=True,
-            help="What is held out together. auto: a client's rows; single rows for challenge, which has no sessions.",
+            help="Rows that are held out together. auto: those of a client; single rows for challenge, which has no sessions.",
         ),
         click.option(
             "--seed",
@@ -160,11 +160,11 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
     if split == "auto":
         split = "client" if formats.find(options["log_format"]).sessions else "row"
     if options["evidence"] == "bounded" and options["kind"] != "svm":
-        raise XbotError(f"--evidence bounded goes with --model svm, not with {options['kind']}")
+        raise XbotError(f"--evidence bounded needs --model svm, not {options['kind']}")
     if options["evidence"] == "bounded":
         options["without"] = (*options["without"], *DESCRIPTIONS)
     if options["last"] and options["evidence"] != "bounded":
-        raise XbotError("--last goes with --evidence bounded")
+        raise XbotError("--last needs --evidence bounded")
     named = masked_names(options.pop("last"), "--last")
     # Words share buckets with those of other groups, so none of them can come last.
     options["without"] = (*options["without"], *(row.name for row in core.FAMILIES if row.name in named))
@@ -226,6 +226,6 @@ def read_logs(
         click.echo(f"xbot: {remark}", err=True)
     lines = sum(source.lines for source in data.sources)
     if marks is not None and marks.last > lines:
-        known = f"a label for line {marks.last}, and the last line is {lines}"
+        known = f"there is a label for line {marks.last}, but the last line is {lines}"
         click.echo(f"xbot: {rows['labels']}: {known}: were they made for these logs?", err=True)
     return data, how, marks

@@ -47,7 +47,7 @@ def text_of(data: dict[str, Any], package: str) -> str:
     """The file: the date of the oldest list, and each list under the name of its owner and page. XbotError as `checked`."""
     missing = [name for name in SOURCES if name not in data["sources"]]
     if missing:
-        raise XbotError(f"{package}: it has no list {missing[0]}")
+        raise XbotError(f"{package}: the package has no list {missing[0]}")
     parts = [(name, data["sources"][name]) for name in SOURCES]
     lines = [
         f"# date: {min(part['fetched_at'] for _, part in parts)[:10]}",

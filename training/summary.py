@@ -1,4 +1,4 @@
-"""What `xbot train` tells at its end, on the terminal."""
+"""The summary that `xbot train` prints at its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wid
     left_out += f"; {data.unreadable} unreadable" * bool(data.unreadable)
     console.print(f"{len(data.y)} rows: {bots} bots, {humans} humans{left_out}")
     if not fitted.converged:
-        console.print("The solver stopped before it converged: the figures hold, but try a smaller -C.")
+        console.print("The solver stopped before it converged: the figures are valid, but try a smaller -C.")
     console.print(_figures(fitted))
     console.print(_confusion(fitted))
     console.print(_strongest(fitted, words, most))
@@ -32,25 +32,25 @@ def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wid
 def _figures(fitted: Fitted) -> Table:
     figures = fitted.figures
     table = Table(
-        title=f"on rows held out ({FOLDS} folds, split by {fitted.split})",
+        title=f"on held-out rows ({FOLDS} folds, split by {fitted.split})",
         title_justify="left",
         show_header=False,
         show_edge=False,
         pad_edge=False,
     )
-    table.add_row("precision", f"{figures.precision:.4f}", "of those called bots, how many are")
-    table.add_row("recall", f"{figures.recall:.4f}", "of the bots, how many were called so")
+    table.add_row("precision", f"{figures.precision:.4f}", "share of real bots among those called bots")
+    table.add_row("recall", f"{figures.recall:.4f}", "share of the bots that were called bots")
     if fitted.free is not None:
         cost = f"with --evidence free: the bounds cost {100 * (fitted.free.recall - figures.recall):.1f} points"
         table.add_row("recall, free", f"{fitted.free.recall:.4f}", cost)
     table.add_row(
         "false-positive rate",
         f"{figures.false_positive_rate:.4f}",
-        "of the humans, how many were called bots",
+        "share of the humans that were called bots",
     )
     table.add_row("accuracy", f"{figures.accuracy:.4f}", "")
     table.add_row("ROC AUC", f"{figures.roc_auc:.4f}", "")
-    table.add_row("threshold", f"{fitted.threshold:.4f}", "of the score; at or above is a bot")
+    table.add_row("threshold", f"{fitted.threshold:.4f}", "a score at or above it means bot")
     return table
 
 
@@ -67,7 +67,7 @@ def _confusion(fitted: Fitted) -> Table:
 
 def _strongest(fitted: Fitted, words: dict[int, str], most: int) -> Table:
     table = Table(
-        title="strongest features (weight above 0 speaks for a bot)",
+        title="strongest features (a weight above 0 counts towards bot)",
         title_justify="left",
         show_edge=False,
         pad_edge=False,

@@ -1,8 +1,8 @@
 /* counters.h - what workers count: a file of the board, or memory that only they share, made of slots.
  *
- * Law: a slot has one writer, which holds a lock on the slot's bytes (fcntl, F_SETLK; nobody waits for one, and the kernel
- * takes it from a process that ends), any number of readers, and 64-bit counters that only go up. Readers may see one counter
- * ahead of another by a request, never half a number. A slot outlives its writer: the next one goes on counting in it.
+ * Law: a slot has one writer, which holds a lock on the slot's bytes (fcntl, F_SETLK; nobody waits for it, and the kernel
+ * releases it when the process ends), any number of readers, and 64-bit counters that only go up. Readers may see one counter
+ * ahead of another by a request, never half a number. A slot outlives its writer: the next writer continues its counters.
  *
  * Layout:
  *   header  xb_counters_header
@@ -14,7 +14,7 @@
 
 #include "board/file.h"
 
-/* Why a connection was closed without a word (connection.h). */
+/* Why a connection was closed without a reply (connection.h). */
 typedef enum {
     XB_CLOSED_SLOW,        /* the rest of its head did not come in time */
     XB_CLOSED_UNREAD,      /* its peer did not take the replies in time */
@@ -29,13 +29,13 @@ typedef struct {
     uint64_t requests;
     uint64_t outcome[XB_COUNTED_OUTCOMES]; /* by xb_outcome; they add up to `requests` */
     uint64_t decided_by[XB_COUNTED_DECIDERS];       /* by xb_decided_by; likewise */
-    uint64_t unknown_policy; /* asked for a policy that is not there; the listener's decided */
+    uint64_t unknown_policy; /* asked for a policy that does not exist; the listener's policy decided */
     uint64_t refused;      /* answered 403 */
     uint64_t bad_request;  /* answered 400 */
     uint64_t truncated;    /* more head, headers or words than the bounds: judged on what fits */
     uint64_t connections_total;
-    uint64_t asked_again;  /* answered 428: the proxy asks once more, and tells the handshake */
-    uint64_t older_files, newer_files; /* questions by files of nginx/ that say another version than XB_FILES (dialect.h) */
+    uint64_t asked_again;  /* answered 428: the proxy asks again, with the handshake */
+    uint64_t older_files, newer_files; /* questions from files of nginx/ with a version other than XB_FILES (dialect.h) */
     uint64_t closed[XB_N_CLOSED]; /* of these */
     uint64_t sum_ns;       /* from the last byte of the head to the reply, over all answers */
     uint64_t histogram[XB_HISTOGRAM]; /* bucket i: answers that took [2^i, 2^(i+1)) ns */
@@ -44,7 +44,8 @@ typedef struct {
 _Static_assert(sizeof(xb_stats) == 696, "another xb_stats is another XB_COUNTERS_VERSION");
 
 enum { XB_COUNTERS_VERSION = 1, XB_COUNTERS_HEADER = 256, XB_COUNTERS_MOST = 1 << 14 /* slots */ };
-#define XB_COUNTERS_SLOT ((sizeof(xb_stats) + 127) / 128 * 128) /* no two writers on a line of the cache, nor on two that are fetched together */
+#define XB_COUNTERS_SLOT ((sizeof(xb_stats) + 127) / 128 * 128) /* no two writers share a cache line, nor two lines that are
+#fetched together */
 
 typedef struct {
     xb_board_header board;
@@ -57,7 +58,7 @@ _Static_assert(sizeof(xb_counters_header) == XB_COUNTERS_HEADER, "the header has
 
 extern const xb_board_kind xb_counters_kind;
 
-/* Bytes of a file with so many slots, 2 to XB_COUNTERS_MOST. */
+/* Bytes of a file with this many slots, 2 to XB_COUNTERS_MOST. */
 size_t xb_counters_size(uint32_t n_slots);
 
 /* Makes a new file in memory of xb_counters_size(n_slots) bytes: every counter is 0. */

@@ -1,13 +1,13 @@
 /* claims.h - contradictions between a request and the browser that its agent claims.
  *
- * Law: what a browser's engine always sends, and what it never sends, is stated here and nowhere else. Each contradiction is
- * one bit; features.def has a row for it, and training gives it a weight. A contradiction must never fire on what an engine
+ * Law: what a browser's engine always or never sends is stated here and nowhere else. Each contradiction is
+ * one bit; features.def has a row for it, and training gives it a weight. A contradiction must never fire for what an engine
  * does by design: WebSockets, preflights, media, downloads, workers and .well-known have their exceptions here.
  *
- * Of a handshake: a program that nobody knows contradicts nothing. What speaks against a claim is a mark that only another
- * program's handshake has, or of Chromium and Safari since they send GREASE that there is none. Where an antivirus or a company's
- * proxy opens a person's connection and makes another, the handshake is that program's, and the person's requests are odd: the
- * price of this evidence (docs/features.md says what to do).
+ * Handshakes: an unknown program contradicts nothing. A handshake contradicts the agent if it has a mark that only another
+ * program has, or, for versions of Chromium and Safari that send GREASE, if it has no GREASE. If an antivirus or a company's
+ * proxy intercepts a person's connection, the handshake is that program's, and the person's requests contradict it: the price
+ * of this evidence (docs/features.md says what to do).
  *
  * Source of the facts: requests of Chromium 156, Firefox 153, QtWebEngine 5.15 and WebKitGTK 2.5x as they reach nginx, the
  * Fetch and Client Hints specifications, and the engines' release notes for what came with which version.
@@ -24,10 +24,10 @@ enum {
     XB_ODD_NO_LANGUAGE,     /* a browser's agent without Accept-Language */
     XB_ODD_NO_ENCODING,     /* without Accept-Encoding */
     XB_ODD_ENCODING,        /* Accept-Encoding without gzip or without deflate */
-    XB_ODD_STRIPPED,        /* opens a page with neither Accept-Language nor Sec-Fetch-*: somebody took headers away, or few were copied */
+    XB_ODD_STRIPPED,        /* opens a page with neither Accept-Language nor Sec-Fetch-*: headers were removed, or only few were copied */
     XB_ODD_NO_ACCEPT,       /* without Accept */
-    XB_ODD_CONTENT_TYPE,    /* GET or HEAD with Content-Type, and no script of a page asked */
-    XB_ODD_PAGE_ANY,        /* asks for a page with an Accept that opens none, and no script of a page did */
+    XB_ODD_CONTENT_TYPE,    /* GET or HEAD with Content-Type, not from a page's script */
+    XB_ODD_PAGE_ANY,        /* asks for a page with an Accept that opens none, not from a page's script */
     XB_ODD_TEXT_BROWSER,    /* a text browser without one of its Accept headers */
     XB_ODD_PROGRAM,         /* an application's agent without what its system's library always sends */
     XB_ODD_POST,            /* a browser sends POST with neither Referer nor Origin */
@@ -52,10 +52,10 @@ enum {
     XB_ODD_FETCH_MISFIT,    /* they contradict each other, or Accept */
     XB_ODD_FETCH_USER,      /* Sec-Fetch-User where the engine sends none */
     XB_ODD_NAVIGATE_ASSET,  /* opens a style, script or font as a page */
-    XB_ODD_NAVIGATE_BODY,   /* opens a page by a method, or with a content, that no form and no link has */
+    XB_ODD_NAVIGATE_BODY,   /* opens a page with a method or a Content-Type that no form and no link sends */
     XB_ODD_NO_ORIGIN,       /* POST, PUT, PATCH or DELETE without Origin */
     XB_ODD_COOKIE,          /* a cookie without Accept-Language, whatever the agent */
-    XB_ODD_ORDER_AGENT,     /* where the order is known: User-Agent behind Accept */
+    XB_ODD_ORDER_AGENT,     /* where the order is known: User-Agent after Accept */
     XB_ODD_ORDER_ENCODING,  /* Accept-Encoding before Accept */
     XB_ODD_ORDER_LANGUAGE,  /* Accept-Language and Accept-Encoding the wrong way round */
     XB_ODD_ORDER_REFERER,   /* Referer on the wrong side of Accept-Encoding */
@@ -68,7 +68,7 @@ enum {
     XB_ODD_TLS_SAFARI,      /* of another than the Safari, or other WebKit */
     XB_ODD_TLS_IE,          /* of another than the Internet Explorer, or the Edge before it was a Chromium */
     XB_ODD_TLS_ALPN,        /* a recent browser that agreed on no protocol, or another one than is spoken */
-    XB_ODD_TLS_GROUP,       /* a recent Chromium without a group that stands against quantum computers */
+    XB_ODD_TLS_GROUP,       /* a recent Chromium without a post-quantum group */
     XB_ODD_COUNT
 };
 

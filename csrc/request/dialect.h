@@ -1,22 +1,23 @@
 /* dialect.h - how each kind of proxy asks: from its request to the visitor's.
  *
- * Law: a listener has one dialect and it is configured, never guessed: a visitor's own X-Forwarded-Uri reaches us too. So
- * what a dialect reads, its proxy writes over whatever the visitor sent under that name (docs/proxies.md holds the files
- * that see to it), and the policy comes from where no visitor can write.
+ * Law: a listener has one dialect and it is configured, never guessed: a visitor can send X-Forwarded-Uri, too. So the proxy
+ * overwrites every header that its dialect reads (docs/proxies.md lists the files that do this), and the policy comes from a
+ * place where no visitor can write.
  *
- * X-Original-Order says that all headers are there and in the order in which they were sent. Where it is said to be looked
- * at and is missing, the order is absent: a proxy that keeps headers in a hash table would make a bot of everybody. With any
- * dialect, `X-Original-Order: lost` says that another proxy or a CDN stands before the one that asks: then neither the order,
- * nor the case of names, nor protocol and scheme, nor connection and handshake are the visitor's, and all of them are absent.
+ * X-Original-Order says that all headers are there and in the order in which they were sent. If a dialect relies on it
+ * (XB_ORDER_IF_SAID) and it is missing, the order is absent: with a proxy that keeps headers in a hash table, everybody would
+ * look like a bot. With any dialect, `X-Original-Order: lost` says that another proxy or a CDN stands in front of the one that
+ * asks. Then order, case of names, protocol, scheme, connection and handshake are not the visitor's, and all of them are
+ * absent.
  *
- * Connection and handshake are only looked at where no visitor can say them, not even through files that are older than these
- * headers, and hand on whatever comes under their names. nginx writes its own headers, then Host, then the visitor's. HAProxy
- * has the visitor's names in lower case, and its script writes capitals.
+ * Connection and handshake are only read where no visitor can write them, even if the proxy's files are older than these
+ * headers and pass on any that a visitor sends. nginx writes its own headers, then Host, then the visitor's. HAProxy has the
+ * visitor's names in lower case, and its script writes capitals.
  *
  * Each dialect has headers that its proxy sends with every question. Where one is missing, empty, or there twice with
- * different values, the question was not asked as the dialect has it: then xb_request.missing says so, and policy.h what
- * follows for lists. An address "unix:" is not missing: nginx says it of a visitor on a Unix socket, who has none. Outside
- * of dialects, in logs, nothing is required: what a log does not hold is absent.
+ * different values, the question does not follow the dialect: xb_request.missing says so, and policy.h says what follows for
+ * lists. An address "unix:" is not missing: nginx sends it for a visitor on a Unix socket, who has no address. In logs nothing
+ * is required: what a log does not hold is absent.
  */
 #ifndef XB_DIALECT_H
 #define XB_DIALECT_H
@@ -35,21 +36,21 @@ typedef enum {
     XB_DIALECT_COUNT
 } xb_dialect;
 
-/* The version of nginx/. Raised where the sidecar has to know more of them than before; what they say is in xb_request.files.
- * From version 2 on they tell connection and handshake, and ask once more for 428 (answer.h). */
+/* The version of nginx/. Raised when the sidecar has to know about a change in them; the version that they report is in
+ * xb_request.files. From version 2 on they send connection and handshake, and ask again after 428 (answer.h). */
 enum { XB_FILES = 2, XB_FILES_TELL = 2 };
 
 typedef enum { XB_POLICY_BY_NONE, XB_POLICY_BY_HEADER, XB_POLICY_BY_TARGET } xb_policy_source; /* X-Bot-Policy; ?policy= */
 typedef enum { XB_ORDER_KEPT, XB_ORDER_IF_SAID, XB_ORDER_LOST } xb_order_source;               /* if X-Original-Order is there */
 typedef enum {
-    XB_WRITES_OVER,  /* what the visitor sent under a required name is gone: two that differ are not the proxy's work */
-    XB_WRITES_BEFORE /* the visitor's own comes behind the proxy's, and does not count */
+    XB_WRITES_OVER,  /* the visitor's headers of required names are removed: two that differ did not come from the proxy */
+    XB_WRITES_BEFORE /* the visitor's headers come after the proxy's, and do not count */
 } xb_writes;
 
 typedef enum {
     XB_TELLS_NOTHING,
-    XB_TELLS_BEFORE_HOST, /* what comes behind Host is the visitor's, where X-Real-IP comes before it */
-    XB_TELLS_IN_CAPITALS  /* what is all in lower case is the visitor's */
+    XB_TELLS_BEFORE_HOST, /* headers after Host are the visitor's, if X-Real-IP comes before it */
+    XB_TELLS_IN_CAPITALS  /* names all in lower case are the visitor's */
 } xb_telling;
 
 enum { XB_MAX_REQUIRED = 3 };
@@ -62,7 +63,7 @@ typedef struct {
     xb_writes writes;
     struct {
         xb_header_id id;
-        uint32_t part; /* XB_HAS_*: what is missing without it; 0 behind the last */
+        uint32_t part; /* XB_HAS_*: what is missing without it; 0 after the last */
     } required[XB_MAX_REQUIRED];
     xb_telling telling; /* connection and handshake: X-TLS-*, X-Connection, X-Xbot-Files */
 } xb_dialect_row;
@@ -75,7 +76,7 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch);
 
 /* Decodes URL-encoding (%41, and + for a space) from `s` to `out`, which has room for s.size bytes.
  * Returns the decoded span; with `bad` not NULL, *bad is the place of the first bad escape, or NULL if there is none.
- * A bad escape is copied as it stands. */
+ * A bad escape is copied unchanged. */
 xb_span xb_url_decode(xb_span s, char *out, const char **bad);
 
 #endif

@@ -1,4 +1,4 @@
-/* fields.h - a request from what somebody has parsed already: a record of a log, a model's self-test, a server's own structs.
+/* fields.h - a request from fields that are parsed already: a record of a log, a model's self-test, a server's own structs.
  *
  * Law: presence is decided here, the same for all sources. A field is absent if its span is absent (`at` NULL); an
  * empty span is a field that is present and empty. Spans live as long as the request that holds them.

@@ -1,16 +1,16 @@
-/* handshake.h - what the visitor's program said when it opened its connection: texts of the proxy -> plain facts.
+/* handshake.h - the TLS handshake of the visitor's program: the proxy's texts -> plain facts.
  *
- * Law: all that anybody later asks of a handshake stands in xb_handshake: 40 bytes, no pointer, no padding, so it can be copied,
- * compared with memcmp and kept in shared memory for the rest of the connection. It is made from the texts in one pass, bounded
- * whatever they hold. Values that a client picks by chance (GREASE, RFC 8701) are one value before anything is hashed, and names
- * become code points (suites.def), so a client looks the same on each of its connections and behind each version of each proxy.
- * Nothing here knows what the visitor claims to be: csrc/features/claims.c compares.
+ * Law: all facts of a handshake that other code needs are in xb_handshake: 40 bytes, no pointer, no padding, so it can be
+ * copied, compared with memcmp and kept in shared memory for the rest of the connection. It is made from the texts in one pass
+ * of bounded time. Values that a client picks at random (GREASE, RFC 8701) are replaced by one value before anything is hashed,
+ * and names become code points (suites.def), so a client looks the same on all of its connections and behind any proxy,
+ * whatever its version. The agent is not known here: csrc/features/claims.c compares the two.
  *
- * Forms that are read. Protocol: "TLSv1.3", as nginx's $ssl_protocol. Lists: members divided by colons or commas, each a name
+ * Forms that are read. Protocol: "TLSv1.3", as nginx's $ssl_protocol. Lists: members separated by colons or commas, each a name
  * of OpenSSL's or a code point "0x11ec" (nginx's $ssl_ciphers and $ssl_curves; HAProxy's ssl_fc_cipherlist_str, which
- * says "UNKNOWN(0a0a)" of what it does not know); or one row of four hex digits a member, as HAProxy's ssl_fc_cipherlist_hex and
- * the converter hex have it. ALPN: the protocol that was agreed on ("h2"); "-" says that none was. Reused: "r" or ".", as nginx's
- * $ssl_session_reused. An empty text is absent: it says nothing, not "none".
+ * writes "UNKNOWN(0a0a)" for what it does not know); or four hex digits for each member without separators, as HAProxy's
+ * ssl_fc_cipherlist_hex and the converter hex have it. ALPN: the protocol that was agreed on ("h2"); "-" says that none was.
+ * Reused: "r" or ".", as nginx's $ssl_session_reused. An empty text is absent; it does not mean "none".
  */
 #ifndef XB_HANDSHAKE_H
 #define XB_HANDSHAKE_H
@@ -22,25 +22,25 @@ typedef struct {
     xb_span protocol, ciphers, curves, alpn, reused, sigalgs;
 } xb_tls;
 
-enum { XB_MAX_LIST = 8192, XB_MAX_SUITES = 255 }; /* bytes and members of a list that are looked at; more say so in `marks` */
+enum { XB_MAX_LIST = 8192, XB_MAX_SUITES = 255 }; /* bytes and members of a list that are read; a longer list sets XB_TLS_CUT */
 
 /* Bits of xb_handshake.known: which texts were there and could be read. */
 enum {
     XB_KNOWS_PROTOCOL = 1 << 0,
     XB_KNOWS_CIPHERS = 1 << 1,
-    XB_KNOWS_CURVES = 1 << 2, /* never of a session resumed under TLS 1.2: the server does not keep them */
+    XB_KNOWS_CURVES = 1 << 2, /* never for a session resumed under TLS 1.2: the server does not keep them */
     XB_KNOWS_ALPN = 1 << 3,
     XB_KNOWS_REUSED = 1 << 4,
     XB_KNOWS_SIGALGS = 1 << 5
 };
 
-/* Bits of xb_handshake.marks: what stands in the lists, GREASE left out where order counts. A bit about an absent list is 0. */
+/* Bits of xb_handshake.marks: what the lists hold, GREASE left out where order counts. A bit about an absent list is 0. */
 enum {
     XB_TLS_GREASE_CIPHER = 1 << 0,
     XB_TLS_GREASE_CIPHER_FIRST = 1 << 1,
     XB_TLS_GREASE_CURVE = 1 << 2,
     XB_TLS_GREASE_CURVE_FIRST = 1 << 3,
-    XB_TLS_HYBRID = 1 << 4,      /* a group that stands against quantum computers: X25519MLKEM768 or a relative */
+    XB_TLS_HYBRID = 1 << 4,      /* a post-quantum group: X25519MLKEM768 or a similar one */
     XB_TLS_X448 = 1 << 5,
     XB_TLS_X448_EARLY = 1 << 6,  /* right behind P-256 */
     XB_TLS_P256_FIRST = 1 << 7,  /* the groups begin with P-256 */
@@ -49,7 +49,7 @@ enum {
     XB_TLS_FFDHE = 1 << 10,      /* ffdhe2048 or ffdhe3072 */
     XB_TLS_FFDHE_BIG = 1 << 11,  /* ffdhe4096, 6144 or 8192 */
     XB_TLS_13 = 1 << 12,         /* suites of TLS 1.3 */
-    XB_TLS_13_LAST = 1 << 13,    /* they come behind older ones */
+    XB_TLS_13_LAST = 1 << 13,    /* they come after older ones */
     XB_TLS_13_CCM = 1 << 14,     /* TLS_AES_128_CCM_SHA256 or its relative among them */
     XB_TLS_13_NSS = 1 << 15,     /* the first two of them are AES-128, ChaCha20 */
     XB_TLS_13_OPENSSL = 1 << 16, /* ... AES-256, ChaCha20 */
@@ -76,7 +76,7 @@ typedef enum {
     XB_ALPN_OTHER
 } xb_alpn;
 
-/* Whose program it is by the marks that only that one has. XB_STACK_NONE: nobody's that is known here. */
+/* The TLS library, by marks that only this library has. XB_STACK_NONE: no known library. */
 typedef enum {
     XB_STACK_NONE,
     XB_STACK_OPENSSL,
@@ -105,11 +105,11 @@ typedef struct {
 
 _Static_assert(sizeof(xb_handshake) == 40, "no padding: facts are compared and kept as bytes");
 
-/* A connection, and how far it has come. */
+/* A connection, and the number of requests on it. */
 typedef struct {
     uint64_t serial;   /* the proxy's number for it, $connection */
     uint32_t process;  /* of the proxy that has it, $pid; 0 where unknown */
-    uint32_t requests; /* on it so far, this one counted: 1 for the first; 0: nothing is known */
+    uint32_t requests; /* on it so far, including this one: 1 for the first; 0: unknown */
 } xb_connection_id;
 
 /* Is any of the texts there? */

@@ -1,7 +1,7 @@
 /* logline.h - one line of a log, as a request.
  *
- * Law: the line fills the same struct as a request head; what the format does not hold stays absent. A line that cannot
- * be read says which field and why, and changes nothing but the struct it was given.
+ * Law: the line fills the same struct as a request head; what the format does not hold stays absent. For a line that cannot be
+ * read, the result names the field and the reason; nothing else is changed.
  *
  * JSON formats are read by a JSON library in the host, which fills the struct through xb_request_add and fields.h.
  */
@@ -36,9 +36,9 @@ enum {
     XB_CLF_DASH_UNKNOWN = 8 /* Traefik's: "-" for a referrer or agent says that it was not kept; milliseconds at the end */
 };
 
-/* A line of the combined format or of one of these kinds, with their escapes; fields behind the last one are let be. A first
- * field that is no address leaves it absent. Quotes that are not escaped are taken for what they are where it can be told, or
- * the field is at fault. Likewise. */
+/* A line of the combined format or of one of these kinds, with their escapes; fields after the last one are ignored. If the
+ * first field is not an address, the address is absent. A quote that is not escaped is accepted if what follows shows where the
+ * field ends; otherwise it is an error of that field. Parameters and result as above. */
 bool xb_clf_line(unsigned kind, xb_span line, char *scratch, xb_request *r, xb_line *out);
 
 #endif

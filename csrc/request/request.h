@@ -1,6 +1,6 @@
-/* request.h - the bytes of one request head, as spans. What a log line or a proxy's question becomes, too.
+/* request.h - the bytes of one request head, as spans. Log lines and the questions of proxies are read into the same struct.
  *
- * Law: no allocation, no copy, no judgement. Spans point into the caller's buffer and live as long as it does.
+ * Law: no allocation, no copy, no judgement. Spans point into the caller's buffer and are valid as long as it is.
  *
  * One struct serves three sources: xb_request_parse fills it from an HTTP/1.x head, csrc/request/dialect.c then replaces the
  * proxy's own request by the visitor's, and csrc/request/logline.c fills it from a line of a log. What a source does not hold
@@ -52,7 +52,7 @@ enum {
 
 typedef struct {
     uint32_t present;  /* XB_HAS_* */
-    uint32_t required; /* XB_HAS_*: what the asking proxy always sends (dialect.h); 0 for a log */
+    uint32_t required; /* XB_HAS_*: what the asking proxy must send (dialect.h); 0 for a log */
     uint32_t missing;  /* XB_HAS_*: what is required and was not sent, or sent with two values; or what a truncated head may have held */
     xb_span ip;       /* the visitor's address, as text */
     xb_span method;
@@ -63,14 +63,14 @@ typedef struct {
     xb_span agent;
     xb_span referrer;
     xb_span policy;   /* the policy that the proxy asks for, by name; never the visitor's choice */
-    xb_tls tls;       /* the handshake, where this question tells it */
-    xb_handshake handshake;   /* its facts, where somebody has them already, whatever the texts say; `known` 0: nobody has */
+    xb_tls tls;       /* the handshake, if this question has it */
+    xb_handshake handshake;   /* its facts, if they are known already; they override the texts. `known` 0: not known */
     xb_connection_id connection; /* `requests` 0: unknown */
-    uint32_t files;           /* the version that the proxy's files say they have (dialect.h); 0: they say none */
+    uint32_t files;           /* the version that the proxy's files report (dialect.h); 0: none */
     uint64_t seen[XB_SEEN_WORDS];  /* bit id % 64 of word id / 64: a header with this id is there */
     uint64_t again[XB_SEEN_WORDS]; /* and once more, with another value */
     uint16_t first[XB_H_COUNT];    /* headers[first[id]], valid where `seen` has the id */
-    uint16_t late[XB_H_COUNT];     /* place in the head of a header behind the bound, valid where first[id] >= XB_MAX_HEADERS */
+    uint16_t late[XB_H_COUNT];     /* place in the head of a header past the bound, valid where first[id] >= XB_MAX_HEADERS */
     uint16_t n_late;
     uint16_t last_forwarded;       /* headers[last_forwarded], valid where `again` has X-Forwarded-For */
     uint32_t n_headers;            /* in their order; at most XB_MAX_HEADERS */
@@ -78,8 +78,8 @@ typedef struct {
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
     bool body;                    /* the head announces a body */
-    bool status_only;             /* only the reply's status is looked at: a bot is refused, whatever the policy's mode */
-    xb_header headers[XB_MAX_HEADERS + XB_H_COUNT]; /* behind XB_MAX_HEADERS, by id: one that came past the bound */
+    bool status_only;             /* the asker reads only the reply's status: a bot is refused in any mode of the policy */
+    xb_header headers[XB_MAX_HEADERS + XB_H_COUNT]; /* from XB_MAX_HEADERS on, by id: those past the bound */
 } xb_request;
 
 /* Builds the table of header names. Call once before anything else here; calling again does nothing. */
@@ -93,10 +93,10 @@ void xb_request_init(void);
  * bytes above 0x7f.
  * `seen_size` is how many bytes of this head an earlier call has seen, which returned XB_PARTIAL (0 at first): then only the new
  * bytes are looked at until a line that matters ends in them, so that a head that comes byte by byte costs linear time.
- * A head in pieces gets what it gets whole: a broken first line is XB_BAD with the byte that ends the line, a broken length
- * with the byte that ends the head, whatever the sizes of the pieces.
- * After XB_PARTIAL and XB_BAD the request is empty, as xb_request_clear leaves it: nothing of this head or of the one before
- * it can be taken for a request. Never reads outside buf[0, size). */
+ * A head in pieces gets the same result as in one piece: a broken first line is XB_BAD with the byte that ends the line, a
+ * broken length with the byte that ends the head, whatever the sizes of the pieces. After XB_PARTIAL and XB_BAD the request is
+ * empty, as xb_request_clear leaves it: nothing of this head or of an earlier one is left in it. Never reads
+ * outside buf[0, size). */
 enum { XB_PARTIAL = 0, XB_BAD = -1 };
 long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size);
 
@@ -109,7 +109,7 @@ size_t xb_head_end(const char *buf, size_t size, size_t from);
 /* Adds a header. Beyond XB_MAX_HEADERS it sets `truncated`, and keeps only known names. For sources that hold headers as pairs. */
 void xb_request_add(xb_request *r, xb_span name, xb_span value);
 
-/* Empties the struct: no header, no field, nothing present. Touches only what the others read. */
+/* Empties the struct: no header, no field, nothing present. Clears only what the other functions read. */
 void xb_request_clear(xb_request *r);
 
 static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen[id / 64u] >> (id % 64u) & 1; }

@@ -91,7 +91,7 @@ class Target:
 
 @dataclass
 class Found:
-    """What came of a target's requests: latencies in seconds of those that were answered."""
+    """The results of a target's requests: latencies in seconds of those that were answered."""
 
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -108,13 +108,13 @@ def merged(*parts: dict[str, str]) -> dict[str, str]:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least so many percent are not above; NaN of none."""
+    """The smallest value that at least this many percent do not exceed; NaN for no values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else math.nan
 
 
 def is_own(host: str) -> bool:
-    """Whether every address of a host is one of this machine's: only then a socket can be bound to it."""
+    """Whether every address of a host belongs to this machine: only then a socket can be bound to it."""
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -272,14 +272,20 @@ def print_table(result: dict[str, Any], told: str) -> None:
 
 
 @click.command()
-@click.option("--guarded", metavar="URL", help="A page of your site before which nginx asks.")
-@click.option("--unguarded", metavar="URL", help="One like it before which nginx does not ask: `auth_request off;`.")
+@click.option("--guarded", metavar="URL", help="A page of your site that nginx guards with xbot.")
+@click.option("--unguarded", metavar="URL", help="A similar page without the guard: `auth_request off;`.")
 @click.option("--socket", "asked", metavar="unix:PATH|HOST:PORT", help="The sidecar itself, without nginx.")
 @click.option("--rate", type=click.FloatRange(1, MOST_RATE), default=200, show_default=True, help="Requests a second.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.1, MOST_SECONDS), default=5, show_default=True, help="For each of them."
+    "--seconds",
+    type=click.FloatRange(0.1, MOST_SECONDS),
+    default=5,
+    show_default=True,
+    help="Seconds for each target and round.",
 )
-@click.option("--rounds", type=click.IntRange(1, 20), default=5, show_default=True, help="Turns that they take.")
+@click.option(
+    "--rounds", type=click.IntRange(1, 20), default=5, show_default=True, help="Rounds; the targets are asked in turns."
+)
 @click.option("--connections", type=click.IntRange(1, MOST_CONNECTIONS), default=8, show_default=True)
 @click.option(
     "-H",
@@ -287,15 +293,15 @@ def print_table(result: dict[str, Any], told: str) -> None:
     "headers",
     multiple=True,
     metavar="NAME:VALUE",
-    help="Sent too; replaces a header of the same name.",
+    help="Send this header, too; replaces one of the same name.",
 )
 @click.option(
     "--most/--no-most",
     default=True,
     show_default=True,
-    help="Full load for a second at the end, by h2load if it is there.",
+    help="At the end, a second of full load, if h2load is installed.",
 )
-@click.option("--remote", is_flag=True, help="The host is yours though it is not this machine.")
+@click.option("--remote", is_flag=True, help="Allow a host that is not this machine; it must be yours.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
 def bench(
     guarded: str | None,
@@ -328,9 +334,7 @@ def bench(
         raise XbotError("bench: give --guarded URL, --unguarded URL or --socket ADDRESS")
     for target in targets:
         if target.unix is None and not remote and not is_own(target.host):
-            raise XbotError(
-                f"bench: {target.said}: not an address of this machine; --remote if it is yours all the same"
-            )
+            raise XbotError(f"bench: {target.said}: not an address of this machine; add --remote if the host is yours")
         reach(target)
     found = {target.name: Found() for target in targets}
     for i in range(rounds):
@@ -345,6 +349,4 @@ def bench(
         result, f"{rate:g} requests a second for {seconds:g} s each, in {rounds} turns, on {connections} connections"
     )
     if most and not shutil.which("h2load"):
-        click.echo(
-            "What it carries at most: h2load tells, if it is installed (apt-get install nghttp2-client).", err=True
-        )
+        click.echo("To measure the highest rate, install h2load (apt-get install nghttp2-client).", err=True)

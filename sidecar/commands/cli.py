@@ -1,4 +1,4 @@
-"""The command `xbot`: the group that finds the commands, and what becomes of their errors.
+"""The command `xbot`: the group that finds the commands, and the handling of their errors.
 
 Law: a command is imported when it is asked for. Those of other packages register themselves in the entry-point
 group `xbot.commands`, so that nothing here imports them, and serving needs nothing of what training needs.
@@ -107,7 +107,7 @@ def xbot(ctx: click.Context) -> None:
 
 
 def _let_go_of_stderr() -> None:
-    """Who read our log may be gone; what it left unread must not become the interpreter's exit status, 120."""
+    """The reader of our log may be gone; output that it did not read must not make the interpreter exit with 120."""
     try:
         sys.stderr.flush()
     except OSError:
@@ -115,7 +115,7 @@ def _let_go_of_stderr() -> None:
 
 
 def main() -> None:
-    """Run the command line; what the user did wrong is one line on standard error and status 2."""
+    """Run the command line; a mistake of the user gives one line on standard error and status 2."""
     atexit.register(_let_go_of_stderr)
     try:
         status = xbot.main(prog_name="xbot", standalone_mode=False)
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def _reader_left() -> NoReturn:
-    """Whoever read our output has what he wanted: the status is that of a program that SIGPIPE ended."""
+    """The reader of our output has closed it: exit with the status of a program that SIGPIPE ended."""
     with contextlib.suppress(OSError):  # the interpreter must not complain at its end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(128 + signal.SIGPIPE)

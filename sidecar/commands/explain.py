@@ -34,7 +34,7 @@ _HOLDS = {
 # Whose handshake it is (core.Request.stack), in words.
 _PROGRAMS = {
     "openssl": "OpenSSL", "gnutls": "GnuTLS", "nss": "NSS, as Firefox", "chromium": "BoringSSL, as Chromium", "apple": "Apple's",
-    "go": "Go", "java": "Java", "schannel": "Windows'", "rustls": "rustls", "unknown": "of no program that is known",
+    "go": "Go", "java": "Java", "schannel": "Windows'", "rustls": "rustls", "unknown": "of an unknown program",
 }  # fmt: skip
 _BROWSERS = {
     "IE": "Internet Explorer",
@@ -46,7 +46,7 @@ _ALPN = {b"-": "no protocol agreed on"}
 
 
 class Why(NamedTuple):
-    """All there is to say of a request. Without a configuration there is no decision; `entry` is the list's that decided.
+    """All that is shown about a request. Without a configuration there is no decision; `entry` is the list's that decided.
     `held`, `not_held`: the groups of features that the model looks at, and its source holds, or does not hold whole."""
 
     verdict: core.Verdict
@@ -99,9 +99,9 @@ class Judge:
 @click.command(epilog="Example: sed -n 17p access.log | xbot explain")
 @judging_options
 @format_options("head")
-@click.option("--dialect", type=click.Choice(core.DIALECTS), help="The head is a proxy's question, in this dialect.")
-@click.option("--ip", help="Where the request of a head came from.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, every feature in it.")
+@click.option("--dialect", type=click.Choice(core.DIALECTS), help="The head is a proxy's question in this dialect.")
+@click.option("--ip", help="The address that the request of a head came from.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, with every feature.")
 @click.argument("log", default="-")
 def explain(
     path: Path | None,
@@ -123,7 +123,7 @@ def explain(
     xbot explain --config /etc/xbot/xbot.toml --policy login --format head --ip 192.0.2.7 head.txt
     """
     if log_format != "head" and (dialect or ip):
-        raise XbotError("explain: --dialect and --ip go with --format head")
+        raise XbotError("explain: --dialect and --ip need --format head")
     judge, console = Judge(*load(path, configuration, policy)[1:]), plain_console()
     found = _head(log, dialect, ip) if log_format == "head" else _lines(log, log_format)
     for line, request, logged, error in found:
@@ -162,7 +162,7 @@ def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
     ]
     request = core.Request()
     if ip is not None and core.parse_address(ip.encode()) is None:
-        raise XbotError(f"explain: --ip {ip!r} is no IPv4 or IPv6 address")
+        raise XbotError(f"explain: --ip {ip!r} is not an IPv4 or IPv6 address")
     try:
         request.load_head(b"\r\n".join([*lines, b"", b""]), dialect)
     except core.LineError as error:
@@ -210,14 +210,14 @@ def _decided(decision: core.Decision, entry: str | None) -> str:
 
 
 def _doubt(why: Why) -> str:
-    """What the verdict is worth where the model looks at more than is there."""
+    """A warning where the model reads groups that the source does not hold."""
     lacks, by = (", ".join(_HOLDS[name] for name in groups if name != "tls") for groups in (why.not_held, why.held))
     more = ", or not all of them in their order" if "headers" in why.not_held else ""
     return f"judged by {by or 'nothing'} only: there are no {lacks} here{more}; behind the proxy the verdict may differ"
 
 
 def _handshake(request: core.Request) -> list[str]:
-    """Whose handshake it is, what was agreed on, and whom the agent claims to be; nothing where it is absent."""
+    """The library of the handshake, what was agreed on, and the browser that the agent claims; empty where it is absent."""
     tls = request.tls
     if tls is None:
         return []
@@ -227,7 +227,7 @@ def _handshake(request: core.Request) -> list[str]:
 
 
 def _claim(request: core.Request) -> str:
-    """The browser that the agent names, as people write it, and its version where it says it."""
+    """The browser that the agent names, as people write it, and its version if there is one."""
     if request.claim is None:
         return "no browser"
     name, version = request.claim

@@ -1,4 +1,4 @@
-"""What the commands judge by: a model, and the policies and lists of a configuration where one is given.
+"""What the commands judge with: a model, and the policies and lists of a configuration where one is given.
 
 Law: what is said is what csrc/ decides. A log's line decides by no policy but those of the configuration.
 """
@@ -42,18 +42,18 @@ def judging_options(command: F) -> F:
             "path",
             type=MODEL_FILE,
             metavar="FILE",
-            help="The model; default: xbot's own.  [default: that of --config, else xbot's own]",
+            help="The model file; `default` is the one that comes with xbot.  [default: that of --config, else default]",
         ),
         click.option(
             "--config",
             "configuration",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="xbot.toml: its policies and lists decide as they serve.",
+            help="xbot.toml: decide by its policies and lists, as the sidecar does.",
         ),
         click.option(
             "--policy",
-            help="Of these, the one for requests that name none, and whose path has none.  [default: default]",
+            help="The policy for requests that neither name one nor have a path that belongs to one.  [default: default]",
         ),
     )
     for option in reversed(options):
@@ -64,7 +64,7 @@ def judging_options(command: F) -> F:
 mode_option = click.option(
     "--mode",
     type=click.Choice(["observe", "enforce"]),
-    help="With --config: as if each of its policies did so.  [default: what each says]",
+    help="With --config: use this mode for all policies.  [default: the mode of each policy]",
 )
 
 
@@ -92,11 +92,11 @@ class Rules:
 def load(
     path: Path | None, configuration: Path | None, policy: str | None, mode: str | None = None
 ) -> tuple[Path, core.Model, Rules | None]:
-    """The model with its path, and the rules where there is a configuration; XbotError if anything is not sound."""
+    """The model with its path, and the rules where there is a configuration; XbotError if anything is wrong."""
     if configuration is None:
         for option, given in (("--policy", policy), ("--mode", mode)):
             if given is not None:
-                raise XbotError(f"{option} goes with --config")
+                raise XbotError(f"{option} needs --config")
         return path or DEFAULT_MODEL, model.load(path or DEFAULT_MODEL), None
     over = config.Overrides(model=path, mode="enforce" if mode == "enforce" else "observe" if mode else None)
     plan = config.load(configuration, over)

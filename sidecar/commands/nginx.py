@@ -53,7 +53,7 @@ def _given(_: click.Context, __: click.Parameter, text: str | None) -> Version:
     if text is None:
         return installed()
     if not re.fullmatch(r"\d+(\.\d+){1,2}", text):
-        raise XbotError(f"--for {text}: no version, such as 1.22.1")
+        raise XbotError(f"--for {text}: not a version such as 1.22.1")
     return _version(text)
 
 
@@ -70,7 +70,7 @@ def _given(_: click.Context, __: click.Parameter, text: str | None) -> Version:
     "version",
     metavar="VERSION",
     callback=_given,
-    help="The nginx that reads them.  [default: the one that is installed]",
+    help="The version of nginx that reads them.  [default: the installed one]",
 )
 def nginx(show: bool, write: Path | None, version: Version) -> None:
     """Print or copy the files that nginx includes.

@@ -86,7 +86,7 @@ def _decided(
 
 
 def plain_console() -> Console:
-    """Shows text as it is, whoever wrote it: no markup of its own, no emoji."""
+    """Shows text of any origin as it is: without markup or emoji."""
     return Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False, highlight=False)
 
 
@@ -115,7 +115,7 @@ def inspect(path: Path, as_json: bool, weights: int) -> None:
 
 
 def unknown_rows(loaded: core.Model) -> list[str]:
-    """The rows of this program that the model does not have: they weigh nothing in it."""
+    """The rows of this program that the model does not have: they have no weight in it."""
     return [row.name for row in (*core.FEATURES, *core.FAMILIES) if row.name not in loaded.rows]
 
 

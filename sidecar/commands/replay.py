@@ -95,7 +95,7 @@ class Day(msgspec.Struct):
 
 
 class Told(msgspec.Struct):
-    """What was done to a client, and why: the list, or the strongest reason of the score."""
+    """What was decided about a client, and why: the list, or the strongest reason of the score."""
 
     ip: str
     agent: str
@@ -112,8 +112,8 @@ class ListDone(msgspec.Struct):
 
 
 class PolicyDone(msgspec.Struct):
-    """What a policy would have done. `outcomes` goes by X-Bot's words. `let_by_most`: whom a list let by, and bots whom a policy
-    that observes let by; people whom the score let by are not in it."""
+    """What a policy would have done. `outcomes` goes by X-Bot's words. `let_by_most`: whom a list let through, and bots that a policy
+    that observes let through; people whom the score let through are not in it."""
 
     policy: str
     mode: str
@@ -171,26 +171,30 @@ class Report(msgspec.Struct):
     "--against",
     "old",
     type=MODEL_FILE,
-    help="The model to compare with, at its own threshold, or by the same --config; default: xbot's own.",
+    help="The model to compare with, at its own threshold or by the same --config; `default` is the one that comes with xbot.",
 )
 @format_options()
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Refuse from this score on.  [default: the model's own]")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="Refuse scores at or above this.  [default: the model's own]"
+)
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
-@click.option("--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write all of it here, too.")
-@click.option("--most", type=click.IntRange(1, MOST_JSON), default=10, show_default=True, help="Rows of a table.")
+@click.option(
+    "--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the whole report here."
+)
+@click.option("--most", type=click.IntRange(1, MOST_JSON), default=10, show_default=True, help="Rows of each table.")
 @click.argument("logs", nargs=-1, required=True)
 def replay(
     path: Path | None, configuration: Path | None, policy: str | None, mode: str | None, old: Path | None, log_format: str,
     threshold: float | None, hosts: tuple[str, ...], out: Path | None, most: int, logs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Show what a model would have done to the traffic of LOGS: whom it had refused, and whom perhaps wrongly.
+    """Show what a model would have done to the traffic of LOGS: whom it would have refused, and whom perhaps wrongly.
 
     LOGS are files, compressed too, or - for standard input. Nothing is refused by this: it reads, judges and counts. With
     --config it shows what these policies and lists would have done, by policy, and whom they would have refused and let by.
     """
     outputs.check([(out, outputs.REPLAY)], [*logs, path, old, configuration])
     if configuration is not None and threshold is not None:
-        raise XbotError("--threshold does not go with --config, whose policies have their own")
+        raise XbotError("--threshold cannot be used with --config, whose policies have their own thresholds")
     new, loaded, rules = load(path, configuration, policy, mode)
     judge: Judge = Judge(loaded, threshold) if rules is None else Ruled(loaded, rules)
     before: Judge | None = None
@@ -329,7 +333,7 @@ def show(done: Report, option: str, console: Console, most: int) -> None:
         bots, humans = (
             [done.labelled[f"{said} refused"], done.labelled[f"{said} let in"]] for said in ("bot", "human")
         )
-        _print(console, "lines that bear a label", [["bot", *bots], ["human", *humans]], "label", ">refused", ">let in")
+        _print(console, "lines with a label", [["bot", *bots], ["human", *humans]], "label", ">refused", ">let in")
     _show_policies(done, console)
     for policy in done.policies or ():
         _show_policy(policy, console, most)

@@ -25,14 +25,14 @@ _PATH = click.Path(path_type=Path)
     multiple=True,
     envvar="XBOT_LISTEN",
     metavar="unix:PATH|HOST:PORT",
-    help="Where to answer; may be repeated. Not needed when systemd hands over the sockets.",
+    help="Where to answer; may be repeated. Not needed when systemd passes the sockets.",
 )
-@click.option("--dialect", envvar="XBOT_DIALECT", help="How the proxy asks (docs/proxies.md).  [default: nginx]")
+@click.option("--dialect", envvar="XBOT_DIALECT", help="The dialect of the proxy (docs/proxies.md).  [default: nginx]")
 @click.option(
     "--mode",
     type=click.Choice(["observe", "enforce"]),
     envvar="XBOT_MODE",
-    help="observe answers 200 to everybody, enforce 403 to bots; stands above every policy.  [default: observe]",
+    help="observe answers 200 to everybody, enforce answers 403 to bots; overrides the mode of every policy.  [default: observe]",
 )
 @click.option(
     "--workers", type=click.IntRange(1, 1024), envvar="XBOT_WORKERS", help="Processes.  [default: one per usable core]"

@@ -35,14 +35,14 @@ def format_options(*others: str) -> Callable[[Command], Command]:
             type=click.Choice((AUTO, *NAMES, *others)),
             default=AUTO,
             show_default=True,
-            help="The log's format (docs/formats.md); auto looks at its first lines."
+            help="The log's format (docs/formats.md); auto detects it from the first lines."
             + "".join(f" {name}: one request head, as the visitor sent it." for name in others if name == "head"),
         )
         @click.option(
             "--log-format",
             "pattern",
             metavar="STRING",
-            help="A format of your own: nginx's log_format or Apache's LogFormat, as it stands in the configuration.",
+            help="Your own format: nginx's log_format or Apache's LogFormat, as in the configuration.",
         )
         @functools.wraps(command)
         def run(*arguments: Any, log_format: str, pattern: str | None, **options: Any) -> Any:
@@ -61,7 +61,7 @@ def format_options(*others: str) -> Callable[[Command], Command]:
 
 
 def _taken(log: str, *, quiet: bool) -> str:
-    """The name of the format that a log looks like, said on standard error; XbotError if it looks like none."""
+    """The name of the format that a log looks like, also printed on standard error; XbotError if it looks like none."""
     lines = _lines(reading.head(log))
     if not lines:
         raise XbotError(f"{reading.name_of(log)}: empty, no line to read")
@@ -69,8 +69,8 @@ def _taken(log: str, *, quiet: bool) -> str:
     if form is None:
         shown = text(lines[0])
         shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
-        why = "name it by --format, or give its pattern by --log-format (docs/formats.md)"
-        raise XbotError(f"{reading.name_of(log)}: it looks like no format that is known: {why}; it begins: {shown}")
+        why = "name it with --format, or give its pattern with --log-format (docs/formats.md)"
+        raise XbotError(f"{reading.name_of(log)}: the format was not recognised: {why}; it begins: {shown}")
     if not quiet:
         click.echo(f"xbot: {reading.name_of(log)}: read as {form.name} ({form.doc})", err=True)
     return form.name

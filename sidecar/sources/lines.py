@@ -25,7 +25,7 @@ class Unreadable:
         self.source, self.count, self.first, self._about = source, 0, "", 0
 
     def add(self, line: int, field: str, why: str, count: int = 1) -> None:
-        """Counts `count` lines of which this is the first; lines about the log are no faults."""
+        """Counts `count` lines of which this is the first; lines about the log do not count."""
         if (field, why) == ABOUT_THE_LOG:
             self._about += count
             return
@@ -34,7 +34,7 @@ class Unreadable:
         self.count += count
 
     def said(self, lines: int) -> str:
-        """What was left out, as one line; empty for nothing. A log of which no line could be read is an XbotError: nothing
+        """What was left out, as one line; empty for nothing. A log without a readable line is an XbotError: nothing
         was done."""
         requests = lines - self._about
         if not requests:

@@ -83,7 +83,7 @@ def _pairs(record: Record) -> Sequence[tuple[str, str]] | None:
     if record.headers is None:
         return None
     if record.agent is not None or record.referrer is not None:
-        raise core.LineError("headers", "they hold agent and referrer; both cannot be given")
+        raise core.LineError("headers", "cannot be given together with agent or referrer")
     if isinstance(record.headers, list):
         return record.headers
     return [pair for pair in record.headers.items() if pair[1]]
@@ -218,7 +218,7 @@ def _caddy_tls(said: CaddyTls | None) -> Handshake | None:
 def _caddy(line: Caddy) -> Record:
     r = line.request
     if r is None:
-        raise core.LineError("request", "missing: no line of an access log")
+        raise core.LineError("request", "missing: not a line of an access log")
     return Record(
         headers=None if r.headers is None else [(name, value) for name in r.headers for value in r.headers[name]],
         ip=r.remote_ip if r.client_ip is None else r.client_ip,
@@ -266,7 +266,9 @@ def _traefik(line: dict[str, Any]) -> Record:
     else:
         ip = said.client_addr and said.client_addr.rpartition(":")[0].strip("[]")
     if not (headers or ip or said.request_path):
-        raise core.LineError("ClientHost", "missing, and so are RequestPath and all headers: no line of an access log")
+        raise core.LineError(
+            "ClientHost", "missing, and so are RequestPath and all headers: not a line of an access log"
+        )
     # Traefik adds headers of its own to each request: where none but these two are kept, the others are unknown.
     chosen = headers.keys() <= {"User-Agent", "Referer"}
     return Record(

@@ -1,4 +1,4 @@
-"""What a file of lines comes in: compressed, in another encoding, with what other programs leave in it.
+"""A file of lines as other programs leave it: compressed, in another encoding, with stray bytes.
 
 Law: by its first bytes, never by its name. What is not read is named in one line, with what to do.
 """
@@ -56,12 +56,12 @@ _NO_LOGS = {
     b"\x1f\x9d": "compressed by compress: decompress it first (uncompress)",
     b"LPKSHHRH": "a journal of systemd: journalctl -o cat --file FILE prints its lines",
     b"SQLite format 3\0": "a database of SQLite",
-    b"\x89XBOT": "a model, no log",
+    b"\x89XBOT": "a model file, not a log",
 }
 
 
 def is_packed(start: bytes) -> bool:
-    """Does a file that begins so have another size than what is read of it?"""
+    """Is a file with these first bytes compressed, so that its size is not that of its lines?"""
     return start.startswith(tuple(_PACKED))
 
 
@@ -107,7 +107,7 @@ def _text(pieces: Iterator[bytes]) -> Iterator[bytes]:
         if first.startswith(magic):
             raise XbotError(why)
     if _is_tar(first):
-        raise XbotError("a tar archive: extract it first (tar -xf), or pipe it in by: tar -xOf FILE | xbot ... -")
+        raise XbotError("a tar archive: extract it first (tar -xf), or pipe it: tar -xOf FILE | xbot ... -")
     encoding = _encoding(first)
     if encoding is None:
         yield first.removeprefix(codecs.BOM_UTF8)

@@ -36,7 +36,7 @@ def of(name: str, **more: str) -> dict[str, str]:
         ),
         (CHROME, of("chromium 156", alpn="h2"), "handshake: BoringSSL, as Chromium, h2; agent claims Chrome 150"),
         (EXPLORER, of("Go 1.24"), "handshake: Go; agent claims Internet Explorer"),
-        ("curl/8", of("nobody", reused="."), "handshake: of no program that is known; agent claims no browser"),
+        ("curl/8", of("nobody", reused="."), "handshake: of an unknown program; agent claims no browser"),
         ("curl/8", {"protocol": "TLS\x1b[31m"}, "handshake: program unknown, TLS\\x1b[31m; agent claims no browser"),
         (CHROME, {}, None),
         (CHROME, None, None),

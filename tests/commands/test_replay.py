@@ -312,7 +312,7 @@ def test_challenge(replay) -> None:
     assert told["labelled"] == {"bot refused": 0, "bot let in": 1, "human refused": 1, "human let in": 0}
     assert told["days"] == []
     assert told["undated"] == 2
-    assert "lines that bear a label" in shown
+    assert "lines with a label" in shown
     assert [s["kind"] for s in told["suspects"]] == ["labelled-human"]
 
 

@@ -125,7 +125,7 @@ def test_errors_are_no_pages(xbot: Any, name: str, status: bytes, refused: bool)
         ((), "give --guarded URL, --unguarded URL or --socket ADDRESS"),
         (("--guarded", "ftp://127.0.0.1/"), "--guarded 'ftp://127.0.0.1/': not http://HOST[:PORT]/PATH"),
         (("--guarded", "http://127.0.0.1:99999/"), "Port out of range"),
-        (("--guarded", "http://192.0.2.1/"), "http://192.0.2.1/: not an address of this machine; --remote if"),
+        (("--guarded", "http://192.0.2.1/"), "http://192.0.2.1/: not an address of this machine; add --remote if"),
         (("--guarded", "http://127.0.0.1:1/"), "http://127.0.0.1:1/: Connection refused"),
         (("--socket", "unix:/nowhere/xbot.sock"), "unix:/nowhere/xbot.sock: No such file or directory"),
         (("--socket", "nowhere"), "'nowhere'"),

@@ -116,7 +116,7 @@ def test_a_cloud_or_a_private_network_is_refused(v4: list[str], v6: list[str], w
 def test_a_package_that_lost_a_list_is_refused() -> None:
     data = copy.deepcopy(MADE)
     del data["sources"][SOURCES[2]]
-    with pytest.raises(XbotError, match=f"it has no list {SOURCES[2]}"):
+    with pytest.raises(XbotError, match=f"the package has no list {SOURCES[2]}"):
         text_of(data, "p 1")
 
 

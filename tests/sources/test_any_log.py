@@ -105,7 +105,7 @@ def test_nothing_readable_names_what_it_looks_like(xbot, tmp_path: Path, command
     said = xbot(*command.split(), "--format", "combined", log, code=2).stderr.decode()
     assert "no line of 2 could be read; it looks like vhost_combined" in said
     log.write_bytes(b"what is this\n" * 3)
-    assert "looks like no format that is known" in xbot(*command.split(), log, code=2).stderr.decode()
+    assert "the format was not recognised" in xbot(*command.split(), log, code=2).stderr.decode()
 
 
 def test_more_than_half_is_a_warning(xbot, tmp_path: Path) -> None:

@@ -163,11 +163,11 @@ BROKEN = {
         b"{": "line: not JSON",
     },
     "nginx_json": {
-        b'{"level": "info", "msg": "serving"}': "line: no member tells of a visitor",
+        b'{"level": "info", "msg": "serving"}': "line: no member about the visitor",
         b'{"remote_addr": "192.0.2.1", "status": "ok"}': "status: expected three digits",
         b'{"remote_addr": "192.0.2.1", "time_local": "noon"}': "time: neither",
         b'{"remote_addr": "192.0.2.1", "time": 1e300}': "time: neither",
-        b'{"ip": "192.0.2.1", "headers": {}}': "headers: a member of its own",
+        b'{"ip": "192.0.2.1", "headers": {}}': "headers: a member of the format jsonl",
         b"[]": "line: expected `object`",
         b'["\xff"]': "line: expected `object`",
         b"{": "line: not JSON",

@@ -266,7 +266,7 @@ def test_bounds_keep_the_margins_and_say_their_cost(here: Run, log: Path, tmp_pa
 @pytest.mark.parametrize("kind", ["nb", "logistic"])
 def test_other_machines_have_no_bounds(here: Run, log: Path, tmp_path: Path, kind: str) -> None:
     command = ["train", "--evidence", "bounded", "--model", kind, "--format", "jsonl", "--out", tmp_path / "m", log]
-    assert here(*command, code=2)[1] == f"xbot: --evidence bounded goes with --model svm, not with {kind}\n"
+    assert here(*command, code=2)[1] == f"xbot: --evidence bounded needs --model svm, not {kind}\n"
     assert not (tmp_path / "m").exists()
 
 
@@ -338,7 +338,7 @@ def test_where_the_last_features_are_absent_nothing_changes(here: Run, handshake
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--last", "tls"], "--last goes with --evidence bounded"),
+        (["--last", "tls"], "--last needs --evidence bounded"),
         (["--evidence", "bounded", "--last", "nothing"], "--last nothing: no group, feature or family of that name"),
     ],
 )

@@ -489,7 +489,7 @@ def test_one_class_is_not_enough(
         (
             ("--rules-json", "{place}/labels.tsv"),
             "{place}/access.log",
-            "labels.tsv: not what xbot label --json writes: ",
+            "labels.tsv: not a file of xbot label --json: ",
         ),
         (("--rules-json", "{place}/none.json"), "{place}/access.log", "{place}/none.json: No such file or directory"),
         (("--judge", "{place}/labels.tsv"), "{place}/access.log", "xbot: {place}/labels.tsv: "),

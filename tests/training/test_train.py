@@ -311,7 +311,7 @@ ROW = "192.0.2.{0}\tagent+{0}\thttp%3A%2F%2Fa.example%2F\t{1}\n"
                 ROW.format(7, "true" if n % 2 else "false").replace("192.0.2.7", f"192.0.2.{n // 2 % 250}")
                 for n in range(200)
             ),
-            "do not tell the labels",
+            "do not separate the labels",
         ),
     ],
     ids=["no bots", "only bots", "few bots", "few humans", "unlabelled", "empty", "unreadable", "no difference"],
@@ -356,7 +356,8 @@ def test_lines_that_cannot_be_read_are_told_and_left_out(here, tmp_path: Path) -
     done = here("train", "--quiet", "--format", "challenge", "--out", out, log)
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"xbot: {log}:1: line: fewer than 3 fields: expected ip, user_agent, referrer and perhaps true or false; 2 of 202 lines could not be read"
+        f"xbot: {log}:1: line: fewer than 3 fields: expected ip, user_agent, referrer and perhaps true or false; "
+        "2 of 202 lines could not be read"
     ]
     about = model.load(out).provenance
     assert about["rows"] == 200
@@ -465,7 +466,7 @@ def test_labels_from_a_file(here, tmp_path: Path) -> None:
         ("1\tmaybe\n", "labels.tsv: no line says bot or human"),
         (
             "1\tbot\n5000\thuman\n",
-            "labels.tsv: a label for line 5000, and the last line is 600: were they made for these logs?",
+            "labels.tsv: there is a label for line 5000, but the last line is 600: were they made for these logs?",
         ),
     ],
 )
@@ -502,7 +503,7 @@ def test_known_hosts(here, tmp_path: Path) -> None:
     assert margins["known499.example"] < margins["known500.example"]  # all else is equal
     (tmp_path / "empty").touch()
     done = here("train", "--format", "challenge", "--known-hosts", tmp_path / "empty", "--out", out, log, code=2)
-    assert "empty: empty, no host to know" in done.stderr
+    assert "empty: empty, no host in it" in done.stderr
 
 
 # ---- the summary ----

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Also write DIR/report.html on the rows held out (xbot report).",
+    help="Also write DIR/report.html about the held-out rows (xbot report).",
 )
 @fitting_options
 @reading_options

@@ -27,9 +27,11 @@ _LABELS = {1: "bot", 0: "human", -1: "", None: ""}
 
 
 @click.command(epilog="Example: xbot features --csv --format combined --out access.csv access.log")
-@click.option("--csv", "as_csv", is_flag=True, required=True, help="Comma-separated values: the one format there is.")
+@click.option("--csv", "as_csv", is_flag=True, required=True, help="Comma-separated values, the only format.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here.  [default: standard output]")
-@click.option("--words", is_flag=True, help="A last column with the hashed words: family=word, spaces between.")
+@click.option(
+    "--words", is_flag=True, help="Add a last column with the hashed words: family=word, separated by spaces."
+)
 @row_options
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.argument("logs", nargs=-1, required=True)
@@ -40,7 +42,7 @@ def features(as_csv: bool, out: Path | None, words: bool, quiet: bool, logs: tup
     is empty. The lines are not kept in memory.
     """
     if not as_csv:
-        raise click.UsageError("say --csv")
+        raise click.UsageError("Missing option '--csv'.")
     needs_training("features")
     outputs.check([(out, outputs.CSV)], inputs_of({"logs": logs, **options}))
     how, marks = row_settings(logs, **options)

@@ -1,6 +1,6 @@
 """agents.py - what people's browsers call themselves, from 2007 to today (agents.tsv).
 
-Law: a template belongs to the years in which people used it; whoever draws an agent draws the year first. The
+Law: a template belongs to the years in which people used it; to draw an agent, draw the year first. The
 published lists hold the browsers of the last years only: a model fitted on them alone learns the age of an agent.
 The templates are our own. Versions and dates are approximate, and nothing may depend on more than that.
 """

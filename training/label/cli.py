@@ -25,11 +25,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--rules", "files", multiple=True, type=_PATH, metavar="FILE", help="Change and add rules (TOML).")
 @click.option("--off", multiple=True, metavar="NAME", help="Switch off a rule or a set; may be repeated.")
 @click.option(
-    "--trap", "traps", multiple=True, metavar="PATH", help="A path that nobody links: who asks for it is a bot."
+    "--trap", "traps", multiple=True, metavar="PATH", help="A path that no page links to: whoever asks for it is a bot."
 )
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
 @click.option("--json", "report", type=_PATH, metavar="FILE", help="Write coverage and conflicts here, for the report.")
-@click.option("--list", "listing", is_flag=True, help="Show the rules, as the other options leave them, and end.")
+@click.option("--list", "listing", is_flag=True, help="Show the rules that the other options leave, and exit.")
 @click.option("--quiet", is_flag=True, help="No summary and no progress.")
 @click.argument("logs", nargs=-1)
 def label(

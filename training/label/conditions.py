@@ -1,6 +1,6 @@
-"""conditions.py - what the rules ask of one request, as bits of one integer.
+"""conditions.py - the conditions of rules on one request, as bits of one integer.
 
-Law: a bit stands for one condition on one field, such as "the path is one of these". A field's value is looked at once:
+Law: a bit stands for one condition on one field, such as "the path is one of these". Each value of a field is tested once:
 its bits are kept, since agents, paths and referrers repeat. A request's bits are the union of its fields' bits; a rule
 asks which bits are set and which are not. A condition on what the line does not hold never holds.
 """

@@ -3,7 +3,7 @@
 Law: memory grows with the clients, not with the lines. Of each line 8 bytes go to a temporary file: whose it was and
 what the rules saw in it. So the log is read once, and standard input will do.
 
-A client is an address with a user agent. An address alone may be an office, an agent alone is millions of people; both
+A client is an address with a user agent. An address alone may be an office, an agent alone may be millions of people; both
 together are the nearest thing to one visitor that every log holds. A line without an address belongs to no client.
 """
 
@@ -220,13 +220,13 @@ class Labeller:
             if unheld:
                 self.idle[name] = f"the log does not hold: {', '.join(unheld)}"
             elif self._tests[i] is None and not rule.count:
-                self.idle[name] = "it names nothing"
+                self.idle[name] = "it has no conditions"
             elif not all(bounds.hold(site[self._places[counted]], lines) for counted, bounds in rule.site.items()):
-                self.idle[name] = f"the site is not so: {', '.join(rule.site)}"
+                self.idle[name] = f"this site has too few or too many: {', '.join(rule.site)}"
             elif rule.missing and (there := sum(n for seen, n in of_rule if seen.there)):
                 self.idle[name] = f"this site has such paths: {there} requests were answered"
             elif rule.missing and not any(seen.not_there for seen, _ in of_rule):
-                self.idle[name] = "nobody asked for such a path in vain"
+                self.idle[name] = "no request for such a path failed"
 
     def _site_counts(self) -> list[int]:
         totals = [0] * self._width

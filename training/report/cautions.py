@@ -1,4 +1,4 @@
-"""cautions.py - what a reader should know before believing the figures, found by looking at the rows.
+"""cautions.py - what a reader should know before trusting the figures, found in the rows.
 
 Law: each caution is a fact about these rows with its number, and what to do about it. None is shown that does not hold.
 """
@@ -64,10 +64,10 @@ def _of_the_fit(subject: Subject) -> Iterator[Caution]:
     if subject.fitted.split != subject.settings.split:
         yield Caution(
             "Too few clients to hold out by client.",
-            "Rows are held out one by one, so the same client stands on both sides, and the figures flatter.",
+            "Rows are held out one by one, so the same client is on both sides, and the figures are too good.",
         )
     if not subject.fitted.converged:
-        yield Caution("The solver stopped before it converged.", "The figures hold; try a smaller -C.")
+        yield Caution("The solver stopped before it converged.", "The figures are valid; try a smaller -C.")
 
 
 def _of_the_rows(subject: Subject, figures: Figures) -> Iterator[Caution]:
@@ -76,7 +76,7 @@ def _of_the_rows(subject: Subject, figures: Figures) -> Iterator[Caution]:
         if found.loudest > LOUD:
             yield Caution(
                 f"One client sent {share_text(found.loudest)} of the {name}’ requests.",
-                "Figures by request are mostly about it, as its requests resemble each other. "
+                "Figures by request are mostly about this client, because its requests resemble each other. "
                 f"There are {found.number:,} clients among the {name}.",
             )
         elif 0 < found.number < FEW_CLIENTS:
@@ -89,13 +89,13 @@ def _of_the_rows(subject: Subject, figures: Figures) -> Iterator[Caution]:
     if subject.settings.max_fpr and most > subject.settings.max_fpr:
         yield Caution(
             f"{humans:,} human requests are too few to show a rate of {share_text(subject.settings.max_fpr)}.",
-            f"Even none refused of them only says: at most {share_text(most)} (95% confidence). "
+            f"Even if none of them is refused, the rate may be up to {share_text(most)} (95% confidence). "
             "Add a longer log, or more labels.",
         )
     if int((subject.scores == subject.model.threshold).sum()) > 1 and subject.model.threshold in (0.0, 1.0):
         yield Caution(
             f"The threshold is a score of {subject.model.threshold:.0f}, the end of the scale.",
-            "Margins beyond it cannot be told apart once they are scores. A smaller -C gives smaller margins.",
+            "Larger margins all become the same score. A smaller -C gives smaller margins.",
         )
 
 
@@ -110,8 +110,8 @@ def _of_the_rules(subject: Subject, coverage: Coverage) -> Iterator[Caution]:
                 f"At least {share} of the labels come from a rule that reads only {PARTS[group]}, as the model does, too.",
                 "It may have learned the rule instead of the visitors. "
                 + (
-                    "“Parts of the request” says what is left without it."
+                    "“Parts of the request” shows the figures without it."
                     if subject.fitted is not None
-                    else f"Train with --without {group}, too, and see what is left."
+                    else f"Train with --without {group}, too, and compare."
                 ),
             )

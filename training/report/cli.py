@@ -21,13 +21,15 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 
 @click.command(epilog="Example: xbot report --format combined --labels access.labels --out report.html access.log")
 @click.option("--out", required=True, type=_PATH, help="The page to write.")
-@click.option("--judge", type=_PATH, metavar="MODEL", help="Judge the rows by this model, and fit nothing.")
-@click.option("--rules-json", type=_PATH, metavar="FILE", help="What xbot label --json wrote: coverage and conflicts.")
+@click.option("--judge", type=_PATH, metavar="MODEL", help="Judge the rows with this model, and fit nothing.")
+@click.option(
+    "--rules-json", type=_PATH, metavar="FILE", help="The file that xbot label --json wrote: coverage and conflicts."
+)
 @click.option(
     "--requests-per-day",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
-    help="The site's rate.  [default: by the log's times]",
+    help="Requests to the site a day.  [default: from the log's times]",
 )
 @fitting_options
 @reading_options
@@ -97,7 +99,7 @@ def _read_coverage(path: Path) -> Coverage:
     except OSError as error:
         raise XbotError(f"{path}: {error.strerror or error}") from None
     except msgspec.DecodeError as error:
-        raise XbotError(f"{path}: not what xbot label --json writes: {error}") from None
+        raise XbotError(f"{path}: not a file of xbot label --json: {error}") from None
 
 
 def write_page(

@@ -40,7 +40,7 @@ def load_named(line: bytes, request: core.Request) -> None:
         raise core.LineError("line", f"longer than {core.MAX_LINE * 4} bytes")
     found = _decoded(line)
     if isinstance(found.get("headers"), (dict, list)):
-        raise core.LineError("headers", "a member of its own: the format is jsonl")
+        raise core.LineError("headers", "a member of the format jsonl: use --format jsonl")
     said: dict[str, bytes] = {}
     for member, value in found.items():
         name = member.lower().replace("-", "_").lstrip("$")
@@ -48,7 +48,7 @@ def load_named(line: bytes, request: core.Request) -> None:
         if variables.is_known(name) and (text := _text(value)) is not None:
             said[name] = text
     if not variables.groups(said):
-        raise core.LineError("line", "no member tells of a visitor: remote_addr, request or http_user_agent, say")
+        raise core.LineError("line", "no member about the visitor, such as remote_addr, request or http_user_agent")
     variables.load(said, request)
 
 

@@ -86,12 +86,12 @@ class Pattern:
         self._lead, *behind = texts
         for first, between, second in zip(names, behind, names[1:], strict=False):
             if not between:
-                raise XbotError(f"--log-format: nothing between ${first} and ${second} tells where one ends")
+                raise XbotError(f"--log-format: nothing separates ${first} and ${second}")
         self.names = tuple(names)
         self._pieces = tuple(zip(names, behind, map(variables.is_known, names), strict=True))
         if not variables.groups(names):
             raise XbotError(
-                "--log-format: no field that tells of a visitor: $remote_addr, $request or $http_user_agent"
+                "--log-format: no field about the visitor, such as $remote_addr, $request or $http_user_agent"
             )
 
     def load(self, line: bytes, request: core.Request) -> None:
