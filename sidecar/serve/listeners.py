@@ -1,10 +1,11 @@
 """The sockets that the sidecar listens on, made from addresses (config/addresses.py).
 
-A Unix socket comes into being unconnectable (not listening), gets its group, and only then listens. A file at its path
-is removed only when it is a socket that refuses connections, and at the end only while it is still ours. It is made under
-a lock on the directory, so that two sidecars starting at once cannot take each other's path; as whoever may read
-the directory can hold that lock, it is waited for but a moment. Whoever may write in the directory can put something else
-in the place of a file of ours: what is changed there is the file that we hold open, never what a path or a link leads to.
+A Unix socket comes into being unconnectable (mode 0600, not listening), gets its group and mode 0660, and
+only then listens. A file at its path is removed only when it is a socket that refuses connections, and at the
+end only while it is still ours. It is made under a lock on the directory, so that two sidecars starting at once
+cannot take each other's path; whoever may read the directory can hold that lock, so the wait for it is short.
+Whoever may write in the directory can put something else in the place of our file: we change the file that we
+hold open, never what a path or a link leads to.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
     try:
         with _locked(path):
             _clear_stale(path)
-            umask = os.umask(0o777 & ~UNIX_MODE)
+            umask = os.umask(0o177)
             try:
                 sock.bind(os.fspath(path))
             finally:
@@ -181,6 +182,7 @@ def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
                 made = _identity(path)
                 if gid is not None:
                     os.chown(file, -1, gid)
+                Path(file).chmod(UNIX_MODE)
             sock.listen(BACKLOG)
             sock.setblocking(False)
             return Bound(address, sock, address, made)

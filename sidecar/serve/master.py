@@ -194,9 +194,8 @@ class Master:
 
     async def _reload(self) -> None:
         old = self.served
-        plan, served = await self._in_time(lambda: self._load(old.generation + 1))
+        served = await self._in_time(lambda: self._load(old.generation + 1))
         try:
-            _warn(plan, self.log)
             await self._mend_listeners()
             self.board.publish(served)
         except BaseException:
@@ -235,7 +234,7 @@ class Master:
         except asyncio.TimeoutError:
             raise XbotError(f"configuration, lists and model: not read within {LOAD_SECONDS:g} s") from None
 
-    def _load(self, generation: int) -> tuple[Plan, Served]:
+    def _load(self, generation: int) -> Served:
         """Read everything again; XbotError if it is not sound, or asks for what a running sidecar cannot change."""
         plan = self.source.plan()
         changed = [name for name in Fixed._fields if getattr(plan.fixed, name) != getattr(self.fixed, name)]
@@ -243,7 +242,8 @@ class Master:
             raise plan.wrong(
                 changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
             )
-        return plan, Served.load(plan, generation)
+        _warn(plan, self.log)
+        return Served.load(plan, generation)
 
     # Where it is reached
 

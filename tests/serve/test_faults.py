@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from places import XBOT
+from places import ROOT, XBOT
 from sidecar_harness import (
     TIMEOUT,
     Sidecar,
@@ -73,7 +74,7 @@ def fill(pipe: int) -> None:
 # ---- 1. never blocked ----
 
 
-def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+def test_a_stalled_reader_of_the_log_stops_nothing(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     ours, theirs = os.pipe()
     fill(theirs)
@@ -138,7 +139,10 @@ def test_a_fifo_in_the_place_of_a_file_is_refused_at_a_reload(what: str, tmp_pat
     with Sidecar(model, "--config", config) as sidecar:
         path.unlink()
         os.mkfifo(path)
-        sidecar.reload()
+        with load(sidecar.address, keepalive=True) as outcome:
+            sidecar.reload()
+        assert outcome.scores
+        assert not outcome.failures
         refused = sidecar.events("reload refused")[-1]["reason"]
         assert str(path) in refused
         assert "no regular file" in refused
@@ -185,7 +189,10 @@ def test_a_file_that_cannot_be_read_to_its_end_holds_up_no_signal(tmp_path: Path
     flag = tmp_path / "dead"
     with Sidecar(DEFAULT_MODEL, command=[sys.executable, "-c", DEAD_MOUNT.format(flag=str(flag))]) as sidecar:
         flag.touch()
-        sidecar.reload()
+        with load(sidecar.address, keepalive=True) as outcome:
+            sidecar.reload()
+        assert outcome.scores
+        assert not outcome.failures
         assert "not read within" in sidecar.events("reload refused")[-1]["reason"]
         sidecar.reload()
         assert len(sidecar.events("reload refused")) == 2
@@ -270,9 +277,12 @@ def test_no_descriptor_for_the_next_worker_is_said_once_and_passes() -> None:
     with Sidecar(DEFAULT_MODEL) as sidecar:
         limit_files(sidecar.master, open_files(sidecar.master) - 4)
         victim, other = sidecar.serving
-        os.kill(victim, signal.SIGKILL)
-        sidecar.wait_for("worker cannot start")
-        time.sleep(3)
+        with load(sidecar.address, keepalive=True, retry=True) as outcome:
+            os.kill(victim, signal.SIGKILL)
+            sidecar.wait_for("worker cannot start")
+            time.sleep(3)
+        assert outcome.scores
+        assert not outcome.failures
         assert len(sidecar.events("worker cannot start")) == 1
         assert not sidecar.events("master error")
         assert ask(sidecar.address).status == 200
@@ -431,3 +441,15 @@ main()
     assert done.returncode == 2, done
     assert f"unix:{path}: " in done.stderr
     assert (target.stat().st_mode & 0o777, target.stat().st_gid) == (0o600, os.getegid())
+
+
+def test_each_fault_is_a_row_of_the_table() -> None:
+    """And each row of the table has its tests."""
+    rows = re.findall(r"`((?:test_\w+\.py::)?test_\w+)`", (ROOT / "docs" / "reliability.md").read_text())
+    tests = {each.name: each.read_text() for each in (ROOT / "tests").rglob("test_*.py")}
+    here = Path(__file__).name
+    for row in rows:
+        file, _, name = row.rpartition("::")
+        assert f"def {name}(" in tests[file or here], row
+    ours = set(re.findall(r"^def (test_\w+)", tests[here], re.MULTILINE)) - {"test_each_fault_is_a_row_of_the_table"}
+    assert ours <= set(rows)
