@@ -28,17 +28,6 @@ def lines_of(error: XbotError) -> Sequence[str]:
     return error.lines if isinstance(error, MistakesError) else (str(error),)
 
 
-def read_text(path: Path) -> str:
-    """A text file that a user wrote, with or without a byte order mark; XbotError if it cannot be read."""
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes().count(b"\n", 0, error.start) + 1
-        raise XbotError(f"{path}:{line}: not UTF-8") from None
-
-
 def at(path: Path, line: int | None) -> str:
     """How a place in a file is written."""
     return f"{path}:{line}" if line else str(path)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar import core
-from sidecar.errors import RefusedModelError, XbotError
+from sidecar import core, inputs
+from sidecar.errors import RefusedModelError
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,7 @@ class Parts:
 def load(path: Path) -> core.Model:
     """Reads and checks a model file. With the path and the reason: XbotError if it cannot be read, RefusedModelError if it
     cannot be used."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
+    data = inputs.read_bytes(path)
     try:
         return open_image(data)
     except core.ModelError as error:

@@ -2,7 +2,7 @@
 
 Law: nothing that a user has is lost by a slip of the finger. An output is never one of the inputs, nor takes the place of
 a file of another kind; and a file is there whole or not at all. What is no file (a pipe, /dev/null, a terminal) is
-written to as it is.
+written to as it is. A link of the user's own stands for what it names; one that somebody else put there leads nowhere.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def check(outputs: Iterable[tuple[Path | None, Kind]], inputs: Iterable[Path | s
     for out, kind in outputs:
         if out is None:
             continue
+        _check_link(out)
         if not out.parent.is_dir():
             raise XbotError(f"{out}: no such directory: {out.parent}")
         place = _place(out)
@@ -72,6 +73,20 @@ def _place(path: Path | str) -> object:
     except (OSError, ValueError):
         return None
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _check_link(out: Path) -> None:
+    """XbotError for a symbolic link that is another user's, or that another user could change under our hands. Those of root
+    count as our own: /dev/stdout is one."""
+    try:
+        link, directory = out.lstat(), out.parent.stat()
+    except OSError:
+        return
+    if not stat.S_ISLNK(link.st_mode):
+        return
+    others = directory.st_mode & stat.S_IWOTH and not directory.st_mode & stat.S_ISVTX
+    if others or link.st_uid not in (0, os.geteuid()):
+        raise XbotError(f"{out}: not written: a symbolic link in the hands of others; name {out.readlink()} itself")
 
 
 def _check_kind(out: Path, kind: Kind) -> None:
@@ -109,10 +124,13 @@ def writing(out: Path | None) -> Iterator[BinaryIO]:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         elif out.exists() and not out.is_file():
-            with out.open("wb") as file:
+            with os.fdopen(os.open(out, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY), "wb") as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it took the other's place just now
+                    raise XbotError(f"{out}: not written: it is there already")
                 yield file
         else:
-            with _beside(out.resolve()) as file:
+            _check_link(out)
+            with _beside(out.resolve() if out.is_symlink() else out) as file:
                 yield file
     except BrokenPipeError:
         raise  # the reader has closed the pipe: no mistake
@@ -128,8 +146,8 @@ def _beside(out: Path) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
+            os.fchmod(file.fileno(), _mode(out))
             os.fsync(file.fileno())
-        temporary.chmod(_mode(out))
         temporary.replace(out)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -184,6 +184,8 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
 
     for line in plan.outdated():
         found.add("warning", ABOUT, line)
+    for place, why in plan.open_to_others():
+        found.add("warning", ABOUT, f"{place}: {why}", f"chmod o-w {place}")
     for i, (address, _) in enumerate(plan.fixed.listen):
         if not _local(address):
             field = "--listen" if overrides.listen else f"listen[{i}].address"

@@ -32,6 +32,8 @@ _HERE = {
     "nginx": "sidecar.commands.nginx:nginx",
 }
 _GROUP = "xbot.commands"
+# Until the master's loop can hear them they wait: a reload that comes while it starts is no reason to end.
+_LATER = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Commands(click.Group):
@@ -116,6 +118,8 @@ def _let_go_of_stderr() -> None:
 
 def main() -> None:
     """Run the command line; a mistake of the user gives one line on standard error and status 2."""
+    if sys.argv[1:2] == ["serve"]:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _LATER)
     atexit.register(_let_go_of_stderr)
     try:
         status = xbot.main(prog_name="xbot", standalone_mode=False)

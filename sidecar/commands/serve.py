@@ -92,4 +92,7 @@ def serve(path: Path | None, **options: Any) -> None:
     logs.configure(plan.fixed.log.level, plan.fixed.log.format)
     if not plan.fixed.listen and not any(one.activated for one in inherited):
         raise XbotError("serve: no --listen, no [[listen]] in a --config, and no socket inherited from systemd")
-    master.run(source, plan, inherited, predecessor)
+    try:
+        master.run(source, plan, inherited, predecessor)
+    finally:
+        logs.flush()

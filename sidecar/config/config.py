@@ -7,6 +7,7 @@ command line or in the environment (`Overrides`) overrides the file.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 import sidecar
-from sidecar import core
+from sidecar import core, inputs
 from sidecar.config import addresses, search_engines, toml_file
 from sidecar.config.toml_file import Doc
 from sidecar.config.toml_lines import field_of
@@ -30,6 +31,7 @@ DEFAULT_POLICY = "default"
 DEFAULT_BOARD = Path("/run/xbot")
 NO_BOARD = "none"
 MOST_POLICIES, MOST_LISTS, MOST_PATHS = 64, 256, 256
+MOST_LISTENERS = 240  # the kernel passes 253 descriptors at once to a worker
 NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
 
 # One row an option: its name, type, Doc and default are all there is to it, and the tables of docs/configuration.md are made
@@ -274,6 +276,18 @@ class Plan:
             return XbotError(f"{field}: {why}")
         return toml_file.mistake(self.path, field, why)
 
+    def open_to_others(self) -> list[tuple[Path, str]]:
+        """(path, what is wrong) of each file that it names, and each directory of one or of a socket, where everybody may write."""
+        used = {
+            self.named(file)
+            for each in self.lists.values()
+            for files in (each.network_files, each.agent_files, each.path_files)
+            for file in files
+        }
+        places = [address for address, _ in self.fixed.listen] + [self.fixed.admin]
+        sockets = [each.path for each in places if isinstance(each, addresses.UnixAddress)]
+        return [*inputs.open_to_others([*filter(None, [self.path]), self.model, *sorted(used), *sockets])]
+
     def outdated(self) -> list[str]:
         """One line for each option that the file calls by an old name."""
         return [str(self.wrong(old, f"is called {new.rpartition('.')[2]} now")) for new, old in self.old_names.items()]
@@ -292,6 +306,8 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
     """(field, why) of each."""
     places: dict[addresses.Address, str] = {}
     policies = {DEFAULT_POLICY, *config.policies}
+    if len(config.listen) > MOST_LISTENERS:
+        yield "listen", f"{len(config.listen)}, at most {MOST_LISTENERS}"
     for i, listen in enumerate(config.listen):
         if listen.policy not in policies:
             yield f"listen[{i}].policy", f"no policy {listen.policy!r}; {toml_file.meant(listen.policy, policies)}"
@@ -365,6 +381,8 @@ def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tup
 
 def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
     listen = config.listen
+    if len(over.listen) > MOST_LISTENERS:
+        raise XbotError(f"--listen: {len(over.listen)}, at most {MOST_LISTENERS}")
     if over.listen:
         listen = tuple(Listen(text, over.dialect or "nginx") for text in over.listen)
     elif over.dialect:
@@ -378,7 +396,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
     level, form = over.log_level or config.log.level, over.log_format or config.log.format
     fixed = Fixed(
         listen=tuple((_parsed("--listen", each.address), each.dialect) for each in listen),
-        workers=over.workers or config.workers or len(os.sched_getaffinity(0)),
+        workers=over.workers or config.workers or _usable_cores(),
         admin=_parsed("--admin", admin) if admin else None,
         socket_group=over.socket_group or config.socket_group,
         board=None if board == NO_BOARD else Path(board) if board else DEFAULT_BOARD,
@@ -407,6 +425,12 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         ranges=path.parent / config.ranges if path and config.ranges else None,
         publishers={**catalogue.load().ranges, **(config.publishers or {})},
     )
+
+
+@functools.cache
+def _usable_cores() -> int:
+    """As they were when this process first asked: a reload must not ask for other workers because of its affinity."""
+    return len(os.sched_getaffinity(0))
 
 
 def _verifies_engines(policy: Policy, everywhere: bool) -> bool:

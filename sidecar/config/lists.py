@@ -19,7 +19,8 @@ import msgspec
 
 from sidecar import core
 from sidecar.config.config import Entries, Plan
-from sidecar.errors import MistakesError, XbotError, read_text
+from sidecar.errors import MistakesError, XbotError
+from sidecar.inputs import read_text
 
 T = TypeVar("T")
 Range = tuple[int, int]  # first and last address, as numbers

@@ -21,7 +21,8 @@ import msgspec
 from msgspec import inspect
 
 from sidecar.config.toml_lines import Lines, field_of
-from sidecar.errors import MistakesError, XbotError, at, read_text, some
+from sidecar.errors import MistakesError, XbotError, at, some
+from sidecar.inputs import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib

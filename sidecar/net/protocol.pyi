@@ -8,6 +8,8 @@ LINGER: float
 GRACE: float
 HASTE: float
 
+def no_new_privileges() -> None: ...
+
 class Server:
     model: Model
     def __init__(

@@ -1,7 +1,7 @@
 """The connections of a worker: an asyncio.BufferedProtocol over the machine of csrc/connection.h, made for uvloop.
 
 Law: bytes move, nothing is decided. What is answered, held, discarded or closed is the machine's to say; here are its sockets,
-its buffer, which all connections share, and its one timer.
+its buffer, which all connections share, and its one timer. Beside them stands what a process gives up before its first byte.
 """
 
 cimport cython
@@ -16,6 +16,10 @@ from sidecar.core.csrc cimport (
     xb_span, xb_step,
 )
 
+cdef extern from "<sys/prctl.h>":
+    int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) nogil
+    int PR_SET_NO_NEW_PRIVS
+
 from asyncio import get_running_loop
 
 from sidecar.core.binding import CLOSED
@@ -26,6 +30,12 @@ LINGER = 1.0
 GRACE = 0.2
 # How long it leaves one open that is no more than slow: half a head, or replies that are not read.
 HASTE = 2.0
+
+
+def no_new_privileges():
+    """From now on no program that this process runs gets more rights than it has: see prctl(2). The standard library has no prctl."""
+    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError("PR_SET_NO_NEW_PRIVS")
 
 
 @cython.no_gc_clear  # `held` has to be released as it was got; the circle with its connections is broken at their side

@@ -113,6 +113,7 @@ class Endpoint:
     def _health(self) -> tuple[HTTPStatus, str]:
         up, wanted = self._master.workers.up, self._master.workers.count
         state = "draining" if self._master.draining else f"{up} of {wanted} workers are up"
+        state += "".join(f"; {address} is unreachable: {why}" for address, why in self._master.unreachable.items())
         served = self._master.served
         if served.refused:
             state += f"; model refused, served is {served.instead}: {served.refused}"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Message = dict[str, Any]
-LARGEST = 1 << 16  # bytes of a message
+LARGEST = 1 << 17  # bytes of a message; the paths of all sockets fit in one
 _MOST_DESCRIPTORS = 250  # the kernel takes 253 a message
 
 

@@ -2,8 +2,10 @@
 
 A Unix socket comes into being unconnectable (mode 0600, not listening), gets its group and mode 0660, and
 only then listens. A file at its path is removed only when it is a socket that refuses connections, and at the
-end only while it is still ours. All this happens under a lock on the directory, so that two sidecars starting
-at once cannot take each other's path.
+end only while it is still ours. It is made under a lock on the directory, so that two sidecars starting at once
+cannot take each other's path; whoever may read the directory can hold that lock, so the wait for it is short.
+Whoever may write in the directory can put something else in the place of our file: we change the file that we
+hold open, never what a path or a link leads to.
 """
 
 from __future__ import annotations
@@ -14,15 +16,45 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from sidecar.config.addresses import Address, TcpAddress, UnixAddress, group_id
 from sidecar.errors import XbotError
 
 BACKLOG = 4096  # a full backlog is an instant error for the visitor; asyncio's own 100 fills in one burst
 UNIX_MODE = 0o660
+_LOCK_SECONDS, _LOCK_POLL_SECONDS = 2.0, 0.01
+
+
+@dataclass(frozen=True)
+class _Access:
+    """Who may reach a file, or what is in a directory: its mode, user and group."""
+
+    mode: int
+    uid: int
+    gid: int
+
+    @classmethod
+    def of(cls, path: Path) -> _Access:
+        found = path.lstat()
+        return cls(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
+    def lost(self, path: Path) -> str | None:
+        """Whose access to the same file is taken away by now."""
+        try:
+            now = self.of(path)
+        except OSError as error:
+            return f"{path}: {_reason(error)}"
+        if self.mode & 0o777 & ~now.mode:
+            return f"{path}: its mode is {now.mode:04o}, and was {self.mode:04o}"
+        if (self.uid, self.gid) != (now.uid, now.gid):
+            return f"{path}: it belongs to {now.uid}:{now.gid}, and belonged to {self.uid}:{self.gid}"
+        return None
 
 
 @dataclass
@@ -40,11 +72,25 @@ class Bound:
     identity: tuple[int, int] | None = None
     owned: bool = True
     activated: bool = False
+    seen: tuple[_Access, _Access] | None = None  # of its file and of the directory, when it was first looked at
 
     @property
     def reachable(self) -> bool:
         """Whether its file, if it has one, is still there."""
         return self.identity is None or (isinstance(self.address, UnixAddress) and self._in_place(self.address.path))
+
+    def look(self) -> str | None:
+        """Why a proxy that reached it when this was first asked no longer does; None: nothing of that is to be seen."""
+        if not isinstance(self.address, UnixAddress) or not self.address.path.is_absolute():
+            return None
+        path = self.address.path
+        if self.reachable and self.seen is None:
+            with contextlib.suppress(OSError):
+                self.seen = _Access.of(path), _Access.of(path.parent)
+        why = None if self.reachable else "its file is no longer there, or is another's"
+        if self.seen is not None and why is None:
+            why = self.seen[0].lost(path) or self.seen[1].lost(path.parent)
+        return why
 
     def _in_place(self, path: Path) -> bool:
         # While `sock` is open the kernel keeps the inode, so that no other file can have its number.
@@ -55,7 +101,7 @@ class Bound:
         if self.identity is None or not self.owned or not isinstance(self.address, UnixAddress):
             return
         path = self.address.path
-        with contextlib.suppress(OSError, XbotError), _locked(path):
+        with contextlib.suppress(OSError):  # no lock: as long as the socket listens no sidecar takes its path
             if self._in_place(path):
                 path.unlink()
         self.identity = None
@@ -82,13 +128,24 @@ def take(pool: list[Bound], address: Address) -> Bound | None:
     return None
 
 
-def regroup(bound: Bound, group: str | None) -> None:
-    """Give the file of a socket of ours to `group`, where one is named. XbotError if that cannot be done."""
-    if group is not None and bound.identity is not None and isinstance(bound.address, UnixAddress):
-        try:
-            os.chown(bound.address.path, -1, group_id(group))
-        except OSError as error:
-            raise XbotError(f"{bound.address}: group {group}: {_reason(error)}") from error
+def mend(bound: Bound, group: str | None) -> None:
+    """Give the file of a socket of ours the mode and the group that `bind` gives it. XbotError if that cannot be done."""
+    if bound.identity is not None and isinstance(bound.address, UnixAddress):
+        with _held(bound.address, bound.identity) as file:
+            Path(file).chmod(UNIX_MODE)
+            if group is not None:
+                os.chown(file, -1, group_id(group))
+            elif bound.seen is not None:
+                os.chown(file, -1, bound.seen[0].gid)
+
+
+def renew(bound: Bound, group: str | None) -> Bound:
+    """Another socket with a file in the place of one whose file is of no use. XbotError if that cannot be made; `bound` stays as it
+    is, for whoever waits in its queue."""
+    if bound.reachable and isinstance(bound.address, UnixAddress):
+        with contextlib.suppress(OSError):
+            bound.address.path.unlink()
+    return bind(bound.asked, group)
 
 
 def adopt(sock: socket.socket) -> Bound:
@@ -112,24 +169,25 @@ def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
     path = address.path
     gid = group_id(group) if group is not None else None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    made = False
+    made: tuple[int, int] | None = None
     try:
         with _locked(path):
             _clear_stale(path)
             umask = os.umask(0o177)
             try:
                 sock.bind(os.fspath(path))
-                made = True
             finally:
                 os.umask(umask)
-            if gid is not None:
-                os.chown(path, -1, gid)
-            path.chmod(UNIX_MODE)
+            with _held(address) as file:
+                made = _identity(path)
+                if gid is not None:
+                    os.chown(file, -1, gid)
+                Path(file).chmod(UNIX_MODE)
             sock.listen(BACKLOG)
             sock.setblocking(False)
-            return Bound(address, sock, address, _identity(path))
+            return Bound(address, sock, address, made)
     except BaseException as error:
-        if made:
+        if made and _identity(path) == made:
             path.unlink(missing_ok=True)
         sock.close()
         if isinstance(error, OSError):
@@ -183,16 +241,45 @@ def _clear_stale(path: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock on the directory of `path`, against other sidecars."""
+    """Hold the lock on the directory of `path`, against other sidecars. None of them holds it for long: if somebody does, it is
+    no sidecar that is about to take the path, and we go on without."""
     try:
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise XbotError(f"unix:{path}: directory {path.parent}: {_reason(error)}") from error
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
+        end = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    why = f"another process has held its lock for {_LOCK_SECONDS:g} s; started without it"
+                    structlog.get_logger().warning("directory locked", directory=str(path.parent), problem=why)
+                    break
+                time.sleep(_LOCK_POLL_SECONDS)
         yield
     finally:
         os.close(directory)
+
+
+@contextlib.contextmanager
+def _held(address: UnixAddress, identity: tuple[int, int] | None = None) -> Iterator[str]:
+    """A name for the socket's file itself, whatever takes its place meanwhile. XbotError if what is there is no socket of our user,
+    or not the one of this `identity`, and for an OSError of the block."""
+    try:
+        fd = os.open(address.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(fd)
+            ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
+            if not ours or identity not in (None, (found.st_dev, found.st_ino)):
+                raise XbotError(f"{address}: somebody has put another file in its place")
+            yield f"/proc/self/fd/{fd}"
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise XbotError(f"{address}: {_reason(error)}") from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

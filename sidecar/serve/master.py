@@ -11,15 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import faulthandler
 import json
 import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -43,7 +45,11 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 60.0  # how often it is seen whether a list is a day old
 _REFRESH_SECONDS = 3600.0  # from one try to fetch to the next
 _FETCH_SECONDS = 180.0  # for all lists together, then the process is killed
+T = TypeVar("T")
 _FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
+LOAD_SECONDS = 30.0  # a reload whose files are not read by then is refused: a mount may be dead
+END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
+_LISTENERS_SECONDS = 1.0  # how often it is looked whether the sockets' files are there
 _OTHER_FILES = 64  # that a worker has besides its sockets
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
@@ -81,6 +87,9 @@ class Master:
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
+        self.unreachable: dict[str, str] = {}  # address of a listener to why
+        self._stops = 0
+        self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115 -- open as long as the process
         self._serving = False  # all workers have been up once
         self._told_to_stop = False
         self._successor: upgrade.Successor | None = None  # until it has taken over, or has ended
@@ -92,8 +101,8 @@ class Master:
 
     @property
     def healthy(self) -> bool:
-        """Whether all workers accept connections."""
-        return not self.draining and self._complete()
+        """Whether all workers accept connections, and a proxy can make them."""
+        return not self.draining and not self.unreachable and self._complete()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
@@ -109,7 +118,8 @@ class Master:
         loop.add_signal_handler(signal.SIGUSR2, self._want_upgrade)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # an old master blocked them over the exec
+            signal.signal(number, self._count_stops)  # besides: the loop hears all signals by their descriptor
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the command, or by an old master
         self.workers.start()
         duties = asyncio.create_task(self._duties())
         await self._stop_wanted.wait()
@@ -129,6 +139,7 @@ class Master:
             self._stay_alive(),
             self._compare_files(),
             self._refresh_daily(),
+            self._look_at_listeners(),
         )
         await asyncio.gather(*duties, self.workers.watch())
 
@@ -189,7 +200,14 @@ class Master:
 
     async def _reload(self) -> None:
         old = self.served
-        self.served = await asyncio.to_thread(self._load, old.generation + 1)
+        served = await self._in_time(lambda: self._load(old.generation + 1))
+        try:
+            await self._mend_listeners()
+            self.board.publish(served)
+        except BaseException:
+            served.close()
+            raise
+        self.served = served
         old.close()
         message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
         await self.workers.serve(message, {"served": self.served.fd})
@@ -197,26 +215,74 @@ class Master:
         same = old.sha256 == self.served.sha256
         self.log.info("reloaded", workers=self.workers.up, same_model=same, **self.served.labels())
 
+    async def _in_time(self, read: Callable[[], T]) -> T:
+        """What `read` returns in a thread of its own; XbotError if it does not within LOAD_SECONDS. The thread is left behind
+        then, with what it reads; a process does not wait for it at its end."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(set_: Callable[..., None], value: object) -> None:
+            if not future.done():
+                set_(value)
+
+        def run() -> None:
+            done: tuple[Callable[..., None], object]
+            try:
+                done = future.set_result, read()
+            except BaseException as error:
+                done = future.set_exception, error
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(settle, *done)
+
+        threading.Thread(target=run, name="reload", daemon=True).start()
+        try:
+            return await asyncio.wait_for(future, LOAD_SECONDS)
+        except asyncio.TimeoutError:
+            raise XbotError(f"configuration, lists and model: not read within {LOAD_SECONDS:g} s") from None
+
     def _load(self, generation: int) -> Served:
         """Read everything again; XbotError if it is not sound, or asks for what a running sidecar cannot change."""
         plan = self.source.plan()
-        _warn_of_old_names(plan, self.log)
         changed = [name for name in Fixed._fields if getattr(plan.fixed, name) != getattr(self.fixed, name)]
         if changed:
             raise plan.wrong(
                 changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
             )
-        return self._published(Served.load, plan, generation)
+        _warn(plan, self.log)
+        return Served.load(plan, generation)
 
-    def _published(self, make: Callable[..., Served], *arguments: Any) -> Served:
-        """What `make` makes of the arguments, once its copy is on the board too."""
-        served = make(*arguments)
-        try:
-            self.board.publish(served)
-        except BaseException:
-            served.close()
-            raise
-        return served
+    # Where it is reached
+
+    async def _look_at_listeners(self) -> None:
+        """Say, once for each, that the file of a socket is gone or closed to the proxy, and that it is back."""
+        while True:
+            self._look()
+            await asyncio.sleep(_LISTENERS_SECONDS)
+
+    def _look(self) -> None:
+        before = self.unreachable
+        everything = [bound for bound, _ in self.bound] + ([self.admin[0]] if self.admin else [])
+        self.unreachable = {str(bound.address): why for bound in everything if (why := bound.look())}
+        for address in before.keys() - self.unreachable.keys():
+            self.log.info("listener reachable", listener=address)
+        for address in sorted(self.unreachable.keys() - before.keys()):
+            self.log.error("listener unreachable", listener=address, reason=self.unreachable[address], mend="SIGHUP")
+
+    async def _mend_listeners(self) -> None:
+        """Make anew what became of our sockets' files; XbotError if that cannot be. A socket whose file is gone gets no file any
+        more: another takes its place, here and in each worker."""
+        self._look()
+        for place, (bound, dialect) in enumerate(self.bound):
+            if str(bound.address) not in self.unreachable or bound.activated or not bound.owned:
+                continue
+            try:
+                listeners.mend(bound, self.fixed.socket_group)
+            except XbotError:
+                new = listeners.renew(bound, self.fixed.socket_group)
+                self.bound[place] = new, dialect
+                self.workers.tell({"op": "listen", "listener": place}, {"socket": new.sock.fileno()})
+                bound.sock.close()
+        self._look()
 
     # The networks of crawlers
 
@@ -248,10 +314,16 @@ class Master:
         async with self._changing:
             old = self.served
             try:
-                self.served = await asyncio.to_thread(self._published, old.with_newest_ranges, old.generation + 1)
+                served = await self._in_time(lambda: old.with_newest_ranges(old.generation + 1))
+                try:
+                    self.board.publish(served)
+                except BaseException:
+                    served.close()
+                    raise
             except Exception as error:  # whatever it is, the old goes on
                 self.log.error("ranges refused", reason=_reason(error))
                 return
+            self.served = served
             old.close()
             message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
             await self.workers.serve(message, {"served": self.served.fd})
@@ -317,7 +389,7 @@ class Master:
         await self.workers.until(self._complete)
         try:
             for bound in self._sockets().values():
-                listeners.regroup(bound, self.fixed.socket_group)
+                listeners.mend(bound, self.fixed.socket_group)
         except XbotError as error:
             self._give_up(str(error))
             return False
@@ -343,6 +415,12 @@ class Master:
             self._stop_wanted.set()
 
     # The end
+
+    def _count_stops(self, *_: object) -> None:
+        """SIGTERM or SIGINT, also where the loop stands still: the second one is heard by no more than the interpreter."""
+        self._stops += 1
+        if self._stops > 1 and self.predecessor is None:
+            faulthandler.dump_traceback_later(END_SECONDS, exit=True, file=self._nowhere)
 
     def _stop(self) -> None:
         # A new master is told by the old one too, who sees to it that it ends.
@@ -414,9 +492,11 @@ class Master:
             self.notifier.ready(state)
 
 
-def _warn_of_old_names(plan: Plan, log: Any) -> None:
+def _warn(plan: Plan, log: Any) -> None:
     for line in plan.outdated():
         log.warning("old name of an option", option=line)
+    for place, why in plan.open_to_others():
+        log.warning("open to others", path=str(place), problem=why, mend="chmod o-w")
 
 
 def run(
@@ -430,9 +510,8 @@ def run(
     fixed = plan.fixed
     # A new master that cannot use the model leaves it to the old one, who can.
     served = Served.load(plan, 1) if predecessor else Served.at_start(plan)
-    _warn_of_old_names(plan, log)
-    for number in (signal.SIGUSR1, signal.SIGUSR2):  # SIGUSR2 until there is a loop to hear it
-        signal.signal(number, signal.SIG_IGN)
+    _warn(plan, log)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     _raise_open_files()
     pool = list(inherited)
     with contextlib.ExitStack() as stack:
@@ -449,6 +528,8 @@ def run(
                 bound.append((one, plan.dialect))
             else:
                 one.close()  # the configuration no longer lists it
+        if len(bound) > config.MOST_LISTENERS:
+            raise XbotError(f"{len(bound)} listeners with those of systemd, at most {config.MOST_LISTENERS}")
         if predecessor is not None:
             predecessor.take_up_the_log()
             log = log.bind(successor=os.getpid())

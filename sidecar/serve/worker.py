@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import faulthandler
 import functools
 import mmap
@@ -26,7 +27,7 @@ import uvloop
 from sidecar.board.handshakes import map_handshakes
 from sidecar.board.slots import claim
 from sidecar.core import Model, Policies, served_parts
-from sidecar.net.protocol import Server
+from sidecar.net.protocol import Server, no_new_privileges
 from sidecar.serve import control
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -66,23 +67,26 @@ class Worker:
             )
             for number, (each, sock) in enumerate(zip(listeners, self._listening, strict=True))
         ]
-        self._said: dict[tuple[str, str], float] = {}  # listener and bound to the time of the last line about it
+        self._accepting: list[tuple[asyncio.AbstractServer, socket.socket, Server]] = []
+        self._moving = asyncio.Lock()  # of `_accepting`
+        self._tasks: set[asyncio.Future[None]] = set()  # the loop itself holds none of them
+        self._said: dict[tuple[str, ...], float] = {}  # what to the time of the last line about it
 
     async def run(self) -> None:
         """Serve, drain, return."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._report)
         self._control.setblocking(False)
-        accepting = [
-            # The duplicate outlives the loop's server: see _stop_accepting.
-            (await self._listen(sock.dup(), server), sock, server)
-            for sock, server in zip(self._listening, self._servers, strict=True)
-        ]
+        # The duplicate outlives the loop's server: see _stop_accepting.
+        for sock, server in zip(self._listening, self._servers, strict=True):
+            self._accepting.append((await self._listen(sock.dup(), server), sock, server))
         loop.add_reader(self._control, self._hear)
         control.send(self._control, {"op": "ready", "generation": self._generation})
         await self._draining.wait()
         # The master ends what takes longer; this is for when it is gone.
         loop.call_later(self._drain_timeout + _LATE_SECONDS, os._exit, 1)
+        async with self._moving:
+            accepting, self._accepting = self._accepting, []
         for listening, sock, server in accepting:
             await self._stop_accepting(listening, sock, server)
         for server in self._servers:
@@ -131,9 +135,34 @@ class Worker:
                     if message["op"] == "serve":
                         self._swap(message, descriptors.pop("served"))
                     elif message["op"] == "ping":
+                        self._look_for_descriptors()
                         control.send(self._control, {"op": "pong"})
                     elif message["op"] == "drain":
                         self._draining.set()
+                    elif message["op"] == "listen":
+                        sock = socket.socket(fileno=descriptors.pop("socket"))
+                        task = asyncio.ensure_future(self._move(message["listener"], sock))
+                        self._tasks.add(task)
+                        task.add_done_callback(self._tasks.discard)
+
+    async def _move(self, place: int, sock: socket.socket) -> None:
+        """A listener gets another socket: that of before has lost its file. What waits in its queue is still taken."""
+        async with self._moving:
+            if self._draining.is_set() or place >= len(self._accepting):
+                sock.close()
+                return
+            listening, old, server = self._accepting[place]
+            self._accepting[place] = await self._listen(sock.dup(), server), sock, server
+            await self._stop_accepting(listening, old, server)
+
+    def _look_for_descriptors(self) -> None:
+        """Where none is left the loop closes each new connection, and tells nobody."""
+        try:
+            os.close(os.dup(self._control.fileno()))
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE) and self._is_new("descriptors"):
+                event = {"op": "log", "level": "error", "event": "out of descriptors"}
+                control.send(self._control, {**event, "reason": f"new connections are closed: {error.strerror}"})
 
     def _swap(self, message: control.Message, served: int) -> None:
         model, policies = _served(served)
@@ -144,11 +173,17 @@ class Worker:
 
     def _at_bound(self, listener: str, bound: str) -> None:
         """A listener is past a bound: a line a minute, however many connections it costs."""
-        now = time.monotonic()
-        if now - self._said.get((listener, bound), -_SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS:
-            self._said[listener, bound] = now
+        if self._is_new(listener, bound):
             event = {"op": "log", "level": "warning", "event": "limit reached"}
             control.send(self._control, {**event, "limit": bound, "listener": listener})
+
+    def _is_new(self, *what: str) -> bool:
+        """Whether nothing was said of this for a minute."""
+        now = time.monotonic()
+        new = now - self._said.get(what, -_SAY_AGAIN_SECONDS) >= _SAY_AGAIN_SECONDS
+        if new:
+            self._said[what] = now
+        return new
 
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An error that nobody awaited: the master logs it, and this worker goes on."""
@@ -202,6 +237,7 @@ def main(descriptor: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # the master blocked them over the exec
     name_process(b"xbot-worker")
+    no_new_privileges()
     sock = socket.socket(fileno=descriptor)
     received = control.receive(sock)
     if received is None:

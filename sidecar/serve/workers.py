@@ -21,6 +21,7 @@ from sidecar.serve import control, spawn
 _EARLY_SECONDS = 1.0  # a worker that ends sooner than this has failed to start ...
 _EARLY_DEATHS = 5  # ... and after so many in a row the next one waits,
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from the first to the longest
+_BOOT_SECONDS = 15.0  # one that is not ready by then is replaced
 _SWAP_SECONDS = 10.0  # a worker that has not taken a new model by then is replaced
 _PING_SECONDS, _MOST_UNANSWERED = 5.0, 3  # a worker that leaves more pings unanswered is replaced
 
@@ -39,6 +40,7 @@ class Slot:
     generation: int = 0  # of what it serves
     unanswered: int = 0  # pings
     early_deaths: int = 0  # in a row
+    said: str = ""  # why it cannot start, since it last could
 
 
 class Workers:
@@ -87,9 +89,7 @@ class Workers:
 
     async def serve(self, message: control.Message, descriptors: Mapping[str, int]) -> None:
         """Tell all what is new; returns when all that are up serve it. One that does not take it is replaced."""
-        for slot in self._slots:
-            if slot.control is not None:
-                control.send(slot.control, message, descriptors)
+        self.tell(message, descriptors)
 
         def behind() -> list[Slot]:
             return [slot for slot in self._slots if slot.ready and slot.generation != message["generation"]]
@@ -97,6 +97,12 @@ class Workers:
         await self.until(lambda: not behind(), _SWAP_SECONDS)
         for slot in behind():
             self._kill(slot, "it does not take what is new")
+
+    def tell(self, message: control.Message, descriptors: Mapping[str, int]) -> None:
+        """Send all that are there a message that has no answer."""
+        for slot in self._slots:
+            if slot.control is not None:
+                control.send(slot.control, message, descriptors)
 
     async def watch(self) -> None:
         """Ask each for a sign of life, and replace one that hangs."""
@@ -112,9 +118,7 @@ class Workers:
     def drain(self) -> None:
         """Have them answer what has come, and end; none is replaced any more."""
         self._draining = True
-        for slot in self._slots:
-            if slot.control is not None:
-                control.send(slot.control, {"op": "drain"})
+        self.tell({"op": "drain"}, {})
 
     def kill(self, why: str) -> int:
         """End those that are left; how many."""
@@ -133,20 +137,31 @@ class Workers:
     def _spawn(self, slot: Slot) -> None:
         if self._draining:
             return
-        ours, theirs = control.pair()
-        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
         slot.started, slot.ready, slot.unanswered = time.monotonic(), False, 0
         try:
+            ours, theirs = control.pair()
+        except OSError as error:
+            self._failed_early(slot, f"cannot start: {error}")
+            return
+        ours.setblocking(False)
+        try:
             with theirs:
-                slot.process = spawn.worker(theirs)
+                brief = self._brief()
+                slot.process = process = spawn.worker(theirs)
         except OSError as error:
             ours.close()
             self._failed_early(slot, f"cannot start: {error}")
             return
         slot.control = ours
-        control.send(ours, *self._brief())
-        asyncio.get_running_loop().add_reader(ours, self._hear, slot)
-        self.log.debug("worker started", worker=slot.index, pid=slot.process.pid)
+        control.send(ours, *brief)
+        loop.add_reader(ours, self._hear, slot)
+        loop.call_later(_BOOT_SECONDS, self._check_boot, slot, process)
+        self.log.debug("worker started", worker=slot.index, pid=process.pid)
+
+    def _check_boot(self, slot: Slot, process: subprocess.Popen[bytes]) -> None:
+        if slot.process is process and not slot.ready:
+            self._kill(slot, f"it was not ready within {_BOOT_SECONDS:g} s")
 
     def _hear(self, slot: Slot) -> None:
         """Take in all that the worker has said."""
@@ -162,7 +177,7 @@ class Workers:
         pid = slot.process.pid if slot.process else None
         match message.pop("op"):
             case "ready":
-                slot.ready, slot.generation = True, message["generation"]
+                slot.ready, slot.generation, slot.said = True, message["generation"], ""
                 self.log.info("worker ready", worker=slot.index, pid=pid)
             case "serve":
                 slot.generation = message["generation"]
@@ -202,7 +217,9 @@ class Workers:
         if slot.early_deaths >= _EARLY_DEATHS:
             wait = min(_FIRST_WAIT * 2.0 ** (slot.early_deaths - _EARLY_DEATHS), _LONGEST_WAIT)
             tries = {"tries": slot.early_deaths, "next_try_seconds": wait}
-            self.log.error("worker cannot start", worker=slot.index, how=how, **tries)
+            if slot.said != how:
+                self.log.error("worker cannot start", worker=slot.index, how=how, **tries)
+            slot.said = how
             self._on_hopeless(f"a worker cannot start: {how}")
         asyncio.get_running_loop().call_later(wait, self._spawn, slot)
 

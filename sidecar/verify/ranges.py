@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar.errors import XbotError, read_text
+from sidecar.errors import XbotError
+from sidecar.inputs import read_text
 from sidecar.verify import catalogue
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

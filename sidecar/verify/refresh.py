@@ -23,7 +23,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sidecar import __version__, outputs
-from sidecar.errors import XbotError, read_text
+from sidecar.errors import XbotError
+from sidecar.inputs import read_text
 from sidecar.verify import ranges
 
 SECONDS = 20.0  # for one list, from the connection to the last byte

@@ -109,6 +109,33 @@ def test_what_is_no_file_is_written_to(command: str, place: dict[str, Path]) -> 
     assert heard[0]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes links of another user")
+@pytest.mark.parametrize("sticky", [True, False], ids=["of another user", "in a directory of everybody"])
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_no_output_goes_through_a_link_of_others(command: str, sticky: bool, place: dict[str, Path]) -> None:
+    """Such as one in /tmp that leads into a home."""
+    shared, home = place["log"].parent / "shared", place["log"].parent / "home"
+    shared.mkdir()
+    home.mkdir()
+    shared.chmod(0o1777 if sticky else 0o777)
+    link = shared / "out"
+    link.symlink_to(home / "new")
+    if sticky:
+        os.lchown(link, 65534, 65534)
+    assert "a symbolic link in the hands of others" in run(command, place, 2, out=link)
+    assert not list(home.iterdir())
+
+
+def test_an_output_goes_through_a_link_of_our_own_in_tmp(place: dict[str, Path]) -> None:
+    shared = place["log"].parent / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)  # nobody else can take it away
+    (shared / "out").symlink_to(place["new"])
+    run(COMMANDS["label --out"], place, 0, out=shared / "out")
+    assert (shared / "out").is_symlink()
+    assert place["new"].read_bytes()
+
+
 def test_standard_output_by_name(place: dict[str, Path]) -> None:
     """Also where it is a file, which is added to and not replaced."""
     command = [XBOT, "label", "--quiet", "--format", "combined", str(place["log"])]

@@ -1,0 +1,52 @@
+"""inputs.py - the files that a user names to be read whole: a model, a configuration, a list.
+
+Law: opening one blocks nobody and starts nothing, whatever lies in its place: it is read only if it is a regular file. Logs are not
+read here (sources/reading.py), as a pipe may be one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sidecar.errors import XbotError
+
+
+def read_bytes(path: Path) -> bytes:
+    """All that is in a file; XbotError if it cannot be read, or is no regular file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a pipe makes nobody wait
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise XbotError(f"{path}: no regular file")
+            return file.read()
+    except OSError as error:
+        raise XbotError(f"{path}: {error.strerror or error}") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file that a user wrote, with or without a byte order mark; XbotError if it cannot be read."""
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise XbotError(f"{path}:{data.count(10, 0, error.start) + 1}: not UTF-8") from None
+
+
+def open_to_others(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """(path, what is wrong) of each of these files and directories, and of the directories that hold them, where every user of
+    the machine may write: whoever may do that decides what is served. In a sticky directory nobody takes another's file away."""
+    seen = set()
+    for path in paths:
+        for place in (path, path.parent):
+            try:
+                place = place.resolve()
+                mode = place.stat().st_mode
+            except OSError:
+                continue
+            open_ = mode & stat.S_IWOTH and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX)
+            if open_ and not stat.S_ISSOCK(mode) and place not in seen:
+                seen.add(place)
+                yield place, f"everybody may write there (mode {stat.S_IMODE(mode):04o})"

@@ -1,0 +1,455 @@
+"""Faults of the machine, and of whoever else uses it: the master goes on, says so once, and mends what it can.
+
+Law: each test is a row of docs/reliability.md. A fault is made as it happens, from outside, against the real command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from places import ROOT, XBOT
+from sidecar_harness import (
+    TIMEOUT,
+    Sidecar,
+    alive,
+    ask,
+    children,
+    connect,
+    get,
+    head,
+    load,
+    read_reply,
+    wait_until,
+)
+
+from sidecar.config.config import DEFAULT_MODEL
+
+
+@contextlib.contextmanager
+def started(*arguments: object, **how: object) -> Iterator[subprocess.Popen[bytes]]:
+    """`xbot serve` with these arguments, whatever becomes of it; ended with its workers at the end of the block."""
+    command = [XBOT, "serve", "--model", DEFAULT_MODEL, "--workers", "1", "--log-format", "json", *arguments]
+    process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, **how)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        for pid in [process.pid, *children(process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(TIMEOUT)
+
+
+def answers(address: str) -> bool:
+    with contextlib.suppress(OSError, AssertionError):
+        return ask(address).status == 200
+    return False
+
+
+def stopped_at(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def fill(pipe: int) -> None:
+    """Write until nothing more is taken."""
+    os.set_blocking(pipe, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"." * 512 + b"\n")
+    os.set_blocking(pipe, True)
+
+
+# ---- 1. never blocked ----
+
+
+def test_a_stalled_reader_of_the_log_stops_nothing(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    ours, theirs = os.pipe()
+    fill(theirs)
+    with started("--listen", address, stderr=theirs) as process:
+        os.close(theirs)
+        wait_until(lambda: answers(address), "an answer")
+        (first,) = children(process.pid)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: children(process.pid) not in ([], [first]) and answers(address), "the next worker")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+    os.close(ours)
+
+
+def test_lines_that_could_not_be_written_are_counted(tmp_path: Path) -> None:
+    """At level debug each worker writes, too: 3,000 requests are more lines than wait."""
+    address = f"unix:{tmp_path}/s"
+    ours, theirs = os.pipe()
+    fill(theirs)
+    with started("--listen", address, "--log-level", "debug", stderr=theirs) as process:
+        os.close(theirs)
+        wait_until(lambda: answers(address), "an answer")
+        with connect(address) as sock:
+            for _ in range(3000):
+                sock.sendall(head())
+                assert read_reply(sock).status == 200
+        text = b""
+        while b"log lines dropped" not in text or not text.endswith(b"\n"):
+            text += os.read(ours, 65536)
+        lines = [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]
+        (dropped,) = [line for line in lines if line["event"] == "log lines dropped"]
+        assert len([line for line in lines if line["event"] == "request"]) + dropped["lines"] > 2900
+        process.send_signal(signal.SIGTERM)
+        while os.read(ours, 65536):
+            pass
+        assert process.wait(TIMEOUT) == 0
+    os.close(ours)
+
+
+def test_a_lock_on_the_directory_of_the_socket_stops_no_start(tmp_path: Path) -> None:
+    """Whoever can read a directory can lock it."""
+    holder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    try:
+        with Sidecar(DEFAULT_MODEL, listen=[f"unix:{tmp_path}/s"]) as sidecar:
+            assert ask(sidecar.address).status == 200
+            assert sidecar.events("directory locked")[0]["directory"] == str(tmp_path)
+            assert sidecar.stop() == 0
+            assert not (tmp_path / "s").exists()
+    finally:
+        os.close(holder)
+
+
+@pytest.mark.parametrize("what", ["model", "configuration", "list"])
+def test_a_fifo_in_the_place_of_a_file_is_refused_at_a_reload(what: str, tmp_path: Path) -> None:
+    model, config, entries = tmp_path / "m.xbot", tmp_path / "xbot.toml", tmp_path / "l.txt"
+    model.write_bytes(DEFAULT_MODEL.read_bytes())
+    entries.write_text("203.0.113.0/24\n")
+    config.write_text('[lists.l]\nnetwork_files = ["l.txt"]\n[policies.default]\nallow = ["l"]\n')
+    path = {"model": model, "configuration": config, "list": entries}[what]
+    kept = path.read_bytes()
+    with Sidecar(model, "--config", config) as sidecar:
+        path.unlink()
+        os.mkfifo(path)
+        with load(sidecar.address, keepalive=True) as outcome:
+            sidecar.reload()
+        assert outcome.scores
+        assert not outcome.failures
+        refused = sidecar.events("reload refused")[-1]["reason"]
+        assert str(path) in refused
+        assert "no regular file" in refused
+        path.unlink()
+        path.write_bytes(kept)
+        sidecar.reload()
+        assert len(sidecar.events("reloaded")) == 1
+        assert sidecar.upgrade()
+        assert sidecar.stop() == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "score", "inspect", "check"])
+def test_a_fifo_in_the_place_of_the_model_is_refused_by_every_command(command: str, tmp_path: Path) -> None:
+    fifo, log = tmp_path / "m", tmp_path / "log"
+    os.mkfifo(fifo)
+    log.write_text('203.0.113.7 - - [10/Oct/2026:13:55:36 +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8"\n')
+    rest = {"serve": ["--listen", f"unix:{tmp_path}/s"], "score": [str(log)]}.get(command, [])
+    given = [str(fifo)] if command == "inspect" else ["--model", str(fifo), *rest]
+    done = subprocess.run([XBOT, command, *given], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 2, done
+    assert f"{fifo}: no regular file" in done.stdout + done.stderr
+
+
+# A model that is not read to its end while the file `flag` is there, as on a mount whose server is away.
+DEAD_MOUNT = """
+import time
+from pathlib import Path
+from sidecar import model
+from sidecar.commands.cli import main
+from sidecar.serve import master
+master.LOAD_SECONDS = 2.0
+load, flag = model.load, Path({flag!r})
+def late(path):
+    while flag.exists():
+        time.sleep(0.05)
+    return load(path)
+model.load = late
+main()
+"""
+
+
+def test_a_file_that_cannot_be_read_to_its_end_holds_up_no_signal(tmp_path: Path) -> None:
+    """A reload gives up after a while, the next one is heard, and the end does not wait for it."""
+    flag = tmp_path / "dead"
+    with Sidecar(DEFAULT_MODEL, command=[sys.executable, "-c", DEAD_MOUNT.format(flag=str(flag))]) as sidecar:
+        flag.touch()
+        with load(sidecar.address, keepalive=True) as outcome:
+            sidecar.reload()
+        assert outcome.scores
+        assert not outcome.failures
+        assert "not read within" in sidecar.events("reload refused")[-1]["reason"]
+        sidecar.reload()
+        assert len(sidecar.events("reload refused")) == 2
+        flag.unlink()
+        sidecar.reload()
+        assert len(sidecar.events("reloaded")) == 1
+        flag.touch()
+        sidecar.signal(signal.SIGHUP)
+        time.sleep(0.3)
+        assert sidecar.stop() == 0
+
+
+def test_a_worker_that_is_stopped_while_it_boots_is_replaced() -> None:
+    with Sidecar(DEFAULT_MODEL) as sidecar:
+        for _ in range(50):
+            before = sidecar.workers
+            os.kill(before[0], signal.SIGKILL)
+            wait_until(lambda: sidecar.workers not in (before, before[1:]), "the next one")  # noqa: B023
+            (new,) = set(sidecar.workers) - set(before)
+            os.kill(new, signal.SIGSTOP)
+            wait_until(lambda: stopped_at(new), "its stop")  # noqa: B023
+            if not any(event["pid"] == new for event in sidecar.events("worker ready")):
+                break
+            os.kill(new, signal.SIGCONT)
+        with load(sidecar.address, keepalive=True) as outcome:
+            end = time.monotonic() + 2 * TIMEOUT
+            while alive(new):
+                assert time.monotonic() < end, "the stopped worker is never missed"
+                time.sleep(0.1)
+            wait_until(lambda: len(sidecar.serving) == 2, "both")
+        assert sidecar.events("worker killed")[-1]["why"].startswith("it was not ready within")
+        assert not outcome.failures
+
+
+def test_a_reload_while_it_starts_ends_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file, started("--listen", f"unix:{tmp_path}/s", stderr=file) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        wait_until(lambda: "sidecar/core/binding" in maps.read_text() or process.poll() is not None)
+        while b'"worker ready"' not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.01)
+        wait_until(lambda: b'"reloaded"' in log.read_bytes(), "a reload")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+
+
+def test_more_listeners_than_a_worker_can_be_given_are_refused(tmp_path: Path) -> None:
+    config = tmp_path / "xbot.toml"
+    config.write_text("".join(f'[[listen]]\naddress = "unix:{tmp_path}/{i}"\n' for i in range(260)))
+    done = subprocess.run(
+        [XBOT, "serve", "--config", config], capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, f"xbot: {config}:1: listen: 260, at most 240\n")
+    places = [word for i in range(260) for word in ("--listen", f"unix:{tmp_path}/{i}")]
+    done = subprocess.run([XBOT, "serve", *places], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, done.stderr) == (2, "xbot: --listen: 260, at most 240\n")
+
+
+def test_as_many_listeners_as_may_be_serve_and_are_handed_over(tmp_path: Path) -> None:
+    config = tmp_path / "xbot.toml"
+    place = tmp_path / ("a" * max(1, 95 - len(str(tmp_path))))
+    place.mkdir()
+    config.write_text("".join(f'[[listen]]\naddress = "unix:{place}/{i}"\n' for i in range(240)))
+    with Sidecar(DEFAULT_MODEL, "--config", config, listen=[], workers=1) as sidecar:
+        assert sidecar.upgrade(), sidecar.events("upgrade refused")
+        assert {ask(address).status for address in sidecar.addresses} == {200}
+        assert sidecar.stop() == 0
+
+
+def open_files(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def limit_files(pid: int, most: int) -> None:
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
+
+
+def test_no_descriptor_for_the_next_worker_is_said_once_and_passes() -> None:
+    with Sidecar(DEFAULT_MODEL) as sidecar:
+        limit_files(sidecar.master, open_files(sidecar.master) - 4)
+        victim, other = sidecar.serving
+        with load(sidecar.address, keepalive=True, retry=True) as outcome:
+            os.kill(victim, signal.SIGKILL)
+            sidecar.wait_for("worker cannot start")
+            time.sleep(3)
+        assert outcome.scores
+        assert not outcome.failures
+        assert len(sidecar.events("worker cannot start")) == 1
+        assert not sidecar.events("master error")
+        assert ask(sidecar.address).status == 200
+        limit_files(sidecar.master, 1024)
+        wait_until(lambda: len(sidecar.serving) == 2, "the next worker")
+        assert other in sidecar.serving
+        assert sidecar.stop() == 0
+
+
+def test_another_affinity_refuses_no_reload() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    sidecar = Sidecar(DEFAULT_MODEL, workers=len(os.sched_getaffinity(0)))
+    at = sidecar._command.index("--workers")
+    del sidecar._command[at : at + 2]
+    with sidecar:
+        os.sched_setaffinity(sidecar.master, {min(os.sched_getaffinity(0))})
+        sidecar.reload()
+        assert not sidecar.events("reload refused")
+
+
+def test_a_second_sigterm_ends_it_whatever_holds_it() -> None:
+    """Here a master whose loop stands still."""
+    program = (
+        "import time; from pathlib import Path; from sidecar.serve.workers import Workers; drain = Workers.drain\n"
+        "from sidecar.commands.cli import main\n"
+        "Workers.drain = lambda self: (time.sleep(600), drain(self))\nmain()"
+    )
+    with Sidecar(DEFAULT_MODEL, command=[sys.executable, "-c", program]) as sidecar:
+        sidecar.signal(signal.SIGTERM)
+        sidecar.wait_for("draining")
+        began, workers = time.monotonic(), sidecar.workers
+        sidecar.signal(signal.SIGTERM)
+        sidecar.process.wait(TIMEOUT)
+        assert time.monotonic() - began < 5
+        wait_until(lambda: not any(map(alive, workers)), "the end of the workers")
+
+
+# ---- 2. seen from outside ----
+
+
+@pytest.mark.parametrize("fault", ["removed", "chmod", "directory"])
+def test_a_socket_that_cannot_be_reached_is_told_and_mended(fault: str, tmp_path: Path) -> None:
+    place = tmp_path / "d"
+    place.mkdir()
+    path = place / "s"
+    with Sidecar(DEFAULT_MODEL, "--admin", "127.0.0.1:0", listen=[f"unix:{path}", "127.0.0.1:0"]) as sidecar:
+        assert get(sidecar.admin, "/healthz")[0] == 200
+        if fault == "removed":
+            path.unlink()
+        elif fault == "chmod":
+            path.chmod(0o600)
+        else:
+            place.chmod(0o600)
+        said = sidecar.wait_for("listener unreachable")
+        assert said["listener"] == f"unix:{path}"
+        status, text = get(sidecar.admin, "/healthz")
+        assert status == 503
+        assert f"unix:{path}" in text
+        time.sleep(3)
+        assert len(sidecar.events("listener unreachable")) == 1
+        if fault == "directory":  # not ours to mend
+            place.chmod(0o755)
+        else:
+            sidecar.reload()
+        sidecar.wait_for("listener reachable")
+        assert get(sidecar.admin, "/healthz")[0] == 200
+        assert path.stat().st_mode & 0o777 == 0o660
+        assert {ask(address).status for address in sidecar.addresses} == {200}
+        os.kill(sidecar.serving[0], signal.SIGKILL)  # its successor has the new socket, too
+        wait_until(lambda: len(sidecar.serving) == 2, "both")
+        with load(sidecar.address, keepalive=False) as outcome:
+            time.sleep(0.3)
+        assert not outcome.failures
+        assert sidecar.upgrade()
+        assert ask(sidecar.address).status == 200
+        assert sidecar.stop() == 0
+        assert not path.exists()
+
+
+def test_a_worker_without_descriptors_says_so_once_and_goes_on() -> None:
+    with Sidecar(DEFAULT_MODEL, workers=1) as sidecar:
+        (worker,) = sidecar.serving
+        limit_files(worker, open_files(worker) + 4)
+        kept: list[socket.socket] = []
+        with contextlib.ExitStack() as stack:
+            for _ in range(30):
+                kept.append(stack.enter_context(connect(sidecar.address)))
+            sidecar.wait_for("out of descriptors")
+            time.sleep(1)
+            assert len(sidecar.events("out of descriptors")) == 1
+            assert not sidecar.events("worker error")
+        wait_until(lambda: answers(sidecar.address), "an answer")
+        assert sidecar.serving == [worker]
+
+
+# ---- 4. files of others ----
+
+
+def test_workers_can_gain_no_privileges() -> None:
+    with Sidecar(DEFAULT_MODEL) as sidecar:
+        for worker in sidecar.workers:
+            assert "NoNewPrivs:\t1\n" in Path(f"/proc/{worker}/status").read_text()
+
+
+def test_what_others_may_write_is_told(tmp_path: Path) -> None:
+    model, config, place = tmp_path / "m.xbot", tmp_path / "xbot.toml", tmp_path / "open"
+    place.mkdir()
+    model.write_bytes(DEFAULT_MODEL.read_bytes())
+    config.write_text(
+        'model = "m.xbot"\n[lists.l]\nnetwork_files = ["open/l.txt"]\n[policies.default]\nallow = ["l"]\n'
+    )
+    (place / "l.txt").write_text("203.0.113.0/24\n")
+    listen = ("--listen", f"unix:{tmp_path}/s")
+
+    def checked() -> list[str]:
+        done = subprocess.run(
+            [XBOT, "check", config, *listen, "--json"], capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+        return [f["what"] for f in json.loads(done.stdout)["findings"] if "everybody may write" in f["what"]]
+
+    assert checked() == []
+    for path in (model, config):
+        path.chmod(0o666)
+    place.chmod(0o777)
+    expected = [
+        f"{path}: everybody may write there (mode {mode})"
+        for path, mode in ((config, "0666"), (model, "0666"), (place, "0777"))
+    ]
+    assert checked() == expected
+    with Sidecar(model, "--config", config) as sidecar:
+        assert [f"{e['path']}: {e['problem']}" for e in sidecar.events("open to others")] == expected
+
+
+def test_a_link_that_takes_the_place_of_the_socket_is_not_followed(tmp_path: Path) -> None:
+    """Between bind and chown somebody who may write the directory puts a link there: what it names keeps its group and mode."""
+    target, path = tmp_path / "target", tmp_path / "s"
+    target.write_text("secret")
+    target.chmod(0o600)
+    program = f"""
+import os, socket
+class Raced(socket.socket):
+    def bind(self, name):
+        super().bind(name)
+        if name == {str(path)!r}:
+            os.unlink(name)
+            os.symlink({str(target)!r}, name)
+socket.socket = Raced
+from sidecar.commands.cli import main
+main()
+"""
+    arguments = ["serve", "--model", str(DEFAULT_MODEL), "--listen", f"unix:{path}", "--socket-group", "65534"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert done.returncode == 2, done
+    assert f"unix:{path}: " in done.stderr
+    assert (target.stat().st_mode & 0o777, target.stat().st_gid) == (0o600, os.getegid())
+
+
+def test_each_fault_is_a_row_of_the_table() -> None:
+    """And each row of the table has its tests."""
+    rows = re.findall(r"`((?:test_\w+\.py::)?test_\w+)`", (ROOT / "docs" / "reliability.md").read_text())
+    tests = {each.name: each.read_text() for each in (ROOT / "tests").rglob("test_*.py")}
+    here = Path(__file__).name
+    for row in rows:
+        file, _, name = row.rpartition("::")
+        assert f"def {name}(" in tests[file or here], row
+    ours = set(re.findall(r"^def (test_\w+)", tests[here], re.MULTILINE)) - {"test_each_fault_is_a_row_of_the_table"}
+    assert ours <= set(rows)
