@@ -55,6 +55,9 @@ def ours(head: bytes, model: core.Model, step: int = 0) -> Result:
         piece = head[at : at + (step or len(head))]
         connection.get_buffer(-1)[: len(piece)] = piece
         connection.buffer_updated(len(piece))
+    connection.connection_lost(
+        None
+    )  # else the two hold each other, with the server's buffer, until the next collection
     if not transport.written:
         return Result("partial")
     if transport.written.startswith(b"HTTP/1.1 400 "):

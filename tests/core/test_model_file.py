@@ -292,7 +292,7 @@ def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == {"site.xbot"}
 
 
-@pytest.mark.parametrize("failing", ["fsync", "replace", "chmod"])
+@pytest.mark.parametrize("failing", ["fsync", "replace", "fchmod"])
 def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch, failing: str) -> None:
     path = tmp_path / "site.xbot"
     outputs.write(path, GOOD)
@@ -301,7 +301,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch, failin
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(
-        *{"fsync": (os, "fsync"), "replace": (Path, "replace"), "chmod": (Path, "chmod")}[failing], fail
+        *{"fsync": (os, "fsync"), "replace": (Path, "replace"), "fchmod": (os, "fchmod")}[failing], fail
     )
     with pytest.raises(XbotError, match=r"site\.xbot: No space left on device"):
         outputs.write(path, models.image(seed=2))

@@ -524,7 +524,7 @@ def test_rules_on_headers_need_headers(xbot, label, tmp_path: Path) -> None:
 
 def test_the_file_of_rules_in_the_docs(label, tmp_path: Path) -> None:
     docs = (ROOT / "docs" / "labelling.md").read_text()
-    block = re.search(r"\n    # Feed readers are programs.*?\n\n(?=\S)", docs, re.DOTALL)
+    block = re.search(r"\n    # On this site, feed readers count as bots.*?\n\n(?=\S)", docs, re.DOTALL)
     assert block
     mine = tmp_path / "mine.toml"
     mine.write_text(re.sub(r"^    ", "", block[0], flags=re.MULTILINE))
