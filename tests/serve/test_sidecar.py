@@ -603,6 +603,7 @@ def test_the_log_tells_what_happens(served):
 def test_debugging_logs_each_request(model_path):
     with Sidecar(model_path, "--log-level", "debug") as sidecar:
         ask(sidecar.address, head(CURL, uri="/a?b", ip="203.0.113.9"))
+        sidecar.wait_for("request", 1)  # another worker may write the next line
         ask(sidecar.address, head({**CURL, "User-Agent": 'x" \x1b[31m\xff'}))
         sidecar.wait_for("request", 2)
         first, second = sidecar.events("request")
