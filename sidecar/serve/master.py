@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import faulthandler
-import json
 import os
 import resource
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -34,22 +31,18 @@ from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.errors import XbotError
-from sidecar.serve import control, listeners, spawn, systemd, upgrade
+from sidecar.serve import control, daily, listeners, systemd, upgrade
 from sidecar.serve.listeners import Bound
+from sidecar.serve.reach import Reach
+from sidecar.serve.threads import in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS, name_process
 from sidecar.serve.workers import Workers
 
 if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
-_LOOK_SECONDS = 60.0  # how often it is seen whether a list is a day old
-_REFRESH_SECONDS = 3600.0  # from one try to fetch to the next
-_FETCH_SECONDS = 180.0  # for all lists together, then the process is killed
-T = TypeVar("T")
 _FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
-LOAD_SECONDS = 30.0  # a reload whose files are not read by then is refused: a mount may be dead
 END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
-_LISTENERS_SECONDS = 1.0  # how often it is looked whether the sockets' files are there
 _OTHER_FILES = 64  # that a worker has besides its sockets
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
@@ -87,7 +80,7 @@ class Master:
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
-        self.unreachable: dict[str, str] = {}  # address of a listener to why
+        self.reach = Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
         self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115 -- open as long as the process
         self._serving = False  # all workers have been up once
@@ -100,6 +93,11 @@ class Master:
         return self.board.counters
 
     @property
+    def unreachable(self) -> dict[str, str]:
+        """The address of each listener that no proxy can reach, to why."""
+        return self.reach.unreachable
+
+    @property
     def healthy(self) -> bool:
         """Whether all workers accept connections, and a proxy can make them."""
         return not self.draining and not self.unreachable and self._complete()
@@ -108,7 +106,7 @@ class Master:
         """Serve until SIGTERM or SIGINT, then drain."""
         self._reload_wanted = asyncio.Event()
         self._upgrade_wanted = asyncio.Event()
-        self._changing = asyncio.Lock()  # a reload and an upgrade wait for each other
+        self.changing = asyncio.Lock()  # a reload and an upgrade wait for each other
         self._stop_wanted = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -138,8 +136,8 @@ class Master:
             self._upgrade_on_demand(),
             self._stay_alive(),
             self._compare_files(),
-            self._refresh_daily(),
-            self._look_at_listeners(),
+            daily.refresh(self),
+            self.reach.watch(),
         )
         await asyncio.gather(*duties, self.workers.watch())
 
@@ -185,60 +183,42 @@ class Master:
         named = list(self.served.listen_policies)
         return named + [config.DEFAULT_POLICY] * (len(self.bound) - len(named))
 
+    def _renewed(self, place: int, bound: Bound) -> None:
+        self.workers.tell({"op": "listen", "listener": place}, {"socket": bound.sock.fileno()})
+
     async def _reload_on_demand(self) -> None:
         while True:
             await self._reload_wanted.wait()
-            async with self._changing:
+            async with self.changing:
                 self._reload_wanted.clear()
                 self.notifier.reloading()
                 try:
                     await self._reload()
                 except Exception as error:  # whatever it is, the old goes on
                     self.reloads_failed += 1
-                    self.log.error("reload refused", reason=_reason(error), kept_sha256=self.served.sha256)
+                    self.log.error("reload refused", reason=reason(error), kept_sha256=self.served.sha256)
                 self._announce()
 
     async def _reload(self) -> None:
         old = self.served
-        served = await self._in_time(lambda: self._load(old.generation + 1))
-        try:
-            await self._mend_listeners()
-            self.board.publish(served)
-        except BaseException:
-            served.close()
-            raise
-        self.served = served
-        old.close()
-        message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
-        await self.workers.serve(message, {"served": self.served.fd})
+        served = await in_time(lambda: self._load(old.generation + 1))
+        await self.adopt(served, self.reach.mend)
         self.reloads_ok += 1
         same = old.sha256 == self.served.sha256
         self.log.info("reloaded", workers=self.workers.up, same_model=same, **self.served.labels())
 
-    async def _in_time(self, read: Callable[[], T]) -> T:
-        """What `read` returns in a thread of its own; XbotError if it does not within LOAD_SECONDS. The thread is left behind
-        then, with what it reads; a process does not wait for it at its end."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def settle(set_: Callable[..., None], value: object) -> None:
-            if not future.done():
-                set_(value)
-
-        def run() -> None:
-            done: tuple[Callable[..., None], object]
-            try:
-                done = future.set_result, read()
-            except BaseException as error:
-                done = future.set_exception, error
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(settle, *done)
-
-        threading.Thread(target=run, name="reload", daemon=True).start()
+    async def adopt(self, served: Served, first: Callable[[], None] = lambda: None) -> None:
+        """Serve `served` from now on, in all workers; if it cannot be published, or `first` fails, the old goes on."""
         try:
-            return await asyncio.wait_for(future, LOAD_SECONDS)
-        except asyncio.TimeoutError:
-            raise XbotError(f"configuration, lists and model: not read within {LOAD_SECONDS:g} s") from None
+            first()
+            self.board.publish(served)
+        except BaseException:
+            served.close()
+            raise
+        old, self.served = self.served, served
+        old.close()
+        message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
+        await self.workers.serve(message, {"served": served.fd})
 
     def _load(self, generation: int) -> Served:
         """Read everything again; XbotError if it is not sound, or asks for what a running sidecar cannot change."""
@@ -250,84 +230,6 @@ class Master:
             )
         _warn(plan, self.log)
         return Served.load(plan, generation)
-
-    # Where it is reached
-
-    async def _look_at_listeners(self) -> None:
-        """Say, once for each, that the file of a socket is gone or closed to the proxy, and that it is back."""
-        while True:
-            self._look()
-            await asyncio.sleep(_LISTENERS_SECONDS)
-
-    def _look(self) -> None:
-        before = self.unreachable
-        everything = [bound for bound, _ in self.bound] + ([self.admin[0]] if self.admin else [])
-        self.unreachable = {str(bound.address): why for bound in everything if (why := bound.look())}
-        for address in before.keys() - self.unreachable.keys():
-            self.log.info("listener reachable", listener=address)
-        for address in sorted(self.unreachable.keys() - before.keys()):
-            self.log.error("listener unreachable", listener=address, reason=self.unreachable[address], mend="SIGHUP")
-
-    async def _mend_listeners(self) -> None:
-        """Make anew what became of our sockets' files; XbotError if that cannot be. A socket whose file is gone gets no file any
-        more: another takes its place, here and in each worker."""
-        self._look()
-        for place, (bound, dialect) in enumerate(self.bound):
-            if str(bound.address) not in self.unreachable or bound.activated or not bound.owned:
-                continue
-            try:
-                listeners.mend(bound, self.fixed.socket_group)
-            except XbotError:
-                new = listeners.renew(bound, self.fixed.socket_group)
-                self.bound[place] = new, dialect
-                self.workers.tell({"op": "listen", "listener": place}, {"socket": new.sock.fileno()})
-                bound.sock.close()
-        self._look()
-
-    # The networks of crawlers
-
-    async def _refresh_daily(self) -> None:
-        """Have the published lists fetched, by a process of its own, when one of them is a day old. A list changes the policies
-        alone: the configuration and the model are not read again."""
-        while True:
-            due = self._ranges_due() if self.served.material.ranges is not None else {}
-            if due:
-                await self._refresh(due)
-            await asyncio.sleep(_REFRESH_SECONDS if due else _LOOK_SECONDS)
-
-    def _ranges_due(self) -> dict[str, str]:
-        """The lists that have not been had today, with their addresses."""
-        today, dates = datetime.datetime.now(datetime.timezone.utc).date(), self.served.range_dates()
-        return {name: address for name, address in self.served.publishers.items() if dates.get(name) != today}
-
-    async def _refresh(self, due: dict[str, str]) -> None:
-        order = {"directory": str(self.served.material.ranges), "publishers": due}
-        try:
-            said = await spawn.fetched(json.dumps(order).encode(), _FETCH_SECONDS)
-            results = [json.loads(line) for line in said.splitlines()]
-        except (OSError, ValueError) as error:
-            self.log.warning("ranges not fetched", reason=f"{type(error).__name__}: {error}"[:200])
-            return
-        for each in results:
-            if each["what"] == "failed":
-                self.log.warning("range kept", list=each["list"], reason=each["why"])
-        async with self._changing:
-            old = self.served
-            try:
-                served = await self._in_time(lambda: old.with_newest_ranges(old.generation + 1))
-                try:
-                    self.board.publish(served)
-                except BaseException:
-                    served.close()
-                    raise
-            except Exception as error:  # whatever it is, the old goes on
-                self.log.error("ranges refused", reason=_reason(error))
-                return
-            self.served = served
-            old.close()
-            message = {"op": "serve", "generation": self.served.generation, "policies": self._listen_policies()}
-            await self.workers.serve(message, {"served": self.served.fd})
-        self.log.info("ranges fetched", new=[each["list"] for each in results if each["what"] == "new"])
 
     # Who is the master
 
@@ -348,12 +250,12 @@ class Master:
     async def _upgrade_on_demand(self) -> None:
         while True:
             await self._upgrade_wanted.wait()
-            async with self._changing:
+            async with self.changing:
                 self.notifier.reloading()
                 try:
                     await self._upgrade()
                 except Exception as error:  # whatever it is, we go on
-                    self.log.error("upgrade refused", reason=_reason(error))
+                    self.log.error("upgrade refused", reason=reason(error))
                     self._announce()
                 self._upgrade_wanted.clear()
 
@@ -399,7 +301,7 @@ class Master:
             self.board.take(self.served)
         except XbotError as error:
             self.log.error("not published", reason=str(error))
-        self.log = self.workers.log = self.log.unbind("successor")
+        self.log = self.workers.log = self.reach.log = self.log.unbind("successor")
         self.log.info("took over", pid=os.getpid())
         return True
 
@@ -546,6 +448,7 @@ def run(
             from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
             master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
+            master.reach.admin = endpoint
             started["admin"] = str(endpoint.address)
         if served.search_engines:
             started["search_engines"] = search_engines.said()
@@ -560,10 +463,6 @@ def run(
         if board.counters.said:
             log.warning("counters replaced", reason=board.counters.said)
         asyncio.run(master.run())
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, XbotError) else repr(error)
 
 
 def _most_connections(listeners: int) -> int:

@@ -172,8 +172,8 @@ import time
 from pathlib import Path
 from sidecar import model
 from sidecar.commands.cli import main
-from sidecar.serve import master
-master.LOAD_SECONDS = 2.0
+from sidecar.serve import threads
+threads.LOAD_SECONDS = 2.0
 load, flag = model.load, Path({flag!r})
 def late(path):
     while flag.exists():

@@ -1,0 +1,60 @@
+"""Where the sidecar is reached: whether the files of its sockets are there and open to the proxy, and how that is mended.
+
+Law: looks and mends, and never waits. A socket whose file is gone gets no file any more: another takes its place, here and in
+each worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecar.errors import XbotError
+from sidecar.serve import listeners
+from sidecar.serve.listeners import Bound
+
+_SECONDS = 1.0  # how often it is looked whether the sockets' files are there
+
+
+@dataclass
+class Reach:
+    """The sockets that proxies ask, with the dialect of each, and the admin's; `renewed` is told the place of each new one."""
+
+    bound: list[tuple[Bound, str]]
+    group: str | None
+    renewed: Callable[[int, Bound], None]
+    log: Any
+    admin: Bound | None = None
+    unreachable: dict[str, str] = field(default_factory=dict)  # address of a listener to why
+
+    async def watch(self) -> None:
+        """Look for ever; say, once for each, that the file of a socket is gone or closed to the proxy, and that it is back."""
+        while True:
+            self._look()
+            await asyncio.sleep(_SECONDS)
+
+    def mend(self) -> None:
+        """Make anew what became of our sockets' files; XbotError if that cannot be."""
+        self._look()
+        for place, (bound, dialect) in enumerate(self.bound):
+            if str(bound.address) not in self.unreachable or bound.activated or not bound.owned:
+                continue
+            try:
+                listeners.mend(bound, self.group)
+            except XbotError:
+                new = listeners.renew(bound, self.group)
+                self.bound[place] = new, dialect
+                self.renewed(place, new)
+                bound.sock.close()
+        self._look()
+
+    def _look(self) -> None:
+        before = self.unreachable
+        everything = [bound for bound, _ in self.bound] + ([self.admin] if self.admin else [])
+        self.unreachable = {str(bound.address): why for bound in everything if (why := bound.look())}
+        for address in before.keys() - self.unreachable.keys():
+            self.log.info("listener reachable", listener=address)
+        for address in sorted(self.unreachable.keys() - before.keys()):
+            self.log.error("listener unreachable", listener=address, reason=self.unreachable[address], mend="SIGHUP")
