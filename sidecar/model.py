@@ -17,6 +17,8 @@ from typing import Any
 from sidecar import core, inputs
 from sidecar.errors import RefusedModelError
 
+DEFAULT = Path(__file__).with_name("default.xbot")  # the model that comes with xbot
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from sidecar import core
+from training.start import Start
 
 # Rows of which one of a kind always holds: which system, browser and device an agent names, where a visitor comes from, whether
 # a cookie came back. To take another is free, so under bounded evidence none of them may weigh anything. The same of what a
@@ -48,9 +49,11 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     The range is from the least to the greatest value in the rows that are fitted, and 0 is in it. So no row can have its
     margin lowered by more than `most_against` by moving one column up through its range, nor raised by more than `most_for`.
-    Infinity is no bound. A column with a value in fewer than `least_rows` rows has weight 0: of a word that was seen a few times
-    only chance could say anything. `last`: columns for which the problem is solved a second time, the other weights and b
-    given; in the first they are 0. tol: how near a minimum it stops, about the square root of the relative excess.
+    Infinity is no bound. A column with a value in fewer than `least_rows` rows gets no weight: of a word that was seen a few times
+    only chance could say anything. `last`: columns for which the problem is solved a second time, the other weights and b given;
+    in the first they are 0. `start`: weights and a bias (training.start), in the scale of X: what is fitted is what is added to
+    them, with |w - w₀|² in the place of |w|², and the same box around w. tol: how near a minimum it stops, about the square root
+    of the relative excess.
 
     After `fit`: coef_ (1, columns), intercept_ (1,), classes_, n_iter_, as LinearSVC has them.
     """
@@ -64,6 +67,7 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_iter: int = 1000,
         least_rows: int = 1,
         last: Sequence[int] = (),
+        start: Start | None = None,
     ) -> None:
         self.C = C
         self.most_against = most_against
@@ -72,6 +76,7 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.max_iter = max_iter
         self.least_rows = least_rows
         self.last = last
+        self.start = start
 
     def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> BoundedSVC:
         """X: rows x columns, sparse or not; y: two classes, of which the greater is that with margins above 0.
@@ -85,10 +90,19 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         filled = np.diff(columns.indptr) >= max(1, self.least_rows)
         late = np.zeros(len(filled), dtype=bool)
         late[list(self.last)] = True
-        weights, bias, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~late), sign, cost, None)
+        begun = np.zeros(len(filled)) if self.start is None else self.start.arrays.weight
+        bias = 0.0 if self.start is None else self.start.arrays.bias
+        weights = np.where(late, 0.0, begun)
+        given = columns @ weights + bias
+        more, added, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~late), sign, cost, given, weights)
+        weights, bias = weights + more, bias + added
+        if late.any():
+            weights = np.where(late, begun, weights)
         if (filled & late).any():
             given = columns @ weights + bias
-            more, _, steps = self._solve(columns, np.flatnonzero(filled & late), sign, cost, given)
+            more, _, steps = self._solve(
+                columns, np.flatnonzero(filled & late), sign, cost, given, weights, biased=False
+            )
             weights, self.n_iter_ = weights + more, self.n_iter_ + steps
         self.coef_, self.intercept_ = weights[np.newaxis], np.array([bias])
         return self
@@ -99,9 +113,13 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         chosen: np.ndarray,
         sign: np.ndarray,
         cost: np.ndarray,
-        given: np.ndarray | None,
+        given: np.ndarray,
+        before: np.ndarray,
+        *,
+        biased: bool = True,
     ) -> tuple[np.ndarray, float, int]:
-        """(weights of all columns, 0 but of the chosen; bias; steps). `given`: each row's margin so far; there is no bias then."""
+        """(what is added to the weights of all columns, 0 but of the chosen; to the bias; steps). `given`: each row's margin by the
+        weights `before`, and the bias so far; without `biased` nothing is added to it."""
         # Columns are divided by the root of their curvature at w = 0, the bias too: rare words and common ones then move
         # alike, and a fifth of the steps are enough.
         full = chosen[np.diff(columns.indptr)[chosen] > FULL * columns.shape[0]]
@@ -116,19 +134,19 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
             """Value and gradient at the divided weights u[:-1] and the divided bias u[-1]."""
-            margin = left @ u[:split] + right @ u[split:-1] + (u[-1] / bias_unit if given is None else given)
+            margin = left @ u[:split] + right @ u[split:-1] + (u[-1] / bias_unit if biased else 0.0) + given
             short = np.maximum(0.0, 1.0 - sign * margin)
             pull = -2.0 * cost * sign * short
             w = u[:-1] / unit
-            gradient = np.concatenate(
-                [left.T @ pull, turned @ pull, [pull.sum() / bias_unit if given is None else 0.0]]
-            )
+            gradient = np.concatenate([left.T @ pull, turned @ pull, [pull.sum() / bias_unit if biased else 0.0]])
             gradient[:-1] += w / unit
             return 0.5 * float(w @ w) + float(cost @ short**2), gradient
 
         lowest, highest = (part.toarray().ravel()[order] for part in (columns.min(axis=0), columns.max(axis=0)))
         per_range = unit / (np.maximum(highest, 0.0) - np.minimum(lowest, 0.0))
-        lower, upper = np.append(-self.most_against * per_range, -np.inf), np.append(self.most_for * per_range, np.inf)
+        had = before[order] * unit  # what is in the box is the whole weight
+        lower = np.append(np.minimum(-self.most_against * per_range - had, 0.0), -np.inf)
+        upper = np.append(np.maximum(self.most_for * per_range - had, 0.0), np.inf)
         found = minimize(
             objective,
             np.zeros(len(order) + 1),

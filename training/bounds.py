@@ -13,9 +13,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import StandardScaler
 
+from training.start import Start
+
 
 class Bounds(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Clips each column to the least and the largest value that `fit` saw; 0 and 0 where it saw none. Works in place."""
+    """Clips each column to the least and the largest value that `fit` saw; 0 and 0 where it saw none. Works in place. `start`: a
+    model whose own bounds the columns keep that weigh something in it."""
+
+    def __init__(self, *, start: Start | None = None) -> None:
+        self.start = start
 
     def fit(self, X: np.ndarray, y: Any = None) -> Bounds:  # noqa: ARG002 -- scikit-learn gives it
         """Sets lower_ and upper_, one each for a column."""
@@ -23,6 +29,9 @@ class Bounds(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.upper_ = np.fmax.reduce(X, axis=0)
         never = np.isnan(self.lower_)
         self.lower_[never] = self.upper_[never] = 0.0
+        if self.start is not None:
+            fixed = self.start.fixed
+            self.lower_[fixed], self.upper_[fixed] = self.start.arrays.lower[fixed], self.start.arrays.upper[fixed]
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
@@ -33,17 +42,27 @@ class Bounds(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 class Scale(StandardScaler):  # type: ignore[misc]
     """StandardScaler, which leaves 0 where it is in the columns that are fitted `last`: there what is absent and what is 0 add
-    the same, nothing. A handshake that contradicts nothing then judges as none does."""
+    the same, nothing. A handshake that contradicts nothing then judges as none does. `start`: as of Bounds."""
 
     def __init__(
-        self, *, copy: bool = True, with_mean: bool = True, with_std: bool = True, last: Sequence[int] = ()
+        self,
+        *,
+        copy: bool = True,
+        with_mean: bool = True,
+        with_std: bool = True,
+        last: Sequence[int] = (),
+        start: Start | None = None,
     ) -> None:
         super().__init__(copy=copy, with_mean=with_mean, with_std=with_std)
         self.last = last
+        self.start = start
 
     def fit(self, X: np.ndarray, y: Any = None, sample_weight: Any = None) -> Scale:
         """As StandardScaler."""
         super().fit(X, y, sample_weight)
         middle = self.mean_[list(self.last)]
         self.mean_[list(self.last)] = np.where(np.isnan(middle), middle, 0.0)
+        if self.start is not None:
+            fixed = self.start.fixed
+            self.mean_[fixed], self.scale_[fixed] = self.start.arrays.mean[fixed], self.start.arrays.scale[fixed]
         return self

@@ -70,7 +70,7 @@ def provenance(
         "bots": int((data.y == 1).sum()),
         "humans": int((data.y == 0).sum()),
         "machine": type(fitted.pipeline.named_steps["machine"]).__name__,
-        "settings": {**asdict(settings), "format": how.log_format, "folds": FOLDS, "without": sorted(how.without)},
+        "settings": {**settings.as_dict(), "format": how.log_format, "folds": FOLDS, "without": sorted(how.without)},
         "split": fitted.split,
         "held_out": fitted.figures.as_dict(),
         **_bounds(fitted),
@@ -95,9 +95,14 @@ def _bounds(fitted: Fitted) -> dict[str, Any]:
 
 def groups_of(data: Dataset, how: How) -> int:
     """The groups that were in training, as bits: seen, and not left out whole."""
+    return data.present & _wanted(how)
+
+
+def _wanted(how: How) -> int:
+    """The groups that are not left out whole, as bits."""
     rows = [*core.FEATURES, *core.FAMILIES]
     kept = {row.group for row in rows if row.name not in how.without}
-    return data.present & sum(bits for name, bits in core.GROUPS.items() if name in kept)
+    return sum(bits for name, bits in core.GROUPS.items() if name in kept)
 
 
 def families_of(data: Dataset, how: How) -> int:
@@ -108,22 +113,24 @@ def families_of(data: Dataset, how: How) -> int:
 
 def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, Any]) -> None:
     """Writes the model file. The groups that no row held are not in `groups`; their weights are 0."""
-    arrays = unfold(fitted.pipeline)
+    arrays, start = unfold(fitted.pipeline), fitted.start
     weight = arrays.weight
     weight[never_held(how)] = 0.0  # naive Bayes weighs columns that were never there, too
+    if start is not None:
+        arrays = start.restored(arrays)
     parts = model.Parts(
         bias=arrays.bias,
         threshold=fitted.threshold,
         a=fitted.a,
         b=fitted.b,
         k=data.k,
-        groups=groups_of(data, how),
-        families=families_of(data, how),
+        groups=groups_of(data, how) | (start.groups & _wanted(how) if start is not None else 0),
+        families=families_of(data, how) | (start.families & how.families if start is not None else 0),
         mean=arrays.mean.data,
         scale=arrays.scale.data,
         lower=arrays.lower.data,
         upper=arrays.upper.data,
-        weight=weight.data,
+        weight=arrays.weight.data,
         hosts=how.hosts or array.array("I"),
         provenance=about,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -31,8 +31,9 @@ from sidecar import core
 from sidecar.errors import XbotError
 from training.bounded import BoundedSVC
 from training.bounds import Bounds, Scale
-from training.dataset import Dataset
+from training.dataset import Dataset, How
 from training.linear import margins_of
+from training.start import Start
 
 FOLDS = 5
 LEAST_WORD = 20  # rows that must hold a word before bounded evidence gives it a weight
@@ -52,7 +53,8 @@ class Settings:
     """What is fitted. `max_fpr`: the most humans that may be called bots, by share of their requests; `fit_rows`: the
     most rows that are fitted (a sample; all rows are judged); `split`: what is held out together; `evidence`: bounded where
     no feature and no word may speak for a human by more than TRIFLE (svm only); `last`: features that are fitted when all
-    others have their weights, so that where they are absent nothing depends on them (bounded evidence only)."""
+    others have their weights, so that where they are absent nothing depends on them (bounded evidence only); `start`: a model
+    whose weights are kept but for what these rows add to them (svm only)."""
 
     kind: Kind = "svm"
     evidence: Evidence = "free"
@@ -62,6 +64,16 @@ class Settings:
     fit_rows: int = 200_000
     split: Literal["client", "row"] = "client"
     last: tuple[str, ...] = ()
+    start: Start | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for provenance; of a model to start from its name and digest."""
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        return said | {"start": self.start and {"name": self.start.name, "sha256": self.start.sha256}}
+
+    def over(self, how: How) -> Settings:
+        """The settings of a fit on rows that are made so."""
+        return self if self.start is None else replace(self, start=self.start.over(how))
 
     @property
     def last_columns(self) -> tuple[int, ...]:
@@ -110,6 +122,7 @@ class Fitted:
     split: str
     converged: bool
     free: Figures | None = None
+    start: Start | None = None
 
     def scores(self) -> np.ndarray:
         """The score of each row, out of fold."""
@@ -136,11 +149,11 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     Naive Bayes counts, so its columns must not be negative: they are scaled to 0..1 instead.
     """
     dense = len(core.FEATURES)
-    last = settings.last_columns
+    last, start = settings.last_columns, settings.start
     scale = make_pipeline(
         FunctionTransformer(_to_array, accept_sparse=True),  # a copy, which the next three may write into
-        Bounds(),
-        MinMaxScaler(copy=False) if settings.kind == "nb" else Scale(copy=False, last=last),
+        Bounds(start=start),
+        MinMaxScaler(copy=False) if settings.kind == "nb" else Scale(copy=False, last=last, start=start),
         SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True, copy=False),
     )
     columns = ColumnTransformer(
@@ -148,7 +161,9 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     )
     machine: BoundedSVC | LinearSVC | LogisticRegression | MultinomialNB
     if settings.kind == "svm" and settings.evidence == "bounded":
-        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD, last=last)
+        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD, last=last, start=start)
+    elif settings.kind == "svm" and start is not None:
+        machine = BoundedSVC(C=settings.C, most_against=np.inf, start=start)
     elif settings.kind == "svm":
         # One problem, two ways to its solution. By coordinates of the dual it is found several times as fast, and nearer,
         # as long as C is small; with a large one that takes ever more rounds. bench/solvers.py measures both.
@@ -298,6 +313,7 @@ def fit(data: Dataset, settings: Settings, advance: Callable[[], None] = lambda:
         split=split,
         converged=not any(issubclass(w.category, ConvergenceWarning) for w in caught),
         free=free,
+        start=settings.start,
     )
 
 

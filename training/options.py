@@ -5,6 +5,7 @@ Law: an option means the same in every command that takes it. Nothing heavy is i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import click
 from sidecar import core
 from sidecar.core import MAX_K, MIN_K
 from sidecar.errors import XbotError
+from sidecar.options import MODEL_FILE
 from sidecar.sources import formats
 from sidecar.sources.choosing import format_options
 
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from training.dataset import Dataset, How
     from training.fit import Settings
     from training.labels import Labels
+    from training.start import Start
 
+_C = 0.01
+_C_FROM_A_START = 0.001  # ten thousand rows of one site are few beside what the model saw
 Command = Callable[..., None]
 
 
@@ -107,14 +112,18 @@ def fitting_options(command: Command) -> Command:
             "(with --evidence bounded; words of the group are left out); may be repeated.",
         ),
         click.option(
+            "--start",
+            type=MODEL_FILE,
+            metavar="MODEL",
+            help="Start from this model (`default`: the one that comes with xbot) and learn only what LOGS add to it (svm only).",
+        ),
+        click.option(
             "-C",
             "--inverse-regularization",
             "C",
             type=click.FloatRange(1e-6, 1e6),
-            default=0.01,
-            show_default=True,
             metavar="C",
-            help="scikit-learn's C: smaller is smoother.",
+            help="scikit-learn's C: smaller is smoother.  [default: 0.01; with --start 0.001]",
         ),
         click.option(
             "--max-fpr",
@@ -170,8 +179,30 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
     options["without"] = (*options["without"], *(row.name for row in core.FAMILIES if row.name in named))
     late = named - masked_names(options["without"])
     last = tuple(row.name for row in core.FEATURES if row.name in late)
+    start = _start(options)
+    if options["C"] is None:
+        options["C"] = _C if start is None else _C_FROM_A_START
     names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
-    return Settings(split=split, last=last, **{name: options.pop(name) for name in names})
+    return Settings(split=split, last=last, start=start, **{name: options.pop(name) for name in names})
+
+
+def _start(options: dict[str, Any]) -> Start | None:
+    """Takes the model to start from out of a command's options, and leaves out the words that it does not know."""
+    path = options.pop("start")
+    if path is None:
+        return None
+    from sidecar import inputs, model
+    from training.start import Start
+
+    if options["kind"] != "svm":
+        raise XbotError(f"--start needs --model svm, not {options['kind']}")
+    name = "default" if path == model.DEFAULT else path.name
+    begun = Start.of(model.load(path), name, hashlib.sha256(inputs.read_bytes(path)).hexdigest())
+    # Its words and those of a family that it does not know would fall into the same buckets.
+    unknown = (family.name for i, family in enumerate(core.FAMILIES) if not begun.families >> i & 1)
+    options["without"] = (*options["without"], *unknown)
+    options["k"] = begun.k
+    return begun
 
 
 def inputs_of(options: dict[str, Any]) -> list[Path | str | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +29,12 @@ def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wid
     console.print(_confusion(fitted))
     console.print(_strongest(fitted, words, most))
     console.print(f"wrote {out}")
+
+
+def warn(cautions: Sequence[str]) -> None:
+    """Says, on standard error, what to know before trusting the figures."""
+    for caution in cautions:
+        click.echo(f"xbot: beware: {caution}", err=True)
 
 
 def _figures(fitted: Fitted) -> Table:

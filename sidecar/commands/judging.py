@@ -16,22 +16,9 @@ from sidecar import core, model
 from sidecar.config import config, policies
 from sidecar.config.config import DEFAULT_MODEL, DEFAULT_POLICY
 from sidecar.errors import XbotError
+from sidecar.options import MODEL_FILE
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class ModelFile(click.Path):
-    """A model's path; `default` is the model that comes with xbot. A file of that name is ./default."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As click calls it, for each value."""
-        return DEFAULT_MODEL if value == "default" else super().convert(value, param, ctx)
-
-
-MODEL_FILE = ModelFile()
 
 
 def judging_options(command: F) -> F:

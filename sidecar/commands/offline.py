@@ -17,6 +17,7 @@ from rich.table import Table
 from sidecar import core, model
 from sidecar.commands import judging
 from sidecar.commands.judging import judging_options, mode_option
+from sidecar.options import MODEL_FILE
 from sidecar.sources import progress, reading
 from sidecar.sources.choosing import format_options
 from sidecar.sources.formats import find
@@ -91,7 +92,7 @@ def plain_console() -> Console:
 
 
 @click.command(epilog="Example: xbot inspect site.xbot")
-@click.argument("path", metavar="[MODEL]", type=judging.MODEL_FILE, default="default")
+@click.argument("path", metavar="[MODEL]", type=MODEL_FILE, default="default")
 @click.option("--json", "as_json", is_flag=True, help="Header and provenance as one JSON object.")
 @click.option("--weights", default=20, show_default=True, help="How many of the strongest weights to show.")
 def inspect(path: Path, as_json: bool, weights: int) -> None:

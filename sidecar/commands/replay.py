@@ -19,10 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model, outputs
-from sidecar.commands.judging import MODEL_FILE, Rules, judging_options, load, mode_option
+from sidecar.commands.judging import Rules, judging_options, load, mode_option
 from sidecar.commands.ruled import OfPolicy, Ruled
 from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
 from sidecar.errors import XbotError
+from sidecar.options import MODEL_FILE
 from sidecar.sources import formats, progress, reading
 from sidecar.sources.choosing import format_options
 from sidecar.sources.shown import text

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-import sidecar
-from sidecar import core, inputs
+from sidecar import core, inputs, model
 from sidecar.config import addresses, search_engines, toml_file
 from sidecar.config.toml_file import Doc
 from sidecar.config.toml_lines import field_of
 from sidecar.errors import XbotError
 from sidecar.verify import catalogue
 
-DEFAULT_MODEL = Path(sidecar.__file__).with_name("default.xbot")
+DEFAULT_MODEL = model.DEFAULT
 DEFAULT_POLICY = "default"
 DEFAULT_BOARD = Path("/run/xbot")
 NO_BOARD = "none"

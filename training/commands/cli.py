@@ -11,7 +11,14 @@ import click
 
 from sidecar import outputs
 from sidecar.errors import XbotError
-from training.options import fitting_options, fitting_settings, inputs_of, needs_training, read_logs, reading_options
+from training.options import (
+    fitting_options,
+    fitting_settings,
+    inputs_of,
+    needs_training,
+    read_logs,
+    reading_options,
+)
 
 if TYPE_CHECKING:
     pass
@@ -38,15 +45,21 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
     LOGS are files, gzip too, or - for standard input. Lines that cannot be read are counted, the first is shown.
     """
     needs_training("train")
+    from sidecar import model
     from sidecar.sources import progress
     from training import export, fit, summary
+    from training.report import subject
+    from training.report.cautions import cautions
+    from training.report.cli import compared
+
+    quiet, logs = options["quiet"], options["logs"]
 
     written = [(out, outputs.MODEL), (pipeline, outputs.PIPELINE)]
     if report is not None:
         from training.report import cli as report_cli
 
         report_cli.needs_report("train --report")
-        report_cli.check_rereadable("train --report", options["logs"])
+        report_cli.check_rereadable("train --report", logs)
         if out.exists() and not out.is_file():
             raise XbotError(f"{out}: the report reads the model again, so it must be a regular file")
         report.mkdir(parents=True, exist_ok=True)
@@ -54,20 +67,23 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
     outputs.check(written, inputs_of(options))
     settings = fitting_settings(options)
     data, how, labels = read_logs(reasons=report is not None, **options)
-    with progress.over_steps("fitting", settings.steps, quiet=options["quiet"]) as advance:
+    settings = settings.over(how)
+    with progress.over_steps("fitting", settings.steps, quiet=quiet) as advance:
         fitted = fit.fit(data, settings, advance)
-    words = export.write_model(out, data, fitted, settings, how, options["logs"])
+    words = export.write_model(out, data, fitted, settings, how, logs)
     if pipeline is not None:
         import joblib
 
         kept = io.BytesIO()  # joblib asks where it is in a file, which a pipe does not know
         joblib.dump(fitted.pipeline, kept)
         outputs.write(pipeline, kept.getvalue())
-    if report is not None:
-        from sidecar import model
-        from training.report import subject
-
-        about = subject.judge(model.load(out), str(out), data, how, options["logs"], labels, settings, fitted)
-        report_cli.write_page(report / "report.html", about, options["quiet"])
-    if not options["quiet"]:
+    about = default = None
+    if out.is_file() and (report is not None or not quiet):
+        about = subject.judge(model.load(out), str(out), data, how, logs, labels, settings, fitted)
+        default = compared(about, quiet) if "-" not in logs else None
+    if report is not None and about is not None:
+        report_cli.write_page(report / "report.html", about, quiet, default=default)
+    if not quiet:
         summary.show(data, fitted, words, out, wide=not sys.stdout.isatty())
+        if about is not None:
+            summary.warn([f"{what} {so}" for what, so in cautions(about, fitted.figures, default=default)])

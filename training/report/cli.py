@@ -10,9 +10,17 @@ import click
 
 from sidecar import outputs
 from sidecar.errors import XbotError
-from training.options import fitting_options, fitting_settings, inputs_of, needs_training, read_logs, reading_options
+from training.options import (
+    fitting_options,
+    fitting_settings,
+    inputs_of,
+    needs_training,
+    read_logs,
+    reading_options,
+)
 
 if TYPE_CHECKING:
+    from training.fit import Figures
     from training.label.summary import Coverage
     from training.report.subject import Subject
 
@@ -59,6 +67,7 @@ def report(
             about = subject.judge(loaded, str(judge), data, how, logs, labels, settings, advance=advance)
     else:
         data, how, labels = read_logs(reasons=True, **options)
+        settings = settings.over(how)
         with progress.over_steps("fitting", settings.steps, quiet=quiet) as fitted_one:
             fitted = fit.fit(data, settings, fitted_one)
         # By way of a file, as xbot train does it: what the page shows is what would be served.
@@ -67,7 +76,8 @@ def report(
             export.write_model(path, data, fitted, settings, how, logs)
             loaded = model.load(path)
         about = subject.judge(loaded, path.name, data, how, logs, labels, settings, fitted)
-    write_page(out, about, quiet, coverage=coverage, requests_per_day=requests_per_day)
+    default = compared(about, quiet)
+    write_page(out, about, quiet, coverage=coverage, default=default, requests_per_day=requests_per_day)
     if not quiet:
         click.echo(f"wrote {out}")
 
@@ -102,8 +112,26 @@ def _read_coverage(path: Path) -> Coverage:
         raise XbotError(f"{path}: not a file of xbot label --json: {error}") from None
 
 
+def compared(about: Subject, quiet: bool) -> Figures | None:
+    """The figures of the default model on the rows of a model that was fitted on them; None for one that was not."""
+    if about.fitted is None:
+        return None
+    from sidecar import model
+    from sidecar.sources import progress
+    from training.report import subject
+
+    with progress.over_logs("comparing", about.logs, quiet=quiet) as advance:
+        return subject.figures_of(model.load(model.DEFAULT), about, advance)
+
+
 def write_page(
-    out: Path, about: Subject, quiet: bool, *, coverage: Coverage | None = None, requests_per_day: float | None = None
+    out: Path,
+    about: Subject,
+    quiet: bool,
+    *,
+    coverage: Coverage | None = None,
+    default: Figures | None = None,
+    requests_per_day: float | None = None,
 ) -> None:
     """Renders the page on a subject and puts it in place in one step."""
     from sidecar import outputs
@@ -111,5 +139,7 @@ def write_page(
     from training.report import page
 
     with progress.over_logs("reporting", about.logs, quiet=quiet) as advance:
-        text = page.render(about, coverage=coverage, requests_per_day=requests_per_day, advance=advance)
+        text = page.render(
+            about, coverage=coverage, default=default, requests_per_day=requests_per_day, advance=advance
+        )
     outputs.write(out, text.encode())

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import scipy.sparse
@@ -99,11 +100,12 @@ def groups(subject: Subject, chosen: Sample, lines: list[bytes]) -> list[Outcome
     found = []
     with quietly():
         for name, doc, mask in masks:
-            chunk = featurize(block, replace(subject.how, without=subject.how.without | mask))
+            how = replace(subject.how, without=subject.how.without | mask)
+            settings, chunk = subject.settings.over(how), featurize(block, how)
             indptr = np.concatenate([[0], np.cumsum(chunk.counts)])
             shape = (len(chunk.counts), subject.data.X.shape[1])
             X = scipy.sparse.csr_matrix((chunk.data, chunk.columns, indptr), shape=shape)
-            found.append(_judge(subject, name, doc, X, chosen, lambda: fit.make_machine(subject.settings)))
+            found.append(_judge(subject, name, doc, X, chosen, partial(fit.make_machine, settings)))
     return found
 
 

@@ -5,6 +5,7 @@ Law: arrays in, numbers out; no file, no drawing. Counts are of rows (requests).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,17 @@ from training.report.subject import LEAST_LOG_ODDS, MOST_LOG_ODDS, Subject
 BINS = 10  # of the calibration
 # Shares of humans refused that the table of thresholds shows.
 BUDGETS = (0.0, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+def share_text(share: float) -> str:
+    """A share in percent, with as many digits as it needs: 0.33%, 12%, 99.94%."""
+    percent = 100 * share
+    if percent in (0, 100):
+        return f"{percent:.0f}%"
+    edge = max(min(percent, 100 - percent), 1e-6)
+    digits = 0 if edge >= 10 else (1 if percent < 50 else 0) - math.floor(math.log10(edge))
+    text = f"{percent:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%"
 
 
 @dataclass(frozen=True)

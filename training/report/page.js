@@ -4,7 +4,7 @@
   const svg = "http://www.w3.org/2000/svg";
   const at = (id) => document.getElementById(id);
 
-  // As plots.share_text.
+  // As measures.share_text.
   const share = (value) => {
     const percent = 100 * value;
     if (percent === 0 || percent === 100) return `${percent}%`;

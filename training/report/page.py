@@ -28,7 +28,8 @@ from training.label.summary import Coverage
 from training.report import comparison, measures, mistakes, plots, separation
 from training.report.cautions import cautions, clients
 from training.report.lists import ByReason, agent_lists
-from training.report.plots import score_text, share_text
+from training.report.measures import share_text
+from training.report.plots import score_text
 from training.report.rereading import Seen, labelled_rows
 from training.report.subject import PARTS, Subject
 
@@ -42,11 +43,13 @@ def render(
     subject: Subject,
     *,
     coverage: Coverage | None = None,
+    default: fit.Figures | None = None,
     requests_per_day: float | None = None,
     advance: Advance = lambda _: None,
 ) -> str:
-    """The page. `coverage`: what `xbot label --json` wrote; `advance` hears of the bytes of log that were read."""
-    return _template().render(_contents(subject, coverage, requests_per_day, advance))
+    """The page. `coverage`: what `xbot label --json` wrote; `default`: the
+    default model's figures on the same rows; `advance` hears of the bytes of log that were read."""
+    return _template().render(_contents(subject, coverage, default, requests_per_day, advance))
 
 
 def _template() -> jinja2.Template:
@@ -72,11 +75,16 @@ def a_day_text(value: float) -> str:
 
 
 def _contents(
-    subject: Subject, coverage: Coverage | None, requests_per_day: float | None, advance: Advance
+    subject: Subject,
+    coverage: Coverage | None,
+    default: fit.Figures | None,
+    requests_per_day: float | None,
+    advance: Advance,
 ) -> dict[str, Any]:
     style, script = ((_HERE / name).read_text() for name in ("page.css", "page.js"))
     figures, again = measures.figures(subject), _read_again(subject, advance)
     rate = _rate(subject, again.seen, requests_per_day)
+    compared = _comparisons(subject, again)
     return {
         "style": Markup(style),  # noqa: S704  our own files
         "script": Markup(script),  # noqa: S704
@@ -86,7 +94,7 @@ def _contents(
         "most_false": measures.interval(figures.false_bots, figures.false_bots + figures.true_humans)[1],
         "by_client": {"bots": measures.refused_clients(subject, 1), "humans": measures.refused_clients(subject, 0)},
         "threshold": subject.model.threshold,
-        "cautions": cautions(subject, figures, coverage),
+        "cautions": cautions(subject, figures, coverage, default, compared["groups"]),
         "rows": _rows(subject, again.seen),
         "rate": rate,
         **_curves(subject, figures, again.reasons, rate),
@@ -99,7 +107,7 @@ def _contents(
         ],
         "weights": separation.strongest(subject, WEIGHTS),
         **_separation(subject),
-        **_comparisons(subject, again),
+        **compared,
         "about": _about(subject),
     }
 
@@ -271,7 +279,7 @@ def _comparisons(subject: Subject, again: _Again) -> dict[str, Any]:
 
 
 def _about(subject: Subject) -> dict[str, str]:
-    settings = dataclasses.asdict(subject.settings) if subject.fitted is not None else {}
+    settings = subject.settings.as_dict() if subject.fitted is not None else {}
     machine = subject.model.provenance.get("machine", "")
     return {
         "xbot": sidecar.__version__,

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from training.report.lists import Judge
-from training.report.measures import Bin, Cuts
+from training.report.measures import Bin, Cuts, share_text
 from training.report.separation import Feature
 from training.report.svg import BOT, FOURTH, GRID, HUMAN, INK, MUTED, THIRD, inline, place
 
@@ -27,17 +27,6 @@ SIZE, SMALL = 11.0, 9.0  # px of text
 _TICKS = (1e-12, 1e-9, 1e-6, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1 - 1e-6, 1 - 1e-9, 1 - 1e-12)
 Point = tuple[float, float]
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def share_text(share: float) -> str:
-    """A share in percent, with as many digits as it needs: 0.33%, 12%, 99.94%."""
-    percent = 100 * share
-    if percent in (0, 100):
-        return f"{percent:.0f}%"
-    edge = max(min(percent, 100 - percent), 1e-6)
-    digits = 0 if edge >= 10 else (1 if percent < 50 else 0) - math.floor(math.log10(edge))
-    text = f"{percent:.{digits}f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%"
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

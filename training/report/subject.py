@@ -72,6 +72,13 @@ class Subject:
         return bot
 
 
+def figures_of(model: core.Model, subject: Subject, advance: Callable[[int], None] = lambda _: None) -> fit.Figures:
+    """How another model does on the same rows, at its best threshold for the settings' max_fpr, as a fit chooses its own."""
+    other = judge(model, "", subject.data, subject.how, subject.logs, subject.labels, subject.settings, advance=advance)
+    best = fit.choose_threshold(other.margins, subject.data.y, subject.settings.max_fpr)
+    return fit.figures(other.margins, subject.data.y, best)
+
+
 def judge(
     model: core.Model, name: str, data: Dataset, how: How, logs: tuple[str, ...], labels: Labels | None,
     settings: fit.Settings, fitted: fit.Fitted | None = None, advance: Callable[[int], None] = lambda _: None,
