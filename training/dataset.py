@@ -23,7 +23,7 @@ import joblib
 import numpy as np
 import scipy.sparse
 
-from sidecar import core
+from sidecar import core, extras
 from sidecar.errors import XbotError
 from sidecar.sources import lines, reading
 from sidecar.sources.fields.w3c import ABOUT_THE_LOG, Reader
@@ -222,7 +222,7 @@ def _cluster(scheduler: str) -> Any:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise XbotError("a Dask cluster needs the package distributed: pip install 'xbot[dask]'") from None
+        raise XbotError("a Dask cluster needs the package distributed: " + extras.command("dask")) from None
     try:
         connect: Any = Client  # it has no types
         return connect(scheduler, timeout="10s", set_as_default=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar import core
+from sidecar import core, extras
 from sidecar.core import MAX_K, MIN_K
 from sidecar.errors import XbotError
 from sidecar.options import MODEL_FILE
@@ -216,7 +216,7 @@ def needs_training(command: str) -> None:
         import joblib
         import sklearn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise XbotError(f"{command} needs {error.name}, which is not installed: pip install 'xbot[train]'") from None
+        raise XbotError(f"{command} needs {error.name}, which is not installed: {extras.command('train')}") from None
     del joblib
 
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import click
 
-from sidecar import version
+from sidecar import extras, version
 from sidecar.errors import XbotError
 
 _HERE = {
@@ -74,7 +74,7 @@ class Commands(click.Group):
 
 
 def _unavailable(name: str, error: ModuleNotFoundError) -> click.Command:
-    reason = f"{name} needs {error.name}, which is not installed: pip install 'xbot[train]'"
+    reason = f"{name} needs {error.name}, which is not installed: {extras.command('train')}"
 
     anything = {"ignore_unknown_options": True}
 

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from sidecar import extras
 from sidecar.errors import XbotError
 
 _TAR_BLOCK = 512  # bytes: the first member's header
@@ -45,7 +46,7 @@ _PACKED: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
     b"\xfd7zXZ\0": ("xz", _opener("lzma", opens="LZMAFile", needs=_built_without("xz", "unxz"))),
     b"\x28\xb5\x2f\xfd": (
         "zstd",
-        _opener("compression.zstd", "backports.zstd", opens="ZstdFile", needs="zstd needs: pip install 'xbot[zstd]'"),
+        _opener("compression.zstd", "backports.zstd", opens="ZstdFile", needs=f"zstd needs: {extras.command('zstd')}"),
     ),
 }
 _NO_LOGS = {

@@ -106,7 +106,7 @@ def test_training_says_what_is_missing(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "log").write_text("192.0.2.1\ta\tb\ttrue\n")
     done = subprocess.run(list(map(str, command)), capture_output=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
-    assert b"pip install 'xbot[train]'" in done.stderr
+    assert f"{installed.parent}/bin/python -m pip install 'joblib>=1.3'".encode() in done.stderr
     assert done.stderr.count(b"\n") == 1
     assert b"Traceback" not in done.stderr
     helped = subprocess.run(

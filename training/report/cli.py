@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar import outputs
+from sidecar import extras, outputs
 from sidecar.errors import XbotError
 from training.options import (
     fitting_options,
@@ -89,7 +89,7 @@ def needs_report(command: str) -> None:
         import jinja2
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
-        raise XbotError(f"{command} needs {error.name}, which is not installed: pip install 'xbot[report]'") from None
+        raise XbotError(f"{command} needs {error.name}, which is not installed: {extras.command('report')}") from None
     del jinja2
 
 
