@@ -154,6 +154,9 @@ test-deb: deb
 DESTDIR :=
 PREFIX  := /usr/local
 XBOT    := .
+SHARE    = $(DESTDIR)$(PREFIX)/share
+# What completes the command in a shell, and where that looks for it.
+COMPLETIONS := bash:bash-completion/completions/xbot zsh:zsh/site-functions/_xbot fish:fish/vendor_completions.d/xbot.fish
 LIB     := $(DESTDIR)$(PREFIX)/lib
 install: interpreter install-files
 	@$(PYTHON) -m venv --clear build/pip
@@ -163,6 +166,10 @@ install: interpreter install-files
 	@install -d $(DESTDIR)$(PREFIX)/bin
 	@sed "1s|.*|#!$$(realpath build/pip/bin/python) -I|" deploy/xbot > $(DESTDIR)$(PREFIX)/bin/xbot
 	@chmod 755 $(DESTDIR)$(PREFIX)/bin/xbot
+	@for each in $(COMPLETIONS); do \
+	  install -d $(SHARE)/$$(dirname $${each#*:}) && \
+	  _XBOT_COMPLETE=$${each%%:*}_source $(DESTDIR)$(PREFIX)/bin/xbot > $(SHARE)/$${each#*:} || exit 1; \
+	done
 
 # Home directories are closed to others (mode 0700), so to the user that the service runs as. ANY_PYTHON=1 takes it all the same.
 ANY_PYTHON :=
@@ -176,6 +183,7 @@ interpreter:
 # What `install` put there, and no more: files in /etc that somebody edited stay, and are named; so do models.
 uninstall:
 	@rm -rf $(LIB)/xbot
+	@rm -f $(foreach each,$(COMPLETIONS),$(SHARE)/$(lastword $(subst :, ,$(each))))
 	@rm -f $(DESTDIR)$(PREFIX)/bin/xbot $(LIB)/sysusers.d/xbot.conf $(LIB)/tmpfiles.d/xbot.conf \
 	  $(LIB)/systemd/system/xbot.socket $(LIB)/systemd/system/xbot.service
 	@for file in deploy/xbot.toml nginx/*.conf; do \

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import difflib
 import importlib
 import os
 import signal
@@ -57,6 +58,18 @@ class Commands(click.Group):
         elsewhere = (entry.name for entry in entry_points(group=_GROUP))
         return sorted({*super().list_commands(ctx), *_HERE, *elsewhere})
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; a mistyped name is answered with those that are near it, as click does for options."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx))
+            if near:
+                error.message += f" Did you mean {' or '.join(map(repr, near))}?"
+            raise
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now; one that cannot be imported says what is missing when it is run."""
         command = super().get_command(ctx, cmd_name)
@@ -92,7 +105,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=Commands, invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Which xbot this is."
 )

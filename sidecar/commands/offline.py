@@ -8,7 +8,9 @@ from __future__ import annotations
 import datetime
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -86,6 +88,26 @@ def _decided(
     return "\t".join(map(str, row)).encode() + b"\n"
 
 
+# Members of a model's provenance that `inspect` tells in its own words, or not at all: --json has them all.
+_TOLD = frozenset(
+    (
+        "created",
+        "xbot",
+        "rows",
+        "bots",
+        "humans",
+        "sources",
+        "held_out",
+        "bounded",
+        "settings",
+        "split",
+        "machine",
+        "versions",
+        "words",
+    )
+)
+
+
 def plain_console() -> Console:
     """Shows text of any origin as it is: without markup or emoji."""
     return Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False, highlight=False)
@@ -136,12 +158,65 @@ def _header_table(path: Path, loaded: core.Model) -> Table:
     table.add_row("score", f"1 / (1 + exp({header['a']:.6f} × margin {header['b']:+.6f}))")
     if header["n_hosts"]:
         table.add_row("known hosts", str(header["n_hosts"]))
-    for name, value in provenance.items():
-        if name == "created":
-            value = datetime.datetime.fromtimestamp(value, datetime.timezone.utc).isoformat()
-        if name != "words":
-            table.add_row(name, value if isinstance(value, str) else json.dumps(value))
+    for name, value in _origin(provenance):
+        table.add_row(name, value)
     return table
+
+
+def _origin(said: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where a model comes from and how well it did, for people, and any other member as it is. A file may hold what training never
+    wrote: then all members are shown as they are."""
+    try:
+        told = list(_trained(said))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        told, rest = [], said
+    else:
+        rest = {name: value for name, value in said.items() if name not in _TOLD}
+    return told + [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in rest.items()]
+
+
+def _trained(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    settings, held, bounded = said.get("settings", {}), said.get("held_out", {}), said.get("bounded", {})
+    if "created" in said:
+        made = datetime.datetime.fromtimestamp(said["created"], datetime.timezone.utc)
+        yield "made", f"{made:%Y-%m-%d}, by xbot {said.get('xbot', '?')}"
+    if "rows" in said:
+        logs = ", ".join(source["name"] for source in said.get("sources", ()))
+        yield (
+            "trained on",
+            f"{said['rows']:,} requests, {said['bots']:,} of bots and {said['humans']:,} of humans: {logs}",
+        )
+    if held:
+        yield (
+            "held out",
+            (
+                f"catches {held['recall']:.2%} of the bots; calls {held['false_positive_rate']:.2%} of the humans bots; "
+                f"ROC AUC {held['roc_auc']:.4f}"
+            ),
+        )
+    if bounded:
+        yield "bounded", f"nothing speaks for a human; without these bounds it would catch {bounded['recall_free']:.2%}"
+    if start := settings.get("start"):
+        yield "started from", f"{start['name']} ({start['sha256'][:12]})"
+    if settings:
+        asked = ("C", "max_fpr", "seed", "format", "folds", "split")
+        yield "settings", ", ".join(f"{name} {settings[name]}" for name in asked if name in settings)
+        yield from (
+            (name, _names(settings[key]))
+            for key, name in (("last", "fitted last"), ("without", "left out"))
+            if settings.get(key)
+        )
+    if "machine" in said:
+        versions = (f"{name} {version}" for name, version in said.get("versions", {}).items())
+        yield "machine", "; ".join((said["machine"], ", ".join(versions)))
+
+
+def _names(names: list[str]) -> str:
+    """Names of rows, where those that begin alike are not told one by one: `ip_1, tls_... (27)`."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(name.partition("_")[0], []).append(name)
+    return ", ".join(", ".join(each) if len(each) < 4 else f"{kind}_... ({len(each)})" for kind, each in kinds.items())
 
 
 def _weights_table(loaded: core.Model, most: int) -> Table:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from places import XBOT
 
 from sidecar import core
+from sidecar.commands import offline
 from sidecar.sources import records
 
 CHALLENGE = [row["line"] for row in tables.lines() if row["format"] == "challenge" and row["field"] == "ok"]
@@ -189,6 +190,24 @@ def test_inspect(xbot, made_model, made_model_path) -> None:
     for i in order[:7]:
         assert f"{made_model.weight[i]:+.6f}" in text
     assert "for a test" in text
+
+
+def test_inspect_tells_where_a_model_comes_from(xbot) -> None:
+    text = xbot("inspect", "--weights", "1").stdout.decode()
+    said = json.loads(xbot("inspect", "--json").stdout)["provenance"]
+    assert f"trained on  │ {said['rows']:,} requests, {said['bots']:,} of bots" in text
+    assert f"catches {said['held_out']['recall']:.2%} of the bots" in text
+    assert "{" not in text
+    assert "ip_... (6)" in text
+
+
+@pytest.mark.parametrize(
+    "said", [{"rows": "many"}, {"created": "today"}, {"settings": [], "held_out": {"recall": None}}, {"rows": 1}]
+)
+def test_inspect_shows_what_training_never_wrote(said) -> None:
+    """As it is, and without a traceback."""
+    as_it_is = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in said.items()]
+    assert offline._origin(said) == as_it_is
 
 
 @pytest.mark.parametrize("command", ["score", "explain", "inspect"])

@@ -129,14 +129,21 @@ def test_an_interpreter_in_a_home_directory(makefile: Path) -> None:
     assert really_make(makefile, "interpreter", words[0], f"HOME={home}/bin/python").returncode == 0
 
 
+COMPLETIONS = (
+    "share/bash-completion/completions/xbot",
+    "share/zsh/site-functions/_xbot",
+    "share/fish/vendor_completions.d/xbot.fish",
+)
+
+
 def test_uninstall_takes_away_what_install_put(makefile: Path) -> None:
     image = makefile / "image"
     others = image / "usr/local/lib/systemd/system/other.service"
     others.parent.mkdir(parents=True)
     others.write_text("not ours\n")
-    for name in ("usr/local/lib/xbot/sidecar/core.py", "usr/local/bin/xbot"):  # as pip and `install` lay them
-        (image / name).parent.mkdir(parents=True, exist_ok=True)
-        (image / name).write_text("")
+    for name in ("lib/xbot/sidecar/core.py", "bin/xbot", *COMPLETIONS):  # as pip and `install` lay them
+        (image / "usr/local" / name).parent.mkdir(parents=True, exist_ok=True)
+        (image / "usr/local" / name).write_text("")
     assert really_make(makefile, "install-files").returncode == 0
     toml, observe = image / "etc/xbot/xbot.toml", image / "etc/nginx/xbot/observe.conf"
     toml.write_text("workers = 3\n")
