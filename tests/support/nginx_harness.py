@@ -30,11 +30,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from places import ROOT
 
 from sidecar.commands.nginx import files, installed
+
+if TYPE_CHECKING:
+    from sidecar_harness import Sidecar
 
 FILES = ROOT / "nginx"
 CERTIFICATE, KEY = "certificate.pem", "key.pem"  # in the directory of an nginx that speaks https
@@ -79,6 +82,11 @@ def without_module() -> str:
         return "the module is not built: make module"
     old = MODULE.stat().st_mtime < max(source.stat().st_mtime for source in sources)
     return "the module is older than its sources: make module" if old else ""
+
+
+def at(sidecar: Sidecar) -> dict[str, Any]:
+    """How running_nginx has this sidecar judge: by a question, or, if it has a board, by the module."""
+    return {"socket": sidecar.address, "board": sidecar.board}
 
 
 def guarded(site: EchoSite, gate: str = "observe") -> str:
