@@ -124,14 +124,17 @@ void xbot_verdict_begin(ngx_cycle_t *cycle)
 
 /* ---- the variables ---- */
 
-/* Before the gate of its location a request is judged when somebody asks; once its reply has begun it is not judged any more: a
- * `return`, or a request that cannot be read, is answered before anybody is judged. */
-static xbot_context *asked_for(ngx_http_request_t *r)
+/* Before the gate of its location a request is judged when somebody asks; but not once its reply has begun, nor if it could not be
+ * read: an error page has a status of its own. */
+static bool is_open(ngx_http_request_t *r)
 {
     const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
-    xbot_context *ctx = xbot_known(r);
-    const bool open = location->gate != XBOT_OFF && r == r->main && !r->headers_out.status && !r->err_status && !r->header_sent;
-    ctx = open ? xbot_verdict(r) : ctx;
+    return location->gate != XBOT_OFF && r == r->main && !r->header_sent && !r->err_status && r->http_state > NGX_HTTP_READING_REQUEST_STATE;
+}
+
+static xbot_context *asked_for(ngx_http_request_t *r)
+{
+    xbot_context *ctx = is_open(r) ? xbot_verdict(r) : xbot_known(r);
     return ctx && ctx->known ? ctx : NULL;
 }
 

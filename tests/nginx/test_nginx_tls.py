@@ -245,7 +245,9 @@ def explained(xbot: Xbot, path: Path, log: Path) -> list[float]:
     return [json.loads(line)["score"] for line in said]
 
 
-def test_the_log_scores_as_the_visitors_did(host: str, site: EchoSite, handshakes_path: Path, xbot: Xbot, tmp_path: Path) -> None:
+def test_the_log_scores_as_the_visitors_did(
+    host: str, site: EchoSite, handshakes_path: Path, xbot: Xbot, tmp_path: Path
+) -> None:
     """Over HTTP/1.1 and HTTP/2, with connections kept and not, asked about from the first request on and later. A log that tells
     a handshake with a connection's first line alone says the same."""
     server = (

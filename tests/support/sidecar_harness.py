@@ -169,7 +169,8 @@ def alive(pid: int) -> bool:
 class Sidecar:
     """`xbot serve` on a Unix socket in a temporary directory, unless `listen` says otherwise.
 
-    Its log is JSON. `board`: it has a board of its own, which other hosts read. `command` replaces the command `xbot`, `extra` goes to subprocess.Popen.
+    Its log is JSON. `board`: it has a board of its own, which other hosts read. `command` replaces the command `xbot`, `extra`
+    goes to subprocess.Popen.
     """
 
     def __init__(
