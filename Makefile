@@ -30,7 +30,7 @@ comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks install uninstall interpreter install-files wheel deb test-deb clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -42,6 +42,7 @@ help:
 	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
 	@echo "make deb     dist/: a Debian package, for the release that it is built on"
 	@echo "make test-deb  the same, installed, asked through nginx, upgraded and purged in a bare root (as root)"
+	@echo "make module  the judge as a module for the nginx of this machine: build/module/ngx_http_xbot_module.so"
 	@echo "make build   .venv with the command xbot in it"
 	@echo "make lint    C warnings as errors, ruff, mypy"
 	@echo "make bench   what the hop costs, beside what it could cost, and what others cost"
@@ -121,6 +122,14 @@ test-long: build $(VENV)/test
 
 soak: build $(VENV)/test
 	@$(BIN)/python -m pytest -m long tests/serve/test_upgrade.py
+
+# Needs no Python. nginx/module/build.sh says what is missing, and takes NGINX= and NGINX_SRC=.
+MODULE := build/module/ngx_http_xbot_module.so
+module: $(MODULE)
+	@echo "$(MODULE): copy it to nginx's modules, and load it: docs/nginx.md"
+
+$(MODULE): $(wildcard $(or $(NGINX),/usr/sbin/nginx) nginx/module/*) $(C_SOURCES) $(wildcard csrc/*.h csrc/*/*.h csrc/*/*.def)
+	@NGINX="$(NGINX)" NGINX_SRC="$(NGINX_SRC)" nginx/module/build.sh build/module >/dev/null
 
 # From the sdist, so that nothing gets in that lies about here; made to fit other machines, and tried as a user would.
 # For another Python: make wheel PYTHON=python3.12 VENV=.venv312

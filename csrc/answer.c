@@ -57,9 +57,8 @@ static void write_again(xb_reply *reply)
     reply->again = true;
 }
 
-static void count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t started)
+void xb_count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t ns)
 {
-    uint64_t ns = xb_now() - started;
     const xb_decision *d = &w->decision;
     stats->requests++;
     stats->outcome[d->outcome]++;
@@ -109,6 +108,6 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
     write_reply(w, reply);
     if (s->stats)
-        count(s->stats, w, policy_known, started);
+        xb_count(s->stats, w, policy_known, xb_now() - started);
     return used;
 }

@@ -24,7 +24,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from nginx_harness import FILES, EchoSite, Load, Nginx, Reply, guarded, nginx_binary, running_nginx
+from nginx_harness import FILES, EchoSite, Load, Nginx, Reply, at, guarded, nginx_binary, running_nginx
 from sidecar_harness import BROWSER, CURL, Sidecar
 
 from sidecar import core
@@ -44,14 +44,16 @@ def site() -> Iterator[EchoSite]:
 
 
 @pytest.fixture(scope="module")
-def observing(model_path: Path) -> Iterator[Sidecar]:
-    with Sidecar(model_path, "--admin", "127.0.0.1:0", workers=1) as sidecar:
+def observing(host: str, model_path: Path) -> Iterator[Sidecar]:
+    with Sidecar(model_path, "--admin", "127.0.0.1:0", workers=1, board=host == "module") as sidecar:
         yield sidecar
 
 
 @pytest.fixture(scope="module")
-def enforcing(model_path: Path) -> Iterator[Sidecar]:
-    with Sidecar(model_path, "--mode", "enforce", "--admin", "127.0.0.1:0", workers=1) as sidecar:
+def enforcing(host: str, model_path: Path) -> Iterator[Sidecar]:
+    with Sidecar(
+        model_path, "--mode", "enforce", "--admin", "127.0.0.1:0", workers=1, board=host == "module"
+    ) as sidecar:
         yield sidecar
 
 
@@ -77,14 +79,14 @@ def assert_verdict(reply: Reply, verdict: str) -> None:
 
 @pytest.mark.parametrize("gate", GATES)
 def test_the_verdict_reaches_the_site(site: EchoSite, observing: Sidecar, gate: str) -> None:
-    with running_nginx(guarded(site, gate), socket=observing.address) as nginx:
+    with running_nginx(guarded(site, gate), **at(observing)) as nginx:
         assert_verdict(nginx.ask(headers=BROWSER), "human")
         assert_verdict(nginx.ask(headers=CURL), "bot")
 
 
 @pytest.mark.parametrize("gate", GATES)
 def test_enforce_refuses_bots_before_the_site(site: EchoSite, enforcing: Sidecar, gate: str) -> None:
-    with running_nginx(guarded(site, gate), socket=enforcing.address) as nginx:
+    with running_nginx(guarded(site, gate), **at(enforcing)) as nginx:
         assert_verdict(nginx.ask(headers=BROWSER), "human")
         site.requests.clear()
         reply = nginx.ask("/bot", CURL)
@@ -102,7 +104,7 @@ def test_each_location_may_ask_in_its_own_way(site: EchoSite, enforcing: Sidecar
         location /open {{ auth_request off; {passing(site)} }}
         location / {{ {passing(site)} }}
     """
-    with running_nginx(server, socket=enforcing.address) as nginx:
+    with running_nginx(server, **at(enforcing)) as nginx:
         assert_verdict(nginx.ask("/", CURL), "bot")
         assert nginx.ask("/login", CURL).status == 403
         assert_verdict(nginx.ask("/login", BROWSER), "human")
@@ -110,7 +112,7 @@ def test_each_location_may_ask_in_its_own_way(site: EchoSite, enforcing: Sidecar
 
 
 def test_the_question_cannot_be_asked_from_outside(site: EchoSite, observing: Sidecar) -> None:
-    with running_nginx(guarded(site), socket=observing.address) as nginx:
+    with running_nginx(guarded(site), **at(observing)) as nginx:
         for gate in GATES:
             assert nginx.ask(f"/_xbot/{gate}", BROWSER).status == 404
 
@@ -156,7 +158,7 @@ def test_no_forged_header_reaches_the_site(
     server = f"underscores_in_headers {underscores}; ignore_invalid_headers {ignore_invalid}; {guarded(site)}"
     # As many header lines of the site's own as any site has: the names share one table.
     own = "".join(f"proxy_set_header X-Own-{i} {i};" for i in range(40))
-    with running_nginx(server.replace("proxy_pass", f"{own} proxy_pass"), socket=observing.address) as nginx:
+    with running_nginx(server.replace("proxy_pass", f"{own} proxy_pass"), **at(observing)) as nginx:
         for name in names:
             for spelling in (name, name.lower(), name.upper()):
                 reply = nginx.ask("/", {**CURL, spelling: "forged", "X-Own": "kept", "X~Own": "kept"})
@@ -174,7 +176,7 @@ def test_no_forged_header_reaches_the_site(
 def test_a_killed_sidecar(site: EchoSite, model_path: Path, gate: str) -> None:
     with (
         Sidecar(model_path, "--mode", "enforce", workers=1) as sidecar,
-        running_nginx(guarded(site, gate), socket=sidecar.address) as nginx,
+        running_nginx(guarded(site, gate), **at(sidecar)) as nginx,
     ):
         assert_verdict(nginx.ask(headers=BROWSER), "human")
         for pid in (sidecar.process.pid, *sidecar.workers):
@@ -204,7 +206,7 @@ def test_a_stopped_sidecar_costs_a_moment(site: EchoSite, model_path: Path) -> N
     """nginx's own time-out of a minute is longer than the client here waits."""
     with (
         Sidecar(model_path, workers=1) as sidecar,
-        running_nginx(guarded(site), socket=sidecar.address) as nginx,
+        running_nginx(guarded(site), **at(sidecar)) as nginx,
     ):
         assert_verdict(nginx.ask(headers=BROWSER), "human")
         for pid in sidecar.workers:
@@ -267,7 +269,7 @@ def test_methods_and_bodies(site: EchoSite, observing: Sidecar) -> None:
         include xbot/observe.conf;
         location / {{ {passing(site)} client_max_body_size 8m; }}
     """
-    with running_nginx(server, socket=observing.address) as nginx:
+    with running_nginx(server, **at(observing)) as nginx:
         for size in (1, 1 << 20, 3 << 20):  # the last is more than nginx allows by default: see locations.conf
             reply = nginx.ask("/form", {**BROWSER, "Origin": "https://example.com"}, "POST", b"x" * size)
             assert_verdict(reply, "human")
@@ -295,7 +297,7 @@ TARGETS = (
 
 def test_odd_targets(site: EchoSite, observing: Sidecar) -> None:
     server = "access_log {prefix}/log xbot_jsonl; " + guarded(site)
-    with running_nginx(server, socket=observing.address) as nginx:
+    with running_nginx(server, **at(observing)) as nginx:
         sent = []
         for target in TARGETS:
             reply = nginx.ask(target, BROWSER)
@@ -309,7 +311,7 @@ def test_odd_targets(site: EchoSite, observing: Sidecar) -> None:
 def test_odd_header_values(site: EchoSite, observing: Sidecar) -> None:
     """Bytes that nginx hands on must not let a visitor choose `unknown`."""
     odd = [*range(0x01, 0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0x100)]
-    with running_nginx(guarded(site), socket=observing.address) as nginx:
+    with running_nginx(guarded(site), **at(observing)) as nginx:
         for byte in odd:
             reply = nginx.ask("/", {"User-Agent": f"a{chr(byte)}b", "Referer": chr(byte), "X-Other": chr(byte) * 3})
             assert reply.status == 200
@@ -318,7 +320,7 @@ def test_odd_header_values(site: EchoSite, observing: Sidecar) -> None:
 
 
 def test_large_heads(site: EchoSite, observing: Sidecar) -> None:
-    with running_nginx(guarded(site), socket=observing.address) as nginx:
+    with running_nginx(guarded(site), **at(observing)) as nginx:
         # Four buffers of 8 kB, all that nginx takes by default, and a first one of 1 kB.
         reply = nginx.ask("/", [*CURL.items(), *((f"X-Large-{i}", "x" * 8100) for i in range(4))])
         assert_verdict(reply, "bot")
@@ -333,7 +335,7 @@ def test_large_heads(site: EchoSite, observing: Sidecar) -> None:
 
 def test_old_protocols(site: EchoSite, observing: Sidecar) -> None:
     server = "access_log {prefix}/log xbot_jsonl; " + guarded(site)
-    with running_nginx(server, socket=observing.address) as nginx:
+    with running_nginx(server, **at(observing)) as nginx:
         assert_verdict(nginx.send(b"GET / HTTP/1.0\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n"), "bot")
         with nginx.connect() as connection:
             connection.sendall(b"GET /\r\n")
@@ -349,7 +351,7 @@ def test_http2(site: EchoSite, observing: Sidecar) -> None:
     if curl is None or b"HTTP2" not in subprocess.run([curl, "-V"], capture_output=True, check=True).stdout:
         pytest.skip("no curl that speaks HTTP/2")
     server = "access_log {prefix}/log xbot_jsonl; ignore_invalid_headers off; " + guarded(site)
-    with running_nginx(server, socket=observing.address, listen_options="http2") as nginx:
+    with running_nginx(server, **at(observing), listen_options="http2") as nginx:
         forged = [word for name in ("x-bot", "x_bot", "x.bot") for word in ("-H", f"{name}: forged")]
         command = [curl, "-sS", "--http2-prior-knowledge", *forged, nginx.url]
         body = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
@@ -362,9 +364,10 @@ def test_http2(site: EchoSite, observing: Sidecar) -> None:
 # ---- the connection to the sidecar
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("gate", ["observe", "enforce"])
 def test_one_connection_serves_all_questions(site: EchoSite, enforcing: Sidecar, gate: str) -> None:
-    with running_nginx(guarded(site, gate), socket=enforcing.address) as nginx:
+    with running_nginx(guarded(site, gate), **at(enforcing)) as nginx:
         before = enforcing.metrics()["xbot_connections_total"]
         for i in range(45):  # older versions of nginx begin a new one after 100
             assert nginx.ask(headers=CURL, method="POST", body=b"x" * i).status == (403 if gate == "enforce" else 200)
@@ -377,7 +380,7 @@ def test_killed_workers_lose_no_answer(site: EchoSite, model_path: Path) -> None
     server = f"proxy_next_upstream off; {guarded(site)}"  # the site's own: not for the question
     with (
         Sidecar(model_path, workers=workers) as sidecar,
-        running_nginx(server, socket=sidecar.address, workers=2) as nginx,
+        running_nginx(server, **at(sidecar), workers=2) as nginx,
         Load(nginx, headers=BROWSER) as load,
     ):
         for killed in range(kills):
@@ -395,7 +398,7 @@ def test_model_swaps_lose_nothing(site: EchoSite, model_path: Path, other_model_
     shutil.copy(model_path, served)
     with (
         Sidecar(served, workers=2) as sidecar,
-        running_nginx(guarded(site), socket=sidecar.address, workers=2) as nginx,
+        running_nginx(guarded(site), **at(sidecar), workers=2) as nginx,
     ):
         first = nginx.ask(headers=BROWSER).seen("X-Bot-Score")
         with Load(nginx, headers=BROWSER) as load:
@@ -424,7 +427,7 @@ def test_the_decision_log_holds_each_header_that_a_feature_reads(site: EchoSite,
     names = visitor_headers()
     assert {"user-agent", "sec-ch-ua"} <= names
     server = "access_log {prefix}/log xbot_jsonl; " + guarded(site)
-    with running_nginx(server, socket=observing.address) as nginx:
+    with running_nginx(server, **at(observing)) as nginx:
         nginx.ask("/a?b", {"Host": "Site.Example:80", **{name: f"value of {name}" for name in names}})
         (line,) = map(json.loads, nginx.log_lines("log", at_least=1))
     logged = {name.lower(): value for name, value in line.pop("headers").items()}
@@ -447,7 +450,7 @@ def test_the_combined_log_ends_with_the_verdict(
     site: EchoSite, enforcing: Sidecar, model_path: Path, xbot: Xbot
 ) -> None:
     server = "access_log {prefix}/log xbot; " + guarded(site, "enforce")
-    with running_nginx(server, socket=enforcing.address) as nginx:
+    with running_nginx(server, **at(enforcing)) as nginx:
         nginx.ask("/", BROWSER)
         nginx.ask("/", {**CURL, "Referer": 'a"b'})
         human, bot = nginx.log_lines("log", at_least=2)
@@ -506,7 +509,7 @@ def test_the_decision_log_scores_as_the_visitors_did(
     nginx cannot log the order of the headers, so such a model does not look at it.
     """
     server = "access_log {prefix}/log xbot_jsonl; " + guarded(site)
-    with running_nginx(server, socket=observing.address) as nginx:
+    with running_nginx(server, **at(observing)) as nginx:
         visitors = list(some_visitors(280))
         for method, target, headers, body in visitors:
             nginx.ask(target, headers, method, body)
@@ -520,7 +523,7 @@ def test_the_decision_log_scores_as_the_visitors_did(
 
     with (
         Sidecar(model, workers=1) as sidecar,
-        running_nginx(server, socket=sidecar.address) as nginx,
+        running_nginx(server, **at(sidecar)) as nginx,
     ):
         replies = [(method, nginx.ask(target, headers, method, body)) for method, target, headers, body in visitors]
         lines = nginx.log_lines("log", at_least=len(visitors))
@@ -548,7 +551,7 @@ def test_the_combined_log_scores_as_the_visitors_did(
     left_out = [f"--without={name}" for name in ("headers", "url_https", "ref_own", "ref_external")]
     xbot("train", "--quiet", "--format", "jsonl", "--addresses", *left_out, "--out", model, corpus_path)
     server = "access_log {prefix}/log xbot; " + guarded(site)
-    with Sidecar(model, workers=1) as sidecar, running_nginx(server, socket=sidecar.address) as nginx:
+    with Sidecar(model, workers=1) as sidecar, running_nginx(server, **at(sidecar)) as nginx:
         for method, target, headers, body in some_visitors(280):
             nginx.ask(target, headers, method, body)
         lines = nginx.log_lines("log", at_least=280)
@@ -576,7 +579,7 @@ def test_challenge_rows_through_nginx(
     server = f"set_real_ip_from 127.0.0.1; real_ip_header X-Test-IP; {guarded(site)}"
     with (
         Sidecar(challenge_model_path, workers=1) as sidecar,
-        running_nginx(server, socket=sidecar.address) as nginx,
+        running_nginx(server, **at(sidecar)) as nginx,
     ):
         for i in chosen:
             fields = (unquote_to_bytes(field.replace(b"+", b" ")).decode("latin-1") for field in rows[i])
@@ -602,7 +605,7 @@ def test_the_example_site(site: EchoSite, enforcing: Sidecar) -> None:
     ):
         assert old in example
         example = example.replace(old, new)
-    with running_nginx(example, socket=enforcing.address) as nginx:
+    with running_nginx(example, **at(enforcing)) as nginx:
         for page in ("refused.html", "static/a.css", ".well-known/acme-challenge/token"):
             (nginx.prefix / "www" / page).parent.mkdir(parents=True, exist_ok=True)
             (nginx.prefix / "www" / page).write_text(page)
@@ -643,7 +646,7 @@ def test_settings_of_the_site_stay_out_of_the_question(site: EchoSite, enforcing
     )
     for gate, variant in itertools.product(("enforce", "enforce_fail_closed"), variants):
         text = f"include xbot/{gate}.conf; {server}".replace("{variant}", variant)
-        with running_nginx(text, socket=enforcing.address, http=cache) as nginx:
+        with running_nginx(text, **at(enforcing), http=cache) as nginx:
             for _ in range(2):
                 assert_verdict(nginx.ask("/", BROWSER, "POST", b"x" * 2000), "human")
                 assert nginx.ask("/", CURL).body == b"own"
@@ -685,31 +688,34 @@ def test_fail_closed_keeps_the_errors_of_nginx(site: EchoSite, observing: Sideca
         location /broken {{ set $nowhere ""; proxy_pass http://$nowhere; }}
         location / {{ {passing(site)} }}
     """
-    with running_nginx(server, socket=observing.address) as nginx:
+    with running_nginx(server, **at(observing)) as nginx:
         assert nginx.ask("/broken", BROWSER).status == 500
         assert_verdict(nginx.ask("/", BROWSER), "human")
 
 
+@pytest.mark.usefixtures("asked")
 def test_trap_rewrite_in_the_server(site: EchoSite, enforcing: Sidecar) -> None:
     trap = "rewrite ^/(.*)$ /index.php?q=$1 last;"
     mend = "rewrite ^/(?!_xbot/)(.*)$ /index.php?q=$1 last;"
-    with running_nginx(f"{trap} {guarded(site, 'enforce')}", socket=enforcing.address) as nginx:
+    with running_nginx(f"{trap} {guarded(site, 'enforce')}", **at(enforcing)) as nginx:
         assert_verdict(nginx.ask("/a", CURL), "unknown")  # the site was asked, and its 200 was taken for a yes
-    with running_nginx(f"{mend} {guarded(site, 'enforce')}", socket=enforcing.address) as nginx:
+    with running_nginx(f"{mend} {guarded(site, 'enforce')}", **at(enforcing)) as nginx:
         assert nginx.ask("/a", CURL).status == 403
         assert_verdict(nginx.ask("/a", BROWSER), "human")
 
 
+@pytest.mark.usefixtures("asked")
 def test_trap_satisfy_any(site: EchoSite, observing: Sidecar) -> None:
     closed = f"satisfy any; deny all; {passing(site)}"
     with running_nginx(
         f"include xbot/observe.conf; location /trap {{ {closed} }} location /mend {{ auth_request off; {closed} }}",
-        socket=observing.address,
+        **at(observing),
     ) as nginx:
         assert nginx.ask("/trap", BROWSER).status == 200
         assert nginx.ask("/mend", BROWSER).status == 403
 
 
+@pytest.mark.usefixtures("asked")
 def test_trap_one_line_drops_every_outer_one(site: EchoSite, observing: Sidecar) -> None:
     own = f"proxy_set_header X-Own 1; proxy_pass http://{site.address};"
     server = f"""
@@ -718,13 +724,14 @@ def test_trap_one_line_drops_every_outer_one(site: EchoSite, observing: Sidecar)
         location /trap {{ {own} }}
         location /mend {{ {own} include xbot/pass.conf; }}
     """
-    with running_nginx(server, socket=observing.address) as nginx:
+    with running_nginx(server, **at(observing)) as nginx:
         forged = {**CURL, "X-Bot": "human"}
         assert_verdict(nginx.ask("/inherits", forged), "bot")
         assert nginx.ask("/trap", forged).seen("X-Bot") == ["human"]
         assert_verdict(nginx.ask("/mend", forged), "bot")
 
 
+@pytest.mark.usefixtures("asked")
 def test_trap_asked_twice(site: EchoSite, enforcing: Sidecar) -> None:
     server = f"""
         include xbot/enforce.conf; root {{prefix}}/www;
@@ -739,32 +746,35 @@ def test_trap_asked_twice(site: EchoSite, enforcing: Sidecar) -> None:
         assert_verdict(nginx.ask(target, BROWSER), "human")
         return int(enforcing.metrics()['xbot_requests_total{verdict="human"}'] - before)
 
-    with running_nginx(server, socket=enforcing.address) as nginx:
+    with running_nginx(server, **at(enforcing)) as nginx:
         assert questions(nginx, "/trap") == 2
         assert questions(nginx, "/mend") == 1
         assert nginx.ask("/mend", CURL).status == 403
 
 
+@pytest.mark.usefixtures("asked")
 def test_trap_the_page_of_refusal(site: EchoSite, enforcing: Sidecar) -> None:
     page = "location = /refused.html {{ internal; {} root {{prefix}}; }}"
     for off, body in (("", b"<html>"), ("auth_request off;", b"own")):
         server = f"error_page 403 /refused.html; {page.format(off)} {guarded(site, 'enforce')}"
-        with running_nginx(server, socket=enforcing.address) as nginx:
+        with running_nginx(server, **at(enforcing)) as nginx:
             (nginx.prefix / "refused.html").write_text("own")
             reply = nginx.ask("/", CURL)
             assert reply.status == 403
             assert reply.body.startswith(body)
 
 
+@pytest.mark.usefixtures("asked")
 def test_trap_return_is_never_asked_about(enforcing: Sidecar) -> None:
     server = "include xbot/enforce.conf; location / { if ($xbot = bot) { return 418; } return 200 open; }"
-    with running_nginx(server, socket=enforcing.address) as nginx:
+    with running_nginx(server, **at(enforcing)) as nginx:
         assert nginx.ask("/", CURL).body == b"open"
 
 
+@pytest.mark.usefixtures("asked")
 def test_an_early_look_at_xbot_does_not_stick(site: EchoSite, observing: Sidecar) -> None:
     server = f"include xbot/observe.conf; location / {{ if ($xbot = bot) {{ return 418; }} {passing(site)} }}"
-    with running_nginx(server, socket=observing.address) as nginx:
+    with running_nginx(server, **at(observing)) as nginx:
         assert_verdict(nginx.ask("/", CURL), "bot")
 
 
@@ -808,7 +818,7 @@ def test_fastcgi(observing: Sidecar) -> None:
                 underscores_in_headers on; ignore_invalid_headers {invalid}; include xbot/observe.conf;
                 location / {{ {line} {dotted} fastcgi_pass {address}; }}
             """
-            with running_nginx(server, socket=observing.address) as nginx:
+            with running_nginx(server, **at(observing)) as nginx:
                 forged = dict.fromkeys(("X-Bot", "X_Bot", "X.Bot", "X-Bot-Score", "X_Bot_Reason"), "forged")
                 reply = nginx.ask("/", CURL | forged)
                 assert reply.status == 200

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import tables
-from nginx_harness import Nginx, nginx_binary, running_nginx
+from nginx_harness import Nginx, at, nginx_binary, running_nginx
 from sidecar_harness import BROWSER, CURL, Sidecar
 
 pytestmark = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
@@ -61,15 +61,15 @@ class RawSite:
 
 
 @pytest.fixture(scope="module")
-def nginxes(model_path: Path) -> Iterator[tuple[RawSite, Nginx, Nginx]]:
+def nginxes(host: str, model_path: Path) -> Iterator[tuple[RawSite, Nginx, Nginx]]:
     """The site, and the nginx before it with the gate and without."""
     site = RawSite()
     plain = f"location / {{ proxy_pass http://{site.address}; }}"
     gate = f"include xbot/observe.conf; location / {{ include xbot/pass.conf; proxy_pass http://{site.address}; }}"
     with (
-        Sidecar(model_path, workers=1) as sidecar,
-        running_nginx(gate, socket=sidecar.address, http=PATIENCE) as guarded,
-        running_nginx(plain, socket=sidecar.address, http=PATIENCE) as unguarded,
+        Sidecar(model_path, workers=1, board=host == "module") as sidecar,
+        running_nginx(gate, **at(sidecar), http=PATIENCE) as guarded,
+        running_nginx(plain, **at(sidecar), http=PATIENCE) as unguarded,
     ):
         yield site, guarded, unguarded
     site.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nginx_harness import FILES, EchoSite, Nginx, guarded, nginx_binary, running_nginx
+from nginx_harness import FILES, EchoSite, Nginx, at, guarded, nginx_binary, running_nginx
 from sidecar_harness import BROWSER, CURL, Sidecar
 
 pytestmark = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
@@ -37,11 +37,11 @@ networks = ["127.0.0.0/8"]
 
 
 @pytest.fixture(scope="module")
-def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+def sidecar(host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
     path = tmp_path_factory.mktemp("policies") / "xbot.toml"
     path.write_text(CONFIG)
     model = FILES.parent / "sidecar" / "default.xbot"
-    with Sidecar(model, "--config", path, workers=1) as running:
+    with Sidecar(model, "--config", path, workers=1, board=host == "module") as running:
         running.config = path
         yield running
 
@@ -69,7 +69,7 @@ def nginx(sidecar: Sidecar, site: EchoSite) -> Iterator[Nginx]:
         location /files {{ set $xbot_policy login; auth_request /_xbot/enforce; root /nowhere; try_files $uri @app; }}
         location @app {{ {passing(site)} }}
     """
-    with running_nginx(server, socket=sidecar.address) as running:
+    with running_nginx(server, **at(sidecar)) as running:
         yield running
 
 
@@ -161,7 +161,7 @@ def test_suspects_and_only_they_are_sent_to_the_challenge(sidecar: Sidecar, site
     with EchoSite() as challenge:
         http = http.replace("127.0.0.1:8000", site.address).replace("127.0.0.1:8923", challenge.address)
         plain = f"location /plain {{ include xbot/pass.conf; proxy_pass http://{site.address}; }}"
-        with running_nginx(f"include xbot/observe.conf; {server} {plain}", socket=sidecar.address, http=http) as nginx:
+        with running_nginx(f"include xbot/observe.conf; {server} {plain}", **at(sidecar), http=http) as nginx:
             suspect = nginx.ask("/", BROWSER)
             assert (suspect.status, suspect.seen("X-Bot")) == (200, ["suspect"])
             assert [each["target"] for each in challenge.requests] == ["/"]
@@ -185,7 +185,7 @@ def test_a_proven_crawler_reaches_the_site_and_a_forged_one_does_not(model_path:
     with (
         EchoSite() as site,
         Sidecar(model_path) as sidecar,
-        running_nginx(f"{server} {guarded(site)}", socket=sidecar.address) as nginx,
+        running_nginx(f"{server} {guarded(site)}", **at(sidecar)) as nginx,
     ):
         for ip, told in (("66.249.66.1", [["googlebot"], ["search"]]), ("8.8.8.8", [[], []])):
             reply = nginx.ask(headers={**BROWSER, **forged, "X-Test-IP": ip})

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import models
 import pytest
-from nginx_harness import EchoSite, Nginx, Reply, guarded, nginx_binary, running_nginx, trusting
+from nginx_harness import EchoSite, Nginx, Reply, at, guarded, nginx_binary, running_nginx, trusting
 from sidecar_harness import BROWSER, CURL, Sidecar, ask, connect, head, read_reply, wait_until
 
 from sidecar import core, model
@@ -85,16 +85,16 @@ class Visitor:
         return reply.seen("X-Bot-Score")[0]
 
 
-def test_all_requests_of_a_connection_have_its_handshake(site: EchoSite, handshakes_path: Path) -> None:
+def test_all_requests_of_a_connection_have_its_handshake(host: str, site: EchoSite, handshakes_path: Path) -> None:
     with (
-        Sidecar(handshakes_path, "--admin", "127.0.0.1:0", workers=2) as sidecar,
-        running_nginx(guarded(site), socket=sidecar.address, secure=True) as nginx,
+        Sidecar(handshakes_path, "--admin", "127.0.0.1:0", workers=2, board=host == "module") as sidecar,
+        running_nginx(guarded(site), **at(sidecar), secure=True) as nginx,
         Visitor(nginx) as one,
         Visitor(nginx, "ECDHE-ECDSA-AES128-GCM-SHA256") as other,
     ):
         scores = [(one.score(), other.score()) for _ in range(5)]
         assert sidecar.metrics()["xbot_asked_again_total"] == 0
-        with running_nginx(guarded(site), socket=sidecar.address) as plain:
+        with running_nginx(guarded(site), **at(sidecar)) as plain:
             unknown = plain.ask("/", BROWSER).seen("X-Bot-Score")[0]
     assert len(set(scores)) == 1
     assert len({*scores[0], unknown}) == 3
@@ -245,17 +245,19 @@ def explained(xbot: Xbot, path: Path, log: Path) -> list[float]:
     return [json.loads(line)["score"] for line in said]
 
 
-def test_the_log_scores_as_the_visitors_did(site: EchoSite, handshakes_path: Path, xbot: Xbot, tmp_path: Path) -> None:
+def test_the_log_scores_as_the_visitors_did(
+    host: str, site: EchoSite, handshakes_path: Path, xbot: Xbot, tmp_path: Path
+) -> None:
     """Over HTTP/1.1 and HTTP/2, with connections kept and not, asked about from the first request on and later. A log that tells
     a handshake with a connection's first line alone says the same."""
     server = (
         "access_log {prefix}/log xbot_jsonl; " + UNASKED.replace("return", "access_log off; return") + guarded(site)
     )
     with contextlib.ExitStack() as stack:
-        sidecar = stack.enter_context(Sidecar(handshakes_path, workers=2))
+        sidecar = stack.enter_context(Sidecar(handshakes_path, workers=2, board=host == "module"))
         for options in ("", "http2"):
             nginx = stack.enter_context(
-                running_nginx(server, socket=sidecar.address, secure=True, listen_options=options, workers=2)
+                running_nginx(server, **at(sidecar), secure=True, listen_options=options, workers=2)
             )
             told: list[str] = []
             one, other = (
@@ -298,13 +300,13 @@ def test_the_log_scores_as_the_visitors_did(site: EchoSite, handshakes_path: Pat
             assert len(set(told)) >= 2
 
 
-def test_streams_side_by_side(site: EchoSite, handshakes_path: Path) -> None:
+def test_streams_side_by_side(host: str, site: EchoSite, handshakes_path: Path) -> None:
     """Over HTTP/2 the second request may be asked about before the first one's handshake has come."""
     if CURL_BINARY is None:
         pytest.skip("no curl")
     with (
-        Sidecar(handshakes_path, workers=2) as sidecar,
-        running_nginx(guarded(site), socket=sidecar.address, secure=True, listen_options="http2") as nginx,
+        Sidecar(handshakes_path, workers=2, board=host == "module") as sidecar,
+        running_nginx(guarded(site), **at(sidecar), secure=True, listen_options="http2") as nginx,
     ):
         for _ in range(5):
             command = [CURL_BINARY, "-skZ", "--http2", *(f"{nginx.url}/{i}" for i in range(30))]
@@ -315,11 +317,11 @@ def test_streams_side_by_side(site: EchoSite, handshakes_path: Path) -> None:
             assert scores[0] != absent(handshakes_path)
 
 
-def test_behind_a_cdn_the_log_says_so(site: EchoSite, handshakes_path: Path, xbot: Xbot) -> None:
+def test_behind_a_cdn_the_log_says_so(host: str, site: EchoSite, handshakes_path: Path, xbot: Xbot) -> None:
     server = "access_log {prefix}/log xbot_jsonl; set $xbot_order lost; " + guarded(site)
     with (
-        Sidecar(handshakes_path, workers=1) as sidecar,
-        running_nginx(server, socket=sidecar.address, secure=True) as nginx,
+        Sidecar(handshakes_path, workers=1, board=host == "module") as sidecar,
+        running_nginx(server, **at(sidecar), secure=True) as nginx,
         Visitor(nginx) as visitor,
     ):
         told = [visitor.score() for _ in range(3)]

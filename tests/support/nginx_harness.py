@@ -30,17 +30,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from places import ROOT
 
 from sidecar.commands.nginx import files, installed
 
+if TYPE_CHECKING:
+    from sidecar_harness import Sidecar
+
 FILES = ROOT / "nginx"
 CERTIFICATE, KEY = "certificate.pem", "key.pem"  # in the directory of an nginx that speaks https
 DEFAULT_SOCKET = "unix:/run/xbot/xbot.sock"
+MODULE = ROOT / "build" / "module" / "ngx_http_xbot_module.so"
+DEFAULT_BOARD = "xbot_board /run/xbot;"
 
 CONFIG = """
+{load}
 daemon off;
 worker_processes {workers};
 error_log {prefix}/error.log info;
@@ -54,7 +60,7 @@ http {{
     fastcgi_temp_path {prefix}/fastcgi;
     uwsgi_temp_path {prefix}/uwsgi;
     scgi_temp_path {prefix}/scgi;
-    include xbot/http.conf;
+    include xbot/{included}.conf;
     {http}
     server {{
         listen 127.0.0.1:{port}{listen_options};
@@ -69,13 +75,28 @@ def nginx_binary() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
+def without_module() -> str:
+    """Why the judge cannot run inside nginx here: "" if it can."""
+    sources = [*(ROOT / "csrc").rglob("*.[ch]"), *(ROOT / "csrc").rglob("*.def"), *(FILES / "module").iterdir()]
+    if not MODULE.exists():
+        return "the module is not built: make module"
+    old = MODULE.stat().st_mtime < max(source.stat().st_mtime for source in sources)
+    return "the module is older than its sources: make module" if old else ""
+
+
+def at(sidecar: Sidecar) -> dict[str, Any]:
+    """How running_nginx has this sidecar judge: by a question, or, if it has a board, by the module."""
+    return {"socket": sidecar.address, "board": sidecar.board}
+
+
 def guarded(site: EchoSite, gate: str = "observe") -> str:
     """The body of a server block as the documentation has it: one gate (a file of nginx/, without .conf), one pass."""
     return f"include xbot/{gate}.conf;\nlocation / {{ include xbot/pass.conf; proxy_pass http://{site.address}; }}"
 
 
-def copy_files(to: Path, listen: str) -> None:
-    """Writes nginx/ for the installed nginx to the directory `to`; the sidecar is asked at `listen` (`unix:PATH` or `HOST:PORT`)."""
+def copy_files(to: Path, listen: str, board: Path | None = None) -> None:
+    """Writes nginx/ for the installed nginx to the directory `to`; the sidecar is asked at `listen` (`unix:PATH` or `HOST:PORT`), and the
+    module looks into the directory `board`."""
     to.mkdir(parents=True)
     for name, text in files(installed()).items():
         (to / name).write_bytes(text)
@@ -83,6 +104,10 @@ def copy_files(to: Path, listen: str) -> None:
     text = upstream.read_text()
     assert DEFAULT_SOCKET in text, f"{upstream} does not name {DEFAULT_SOCKET}"
     upstream.write_text(text.replace(DEFAULT_SOCKET, listen))
+    http = to / "http_module.conf"
+    text = http.read_text()
+    assert DEFAULT_BOARD in text, f"{http} does not name the board"
+    http.write_text(text.replace(DEFAULT_BOARD, f"xbot_board {board};") if board else text)
 
 
 @dataclass(frozen=True)
@@ -203,12 +228,15 @@ def running_nginx(
     user: str | None = None,
     listen_options: str = "",
     secure: bool = False,
+    board: Path | None = None,
+    module: Path = MODULE,
 ) -> Iterator[Nginx]:
     """Starts nginx with one server block of this body; `http` goes before it.
 
     `socket` is where the sidecar listens: a path, unix:PATH or HOST:PORT. In both texts {prefix} stands for nginx's
     directory. `user` runs the workers (root only; root's workers run as root unless told, so that they reach a 0660
-    socket). `listen_options` go behind the port, such as "http2"; `secure`: it speaks https.
+    socket). `listen_options` go behind the port, such as "http2"; `secure`: it speaks https. With
+    `board`, the directory of a sidecar's board, nginx judges by its module.
     Raises RuntimeError with nginx's own words if it does not start.
     """
     binary = nginx_binary()
@@ -221,12 +249,14 @@ def running_nginx(
         listener.listen(511)
         listener.setblocking(False)  # nginx expects that of a socket it inherits; a worker would hang in accept()
         port = listener.getsockname()[1]
-        copy_files(prefix / "xbot", f"unix:{socket}" if str(socket).startswith("/") else str(socket))
+        copy_files(prefix / "xbot", f"unix:{socket}" if str(socket).startswith("/") else str(socket), board)
         if secure:
             listen_options = f"ssl {listen_options}".rstrip()
             paths = dict(zip(("ssl_certificate", "ssl_certificate_key"), certificate(prefix), strict=True))
             server = "".join(f"{name} {path};\n" for name, path in paths.items()) + server
         config = CONFIG.format(
+            load=f"load_module {module};" if board else "",
+            included="http_module" if board else "http",
             prefix=prefix,
             port=port,
             listen_options=f" {listen_options}" if listen_options else "",

@@ -169,7 +169,8 @@ def alive(pid: int) -> bool:
 class Sidecar:
     """`xbot serve` on a Unix socket in a temporary directory, unless `listen` says otherwise.
 
-    Its log is JSON. `command` replaces the command `xbot`, `extra` goes to subprocess.Popen.
+    Its log is JSON. `board`: it has a board of its own, which other hosts read. `command` replaces the command `xbot`, `extra`
+    goes to subprocess.Popen.
     """
 
     def __init__(
@@ -180,6 +181,7 @@ class Sidecar:
         workers: int = 2,
         command: Sequence[str] = (XBOT,),
         log_format: str = "json",
+        board: bool = False,
         **extra: Any,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="xbot-")
@@ -188,6 +190,12 @@ class Sidecar:
         places = [f"unix:{self.directory}/xbot.sock"] if listen is None else listen
         self._command = [*command, "serve", "--model", str(model), "--workers", str(workers)]
         self._command += ["--log-format", log_format, *map(str, arguments)]
+        self.board: Path | None = None
+        if board:
+            self.directory.chmod(0o755)
+            self.board = self.directory / "board"
+            self.board.mkdir(mode=0o755)
+            self._command += ["--board", str(self.board)]
         self._command += [word for place in places for word in ("--listen", place)]
         self._workers = workers
         self._extra = extra

@@ -1,0 +1,107 @@
+/* module.h - the judge inside nginx: what the parts of the module share.
+ *
+ * Law: the module is a host of csrc/judge.h and decides nothing itself. It gives the judge what the files of nginx/ give the sidecar, field
+ * by field, so both reach the same margin, bit for bit. All state of a worker is static: a worker is one thread, and judges one
+ * request at a time. What a request keeps is copied into its pool, so that no pointer into an image outlives the image.
+ *
+ *   module.c     directives, the gate of a location, the access handler
+ *   visitor.c    nginx's request -> csrc's; the handshake of a connection; the headers that no visitor may send
+ *   board.c      the board's file `served` -> checked model and policies in memory of this worker
+ *   verdict.c    the decision of a request, taken once, and the variables that tell it
+ *   counters.c   what was decided, counted in a shared zone; the page of xbot_status
+ */
+#ifndef XBOT_MODULE_H
+#define XBOT_MODULE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "board/counters.h"
+#include "judge.h"
+
+/* What a location does with a decision. Those behind ENFORCE refuse what the policy refuses. */
+typedef enum {
+    XBOT_OFF,     /* nobody is judged */
+    XBOT_OBSERVE, /* nobody is refused */
+    XBOT_ENFORCE, /* who the policy refuses gets 403; while nothing is served everybody is let by */
+    XBOT_CLOSED   /* the same, but while nothing is served everybody gets 503 */
+} xbot_gate;
+
+typedef struct {
+    ngx_str_t board;        /* the directory, with a closing zero; `data` NULL: the module is not in use */
+    ngx_shm_zone_t *zone;   /* of counters.c */
+    ngx_int_t policy, order; /* indices of $xbot_policy and $xbot_order */
+} xbot_main;
+
+typedef struct {
+    ngx_uint_t gate;     /* xbot_gate */
+    ngx_str_t policy;    /* decides about requests that name none and whose path has none */
+    const u_char *asked; /* which auth_request line this location has: its own or inherited (module.c) */
+    size_t asked_size;
+} xbot_location;
+
+/* What is known of a request, in its pool. */
+typedef struct {
+    ngx_str_t asked, fallback; /* policies: by $xbot_policy, by xbot_policy */
+    unsigned judged : 1;
+    unsigned known : 1;   /* judged, and there was something to judge by */
+    unsigned refuse : 1;  /* the policy says so */
+    unsigned refused : 1; /* the gate did so; what follows is the site's error page */
+    unsigned lost : 1;    /* the order of headers was, by $xbot_order */
+    double margin;
+    ngx_str_t verdict, score, reason, policy, agent, purpose; /* empty: none */
+} xbot_context;
+
+extern ngx_module_t ngx_http_xbot_module;
+
+/* ---- visitor.c ---- */
+
+/* Fills `work` with the visitor's request; `lost`: another proxy stands before this nginx. Spans point into r. NGX_ERROR: no memory. */
+ngx_int_t xbot_read_visitor(ngx_http_request_t *r, ngx_str_t *policy, bool lost, xb_request *out);
+
+/* Removes X-Bot and its kin from the headers that the site gets, whatever stands for the hyphens. NGX_ERROR: no memory. */
+ngx_int_t xbot_remove_headers(ngx_http_request_t *r);
+
+/* ---- board.c ---- */
+
+typedef struct {
+    char *image; /* of `served` (csrc/served.h) */
+    uint64_t made; /* nanoseconds since 1970 UTC */
+    xb_model model;
+    xb_policies policies;
+} xbot_served;
+
+/* What is served now, or NULL. Looks for a newer file at most once a second; `work` is used to check it. */
+const xbot_served *xbot_board_look(const ngx_str_t *board, xb_workspace *work, ngx_log_t *log);
+
+/* What this worker judges by, without a look; NULL: nothing. */
+const xbot_served *xbot_served_now(void);
+
+/* ---- verdict.c ---- */
+
+/* Adds the variables to this configuration. */
+ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf);
+
+/* The decision about r->main, taken now unless it was before by the same policy. A subrequest takes none. NULL: no memory, or a
+ * subrequest of a request that was not judged. */
+xbot_context *xbot_verdict(ngx_http_request_t *r);
+
+/* What is known of r->main, or NULL. */
+xbot_context *xbot_known(ngx_http_request_t *r);
+
+/* A worker begins: reads what is served before its first request. */
+void xbot_verdict_begin(ngx_cycle_t *cycle);
+
+/* ---- counters.c ---- */
+
+ngx_int_t xbot_counters_zone(ngx_conf_t *cf, xbot_main *conf);
+void xbot_counters_begin(xbot_main *conf, ngx_log_t *log);
+void xbot_counters_end(void);
+
+/* This worker's counters, or NULL. */
+xb_stats *xbot_counters(void);
+
+ngx_int_t xbot_status_page(ngx_http_request_t *r);
+
+#endif

@@ -1,0 +1,226 @@
+#include "module.h"
+
+#include <stdio.h>
+
+#include "answer.h"
+
+static xb_workspace work;
+
+/* ---- the context of a request ---- */
+
+/* An internal redirect clears the contexts of a request: so it is found again among the cleanups of its pool, where this marks it. */
+static void is_ours(void *data) { (void)data; }
+
+xbot_context *xbot_known(ngx_http_request_t *r)
+{
+    r = r->main;
+    xbot_context *ctx = ngx_http_get_module_ctx(r, ngx_http_xbot_module);
+    if (ctx || !(r->internal || r->filter_finalize))
+        return ctx;
+    for (ngx_pool_cleanup_t *cln = r->pool->cleanup; cln && !ctx; cln = cln->next)
+        ctx = cln->handler == is_ours ? cln->data : NULL;
+    if (ctx)
+        ngx_http_set_ctx(r, ctx, ngx_http_xbot_module);
+    return ctx;
+}
+
+static xbot_context *make_context(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(r->pool, sizeof(xbot_context));
+    if (!cln)
+        return NULL;
+    cln->handler = is_ours;
+    ngx_memzero(cln->data, sizeof(xbot_context));
+    ngx_http_set_ctx(r, cln->data, ngx_http_xbot_module);
+    return cln->data;
+}
+
+static bool same(const ngx_str_t *a, const ngx_str_t *b) { return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0; }
+
+/* ---- the decision ---- */
+
+static u_char *put(ngx_str_t *to, u_char *at, const char *text, size_t size)
+{
+    *to = (ngx_str_t){size, at};
+    return ngx_cpymem(at, text, size);
+}
+
+/* The texts of the decision in `work`, copied: what they point to may be gone before the request is logged. */
+static ngx_int_t keep_texts(ngx_http_request_t *r, xbot_context *ctx)
+{
+    const xb_decision *d = &work.decision;
+    const bool proven = d->identity.proof == XB_PROVEN;
+    char score[16], reason[XB_MAX_REASON];
+    const size_t score_size = (size_t)(xb_score_text(score, work.verdict.score) - score);
+    const size_t reason_size = xb_decision_text(d, &work.verdict, &work.vector, reason, sizeof reason);
+    const char *policy = d->policy->name, *agent = proven ? d->identity.crawler->name : "", *purpose = proven ? d->identity.crawler->purpose : "";
+    u_char *p = ngx_pnalloc(r->pool, score_size + reason_size + strlen(policy) + strlen(agent) + strlen(purpose));
+    if (!p)
+        return NGX_ERROR;
+    const char *verdict = xb_outcome_names[d->outcome];
+    ctx->verdict = (ngx_str_t){strlen(verdict), (u_char *)verdict};
+    p = put(&ctx->score, p, score, score_size);
+    p = put(&ctx->reason, p, reason, reason_size);
+    p = put(&ctx->policy, p, policy, strlen(policy));
+    p = put(&ctx->agent, p, agent, strlen(agent));
+    put(&ctx->purpose, p, purpose, strlen(purpose));
+    return NGX_OK;
+}
+
+/* Judges the request by what is served now. */
+static ngx_int_t judge(ngx_http_request_t *r, const xbot_served *served, xbot_context *ctx)
+{
+    xb_stats *stats = xbot_counters();
+    const uint64_t started = stats ? xb_now() : 0;
+    if (xbot_read_visitor(r, &ctx->asked, ctx->lost, &work.request) != NGX_OK)
+        return NGX_ERROR;
+    const xb_policy *fallback = xb_policy_named(&served->policies, (xb_span){(const char *)ctx->fallback.data, ctx->fallback.len});
+    bool policy_known = fallback != NULL;
+    if (!fallback)
+        fallback = xb_policy_named(&served->policies, XB_SPAN("default"));
+    /* The table of clients belongs here: what is known of the visitor's earlier requests, before xb_judge. */
+    xb_judge(&served->model, &work);
+    policy_known &= xb_apply_policy(&served->policies, fallback, &served->model, &work);
+    ctx->margin = work.verdict.margin;
+    ctx->refuse = work.decision.refuse;
+    ctx->known = 1;
+    if (stats)
+        xb_count(stats, &work, policy_known, xb_now() - started);
+    return keep_texts(r, ctx);
+}
+
+xbot_context *xbot_verdict(ngx_http_request_t *r)
+{
+    xbot_context *ctx = xbot_known(r);
+    if (r != r->main)
+        return ctx;
+    const xbot_main *conf = ngx_http_get_module_main_conf(r, ngx_http_xbot_module);
+    const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
+    const ngx_http_variable_value_t *asked = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->policy);
+    const ngx_http_variable_value_t *order = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->order);
+    if (!asked || !order)
+        return NULL;
+    ngx_str_t policy = {asked->not_found ? 0 : asked->len, asked->not_found ? (u_char *)"" : asked->data};
+    const bool lost = order->len == 4 && ngx_strncasecmp(order->data, (u_char *)"lost", 4) == 0;
+    if (ctx && ctx->judged && ctx->lost == lost && same(&ctx->asked, &policy) && same(&ctx->fallback, &location->policy))
+        return ctx;
+    if (!ctx && !(ctx = make_context(r)))
+        return NULL;
+    ctx->judged = 1;
+    ctx->known = ctx->refuse = 0;
+    ctx->lost = lost;
+    ctx->asked = policy;
+    ctx->fallback = location->policy;
+    const xbot_served *served = xbot_board_look(&conf->board, &work, r->connection->log);
+    return !served || judge(r, served, ctx) == NGX_OK ? ctx : NULL;
+}
+
+void xbot_verdict_begin(ngx_cycle_t *cycle)
+{
+    const xbot_main *conf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_xbot_module);
+    xb_init();
+    xbot_board_look(&conf->board, &work, cycle->log);
+}
+
+/* ---- the variables ---- */
+
+/* Before the gate of its location a request is judged when somebody asks; but not once its reply has begun, nor if it could not be
+ * read: an error page has a status of its own. */
+static bool is_open(ngx_http_request_t *r)
+{
+    const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
+    return location->gate != XBOT_OFF && r == r->main && !r->header_sent && !r->err_status && r->http_state > NGX_HTTP_READING_REQUEST_STATE;
+}
+
+static xbot_context *asked_for(ngx_http_request_t *r)
+{
+    xbot_context *ctx = is_open(r) ? xbot_verdict(r) : xbot_known(r);
+    return ctx && ctx->known ? ctx : NULL;
+}
+
+static ngx_int_t tell(ngx_http_variable_value_t *v, const ngx_str_t *text)
+{
+    v->not_found = !text || !text->len;
+    v->valid = !v->not_found;
+    v->no_cacheable = 0;
+    v->data = text ? text->data : NULL;
+    v->len = text ? (unsigned)text->len : 0;
+    return NGX_OK;
+}
+
+/* One of the texts of a context; `offset` is its place there. */
+static ngx_int_t tell_text(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t offset)
+{
+    const xbot_context *ctx = asked_for(r);
+    return tell(v, ctx ? (const ngx_str_t *)(const void *)((const char *)ctx + offset) : NULL);
+}
+
+/* $xbot: always a word. */
+static ngx_int_t tell_verdict(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    static const ngx_str_t unknown = ngx_string("unknown");
+    const xbot_context *ctx = asked_for(r);
+    (void)data;
+    return tell(v, ctx ? &ctx->verdict : &unknown);
+}
+
+/* $xbot_margin: with all of its digits, for whoever compares it. */
+static ngx_int_t tell_margin(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    enum { ROOM = 32 };
+    const xbot_context *ctx = asked_for(r);
+    ngx_str_t text = {0, NULL};
+    (void)data;
+    if (ctx && !(text.data = ngx_pnalloc(r->pool, ROOM)))
+        return NGX_ERROR;
+    if (ctx)
+        text.len = (size_t)snprintf((char *)text.data, ROOM, "%.17g", ctx->margin);
+    return tell(v, &text);
+}
+
+/* $xbot_policy and $xbot_order: nothing, until somebody says `set`. */
+static ngx_int_t tell_nothing(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    (void)r, (void)data;
+    *v = ngx_http_variable_null_value;
+    return NGX_OK;
+}
+
+static ngx_int_t add(ngx_conf_t *cf, const char *name, ngx_http_get_variable_pt get, uintptr_t data, ngx_uint_t flags)
+{
+    ngx_str_t text = {strlen(name), (u_char *)name};
+    ngx_http_variable_t *v = ngx_http_add_variable(cf, &text, flags);
+    if (!v)
+        return NGX_ERROR;
+    v->get_handler = get;
+    v->data = data;
+    return NGX_OK;
+}
+
+ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf)
+{
+    static const struct {
+        const char *name;
+        ngx_http_get_variable_pt get;
+        size_t offset;
+    } told[] = {
+        {"xbot", tell_verdict, 0},
+        {"xbot_margin", tell_margin, 0},
+        {"xbot_verdict", tell_text, offsetof(xbot_context, verdict)},
+        {"xbot_score", tell_text, offsetof(xbot_context, score)},
+        {"xbot_reason", tell_text, offsetof(xbot_context, reason)},
+        {"xbot_policy_used", tell_text, offsetof(xbot_context, policy)},
+        {"xbot_agent", tell_text, offsetof(xbot_context, agent)},
+        {"xbot_purpose", tell_text, offsetof(xbot_context, purpose)},
+    };
+    static ngx_str_t policy = ngx_string("xbot_policy"), order = ngx_string("xbot_order");
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        if (add(cf, told[i].name, told[i].get, told[i].offset, NGX_HTTP_VAR_NOCACHEABLE) != NGX_OK)
+            return NGX_ERROR;
+    if (add(cf, "xbot_policy", tell_nothing, 0, NGX_HTTP_VAR_CHANGEABLE) != NGX_OK ||
+        add(cf, "xbot_order", tell_nothing, 0, NGX_HTTP_VAR_CHANGEABLE) != NGX_OK)
+        return NGX_ERROR;
+    conf->policy = ngx_http_get_variable_index(cf, &policy);
+    conf->order = ngx_http_get_variable_index(cf, &order);
+    return conf->policy == NGX_ERROR || conf->order == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
