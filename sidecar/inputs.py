@@ -22,8 +22,8 @@ def read_bytes(path: Path) -> bytes:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise XbotError(f"{path}: no regular file")
             return file.read()
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # the last: no path can be so
+        raise XbotError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def read_text(path: Path) -> str:

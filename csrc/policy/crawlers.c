@@ -85,13 +85,39 @@ bool xb_is_public(const xb_address *a)
            !(b[0] == 169 && b[1] == 254) && !(b[0] == 172 && (b[1] & 0xf0) == 16) && !(b[0] == 192 && b[1] == 168);
 }
 
-static xb_proof proof_of(const xb_crawler *crawler, const xb_holder *holder, const xb_address *address)
+/* What the DNS says. `excused`: there is no answer yet, or the resolver is away. Who does not answer for his own addresses, or has
+ * one of IPv6 in a network of which another address was disproved, is not excused. */
+static xb_proof proof_by_name(const xb_crawlers *c, const xb_crawler *crawler, const xb_address *address, bool *excused)
 {
-    if (!crawler->sources)
-        return XB_CLAIMED;
-    if (holder && holder->sources & crawler->sources)
-        return XB_PROVEN;
-    return crawler->recent == crawler->sources && xb_is_public(address) ? XB_DISPROVED : XB_UNPROVEN;
+    xb_lookup found = {0};
+    *excused = true;
+    if (!c->lookups)
+        return XB_UNPROVEN;
+    const uint32_t now = xb_lookups_now();
+    if (!xb_lookups_find(c->lookups, address, now, &found) || now > found.until)
+        xb_lookups_ask(c->lookups, address);
+    if (found.state == XB_LOOKUP_ANSWERED)
+        return found.domains & crawler->domains ? XB_PROVEN : XB_DISPROVED;
+    *excused = found.state != XB_LOOKUP_SILENT && !xb_lookups_neighbour_denied(c->lookups, address, now);
+    return XB_UNPROVEN;
+}
+
+static xb_identity identity_of(const xb_crawlers *c, const xb_crawler *crawler, const xb_holder *holder, const xb_address *address)
+{
+    const bool public = xb_is_public(address), listed = crawler->sources && crawler->recent == crawler->sources;
+    xb_identity i = {.crawler = crawler, .proof = XB_UNPROVEN};
+    if (!crawler->sources && !crawler->domains)
+        i.proof = XB_CLAIMED;
+    else if (holder && holder->sources & crawler->sources)
+        i.proof = XB_PROVEN;
+    else if (public && listed)
+        i.proof = XB_DISPROVED;
+    else if (public && crawler->domains)
+        i.proof = proof_by_name(c, crawler, address, &i.excused);
+    else
+        i.excused = public;
+    i.excused &= i.proof == XB_UNPROVEN && crawler->search;
+    return i;
 }
 
 /* Takes the crawlers that say what stands at `from`, as whole words, into `found` if their proof is stronger. */
@@ -106,10 +132,9 @@ static void take_claims(const xb_crawlers *c, uint64_t hash, xb_span rest, const
         if (c->claim[i].hash != hash || rest.size < text.size || (behind != end && xb_is_word(*behind)) ||
             !xb_span_is(xb_span_of(rest.at, behind), text))
             continue;
-        const xb_crawler *crawler = &c->crawler[c->claim[i].crawler];
-        const xb_proof proof = proof_of(crawler, holder, address);
-        if (proof > found->proof)
-            *found = (xb_identity){crawler, proof};
+        const xb_identity one = identity_of(c, &c->crawler[c->claim[i].crawler], holder, address);
+        if (one.proof > found->proof)
+            *found = one;
     }
 }
 
@@ -120,7 +145,7 @@ static bool may_be_claim(const xb_crawlers *c, uint64_t hash)
 
 xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_agent_facts *agent, xb_span text)
 {
-    xb_identity found = {NULL, XB_NO_CLAIM};
+    xb_identity found = {NULL, XB_NO_CLAIM, false};
     if (!c->head)
         return found;
     const xb_holder *holder = holder_of(c, address);
@@ -142,7 +167,7 @@ xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const x
         at += at == from;
     }
     if (found.proof == XB_NO_CLAIM && holder && holder->silent < c->head->n_crawlers)
-        found = (xb_identity){&c->crawler[holder->silent], XB_PROVEN};
+        found = (xb_identity){&c->crawler[holder->silent], XB_PROVEN, false};
     return found;
 }
 

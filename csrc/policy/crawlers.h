@@ -2,8 +2,10 @@
  *
  * Law: an agent's word is a claim and proves nothing. An address proves a crawler if it lies in one of the lists that the
  * crawler's owner publishes; it disproves one if it lies in none of them, all of them are recent, and it is an address of the
- * public internet. Everything else leaves the claim open. No allocation; a request costs the logarithm of the number of
- * ranges, and one bit looked at for each word of its agent.
+ * public internet. Where the lists say nothing, the DNS does (lookups.h): an address is proven if a domain of the crawler's
+ * owner confirms it, disproved if none does. What was not looked up yet is asked for, and nobody waits. Everything else leaves
+ * the claim open. No allocation; a request costs the logarithm of the number of ranges, and one bit looked at for each word of
+ * its agent; one that says to be a crawler of the DNS also a probe of a table.
  *
  * The catalogue lies in the image of policies (policy.h). Layout, at multiples of 8; offsets count from the image's beginning:
  *   head      struct xb_catalogue
@@ -17,6 +19,7 @@
 #ifndef XB_CRAWLERS_H
 #define XB_CRAWLERS_H
 
+#include "board/lookups.h"
 #include "features/facts.h"
 #include "policy/image.h"
 
@@ -30,6 +33,7 @@ typedef struct {
     char purpose[XB_MAX_PURPOSE];
     uint64_t sources; /* a bit for each list of networks that proves it; 0: its owner publishes none */
     uint64_t recent;  /* those of `sources` that are new enough for an absence to count */
+    uint64_t domains; /* a bit for each domain that proves it in the DNS; 0: none does, or nothing is to be looked up */
     uint32_t search;  /* the crawler of a search engine */
     uint32_t reserved;
 } xb_crawler;
@@ -56,7 +60,7 @@ typedef struct {
     uint64_t words[XB_WORD_BITS / 64]; /* a bit for the top 12 bits of each first word's hash */
 } xb_catalogue;
 
-_Static_assert(sizeof(xb_crawler) == 72 && sizeof(xb_holder) == 16 && sizeof(xb_claim) == 24 && sizeof(xb_catalogue) == 584,
+_Static_assert(sizeof(xb_crawler) == 80 && sizeof(xb_holder) == 16 && sizeof(xb_claim) == 24 && sizeof(xb_catalogue) == 584,
                "no padding");
 
 /* An opened catalogue: pointers into the image. */
@@ -69,13 +73,15 @@ typedef struct {
     const xb_range6 *v6;
     const xb_holder *holder4, *holder6;
     const xb_claim *claim;
+    xb_lookups *lookups; /* set by the host after opening; NULL: what needs the DNS is unproven */
 } xb_crawlers;
 
 /* From the weakest to the strongest: of several crawlers that an agent names, the one with the strongest counts. */
 typedef enum {
     XB_NO_CLAIM,
-    XB_CLAIMED,   /* its owner publishes no list */
-    XB_UNPROVEN,  /* the proof could not be tried: no address, one of a private network, or a list that is missing or old */
+    XB_CLAIMED,   /* its owner publishes no proof, or it is in the DNS and nothing is to be looked up */
+    XB_UNPROVEN,  /* the proof could not be tried: no address, one of a private network, a list that is missing or old, or no
+                     answer from the DNS */
     XB_DISPROVED, /* tried, and the answer was no */
     XB_PROVEN
 } xb_proof;
@@ -83,6 +89,7 @@ typedef enum {
 typedef struct {
     const xb_crawler *crawler; /* NULL with XB_NO_CLAIM */
     xb_proof proof;
+    bool excused; /* unproven, and a search engine's by its word: its proof is not there yet, which is not the visitor's fault */
 } xb_identity;
 
 /* Opens the catalogue at offset `at` of an image of `total` bytes that has `n_policies` policies. Returns NULL, or why it is refused. */

@@ -358,10 +358,10 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
     if (p && d.by != XB_BY_ALLOW && d.by != XB_BY_DENY)
         by_crawler(p, f, &d);
     d.outcome = d.by == XB_BY_SCORE ? by_score(policy, m, v->score) : outcomes[d.by];
-    /* While an engine's list is old, a site must not lose its place in the index: nobody is refused by score who says its name.
-     * A new list ends that. Otherwise a word lets nobody by, not even behind a proxy that hides the visitors' addresses. */
-    if (d.by == XB_BY_SCORE && d.outcome == XB_BOT && d.identity.proof == XB_UNPROVEN && d.identity.crawler->search &&
-        !missing(f) && xb_is_public(&f->ip))
+    /* While an engine's list is old, or the DNS does not answer, a site must not lose its place in the index: nobody is refused by
+     * score who says its name. A new list or an answer ends that. Otherwise a word lets nobody by, not even behind a proxy that
+     * hides the visitors' addresses. */
+    if (d.by == XB_BY_SCORE && d.outcome == XB_BOT && d.identity.excused)
         d.outcome = XB_SUSPECT;
     if (d.by == XB_BY_DENY && policy->deny_as == XB_deny_as_suspect)
         d.outcome = XB_SUSPECT;

@@ -41,7 +41,7 @@ enum {
     XB_N_OPTIONS
 };
 /* A new option changes the layout, so a worker of another version refuses the image. */
-enum { XB_POLICIES_VERSION = 0x300 + XB_N_OPTIONS };
+enum { XB_POLICIES_VERSION = 0x400 + XB_N_OPTIONS };
 
 #define XB_SHARE(name, without, doc)
 #define XB_CHOICE(name, first, second, doc) enum { XB_##name##_##first, XB_##name##_##second };

@@ -43,6 +43,7 @@ class Served:
     loaded_at: float
     material: policies.Material
     publishers: Mapping[str, str]
+    dns: config.Dns
     refused: str | None = None
 
     @classmethod
@@ -74,6 +75,7 @@ class Served:
             loaded_at=time.time(),
             material=material,
             publishers=plan.publishers,
+            dns=plan.dns,
         )
 
     def with_newest_ranges(self, generation: int) -> Served:

@@ -6,12 +6,15 @@ command line or in the environment (`Overrides`) overrides the file.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
+import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -42,6 +45,8 @@ Connections = Annotated[int, Meta(ge=16, le=65536, description="a whole number f
 Bytes = Annotated[
     int, Meta(ge=1 << 20, le=1 << 40, description="a whole number of bytes from 1048576 to 1099511627776")
 ]
+Wait = Annotated[float, Meta(ge=0.1, le=60, description="a number of seconds from 0.1 to 60")]
+PerSecond = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
 Answer = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
@@ -160,6 +165,21 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 16 << 20
 
 
+class Dns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[dns]. `servers` empty: those of the system. `timeout` is in seconds."""
+
+    look_up: Annotated[
+        Answer,
+        Doc(
+            "whether crawlers whose owner names domains are proven by the DNS ([verification.md](verification.md#by-the-dns)). "
+            "The addresses of who says to be one are told to the resolver, so this is for you to decide"
+        ),
+    ] = False
+    servers: Annotated[tuple[Text, ...], Doc("resolvers, `IP` or `IP:PORT`; none: those of `/etc/resolv.conf`")] = ()
+    per_second: Annotated[PerSecond, Doc("look-ups that are begun in a second, at most")] = 10
+    timeout: Annotated[Wait, Doc("how long one look-up may take, in all. No request waits for it")] = 5.0
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
@@ -208,6 +228,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
     limits: Limits = Limits()
+    dns: Dns = Dns()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
 
@@ -261,6 +282,7 @@ class Plan:
     crawlers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ranges: Path | None = None
     publishers: Mapping[str, str] = field(default_factory=dict)
+    dns: Dns = field(default_factory=Dns)
     old_names: Mapping[str, str] = field(default_factory=dict)
     asks_board: str | None = None
 
@@ -329,8 +351,28 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
             yield field_of("publishers", name), f"no list of networks {name!r}; {toml_file.meant(name, known)}"
         elif not re.fullmatch(r"https://[^\s/?#@]+/\S*", address):
             yield field_of("publishers", name), f"{address!r} is not https://HOST/PATH"
+    for i, server in enumerate(config.dns.servers):
+        try:
+            resolver(server)
+        except ValueError:
+            yield f"dns.servers[{i}]", f"{server!r} is neither IP nor IP:PORT, as 192.0.2.1:53 or [2001:db8::1]:53"
+    if config.dns.look_up and find_spec("dns") is None:
+        yield "dns.look_up", "needs dnspython: install xbot[verify], or the package dnspython beside it"
     for name, policy in config.policies.items():
         yield from _policy_mistakes(config, field_of("policies", name), policy)
+
+
+def resolver(text: str) -> tuple[str, int]:
+    """(address, port) of a resolver; ValueError if the text is none."""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))), 53
+    try:
+        address = addresses.parse(text)
+    except XbotError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(address, addresses.TcpAddress) or not address.port:
+        raise ValueError(text)
+    return str(ipaddress.ip_address(address.host)), address.port
 
 
 def _address_mistakes(field: str, text: str, places: dict[addresses.Address, str]) -> Iterator[tuple[str, str]]:
@@ -423,6 +465,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         crawlers=crawlers,
         ranges=path.parent / config.ranges if path and config.ranges else None,
         publishers={**catalogue.load().ranges, **(config.publishers or {})},
+        dns=config.dns,
     )
 
 

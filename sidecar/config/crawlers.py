@@ -22,33 +22,36 @@ Held = tuple[
 
 @dataclass(frozen=True)
 class Crawlers:
-    """`rows`: name, purpose, bits of its lists, bits of those that are recent, whether it is a search engine's. `words`: (lower
-    case, crawler by number)."""
+    """`rows`: name, purpose, bits of its lists, bits of those that are recent, bits of its domains in the DNS, whether it is a
+    search engine's. `words`: (lower case, crawler by number)."""
 
-    rows: tuple[tuple[str, str, int, int, bool], ...]
+    rows: tuple[tuple[str, str, int, int, int, bool], ...]
     v4: tuple[Held, ...]
     v6: tuple[Held, ...]
     words: tuple[tuple[bytes, int], ...]
 
 
-def load(directory: Path | None) -> Crawlers:
-    """Of the newest copies; `directory` holds those that were fetched."""
+def load(directory: Path | None, look_up: bool = False) -> Crawlers:
+    """Of the newest copies; `directory` holds those that were fetched. `look_up`: the DNS proves, too."""
     copies, _ = ranges.newest(directory)
-    return _made(tuple((each.name, each.networks, each.age() < ranges.OLD) for each in copies.values()))
+    return _made(tuple((each.name, each.networks, each.age() < ranges.OLD) for each in copies.values()), look_up)
 
 
 @functools.lru_cache(maxsize=2)
-def _made(lists: tuple[tuple[str, tuple[Network, ...], bool], ...]) -> Crawlers:
+def _made(lists: tuple[tuple[str, tuple[Network, ...], bool], ...], look_up: bool) -> Crawlers:
     known = catalogue.load()
+    domain = {name: 1 << i if look_up else 0 for i, name in enumerate(catalogue.domains())}
     bit = {name: 1 << i for i, name in enumerate(known.ranges)}
     recent = sum(bit[name] for name, _, new in lists if new)
     rows, words = [], []
     for number, (name, each) in enumerate(known.crawlers.items()):
         bits = sum(bit[source] for source in each.ranges)
-        rows.append((name, each.purpose, bits, bits & recent, each.purpose == "search"))
+        rows.append(
+            (name, each.purpose, bits, bits & recent, sum(domain[d] for d in each.dns), each.purpose == "search")
+        )
         words += [(agent.encode(), number) for agent in each.agents if each.sent]
     holds = [(network, bit[name]) for name, networks, _ in lists for network in networks]
-    silent = [(number, row[2]) for number, row in enumerate(rows) if row[4] and row[2]]
+    silent = [(number, row[2]) for number, row in enumerate(rows) if row[5] and row[2]]
     v4, v6 = (_segments(((n, b) for n, b in holds if n.version == version), silent, len(rows)) for version in (4, 6))
     return Crawlers(tuple(rows), v4, v6, tuple(words))
 

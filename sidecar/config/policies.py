@@ -18,17 +18,20 @@ from sidecar.config.lists import Contents
 @dataclass(frozen=True)
 class Material:
     """All that an image is made of but the crawlers' networks, read and checked: policies, lists, routes, what each policy does
-    with each crawler; and the directory of fetched networks."""
+    with each crawler; the directory of fetched networks, and whether names are looked up in the DNS."""
 
     policies: dict[str, Policy]
     lists: dict[str, Contents]
     routes: list[tuple[bytes, str]]
     actions: dict[str, bytes]
     ranges: Path | None
+    look_up: bool
 
     def image(self) -> bytes:
         """The image, with the newest networks."""
-        return core.policies_image(self.policies, self.lists, self.routes, crawlers.load(self.ranges), self.actions)
+        return core.policies_image(
+            self.policies, self.lists, self.routes, crawlers.load(self.ranges, self.look_up), self.actions
+        )
 
 
 def material(plan: Plan) -> Material:
@@ -36,7 +39,7 @@ def material(plan: Plan) -> Material:
     used = dict.fromkeys(name for each in plan.policies.values() for name in (*each.allow, *each.deny, *each.verified))
     named = {name: lists.contents(plan, name) for name in used}
     actions = {name: crawlers.actions(plan.crawlers.get(name, {})) for name in plan.policies}
-    return Material(plan.policies, named, lists.routes(plan), actions, plan.ranges)
+    return Material(plan.policies, named, lists.routes(plan), actions, plan.ranges, plan.dns.look_up)
 
 
 def image(plan: Plan) -> bytes:

@@ -2,7 +2,6 @@
 #
 # Law: it holds the model and the policies that it answers by. A new model or new policies take effect from the next answer on.
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
@@ -25,20 +24,6 @@ cdef uint64_t _nanoseconds(double seconds) except? 0:
     if not 0 <= seconds <= 1e9:
         raise ValueError(f"{seconds} is no number of seconds that a connection may wait")
     return <uint64_t>(seconds * 1e9)
-
-
-cdef void *_shared(view, size_t size, str name) except NULL:
-    """Where the memory of a view lies, which keeps it. It is written to, by words."""
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(view, &buffer, PyBUF_WRITABLE)
-    cdef void *at = buffer.buf
-    cdef size_t there = buffer.len
-    PyBuffer_Release(&buffer)
-    if there < size:
-        raise ValueError(f"{name} needs {size} bytes")
-    if <size_t>at % sizeof(uint64_t):
-        raise ValueError(f"{name} must be aligned to {sizeof(uint64_t)} bytes")
-    return at
 
 
 cdef class Answerer:

@@ -2,10 +2,10 @@
 #
 # Law: a class is declared here and defined in the file of its noun.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from sidecar.core.csrc cimport (
-    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
+    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
     xb_span, xb_step, xb_workspace,
 )
 
@@ -36,9 +36,16 @@ cdef class Model:
     cdef bytes _report(self, Request request, unsigned long line, bint as_json)
 
 
+cdef class Lookups:
+    cdef xb_lookups *table
+    cdef object view
+    cdef uint32_t at        # where questions are taken next
+
+
 cdef class Policies:
     cdef xb_policies policies
     cdef readonly object data
+    cdef readonly Lookups lookups
     cdef Py_buffer view
 
     cdef const xb_policy *named(self, str name) except NULL

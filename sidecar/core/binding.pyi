@@ -1,6 +1,6 @@
 from array import array
 from collections.abc import Callable, Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 class Row(NamedTuple):
     name: str
@@ -57,6 +57,9 @@ STATS_SIZE: Final[int]
 CLOSED: Final[tuple[str, ...]]
 HANDSHAKES_SIZE: Final[int]
 HANDSHAKES_SECRET: Final[int]
+LOOKUPS_SIZE: Final[int]
+LOOKUPS_SECRET: Final[int]
+MAX_DOMAINS: Final[int]
 FILES: Final[int]
 COUNTERS_HEADER: Final[int]
 COUNTERS_SLOT: Final[int]
@@ -223,9 +226,19 @@ class Model:
         write: Callable[[bytes], object],
     ) -> tuple[int, int, tuple[int, str, str] | None]: ...
 
+class Lookups:
+    def __init__(self, buffer: Any) -> None: ...
+    def take(self, most: int) -> list[bytes]: ...
+    def keep(
+        self, address: bytes, state: Literal["answered", "silent", "away"], seconds: float, domains: int = 0
+    ) -> None: ...
+    def find(self, address: bytes) -> tuple[str, int, int] | None: ...
+    def counts(self) -> dict[str, int]: ...
+
 class Policies:
     data: Any  # a read-only buffer
-    def __init__(self, data: Any) -> None: ...
+    lookups: Lookups | None
+    def __init__(self, data: Any, lookups: Lookups | None = None) -> None: ...
     @property
     def names(self) -> tuple[str, ...]: ...
     def decide(self, model: Model, request: Request, policy: str) -> Decision: ...

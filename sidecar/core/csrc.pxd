@@ -237,6 +237,29 @@ cdef extern from "policy/image.h" nogil:
         uint64_t first[2]
         uint64_t last[2]
 
+cdef extern from "board/lookups.h" nogil:
+    enum:
+        XB_LOOKUPS_QUESTIONS
+        XB_MAX_DOMAINS
+        XB_LOOKUP_AWAY
+        XB_LOOKUP_SILENT
+        XB_LOOKUP_ANSWERED
+        XB_N_LOOKUPS
+    ctypedef struct xb_lookup:
+        uint64_t domains
+        uint32_t state
+        uint32_t given
+        uint32_t until
+    ctypedef struct xb_lookups:
+        uint64_t asked
+        uint64_t dropped
+        uint64_t looked[4]
+        uint64_t confirmed
+    uint32_t xb_lookups_now()
+    bint xb_lookups_find(const xb_lookups *t, const xb_address *address, uint32_t now, xb_lookup *out)
+    size_t xb_lookups_take(xb_lookups *t, uint32_t *at, xb_address *out, size_t most)
+    void xb_lookups_keep(xb_lookups *t, const xb_address *address, const xb_lookup *what)
+
 cdef extern from "policy/crawlers.h" nogil:
     enum:
         XB_MAX_PURPOSE
@@ -247,6 +270,7 @@ cdef extern from "policy/crawlers.h" nogil:
         char purpose[16]
         uint64_t sources
         uint64_t recent
+        uint64_t domains
         uint32_t search
     ctypedef struct xb_holder:
         uint64_t sources
@@ -271,6 +295,8 @@ cdef extern from "policy/crawlers.h" nogil:
     ctypedef struct xb_identity:
         const xb_crawler *crawler
         int proof
+    ctypedef struct xb_crawlers:
+        xb_lookups *lookups
 
 cdef extern from "policy/policy.h" nogil:
     const char *XB_POLICIES_MAGIC
@@ -325,6 +351,7 @@ cdef extern from "policy/policy.h" nogil:
         uint64_t crawlers
     ctypedef struct xb_policies:
         const xb_policy *policy
+        xb_crawlers crawlers
         const xb_list *list
         uint32_t n_policies
         uint32_t n_lists

@@ -131,11 +131,11 @@ cdef bytes _packed_crawlers(crawlers, list actions, uint64_t at):
     head.claim_bits = max(1, (2 * len(crawlers.words) - 1).bit_length())  # at most half of the slots are taken
     parts, begin = bytearray(), at + sizeof(head)
     head.crawlers = begin
-    for name, purpose, sources, recent, search in crawlers.rows:
+    for name, purpose, sources, recent, domains, search in crawlers.rows:
         memset(&row, 0, sizeof(row))
         _put_name(row.name, name)
         _put_name(row.purpose, purpose, XB_MAX_PURPOSE)
-        row.sources, row.recent, row.search = sources, recent, search
+        row.sources, row.recent, row.domains, row.search = sources, recent, domains, search
         parts += (<const char *>&row)[:sizeof(row)]
     head.actions = begin + len(parts)
     for each in actions:
@@ -238,15 +238,19 @@ cdef _proven(const xb_identity *identity):
 
 
 cdef class Policies:
-    """Policies and lists, opened from an image that policies_image made. `data` is a read-only buffer and is not copied."""
+    """Policies and lists, opened from an image that policies_image made. `data` is a read-only buffer and is not copied. Without
+    `lookups` whoever needs the DNS is unproven."""
 
-    def __cinit__(self, data):
+    def __cinit__(self, data, Lookups lookups=None):
         cdef const char *why
         _hold(data, &self.view)
         self.data = data
         why = xb_policies_open(&self.policies, self.view.buf, self.view.len)
         if why is not NULL:
             raise PoliciesError(why.decode())
+        self.lookups = lookups
+        if lookups is not None:
+            self.policies.crawlers.lookups = lookups.table
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)

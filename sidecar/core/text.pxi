@@ -2,8 +2,9 @@
 #
 # Law: a span owns nothing. Whoever makes one keeps the object alive that it points into.
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
 from libc.string cimport memchr
 
 from sidecar.core.csrc cimport xb_address, xb_address_parse, xb_hash, xb_host_hash, xb_span
@@ -48,6 +49,20 @@ cdef int _hold(data, Py_buffer *view) except -1:
         PyBuffer_Release(view)
         raise TypeError("a read-only buffer is needed, such as bytes")
     return 0
+
+
+cdef void *_shared(view, size_t size, str name) except NULL:
+    """Where the memory of a view lies, which keeps it. It is written to, by words."""
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(view, &buffer, PyBUF_WRITABLE)
+    cdef void *at = buffer.buf
+    cdef size_t there = buffer.len
+    PyBuffer_Release(&buffer)
+    if there < size:
+        raise ValueError(f"{name} needs {size} bytes")
+    if <size_t>at % sizeof(uint64_t):
+        raise ValueError(f"{name} must be aligned to {sizeof(uint64_t)} bytes")
+    return at
 
 
 def hash_text(bytes text not None):

@@ -78,6 +78,12 @@ class SidecarCollector(Collector):
         for age in ("older", "newer"):
             files.add_metric([age], total[f"{age}_files"])
         yield files
+        lookups = CounterMetricFamily(
+            "xbot_lookups", "Addresses looked up in the DNS, by what came of it", labels=["result"]
+        )
+        for result, count in self._master.lookups.table.counts().items():
+            lookups.add_metric([result], count)
+        yield lookups
         text = "Connections that the sidecar closed: too slow over a head or its answers, or past a limit"
         closed = CounterMetricFamily("xbot_connections_closed", text, labels=["cause"])
         for cause, count in zip(CLOSED, total["closed"], strict=True):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sidecar.board.counters import Counters
+from sidecar.board.lookups import Shared
 from sidecar.board.served import Served
 
 
@@ -32,6 +33,8 @@ class Watched(Protocol):
     def counters(self) -> Counters: ...
     @property
     def served(self) -> Served: ...
+    @property
+    def lookups(self) -> Shared: ...
     @property
     def workers(self) -> Processes: ...
     @property

@@ -26,12 +26,13 @@ import sidecar
 from sidecar.board.board import Board
 from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
+from sidecar.board.lookups import Shared
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.errors import XbotError
-from sidecar.serve import control, daily, listeners, systemd, upgrade
+from sidecar.serve import control, listeners, proofs, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.reach import Reach
 from sidecar.serve.threads import in_time, reason
@@ -77,6 +78,7 @@ class Master:
     def __post_init__(self) -> None:
         self.most_connections = _most_connections(len(self.bound))
         self.handshakes = Handshakes()
+        self.lookups = Shared()
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
@@ -136,7 +138,8 @@ class Master:
             self._upgrade_on_demand(),
             self._stay_alive(),
             self._compare_files(),
-            daily.refresh(self),
+            proofs.refresh(self),
+            proofs.look_up(self),
             self.reach.watch(),
         )
         await asyncio.gather(*duties, self.workers.watch())
@@ -168,6 +171,7 @@ class Master:
         return start, {
             "counters": self.board.counters.fd,
             "handshakes": self.handshakes.fd,
+            "lookups": self.lookups.fd,
             "served": self.served.fd,
             **named,
         }

@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +26,9 @@ _BOOT = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.serve.worker impor
 
 
 _FETCH = "import sys; sys.path[:] = sys.argv[1:]; from sidecar.verify.refresh import main; main()"
+
+
+_LOOK_UP = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.verify.lookups import main; main(int(sys.argv[1]))"
 
 
 async def fetched(order: bytes, seconds: float) -> bytes:
@@ -42,6 +45,25 @@ async def fetched(order: bytes, seconds: float) -> bytes:
         if process.returncode is None:
             process.kill()
     return said
+
+
+@contextlib.asynccontextmanager
+async def looking_up(order: bytes, table: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that looks names up by an order (verify/lookups.py), and writes what it finds into the table of this descriptor.
+    It is killed at the end. OSError if it cannot be started."""
+    command = [sys.executable, "-I", "-S", "-c", _LOOK_UP, str(table), *_import_path()]
+    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=nothing, stderr=nothing, pass_fds=[table]
+    )
+    try:
+        if process.stdin is not None:  # it is there: see above
+            process.stdin.write(order)
+        yield process
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
 
 
 def worker(control: socket.socket) -> subprocess.Popen[bytes]:

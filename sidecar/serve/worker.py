@@ -25,8 +25,9 @@ from typing import Any
 import uvloop
 
 from sidecar.board.handshakes import map_handshakes
+from sidecar.board.lookups import map_lookups
 from sidecar.board.slots import claim
-from sidecar.core import Model, Policies, served_parts
+from sidecar.core import Lookups, Model, Policies, served_parts
 from sidecar.net.protocol import Server, no_new_privileges
 from sidecar.serve import control
 
@@ -49,7 +50,9 @@ class Worker:
         self._counters = descriptors.pop("counters")  # stays open: see `claim`
         stats = claim(self._counters)
         handshakes = map_handshakes(descriptors.pop("handshakes"))
-        model, policies = _served(descriptors.pop("served"))
+        self._lookups = map_lookups(descriptors["lookups"])
+        os.close(descriptors.pop("lookups"))
+        model, policies = _served(descriptors.pop("served"), self._lookups)
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
         self._servers = [
@@ -165,7 +168,7 @@ class Worker:
                 control.send(self._control, {**event, "reason": f"new connections are closed: {error.strerror}"})
 
     def _swap(self, message: control.Message, served: int) -> None:
-        model, policies = _served(served)
+        model, policies = _served(served, self._lookups)
         for server, policy in zip(self._servers, message["policies"], strict=True):
             server.serve(model, policies, policy)
         self._generation = message["generation"]
@@ -202,14 +205,15 @@ def _error(problem: object) -> control.Message:
     return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
 
 
-def _served(fd: int) -> tuple[Model, Policies]:
-    """What is served by the sealed memory behind `fd`, which is closed: the very bytes that the master checked."""
+def _served(fd: int, lookups: Lookups) -> tuple[Model, Policies]:
+    """What is served by the sealed memory behind `fd`, which is closed: the very bytes that the master checked. Policies read
+    what the DNS said from `lookups`."""
     try:
         image = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
     finally:
         os.close(fd)
     model, policies = served_parts(image, verified=True)
-    return Model(model), Policies(policies)
+    return Model(model), Policies(policies, lookups)
 
 
 def _request_log(level: str, form: str) -> Any:

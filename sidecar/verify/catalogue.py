@@ -49,6 +49,11 @@ def load() -> Catalogue:
     return msgspec.convert(tomllib.loads(FILE.read_text("utf-8")), Catalogue)
 
 
+def domains() -> tuple[str, ...]:
+    """The domains that confirm the addresses of crawlers, in the order of their numbers."""
+    return tuple(dict.fromkeys(name for each in load().crawlers.values() for name in each.dns))
+
+
 def search_lists() -> tuple[str, ...]:
     """The lists that prove a search engine's crawler."""
     found = (name for each in load().crawlers.values() if each.purpose == "search" for name in each.ranges)

@@ -1,7 +1,8 @@
-"""The networks of crawlers that are published: fetched once a day, by a process of its own.
+"""What proves crawlers, got by processes of their own: the networks that are published, fetched once a day, and the names that
+addresses have in the DNS, looked up while the configuration wants it.
 
 Law: a list changes the policies alone: the configuration and the model are not read again, and whatever fails, what is served
-stays.
+stays. Answers of the DNS lie in memory that workers read; this module only keeps the process that writes them.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import datetime
 import json
 from typing import Any, Protocol
 
+from sidecar.board.lookups import Shared
 from sidecar.board.served import Served
+from sidecar.config import config
 from sidecar.serve import spawn
 from sidecar.serve.threads import in_time, reason
+from sidecar.verify import catalogue
 
 _LOOK_SECONDS = 60.0  # how often it is seen whether a list is a day old
 _REFRESH_SECONDS = 3600.0  # from one try to fetch to the next
 _FETCH_SECONDS = 180.0  # for all lists together, then the process is killed
+_WATCH_SECONDS = 1.0  # how often it is seen whether names are to be looked up otherwise
+_AGAIN_SECONDS = 10.0  # from the end of the process that does so to the next
 
 
 class Serving(Protocol):
     """The master, as far as it matters here; `changing` is held while what is served changes."""
 
     served: Served
+    lookups: Shared
     changing: asyncio.Lock
     log: Any
 
@@ -65,3 +72,29 @@ async def _refresh(master: Serving, due: dict[str, str]) -> None:
             master.log.error("ranges refused", reason=reason(error))
             return
     master.log.info("ranges fetched", new=[each["list"] for each in results if each["what"] == "new"])
+
+
+async def look_up(master: Serving) -> None:
+    """Have names looked up, for ever, as the configuration says by now."""
+    while True:
+        wanted, seconds = master.served.dns, _WATCH_SECONDS
+        if wanted.look_up:
+            try:
+                async with spawn.looking_up(_order(wanted), master.lookups.fd) as process:
+                    while process.returncode is None and master.served.dns == wanted:
+                        await asyncio.wait([asyncio.ensure_future(process.wait())], timeout=_WATCH_SECONDS)
+                    died = process.returncode
+                if died is not None:
+                    master.log.warning("lookups stopped", how=spawn.how_it_ended(died), next_try_seconds=_AGAIN_SECONDS)
+                    seconds = _AGAIN_SECONDS
+            except OSError as error:
+                master.log.warning("lookups not started", reason=str(error), next_try_seconds=_AGAIN_SECONDS)
+                seconds = _AGAIN_SECONDS
+        await asyncio.sleep(seconds)
+
+
+def _order(wanted: config.Dns) -> bytes:
+    """What the process is told: a line (verify/lookups.py). Domains go by their number in what is served."""
+    servers = [config.resolver(each) for each in wanted.servers]
+    told = {"servers": servers, "per_second": wanted.per_second, "timeout": wanted.timeout}
+    return json.dumps({**told, "domains": catalogue.domains()}).encode() + b"\n"
