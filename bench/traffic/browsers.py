@@ -98,7 +98,9 @@ class Chromium:
 
     async def _find(self) -> None:
         async with self.http.get(self.base + "/json/list") as answer:
-            now = [page["webSocketDebuggerUrl"] for page in await answer.json(content_type=None) if page["type"] == "page"]
+            now = [
+                page["webSocketDebuggerUrl"] for page in await answer.json(content_type=None) if page["type"] == "page"
+            ]
         self.pages = [page for page in self.pages if page in now]
         self.pages += [page for page in reversed(now) if page not in self.pages]
 
@@ -115,7 +117,9 @@ class Chromium:
         await self.wire.ask("Page.navigate", url=url, transitionType="typed")
 
     async def script(self, text: str) -> Any:
-        said = await self.wire.ask("Runtime.evaluate", expression=text, awaitPromise=True, returnByValue=True, userGesture=True)
+        said = await self.wire.ask(
+            "Runtime.evaluate", expression=text, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         return said["result"].get("value")
 
     async def press(self, x: int, y: int, button: int) -> None:
@@ -169,7 +173,15 @@ class Firefox:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = ["firefox-esr", "--profile", str(self.profile), "--no-remote", "--remote-debugging-port", str(port), "about:blank"]
+        command = [
+            "firefox-esr",
+            "--profile",
+            str(self.profile),
+            "--no-remote",
+            "--remote-debugging-port",
+            str(port),
+            "about:blank",
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.http = aiohttp.ClientSession()
         self.wire = Wire(self.http)
@@ -194,16 +206,26 @@ class Firefox:
         await self.wire.ask("browsingContext.navigate", context=self.page, url=url, wait="none")
 
     async def script(self, text: str) -> Any:
-        said = await self.wire.ask("script.evaluate", expression=text, awaitPromise=True, target={"context": self.page}, userActivation=True)
+        said = await self.wire.ask(
+            "script.evaluate", expression=text, awaitPromise=True, target={"context": self.page}, userActivation=True
+        )
         return said.get("result", {}).get("value")
 
     async def press(self, x: int, y: int, button: int) -> None:
-        moves = [{"type": "pointerMove", "x": x, "y": y}, {"type": "pointerDown", "button": button}, {"type": "pointerUp", "button": button}]
-        await self.wire.ask("input.performActions", context=self.page, actions=[{"type": "pointer", "id": "mouse", "actions": moves}])
+        moves = [
+            {"type": "pointerMove", "x": x, "y": y},
+            {"type": "pointerDown", "button": button},
+            {"type": "pointerUp", "button": button},
+        ]
+        await self.wire.ask(
+            "input.performActions", context=self.page, actions=[{"type": "pointer", "id": "mouse", "actions": moves}]
+        )
 
     async def _keys(self, keys: str) -> None:
         strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
-        await self.wire.ask("input.performActions", context=self.page, actions=[{"type": "key", "id": "keys", "actions": strokes}])
+        await self.wire.ask(
+            "input.performActions", context=self.page, actions=[{"type": "key", "id": "keys", "actions": strokes}]
+        )
 
     async def type_text(self, text: str) -> None:
         await self._keys(text)

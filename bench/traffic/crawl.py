@@ -23,7 +23,9 @@ from rests import about, rest
 BASE = os.environ["TRAFFIC_URL"]
 LINK = re.compile(r'<a[^>]* href="([^"#]+)"')
 PART = re.compile(r'<(?:img|script|link)[^>]* (?:src|href)="([^"#]+)"')
-CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/155.0.0.0 Safari/537.36"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/155.0.0.0 Safari/537.36"
+)
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
 COPIED = {  # as people copy a browser's head into a script
     "User-Agent": CHROME,
@@ -31,7 +33,12 @@ COPIED = {  # as people copy a browser's head into a script
     "Accept-Language": "en-US,en;q=0.9",
     "Upgrade-Insecure-Requests": "1",
 }
-AGENTS: dict[str, dict[str, str]] = {"plain": {}, "chrome": {"User-Agent": CHROME}, "firefox": {"User-Agent": FIREFOX}, "copied": COPIED}
+AGENTS: dict[str, dict[str, str]] = {
+    "plain": {},
+    "chrome": {"User-Agent": CHROME},
+    "firefox": {"User-Agent": FIREFOX},
+    "copied": COPIED,
+}
 
 
 class Answer(NamedTuple):
@@ -83,7 +90,12 @@ class Fetcher:
         if tool == "wreq":
             from wreq import Emulation, blocking, redirect
 
-            return blocking.Client(emulation=getattr(Emulation, variant), tls_verify=False, cookie_store=self.cookies, redirect=redirect.Policy.limited(5))
+            return blocking.Client(
+                emulation=getattr(Emulation, variant),
+                tls_verify=False,
+                cookie_store=self.cookies,
+                redirect=redirect.Policy.limited(5),
+            )
         raise SystemExit(f"no such tool: {tool}")
 
     def get(self, url: str, headers: dict[str, str] | None = None) -> Answer:
@@ -144,7 +156,11 @@ def walk(fetcher: Fetcher, rng: random.Random, pages: int, pause: Callable[[], f
 
 
 NAVIGATES = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-User": "?1"}
-LOADS = {".css": ("style", "text/css,*/*;q=0.1"), ".js": ("script", "*/*"), "/img": ("image", "image/avif,image/webp,image/apng,image/*,*/*;q=0.8")}
+LOADS = {
+    ".css": ("style", "text/css,*/*;q=0.1"),
+    ".js": ("script", "*/*"),
+    "/img": ("image", "image/avif,image/webp,image/apng,image/*,*/*;q=0.8"),
+}
 
 
 def mimic(fetcher: Fetcher, rng: random.Random) -> None:
@@ -160,7 +176,11 @@ def mimic(fetcher: Fetcher, rng: random.Random) -> None:
                 fetcher.get(urljoin(at, part), {"Accept": kind[1], "Sec-Fetch-Dest": kind[0], "Sec-Fetch-Mode": "no-cors",
                                                 "Sec-Fetch-Site": "same-origin", "Referer": at})  # fmt: skip
         rest(about(rng, 25, 0.8))
-        found = [link for link in links(answer, at) if "members" not in link and ("/p/" in link or "/blog/" in link or "/c/" in link)]
+        found = [
+            link
+            for link in links(answer, at)
+            if "members" not in link and ("/p/" in link or "/blog/" in link or "/c/" in link)
+        ]
         came, at = at, rng.choice(found) if found and number % 6 else BASE + "/blog"
 
 
@@ -175,7 +195,9 @@ def prices(fetcher: Fetcher, rng: random.Random) -> None:
 
 
 def search(fetcher: Fetcher, rng: random.Random) -> None:
-    words = "lamp chair table silk rope stone wax tray jar vase map cup tea wool linen desk clock honey iron oak".split()
+    words = (
+        "lamp chair table silk rope stone wax tray jar vase map cup tea wool linen desk clock honey iron oak".split()
+    )
     for word in rng.sample(words, len(words)):
         fetcher.get(f"{BASE}/search?q={word}")
         rest(about(rng, 2))
@@ -183,7 +205,12 @@ def search(fetcher: Fetcher, rng: random.Random) -> None:
 
 def api(fetcher: Fetcher, rng: random.Random) -> None:
     """The prices that the pages' scripts ask for, straight."""
-    slugs = [link.rsplit("/", 1)[1] for name in ("desk", "light", "travel", "garden") for link in links(fetcher.get(f"{BASE}/c/{name}"), BASE) if "/p/" in link]
+    slugs = [
+        link.rsplit("/", 1)[1]
+        for name in ("desk", "light", "travel", "garden")
+        for link in links(fetcher.get(f"{BASE}/c/{name}"), BASE)
+        if "/p/" in link
+    ]
     for slug in rng.sample(slugs, len(slugs)):
         fetcher.get(f"{BASE}/api/price/{slug}")
         rest(about(rng, 0.4, 0.2))

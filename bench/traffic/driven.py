@@ -24,7 +24,13 @@ BASE = os.environ["TRAFFIC_URL"]
 HOME = os.environ["HOME"]
 CHROMIUM = shutil.which("chromium") or "chromium"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
-ARGUMENTS = ["--no-sandbox", "--ignore-certificate-errors", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--ignore-certificate-errors",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+]
 HREFS = "Array.from(document.querySelectorAll('main a[href]'),a=>a.href)"
 
 
@@ -44,7 +50,9 @@ class Playwright:
     def __init__(self, package: str, variant: str) -> None:
         module = __import__(f"{package}.sync_api", fromlist=["sync_playwright"])
         self.playwright = module.sync_playwright().start()
-        self.browser = self.playwright.chromium.launch(executable_path=CHROMIUM, headless=variant != "headed", args=ARGUMENTS)
+        self.browser = self.playwright.chromium.launch(
+            executable_path=CHROMIUM, headless=variant != "headed", args=ARGUMENTS
+        )
         more = {"user_agent": AGENT} if variant == "agent" else {}
         self.page = self.browser.new_context(ignore_https_errors=True, **more).new_page()
         self.page.set_default_timeout(20000)
@@ -79,13 +87,19 @@ class Selenium:
             from selenium import webdriver
 
             options = webdriver.ChromeOptions()
-        for argument in [*ARGUMENTS, *(["--headless=new"] if variant != "headed" else []), *([f"--user-agent={AGENT}"] if variant == "agent" else [])]:
+        for argument in [
+            *ARGUMENTS,
+            *(["--headless=new"] if variant != "headed" else []),
+            *([f"--user-agent={AGENT}"] if variant == "agent" else []),
+        ]:
             options.add_argument(argument)
         options.binary_location = CHROMIUM
         found = shutil.which("chromedriver") or "chromedriver"
         if package == "undetected":
             copy = shutil.copy(found, HOME + "/chromedriver")  # it rewrites the file
-            self.driver: Any = uc.Chrome(options=options, driver_executable_path=copy, browser_executable_path=CHROMIUM, version_main=156)
+            self.driver: Any = uc.Chrome(
+                options=options, driver_executable_path=copy, browser_executable_path=CHROMIUM, version_main=156
+            )
         else:
             self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(found))
         self.driver.set_page_load_timeout(20)
@@ -114,7 +128,9 @@ class NoDriver:
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.browser = self.loop.run_until_complete(
-            nodriver.start(headless=variant != "headed", browser_executable_path=CHROMIUM, browser_args=ARGUMENTS, sandbox=False)
+            nodriver.start(
+                headless=variant != "headed", browser_executable_path=CHROMIUM, browser_args=ARGUMENTS, sandbox=False
+            )
         )
         self.tab: Any = None
 

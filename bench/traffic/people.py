@@ -19,8 +19,19 @@ from browsers import BROWSERS, Browser, click, settled
 from rests import about, rest
 
 BASE, ELSEWHERE = os.environ.get("TRAFFIC_URL", ""), os.environ.get("TRAFFIC_ELSEWHERE", "")
-LANGUAGES = ("en-US,en", "en-US,en", "en-GB,en", "de-DE,de,en-US,en", "fr-FR,fr,en-US,en", "es-ES,es", "nl-NL,nl,en", "pl-PL,pl,en-US,en")
-WORDS = "lamp chair table silk rope stone wax tray jar vase map cup tea wool linen desk clock honey iron oak mirror".split()
+LANGUAGES = (
+    "en-US,en",
+    "en-US,en",
+    "en-GB,en",
+    "de-DE,de,en-US,en",
+    "fr-FR,fr,en-US,en",
+    "es-ES,es",
+    "nl-NL,nl,en",
+    "pl-PL,pl,en-US,en",
+)
+WORDS = (
+    "lamp chair table silk rope stone wax tray jar vase map cup tea wool linen desk clock honey iron oak mirror".split()
+)
 DAY = 86400.0
 
 
@@ -152,7 +163,9 @@ async def returner(person: Person) -> None:
         await person.arrive(person.rng.choice(["/", "/", "/blog", "/c/desk"]))
         for _ in range(person.rng.randrange(1, 4)):
             await person.pause(12)
-            if not await person.follow(person.rng.choice(["main a.card", "main a[href^='/blog/']", "nav a[href^='/c/']"])):
+            if not await person.follow(
+                person.rng.choice(["main a.card", "main a[href^='/blog/']", "nav a[href^='/c/']"])
+            ):
                 await person.follow("header a[href='/']")
             await person.read(30)
 
@@ -213,7 +226,10 @@ SCRIPTS: dict[str, Callable[[Person], Awaitable[None]]] = {
 def cast(sessions: int) -> list[tuple[str, str]]:
     """Who plays in so many sessions: script and browser, three of five in Chromium."""
     scripts = list(SCRIPTS)
-    return [(scripts[i % len(scripts)], "firefox" if (i // len(scripts)) % 5 in (1, 3) else "chromium") for i in range(sessions)]
+    return [
+        (scripts[i % len(scripts)], "firefox" if (i // len(scripts)) % 5 in (1, 3) else "chromium")
+        for i in range(sessions)
+    ]
 
 
 async def play(script: str, browser: str, seed: str) -> None:

@@ -108,19 +108,35 @@ async def run(client: Client, port: int, elsewhere: int, here: Path) -> bool:
     """Runs it to its end; whether it ended by itself and well. All that it started ends with it."""
     home = here / "homes" / str(port)
     home.mkdir(parents=True)
-    words = {"python": sys.executable, "here": HERE, "url": f"https://localhost:{port}", "ca": here / "ca.crt", "home": home}
+    words = {
+        "python": sys.executable,
+        "here": HERE,
+        "url": f"https://localhost:{port}",
+        "ca": here / "ca.crt",
+        "home": home,
+    }
     command = client.command
     for word, value in words.items():
         command = command.replace(f"{{{word}}}", str(value))
     paths = {name: str(home) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "TMPDIR")}
-    trust = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"), str(here / "ca.crt"))
+    trust = dict.fromkeys(
+        ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"), str(here / "ca.crt")
+    )
     environment = {
         **os.environ, **paths, **trust, "TRAFFIC_URL": f"https://localhost:{port}", "TRAFFIC_ELSEWHERE": f"https://127.0.0.1:{elsewhere}",
         "TRAFFIC_RESTS": str(here / "rests" / str(port)), "TRAFFIC_CA": str(here / "ca.crt"), "TRAFFIC_PORT": str(port),
     }  # fmt: skip
     with (here / "output" / str(port)).open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            "/bin/sh",
+            "-c",
+            command,
+            cwd=home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             return await asyncio.wait_for(process.wait(), PATIENCE) == 0
@@ -229,7 +245,9 @@ async def record(todo: list[Client], here: Path, out: Path, at_once: int, deadli
                 records = session(client, found, port, elsewhere, here)
                 click.echo(f"{client.name}: {len(records)} requests{'' if well else ', ended badly'}", err=True)
                 if records and well:
-                    (out / "sessions" / name_of(client)).write_text("".join(json.dumps(each) + "\n" for each in records))
+                    (out / "sessions" / name_of(client)).write_text(
+                        "".join(json.dumps(each) + "\n" for each in records)
+                    )
                 else:
                     shutil.copy(here / "output" / str(port), (out / "failed" / name_of(client)).with_suffix(".txt"))
 
@@ -241,7 +259,12 @@ async def record(todo: list[Client], here: Path, out: Path, at_once: int, deadli
 
 
 @click.command(help=__doc__)
-@click.option("--out", type=click.Path(path_type=Path), default=HERE.parent.parent / "build" / "traffic", help="[default: build/traffic]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=HERE.parent.parent / "build" / "traffic",
+    help="[default: build/traffic]",
+)
 @click.option("--only", multiple=True, metavar="WORD", help="Clients whose name has this word; may be repeated.")
 @click.option("--people", "sessions", default=120, show_default=True, help="Sessions of people to drive.")
 @click.option("--at-once", default=3, show_default=True, help="Clients at a time.")

@@ -146,7 +146,10 @@ async def product(request: web.Request) -> web.Response:
 
 
 async def articles(_: web.Request) -> web.Response:
-    return page("Articles", "".join(f'<p><a class="post" href="/blog/{post}">{post.replace("-", " ")}</a></p>' for post in POSTS))
+    return page(
+        "Articles",
+        "".join(f'<p><a class="post" href="/blog/{post}">{post.replace("-", " ")}</a></p>' for post in POSTS),
+    )
 
 
 async def article(request: web.Request) -> web.Response:
@@ -155,7 +158,10 @@ async def article(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     near = POSTS[(POSTS.index(name) + 1) % len(POSTS)]
     picture = f'<img src="/img/{name}" width="800" height="400" alt=""><img src="/img/{name}-2" loading="lazy" width="800" height="400" alt="">'
-    answer = page(name.replace("-", " ").capitalize(), f'<article>{picture}{_text(name, 14)}</article><a class="post" href="/blog/{near}">Next</a>')
+    answer = page(
+        name.replace("-", " ").capitalize(),
+        f'<article>{picture}{_text(name, 14)}</article><a class="post" href="/blog/{near}">Next</a>',
+    )
     tag = f'"{zlib.crc32(answer.body or b""):08x}"'  # type: ignore[arg-type]
     if request.headers.get("If-None-Match") == tag:
         return web.Response(status=304, headers={"ETag": tag, **ASK_AGAIN})
@@ -164,7 +170,10 @@ async def article(request: web.Request) -> web.Response:
 
 
 async def videos(_: web.Request) -> web.Response:
-    return page("Videos", "".join(f'<p><a class="video" href="/video/{name}">{name.replace("-", " ")}</a></p>' for name in VIDEOS))
+    return page(
+        "Videos",
+        "".join(f'<p><a class="video" href="/video/{name}">{name.replace("-", " ")}</a></p>' for name in VIDEOS),
+    )
 
 
 async def video(request: web.Request) -> web.Response:
@@ -194,9 +203,14 @@ async def log_in(request: web.Request) -> web.StreamResponse:
             answer.set_status(401)
             return answer
         found = web.HTTPSeeOther("/account")
-        found.set_cookie("session", hashlib.sha256(str(said.get("name")).encode()).hexdigest()[:32], httponly=True, max_age=2592000)
+        found.set_cookie(
+            "session", hashlib.sha256(str(said.get("name")).encode()).hexdigest()[:32], httponly=True, max_age=2592000
+        )
         return found
-    return page("Log in", '<form method="post" action="/login"><input name="name"><input name="password" type="password"><button id="enter">Log in</button></form>')
+    return page(
+        "Log in",
+        '<form method="post" action="/login"><input name="name"><input name="password" type="password"><button id="enter">Log in</button></form>',
+    )
 
 
 async def account(request: web.Request) -> web.StreamResponse:
@@ -222,7 +236,10 @@ async def cart(request: web.Request) -> web.StreamResponse:
 async def checkout(request: web.Request) -> web.StreamResponse:
     if request.method == "POST":
         return web.HTTPSeeOther("/thanks")
-    return page("Check out", '<form method="post" action="/checkout"><input name="street"><input name="town"><button id="order">Order</button></form>')
+    return page(
+        "Check out",
+        '<form method="post" action="/checkout"><input name="street"><input name="town"><button id="order">Order</button></form>',
+    )
 
 
 async def plain(request: web.Request) -> web.Response:
@@ -251,7 +268,9 @@ async def icon(request: web.Request) -> web.Response:
 
 async def stock(request: web.Request) -> web.Response:
     name = request.query.get("category")
-    return web.json_response({slug: zlib.crc32(slug.encode()) % 40 for slug, p in PRODUCTS.items() if p.category == name})
+    return web.json_response(
+        {slug: zlib.crc32(slug.encode()) % 40 for slug, p in PRODUCTS.items() if p.category == name}
+    )
 
 
 async def suggest(request: web.Request) -> web.Response:
@@ -272,17 +291,25 @@ async def seen(_: web.Request) -> web.Response:
 
 async def feed(_: web.Request) -> web.Response:
     items = "".join(f"<item><title>{post}</title><link>/blog/{post}</link></item>" for post in POSTS[:10])
-    return web.Response(text=f'<?xml version="1.0"?><rss version="2.0"><channel><title>The Shop</title>{items}</channel></rss>', content_type="application/rss+xml")
+    return web.Response(
+        text=f'<?xml version="1.0"?><rss version="2.0"><channel><title>The Shop</title>{items}</channel></rss>',
+        content_type="application/rss+xml",
+    )
 
 
 async def site_map(request: web.Request) -> web.Response:
     paths = [*(f"/p/{slug}" for slug in PRODUCTS), *(f"/blog/{post}" for post in POSTS)]
     urls = "".join(f"<url><loc>https://{request.host}{path}</loc></url>" for path in paths)
-    return web.Response(text=f'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{urls}</urlset>', content_type="application/xml")
+    return web.Response(
+        text=f'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{urls}</urlset>',
+        content_type="application/xml",
+    )
 
 
 async def robots(_: web.Request) -> web.Response:
-    return web.Response(text=f"User-agent: *\nDisallow: {TRAP}\nDisallow: /account\nSitemap: /sitemap.xml\n", content_type="text/plain")
+    return web.Response(
+        text=f"User-agent: *\nDisallow: {TRAP}\nDisallow: /account\nSitemap: /sitemap.xml\n", content_type="text/plain"
+    )
 
 
 async def moved(request: web.Request) -> web.StreamResponse:
