@@ -27,6 +27,13 @@ const e=found[{number}%(found.length||1)];if(!e)return null;e.scrollIntoView({{b
 return JSON.stringify([Math.round(r.x+Math.min(r.width,60)/2),Math.round(r.y+Math.min(r.height,20)/2)])}})()"""
 
 
+# Of somebody who lets no site keep cookies, and tells none where he comes from: in Chromium's settings, and in Firefox's.
+NOTHING_TOLD = {"profile": {"default_content_setting_values": {"cookies": 2}}, "enable_referrers": False}
+NOTHING_TOLD_EITHER = """user_pref("network.cookie.cookieBehavior", 2);
+user_pref("network.http.sendRefererHeader", 0);
+"""
+
+
 class Browser(Protocol):
     """What a person can do. Pages are by number, in the order in which they were opened."""
 
@@ -68,8 +75,8 @@ class Wire:
 
 
 class Chromium:
-    def __init__(self, home: Path, languages: str) -> None:
-        self.profile, self.languages = home / "chromium", languages
+    def __init__(self, home: Path, languages: str, *, private: bool) -> None:
+        self.profile, self.languages, self.private = home / "chromium", languages, private
         self.pages: list[str] = []
 
     async def start(self) -> None:
@@ -78,8 +85,14 @@ class Chromium:
             trust.mkdir(parents=True)
             _trust(trust)
         self.http = aiohttp.ClientSession()
-        command = ["chromium", f"--user-data-dir={self.profile}", "--remote-debugging-port=0", "--remote-allow-origins=*", "--no-sandbox", "--no-first-run",
-                   "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900", f"--accept-lang={self.languages}", "about:blank"]  # fmt: skip
+        if self.private:
+            (self.profile / "Default").mkdir(parents=True, exist_ok=True)
+            (self.profile / "Default" / "Preferences").write_text(json.dumps(NOTHING_TOLD))
+        flags = (
+            f"--user-data-dir={self.profile} --accept-lang={self.languages} --remote-debugging-port=0 --remote-allow-origins=*"
+            " --no-sandbox --no-first-run --disable-gpu --disable-dev-shm-usage --window-size=1280,900 about:blank"
+        )
+        command = ["chromium", *flags.split()]
         told = self.profile / "DevToolsActivePort"
         told.unlink(missing_ok=True)
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -162,14 +175,17 @@ user_pref("intl.accept_languages", "{languages}");
 
 
 class Firefox:
-    def __init__(self, home: Path, languages: str) -> None:
-        self.profile, self.languages = home / "firefox", languages
+    def __init__(self, home: Path, languages: str, *, private: bool) -> None:
+        self.profile, self.languages, self.private = home / "firefox", languages, private
 
     async def start(self) -> None:
         if not self.profile.exists():
             self.profile.mkdir()
             _trust(self.profile)
-            (self.profile / "user.js").write_text(SETTINGS.format(languages=self.languages.replace(",", ", ")))
+            (self.profile / "user.js").write_text(
+                SETTINGS.format(languages=self.languages.replace(",", ", "))
+                + (NOTHING_TOLD_EITHER if self.private else "")
+            )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

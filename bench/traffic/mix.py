@@ -60,7 +60,8 @@ def _chrome(
     end: str = "",
     mobile: str = "?0",
 ) -> Dress:
-    words = f"Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 {'Mobile ' if mobile == '?1' else ''}Safari/537.36{end}"
+    safari = "Mobile Safari" if mobile == "?1" else "Safari"
+    words = f"Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 {safari}/537.36{end}"
     grease = {156: '"Not:A-Brand";v="8"', 155: '"Not;A=Brand";v="99"', 154: '"Not/A)Brand";v="24"'}[version]
     return Dress(
         share, words, (f'{grease}, "Chromium";v="{version}", "{brand}";v="{version}"', mobile, f'"{platform}"')
@@ -77,7 +78,8 @@ CHROMES = [
     _chrome(34, 156, WINDOWS, "Windows"), _chrome(7, 155, WINDOWS, "Windows"), _chrome(2, 154, WINDOWS, "Windows"),
     _chrome(12, 156, MAC, "macOS"), _chrome(3, 155, MAC, "macOS"), _chrome(18, 156, PHONE, "Android", mobile="?1"),
     _chrome(5, 155, PHONE, "Android", mobile="?1"), _chrome(3, 156, LINUX, "Linux"),
-    _chrome(9, 156, WINDOWS, "Windows", "Microsoft Edge", " Edg/156.0.0.0"), _chrome(2, 155, WINDOWS, "Windows", "Microsoft Edge", " Edg/155.0.0.0"),
+    _chrome(9, 156, WINDOWS, "Windows", "Microsoft Edge", " Edg/156.0.0.0"),
+    _chrome(2, 155, WINDOWS, "Windows", "Microsoft Edge", " Edg/155.0.0.0"),
 ]  # fmt: skip
 FIREFOXES = [
     Dress(55, "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 Firefox/153.0"),

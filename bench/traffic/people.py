@@ -218,23 +218,28 @@ async def shopper(person: Person) -> None:
     await person.pause(6)
 
 
+async def private(person: Person) -> None:
+    """Somebody whose browser keeps no cookie and tells no referrer; play() starts it so."""
+    await person.rng.choice([reader, searcher, tabs])(person)
+
+
 SCRIPTS: dict[str, Callable[[Person], Awaitable[None]]] = {
-    script.__name__: script for script in (reader, searcher, viewer, tabs, returner, member, shopper)
+    script.__name__: script for script in (reader, searcher, viewer, tabs, returner, member, shopper, private)
 }
 
 
 def cast(sessions: int) -> list[tuple[str, str]]:
-    """Who plays in so many sessions: script and browser, three of five in Chromium."""
-    scripts = list(SCRIPTS)
-    return [
-        (scripts[i % len(scripts)], "firefox" if (i // len(scripts)) % 5 in (1, 3) else "chromium")
-        for i in range(sessions)
-    ]
+    """Who plays in so many sessions: script and browser, three of five in Chromium; one in eight tells nothing."""
+    scripts = [script for script in SCRIPTS if script != "private"]
+    hidden = sessions // 8
+    turns = [(scripts[i % len(scripts)], i // len(scripts)) for i in range(sessions - hidden)]
+    turns += [("private", i) for i in range(hidden)]
+    return [(script, "firefox" if turn % 5 in (1, 3) else "chromium") for script, turn in turns]
 
 
 async def play(script: str, browser: str, seed: str) -> None:
     rng = random.Random(f"{script}{browser}{seed}")
-    hands = BROWSERS[browser](Path(os.environ["HOME"]), rng.choice(LANGUAGES))
+    hands = BROWSERS[browser](Path(os.environ["HOME"]), rng.choice(LANGUAGES), private=script == "private")
     await hands.start()
     try:
         await SCRIPTS[script](Person(hands, rng))

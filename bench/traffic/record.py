@@ -123,7 +123,7 @@ async def run(client: Client, port: int, elsewhere: int, here: Path) -> bool:
         ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"), str(here / "ca.crt")
     )
     environment = {
-        **os.environ, **paths, **trust, "TRAFFIC_URL": f"https://localhost:{port}", "TRAFFIC_ELSEWHERE": f"https://127.0.0.1:{elsewhere}",
+        "TRAFFIC_NODE": sys.prefix, **os.environ, **paths, **trust, "TRAFFIC_URL": f"https://localhost:{port}", "TRAFFIC_ELSEWHERE": f"https://127.0.0.1:{elsewhere}",
         "TRAFFIC_RESTS": str(here / "rests" / str(port)), "TRAFFIC_CA": str(here / "ca.crt"), "TRAFFIC_PORT": str(port),
     }  # fmt: skip
     with (here / "output" / str(port)).open("wb") as output:
@@ -271,6 +271,8 @@ async def record(todo: list[Client], here: Path, out: Path, at_once: int, deadli
 @click.option("--minutes", default=30.0, show_default=True, help="No client starts later than this.")
 @click.option("--again", is_flag=True, help="Also those that are recorded already.")
 def main(out: Path, only: tuple[str, ...], sessions: int, at_once: int, minutes: float, again: bool) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):  # either ends what was started
+        signal.signal(number, signal.default_int_handler)
     (out / "sessions").mkdir(parents=True, exist_ok=True)
     (out / "failed").mkdir(exist_ok=True)
     todo = [client for client in clients(sessions) if not only or any(word in client.name for word in only)]

@@ -73,12 +73,14 @@ body{font:16px/1.6 Body,sans-serif;max-width:60rem;margin:auto;padding:1rem}nav 
 # What pages do by script: a list's stock, suggestions while somebody types, a word that the page was seen, a player's pieces.
 SCRIPT = """addEventListener('DOMContentLoaded',()=>{
 const list=document.querySelector('[data-stock]');
-if(list)fetch('/api/stock?category='+list.dataset.stock).then(r=>r.json()).then(s=>{for(const e of document.querySelectorAll('[data-slug]'))e.append(' · '+s[e.dataset.slug])});
+if(list)fetch('/api/stock?category='+list.dataset.stock).then(r=>r.json()).then(s=>{
+for(const e of document.querySelectorAll('[data-slug]'))e.append(' · '+s[e.dataset.slug])});
 const q=document.querySelector('input[name=q]');
 if(q)q.addEventListener('input',()=>{if(q.value.length>2)fetch('/api/suggest?q='+encodeURIComponent(q.value))});
 navigator.sendBeacon&&navigator.sendBeacon('/api/seen',JSON.stringify({page:location.pathname}));
 const v=document.querySelector('[data-video]');
-if(v){let n=0;window.nextPiece=()=>fetch('/media/'+v.dataset.video+'/'+(n++)).then(r=>r.arrayBuffer());document.querySelector('#play').addEventListener('click',()=>nextPiece())}
+if(v){let n=0;window.nextPiece=()=>fetch('/media/'+v.dataset.video+'/'+(n++)).then(r=>r.arrayBuffer());
+document.querySelector('#play').addEventListener('click',()=>nextPiece())}
 });"""  # fmt: skip
 
 
@@ -88,8 +90,10 @@ def page(title: str, body: str, *, video: bool = False) -> web.Response:
     extra = '<script src="/static/player.js" defer></script>' if video else ""
     text = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} – The Shop</title>
 <meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/static/site.css?v=7">
-<link rel="stylesheet" href="/static/theme.css?v=7"><link rel="icon" href="/favicon.ico"><link rel="alternate" type="application/rss+xml" href="/feed.xml">
-<script src="/static/site.js?v=7" defer></script>{extra}</head><body><header><a href="/"><img src="/img/logo" alt="The Shop" width="48" height="48"></a>
+<link rel="stylesheet" href="/static/theme.css?v=7"><link rel="icon" href="/favicon.ico">
+<link rel="alternate" type="application/rss+xml" href="/feed.xml">
+<script src="/static/site.js?v=7" defer></script>{extra}</head><body><header>
+<a href="/"><img src="/img/logo" alt="The Shop" width="48" height="48"></a>
 <nav>{links}<a href="/blog">Articles</a><a href="/videos">Videos</a><a href="/login">Log in</a><a href="/cart">Cart</a></nav>
 <form action="/search"><input name="q" autocomplete="off"><button id="find">Search</button></form></header>
 <main><h1>{title}</h1>{body}</main><footer><a class="away" href="{TRAP}" rel="nofollow" tabindex="-1" aria-hidden="true">Members</a>
@@ -141,7 +145,8 @@ async def product(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     like = [p for p in PRODUCTS.values() if p.category == found.category and p is not found][:6]
     pictures = "".join(f'<img src="/img/{found.slug}-{i}" width="480" height="480" alt="">' for i in range(3))
-    form = f'<form method="post" action="/cart"><input type="hidden" name="slug" value="{found.slug}"><button id="add">Add to cart</button></form>'
+    hidden = f'<input type="hidden" name="slug" value="{found.slug}">'
+    form = f'<form method="post" action="/cart">{hidden}<button id="add">Add to cart</button></form>'
     return page(found.name, f"{pictures}<p>{found.price / 100:.2f}</p>{form}{_text(found.slug, 2)}{_grid(like)}")
 
 
@@ -157,7 +162,8 @@ async def article(request: web.Request) -> web.Response:
     if name not in POSTS:
         raise web.HTTPNotFound
     near = POSTS[(POSTS.index(name) + 1) % len(POSTS)]
-    picture = f'<img src="/img/{name}" width="800" height="400" alt=""><img src="/img/{name}-2" loading="lazy" width="800" height="400" alt="">'
+    size = 'width="800" height="400" alt=""'
+    picture = f'<img src="/img/{name}" {size}><img src="/img/{name}-2" loading="lazy" {size}>'
     answer = page(
         name.replace("-", " ").capitalize(),
         f'<article>{picture}{_text(name, 14)}</article><a class="post" href="/blog/{near}">Next</a>',
@@ -207,10 +213,8 @@ async def log_in(request: web.Request) -> web.StreamResponse:
             "session", hashlib.sha256(str(said.get("name")).encode()).hexdigest()[:32], httponly=True, max_age=2592000
         )
         return found
-    return page(
-        "Log in",
-        '<form method="post" action="/login"><input name="name"><input name="password" type="password"><button id="enter">Log in</button></form>',
-    )
+    fields = '<input name="name"><input name="password" type="password"><button id="enter">Log in</button>'
+    return page("Log in", f'<form method="post" action="/login">{fields}</form>')
 
 
 async def account(request: web.Request) -> web.StreamResponse:
