@@ -84,9 +84,12 @@ class Fetcher:
 
             return primp.Client(impersonate=variant, verify=False, cookie_store=self.cookies)
         if tool == "impit":
+            import http.cookiejar
+
             import impit
 
-            return impit.Client(browser=variant, verify=False)
+            jar = http.cookiejar.CookieJar() if self.cookies else None
+            return impit.Client(browser=variant, verify=False, cookie_jar=jar)
         if tool == "wreq":
             from wreq import Emulation, blocking, redirect
 

@@ -303,8 +303,9 @@ def main(recordings: Path, count: int, copies: int, seed: int) -> None:
 
     def programs(side: str) -> Iterator[Record]:
         for records in of("program", side):
-            for _ in range(copies):
-                yield from mixer.program(records)
+            if len(records) > 3:  # who asks for less does not crawl; fleets are made of that
+                for _ in range(copies):
+                    yield from mixer.program(records)
 
     def put(name: str, *parts: Iterator[Record]) -> None:
         summary["logs"][name] = write(recordings / f"{name}.jsonl.gz", [record for part in parts for record in part])

@@ -218,23 +218,31 @@ async def shopper(person: Person) -> None:
     await person.pause(6)
 
 
+async def binger(person: Person) -> None:
+    """Cannot stop: page after page, a few seconds each."""
+    await person.arrive(person.rng.choice(["/", "/blog", "/c/desk"]))
+    for _ in range(person.rng.randrange(25, 50)):
+        wanted = person.rng.choice(["main a.card", "main a.card", "main a.post", "nav a[href^='/c/']", "main a.more"])
+        if not await person.follow(wanted):
+            await person.follow("nav a[href^='/c/']")
+        await person.pause(3.5, 0.6)
+
+
 async def private(person: Person) -> None:
     """Somebody whose browser keeps no cookie and tells no referrer; play() starts it so."""
     await person.rng.choice([reader, searcher, tabs])(person)
 
 
 SCRIPTS: dict[str, Callable[[Person], Awaitable[None]]] = {
-    script.__name__: script for script in (reader, searcher, viewer, tabs, returner, member, shopper, private)
+    script.__name__: script for script in (reader, searcher, viewer, tabs, returner, member, binger, shopper, private)
 }
 
 
-def cast(sessions: int) -> list[tuple[str, str]]:
-    """Who plays in so many sessions: script and browser, three of five in Chromium; one in eight tells nothing."""
-    scripts = [script for script in SCRIPTS if script != "private"]
-    hidden = sessions // 8
-    turns = [(scripts[i % len(scripts)], i // len(scripts)) for i in range(sessions - hidden)]
-    turns += [("private", i) for i in range(hidden)]
-    return [(script, "firefox" if turn % 5 in (1, 3) else "chromium") for script, turn in turns]
+def cast(sessions: int) -> list[tuple[str, str, int]]:
+    """Who plays in so many sessions: script, browser, and the how manieth of the script it is; three of five in Chromium."""
+    scripts = list(SCRIPTS)
+    turns = [(scripts[i % len(scripts)], i // len(scripts)) for i in range(sessions)]
+    return [(script, "firefox" if turn % 5 in (1, 3) else "chromium", turn) for script, turn in turns]
 
 
 async def play(script: str, browser: str, seed: str) -> None:

@@ -74,7 +74,7 @@ def clients(sessions: int) -> list[Client]:
     """All that there are to record: programs, and `sessions` of people."""
     drawn = [
         Client(f"{script} {browser} {number}", script, f"{{python}} {{here}}/people.py {script} {browser} {number}")
-        for number, (script, browser) in enumerate(people.cast(sessions))
+        for script, browser, number in people.cast(sessions)
     ]
     return programs() + drawn
 

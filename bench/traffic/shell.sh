@@ -14,7 +14,7 @@ tool=$1 way=$3
 shift 3
 case $tool-$way in
 curl-pages) # a connection each
-    for path in / /blog $(curl -s "$@" "$site/c/garden" | grep -o 'href="/p/[^"]*"' | cut -d'"' -f2 | head -40); do
+    for path in / /blog $(curl -s "$@" "$site/c/garden" "$site/c/desk" "$site/c/light" "$site/c/travel" | grep -o 'href="/p/[^"]*"' | cut -d'"' -f2 | head -40); do
         curl -s "$@" -o /dev/null -L "$site$path"
     done ;;
 curl-same) # all by one process, over one connection
