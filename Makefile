@@ -18,6 +18,8 @@ NEEDS_test-servers := nginx:nginx-light
 NEEDS_test-long    := nginx:nginx-light wrk:wrk
 NEEDS_soak  := nginx:nginx-light
 NEEDS_bench := nginx:nginx-light wrk:wrk
+NEEDS_traffic := nginx:nginx-light chromium:chromium chromedriver:chromium-driver firefox-esr:firefox-esr xvfb-run:xvfb \
+                 certutil:libnss3-tools node:nodejs npm:npm curl:curl wget:wget ffuf:ffuf
 NEEDS_lint  := gcc:gcc
 NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
@@ -30,7 +32,7 @@ comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz asan soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -47,6 +49,7 @@ help:
 	@echo "make lint    C warnings as errors, ruff, mypy"
 	@echo "make bench   what the hop costs, beside what it could cost, and what others cost"
 	@echo "make bench-check   instructions from head to verdict against the committed figures"
+	@echo "make traffic record real clients on a demo site, and what the default model says of them by client (an hour)"
 	@echo "make fuzz    libFuzzer on csrc/, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make model   make the default model, sidecar/default.xbot, again"
@@ -232,6 +235,16 @@ bench: build
 
 bench-check: build
 	@$(BIN)/python bench/check.py $(BENCH)
+
+# The clients have an environment of their own: what they need must not change what xbot is tested with.
+traffic: build
+	@$(PYTHON) -m venv build/clients
+	@build/clients/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@build/clients/bin/python -m pip install --quiet --disable-pip-version-check --group traffic
+	@npm install --silent --ignore-scripts --prefix build/clients puppeteer-core
+	@build/clients/bin/python bench/traffic/record.py $(TRAFFIC)
+	@$(BIN)/python bench/traffic/mix.py
+	@$(BIN)/python bench/traffic/measure.py
 
 fuzz: build $(VENV)/test
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python tests/fuzz/run.py
