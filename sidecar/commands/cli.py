@@ -66,9 +66,8 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], self.list_commands(ctx))
-            if near:
-                error.message += f" Did you mean {' or '.join(map(repr, near))}?"
-            raise
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise click.UsageError(error.message + hint, ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now; one that cannot be imported says what is missing when it is run."""
