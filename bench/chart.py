@@ -11,6 +11,7 @@ from typing import Any
 COLOURS = {
     "unguarded": "#888888",
     "static": "#4477aa",
+    "module": "#ee7733",
     "xbot": "#cc3311",
     "lua": "#228833",
     "fastapi": "#ccbb44",

@@ -20,6 +20,9 @@ from rich.table import Table as RichTable
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 # Requests/s of the first over the second: at least the third.
 RATIOS = (
+    ("module", "unguarded", 0.90),
+    ("module", "lua", 1.2),
+    ("module", "xbot", None),
     ("xbot", "static", 0.95),
     ("xbot", "hackathon", 60.0),
     ("xbot", "modsecurity", 20.0),

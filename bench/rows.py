@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent
 SOCKET_OF_UPSTREAM = "/run/xbot/xbot.sock"  # in nginx/upstream.conf
 MODULES = Path("/usr/lib/nginx/modules")  # where Debian and Ubuntu keep what nginx loads
+MODULE = PROJECT / "build/module/ngx_http_xbot_module.so"  # our own
 
 INSTALL = {
     "nginx": "apt-get install nginx",
@@ -41,6 +42,7 @@ INSTALL = {
     "onnxruntime": "pip install --group bench",
     "skl2onnx": "pip install --group bench",
     "xbot": "make build",
+    str(MODULE): "make module",
     "ngx_http_lua_module.so": "apt-get install libnginx-mod-http-lua",
     "ngx_http_modsecurity_module.so": "apt-get install libnginx-mod-http-modsecurity",
     "/usr/share/modsecurity-crs/rules": "apt-get install modsecurity-crs",

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import heads
 from processes import ONE_THREAD, BenchError, answers, pin, program
-from rows import HERE, Bench, Changes, Gate, NotJudgingError, Row, ask, fill, project_gate
+from rows import HERE, MODULE, Bench, Changes, Gate, NotJudgingError, Row, ask, fill, project_gate
 
 HACKATHON_PROCESSES = 16
 CRS = Path("/usr/share/modsecurity-crs")
@@ -67,6 +67,27 @@ class Xbot(Row):
         log = bench.directory / f"{self.name}.log"
         gate.pids = [bench.processes.start(command, cores=bench.gate_cores, log=log, ready=answers(service))]
         gate.admin = admin
+        return gate
+
+
+class Module(Row):
+    """The judge inside nginx. The sidecar is there as the one who publishes what is served; nobody asks it, so it is not measured."""
+
+    name, title = "module", "nginx with the module of xbot"
+    needs = (*Row.needs, "xbot", str(MODULE))
+    expects: ClassVar = {"browser": "human", "bot": "bot"}
+
+    def start(self, bench: Bench) -> Gate:
+        service, board = bench.directory / f"{self.name}.sock", bench.directory / f"{self.name}_board"
+        board.mkdir(mode=0o755)
+        place = ("http_module.conf", "xbot_board /run/xbot;", f"xbot_board {board};")
+        gate = project_gate(bench, self.name, service, (place,))
+        gate.http, gate.passing = "include xbot/http_module.conf;", "include xbot/pass_module.conf;"
+        gate.modules = (str(MODULE),)
+        command = [program("xbot"), "serve", "--model", bench.xbot_model, "--workers", "1"]
+        command += ["--listen", f"unix:{service}", "--board", board]
+        log = bench.directory / f"{self.name}.log"
+        bench.processes.start(command, cores=bench.outer_cores, log=log, ready=(board / "served").exists)
         return gate
 
 
@@ -197,4 +218,4 @@ def model_of(row: Row, bench: Bench) -> Path:
     return bench.directory / f"{row.name}.pickle"
 
 
-ROWS: tuple[type[Row], ...] = (Unguarded, Static, Xbot, Lua, FastApi, ModSecurity, Hackathon)
+ROWS: tuple[type[Row], ...] = (Unguarded, Static, Module, Xbot, Lua, FastApi, ModSecurity, Hackathon)
