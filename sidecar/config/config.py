@@ -319,6 +319,11 @@ class Plan:
             return XbotError(f"{field}: {why}")
         return toml_file.mistake(self.path, field, why)
 
+    def words(self) -> tuple[Mapping[str, str], dict[str, Mapping[str, str]]]:
+        """What is said of purposes and crawlers: by the policy `default`, and by the policy of each path."""
+        below = {path: self.crawlers.get(name, {}) for name, each in self.policies.items() for path in each.paths}
+        return self.crawlers.get(DEFAULT_POLICY, {}), below
+
     def open_to_others(self) -> list[tuple[Path, str]]:
         """(path, what is wrong) of each file that it names, and each directory of one or of a socket, where everybody may write."""
         used = {
