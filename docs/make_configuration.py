@@ -19,6 +19,7 @@ TABLES = {
     "## `[log]`": config.Log,
     "## `[limits]`": config.Limits,
     "## `[dns]`": config.Dns,
+    "## `[signatures]`": config.Signatures,
     "## `[policies.NAME]`": config.Policy,
     "## `[lists.NAME]`": config.Entries,
 }

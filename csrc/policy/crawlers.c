@@ -171,6 +171,17 @@ xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const x
     return found;
 }
 
+xb_identity xb_identify_signer(const xb_crawlers *c, const xb_request *r)
+{
+    uint32_t number = 0;
+    if (!c->head || !c->signer || !xb_has(r, XB_H_SIGNATURE) || !xb_has(r, XB_H_SIGNATURE_INPUT))
+        return (xb_identity){NULL, XB_NO_CLAIM, false};
+    const xb_proof proof = c->signer->check(c->signer, r, &number);
+    if (proof == XB_NO_CLAIM || number >= c->head->n_crawlers)
+        return (xb_identity){NULL, XB_NO_CLAIM, false};
+    return (xb_identity){&c->crawler[number], proof, false};
+}
+
 xb_action xb_action_of(const xb_crawlers *c, uint32_t policy, const xb_crawler *crawler)
 {
     return (xb_action)c->action[(size_t)policy * c->head->n_crawlers + (size_t)(crawler - c->crawler)];

@@ -7,6 +7,9 @@
  * the claim open. No allocation; a request costs the logarithm of the number of ranges, and one bit looked at for each word of
  * its agent; one that says to be a crawler of the DNS also a probe of a table.
  *
+ * Of a request that is signed (RFC 9421) the host is asked, which checks the signature: it is the only call out of here, and none
+ * is made for a request without Signature and Signature-Input.
+ *
  * The catalogue lies in the image of policies (policy.h). Layout, at multiples of 8; offsets count from the image's beginning:
  *   head      struct xb_catalogue
  *   and what its offsets name:
@@ -63,6 +66,8 @@ typedef struct {
 _Static_assert(sizeof(xb_crawler) == 80 && sizeof(xb_holder) == 16 && sizeof(xb_claim) == 24 && sizeof(xb_catalogue) == 584,
                "no padding");
 
+typedef struct xb_signer xb_signer;
+
 /* An opened catalogue: pointers into the image. */
 typedef struct {
     const char *image;
@@ -74,6 +79,7 @@ typedef struct {
     const xb_holder *holder4, *holder6;
     const xb_claim *claim;
     xb_lookups *lookups; /* set by the host after opening; NULL: what needs the DNS is unproven */
+    const xb_signer *signer; /* likewise; NULL: signatures are not looked at */
 } xb_crawlers;
 
 /* From the weakest to the strongest: of several crawlers that an agent names, the one with the strongest counts. */
@@ -92,11 +98,20 @@ typedef struct {
     bool excused; /* unproven, and a search engine's by its word: its proof is not there yet, which is not the visitor's fault */
 } xb_identity;
 
+/* Who checks signatures. `check` fills the number of the crawler whose key it is, and returns XB_PROVEN or XB_DISPROVED, XB_UNPROVEN
+ * if it could not be tried, or XB_NO_CLAIM if the signature is no concern of ours. */
+struct xb_signer {
+    xb_proof (*check)(const xb_signer *self, const xb_request *r, uint32_t *crawler);
+};
+
 /* Opens the catalogue at offset `at` of an image of `total` bytes that has `n_policies` policies. Returns NULL, or why it is refused. */
 const char *xb_crawlers_open(xb_crawlers *c, const char *image, uint64_t total, uint64_t at, uint32_t n_policies);
 
 /* Who sent this? `address` may have version 0: then nothing is proven, nor disproved. */
 xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_agent_facts *agent, xb_span text);
+
+/* Who signed this? XB_NO_CLAIM without a signature. */
+xb_identity xb_identify_signer(const xb_crawlers *c, const xb_request *r);
 
 /* An address that a visitor can have. One of a private network, the machine itself or a provider's inside (RFC 6890) is that of
  * a proxy that does not tell the visitor's: it says nothing about him. */

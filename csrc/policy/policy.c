@@ -329,6 +329,9 @@ static void by_crawler(const xb_policies *p, const xb_facts *f, xb_decision *d)
 {
     static const xb_address none;
     d->identity = xb_identify(&p->crawlers, missing(f) ? &none : &f->ip, &f->agent, f->request->agent);
+    const xb_identity signer = xb_identify_signer(&p->crawlers, f->request);
+    if (signer.proof > d->identity.proof)
+        d->identity = signer;
     if (d->list || d->identity.proof == XB_NO_CLAIM)
         return;
     const bool ours = d->policy >= p->policy && d->policy < p->policy + p->n_policies; /* else &xb_observing, which says nothing */

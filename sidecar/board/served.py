@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -44,6 +45,7 @@ class Served:
     material: policies.Material
     publishers: Mapping[str, str]
     dns: config.Dns
+    signing: dict[str, Any] | None  # what workers are told of signatures
     refused: str | None = None
 
     @classmethod
@@ -76,6 +78,7 @@ class Served:
             material=material,
             publishers=plan.publishers,
             dns=plan.dns,
+            signing=material.signing(),
         )
 
     def with_newest_ranges(self, generation: int) -> Served:
@@ -84,7 +87,7 @@ class Served:
         core.Policies(rules)
         loaded, _ = core.served_parts(os.pread(self.fd, os.fstat(self.fd).st_size, 0), verified=True)
         fd = memory.sealed("xbot-served", core.served_image(bytes(loaded), rules, *times()))
-        return replace(self, generation=generation, fd=fd)
+        return replace(self, generation=generation, fd=fd, signing=self.material.signing())
 
     def range_dates(self) -> dict[str, datetime.date]:
         """The date of the copy in use of each list of networks."""

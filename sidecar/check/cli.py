@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from sidecar.board.served import Served
-from sidecar.check import nginx_conf, running, traps
+from sidecar.check import nginx_conf, promises, running, traps
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
@@ -44,9 +44,18 @@ class Result(msgspec.Struct):
     "--nginx", "conf", metavar="CONF", type=_PATH, help="nginx's configuration.  [default: the one it was built for]"
 )
 @click.option("--user", help="Whom nginx's workers run as.  [default: what nginx's configuration says]")
+@click.option(
+    "--robots", metavar="FILE|URL", help="The robots.txt that the site serves: does it say what the policies say?"
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(
-    file: Path | None, path: Path | None, conf: Path | None, user: str | None, as_json: bool, **options: Any
+    file: Path | None,
+    path: Path | None,
+    conf: Path | None,
+    user: str | None,
+    robots: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """Look for what is wrong with a configuration and, where they run, with nginx and the sidecar.
 
@@ -63,6 +72,8 @@ def check(
     setup = look_at_nginx(found, plan, conf)
     if plan:
         found += doubts(plan, overrides, setup)
+        if robots:
+            promises.look(found, plan, robots)
     probes = running.look(found, plan, setup, user)
     if as_json:
         click.echo(msgspec.json.encode(Result(settings(plan) if plan else None, found, probes, found.totals())))

@@ -27,6 +27,7 @@ _HERE = {
     "explain": "sidecar.commands.explain:explain",
     "inspect": "sidecar.commands.offline:inspect",
     "refresh": "sidecar.commands.refresh:refresh",
+    "robots": "sidecar.commands.robots:robots",
     "replay": "sidecar.commands.replay:replay",
     "check": "sidecar.check.cli:check",
     "serve": "sidecar.commands.serve:serve",

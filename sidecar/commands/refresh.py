@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from sidecar.config import config
+from sidecar.config import config, policies
 from sidecar.errors import XbotError
 from sidecar.verify import refresh as fetching
 
@@ -20,7 +20,7 @@ from sidecar.verify import refresh as fetching
 )
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where to keep them.  [default: `ranges`]")
 def refresh(path: Path | None, directory: Path | None) -> int:
-    """Fetch the lists of networks that crawlers' owners publish.
+    """Fetch the lists of networks that crawlers' owners publish, and the keys of signatures if any are checked.
 
     A list that cannot be had or is not sound changes nothing: the copy before stays. Status 2 if that happened to any. A
     sidecar that runs takes the new lists at its next reload.
@@ -29,7 +29,8 @@ def refresh(path: Path | None, directory: Path | None) -> int:
     place = directory or plan.ranges
     if place is None:
         raise XbotError("refresh: nowhere to keep the lists: --dir DIR, or `ranges` in the --config")
-    results = fetching.refresh(place, plan.publishers)
+    directories = policies.material(plan).directories()
+    results = [*fetching.refresh(place, plan.publishers), *fetching.refresh_keys(place, directories)]
     for each in results:
         click.echo(str(each))
     return 2 if any(each.what == "failed" for each in results) else 0

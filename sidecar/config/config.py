@@ -180,6 +180,25 @@ class Dns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Annotated[Wait, Doc("how long one look-up may take, in all. No request waits for it")] = 5.0
 
 
+class Signatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[signatures]. `hosts` empty: none is checked."""
+
+    hosts: Annotated[
+        tuple[Text, ...],
+        Doc(
+            "the site's own names, `HOST` or `HOST:PORT`: signatures for these are checked "
+            "([verification.md](verification.md#by-a-signature)). Without any, none is. It needs `ranges`, where keys are kept"
+        ),
+    ] = ()
+    directories: Annotated[
+        Annotated[dict[str, Text] | None, Meta(description="a table of https addresses")],
+        Doc(
+            "by a crawler's name: where the keys are fetched that it signs with, beside those of the catalogue", "none"
+        ),
+    ] = None
+    per_second: Annotated[PerSecond, Doc("signatures that each worker checks in a second, at most")] = 200
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
@@ -229,6 +248,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: Log = Log()
     limits: Limits = Limits()
     dns: Dns = Dns()
+    signatures: Signatures = Signatures()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
 
@@ -283,6 +303,7 @@ class Plan:
     ranges: Path | None = None
     publishers: Mapping[str, str] = field(default_factory=dict)
     dns: Dns = field(default_factory=Dns)
+    signatures: Signatures = field(default_factory=Signatures)
     old_names: Mapping[str, str] = field(default_factory=dict)
     asks_board: str | None = None
 
@@ -296,6 +317,11 @@ class Plan:
         if self.path is None or field.startswith("--"):
             return XbotError(f"{field}: {why}")
         return toml_file.mistake(self.path, field, why)
+
+    def words(self) -> tuple[Mapping[str, str], dict[str, Mapping[str, str]]]:
+        """What is said of purposes and crawlers: by the policy `default`, and by the policy of each path."""
+        below = {path: self.crawlers.get(name, {}) for name, each in self.policies.items() for path in each.paths}
+        return self.crawlers.get(DEFAULT_POLICY, {}), below
 
     def open_to_others(self) -> list[tuple[Path, str]]:
         """(path, what is wrong) of each file that it names, and each directory of one or of a socket, where everybody may write."""
@@ -356,10 +382,28 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
             resolver(server)
         except ValueError:
             yield f"dns.servers[{i}]", f"{server!r} is neither IP nor IP:PORT, as 192.0.2.1:53 or [2001:db8::1]:53"
+    yield from _signature_mistakes(config)
     if config.dns.look_up and find_spec("dns") is None:
         yield "dns.look_up", "needs dnspython: install xbot[verify], or the package dnspython beside it"
     for name, policy in config.policies.items():
         yield from _policy_mistakes(config, field_of("policies", name), policy)
+
+
+def _signature_mistakes(config: Config) -> Iterator[tuple[str, str]]:
+    for i, host in enumerate(config.signatures.hosts):
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", host):
+            yield f"signatures.hosts[{i}]", f"{host!r} is neither HOST nor HOST:PORT, in small letters"
+    for name, address in (config.signatures.directories or {}).items():
+        known = catalogue.load().crawlers
+        if name not in known:
+            yield field_of("signatures.directories", name), f"no crawler {name!r}; {toml_file.meant(name, known)}"
+        elif not re.fullmatch(r"https://[^\s/?#@]+/\S*", address):
+            yield field_of("signatures.directories", name), f"{address!r} is not https://HOST/PATH"
+    if config.signatures.hosts:
+        if config.ranges is None:
+            yield "signatures.hosts", "needs `ranges`, the directory in which keys are kept"
+        if not (find_spec("cryptography") and find_spec("http_sfv")):
+            yield "signatures.hosts", "needs cryptography and http-sfv: install xbot[verify]"
 
 
 def resolver(text: str) -> tuple[str, int]:
@@ -466,6 +510,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         ranges=path.parent / config.ranges if path and config.ranges else None,
         publishers={**catalogue.load().ranges, **(config.publishers or {})},
         dns=config.dns,
+        signatures=config.signatures,
     )
 
 

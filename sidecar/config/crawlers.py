@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.verify import catalogue, ranges
+from sidecar.verify import catalogue, ranges, robots
 from sidecar.verify.ranges import Network
 
 ACTIONS = ("score", "allow", "deny")
@@ -73,6 +73,4 @@ def _segments(held: Iterable[tuple[Network, int]], silent: list[tuple[int, int]]
 
 def actions(said: Mapping[str, str]) -> bytes:
     """What a policy does with each crawler, by number: names stand above purposes."""
-    known = catalogue.load().crawlers
-    words = (said.get(name, said.get(each.purpose, "score")) for name, each in known.items())
-    return bytes(ACTIONS.index(word) for word in words)
+    return bytes(ACTIONS.index(robots.word_of(said, name)) for name in catalogue.load().crawlers)

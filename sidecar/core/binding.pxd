@@ -5,7 +5,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from sidecar.core.csrc cimport (
-    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
+    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_signer,
     xb_span, xb_step, xb_workspace,
 )
 
@@ -42,8 +42,15 @@ cdef class Lookups:
     cdef uint32_t at        # where questions are taken next
 
 
+cdef struct signer:  # what csrc/ calls, with what it calls in Python
+    xb_signer row
+    void *check
+
+
 cdef class Policies:
     cdef xb_policies policies
+    cdef signer signing
+    cdef readonly object signer
     cdef readonly object data
     cdef readonly Lookups lookups
     cdef Py_buffer view

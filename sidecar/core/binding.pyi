@@ -66,6 +66,7 @@ COUNTERS_SLOT: Final[int]
 COUNTERS_MOST: Final[int]
 OUTCOMES: Final[tuple[str, ...]]
 DECIDERS: Final[tuple[str, ...]]
+PROOFS: Final[tuple[str, ...]]
 POLICY_OPTIONS: Final[tuple[Option, ...]]
 MAX_NAME: Final[int]
 MODEL_MAGIC: Final[bytes]
@@ -226,6 +227,15 @@ class Model:
         write: Callable[[bytes], object],
     ) -> tuple[int, int, tuple[int, str, str] | None]: ...
 
+class Signed(NamedTuple):
+    method: bytes | None
+    scheme: bytes | None
+    host: bytes | None
+    uri: bytes | None
+    signature: bytes | None
+    signature_input: bytes | None
+    signature_agent: bytes | None
+
 class Lookups:
     def __init__(self, buffer: Any) -> None: ...
     def take(self, most: int) -> list[bytes]: ...
@@ -238,7 +248,12 @@ class Lookups:
 class Policies:
     data: Any  # a read-only buffer
     lookups: Lookups | None
-    def __init__(self, data: Any, lookups: Lookups | None = None) -> None: ...
+    def __init__(
+        self,
+        data: Any,
+        lookups: Lookups | None = None,
+        signer: Callable[[Signed], tuple[str, int]] | None = None,
+    ) -> None: ...
     @property
     def names(self) -> tuple[str, ...]: ...
     def decide(self, model: Model, request: Request, policy: str) -> Decision: ...

@@ -60,6 +60,10 @@ cdef extern from "request/request.h" nogil:
         XB_HAS_ORDER
         XB_HAS_CASE
         XB_HAS_TLS
+        XB_H_SIGNATURE
+        XB_H_SIGNATURE_INPUT
+        XB_H_SIGNATURE_AGENT
+    ctypedef int xb_header_id
     ctypedef struct xb_header:
         xb_span name
         xb_span value
@@ -85,6 +89,9 @@ cdef extern from "request/request.h" nogil:
     long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size)
     void xb_request_add(xb_request *r, xb_span name, xb_span value)
     void xb_request_clear(xb_request *r)
+    bint xb_has(const xb_request *r, xb_header_id id)
+    bint xb_differ(const xb_request *r, xb_header_id id)
+    uint32_t xb_place(const xb_request *r, xb_header_id id)
 
 cdef extern from "request/fields.h" nogil:
     enum:
@@ -295,8 +302,17 @@ cdef extern from "policy/crawlers.h" nogil:
     ctypedef struct xb_identity:
         const xb_crawler *crawler
         int proof
+        bint excused
+    ctypedef int xb_proof
+    enum:
+        XB_NO_CLAIM
+        XB_UNPROVEN
+        XB_DISPROVED
+    ctypedef struct xb_signer:
+        xb_proof (*check)(const xb_signer *self, const xb_request *r, uint32_t *crawler) noexcept
     ctypedef struct xb_crawlers:
         xb_lookups *lookups
+        const xb_signer *signer
 
 cdef extern from "policy/policy.h" nogil:
     const char *XB_POLICIES_MAGIC

@@ -10,7 +10,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_MAX_NAME, XB_MAX_PURPOSE, XB_MAX_REASON, XB_N_OPTIONS, XB_POLICIES_MAGIC, XB_POLICIES_VERSION, XB_PROVEN, xb_agent_slot,
+    XB_DISPROVED, XB_H_SIGNATURE, XB_H_SIGNATURE_AGENT, XB_H_SIGNATURE_INPUT, XB_MAX_NAME, XB_MAX_PURPOSE, XB_MAX_REASON,
+    XB_NO_CLAIM, XB_N_OPTIONS, XB_POLICIES_MAGIC, XB_POLICIES_VERSION, XB_PROVEN, XB_UNPROVEN, xb_agent_slot, xb_differ, xb_has,
+    xb_header_id, xb_place, xb_proof, xb_request, xb_signer,
     xb_apply_policy, xb_catalogue, xb_claim, xb_crawler, xb_decision_text, xb_holder, xb_identity,
     xb_hash, xb_is_word, xb_judge, xb_list, xb_option_rows, xb_path_resolve, xb_policies_header, xb_policies_open, xb_policy,
     xb_policy_named, xb_range6, xb_route, xb_span, xb_text,
@@ -237,11 +239,35 @@ cdef _proven(const xb_identity *identity):
     return (<const char *>identity.crawler.name).decode("ascii"), (<const char *>identity.crawler.purpose).decode("ascii")
 
 
+# What a request says that a signature may cover: bytes, None where absent; and its signature.
+Signed = namedtuple("Signed", "method scheme host uri signature signature_input signature_agent")
+PROOFS = ("none", "unproven", "disproved", "proven")
+
+
+cdef bytes _once(const xb_request *r, xb_header_id id):
+    """The value of a header that is there once, or with one value."""
+    return _bytes(r.headers[xb_place(r, id)].value) if xb_has(r, id) and not xb_differ(r, id) else None
+
+
+cdef xb_proof _check_signature(const xb_signer *self, const xb_request *r, uint32_t *crawler) noexcept:
+    try:
+        signed = Signed(_bytes(r.method), _bytes(r.scheme), _bytes(r.host), _bytes(r.uri), _once(r, XB_H_SIGNATURE),
+                        _once(r, XB_H_SIGNATURE_INPUT), _once(r, XB_H_SIGNATURE_AGENT))
+        proof, number = (<object>(<signer *>self).check)(signed)
+        crawler[0] = number
+        return (XB_NO_CLAIM, XB_UNPROVEN, XB_DISPROVED, XB_PROVEN)[PROOFS.index(proof)]
+    except Exception:
+        return XB_NO_CLAIM
+
+
 cdef class Policies:
     """Policies and lists, opened from an image that policies_image made. `data` is a read-only buffer and is not copied. Without
-    `lookups` whoever needs the DNS is unproven."""
+    `lookups` whoever needs the DNS is unproven.
 
-    def __cinit__(self, data, Lookups lookups=None):
+    `signer` is called with a Signed for each request that is signed, and returns what `PROOFS` lists and the crawler by its
+    number; whatever it raises, the request is unsigned."""
+
+    def __cinit__(self, data, Lookups lookups=None, signer=None):
         cdef const char *why
         _hold(data, &self.view)
         self.data = data
@@ -251,6 +277,10 @@ cdef class Policies:
         self.lookups = lookups
         if lookups is not None:
             self.policies.crawlers.lookups = lookups.table
+        self.signer = signer
+        if signer is not None:
+            self.signing.row.check, self.signing.check = _check_signature, <void *>signer
+            self.policies.crawlers.signer = &self.signing.row
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)

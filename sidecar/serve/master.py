@@ -27,6 +27,7 @@ from sidecar.board.board import Board
 from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
 from sidecar.board.lookups import Shared
+from sidecar.board.nonces import Nonces
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
@@ -79,6 +80,7 @@ class Master:
         self.most_connections = _most_connections(len(self.bound))
         self.handshakes = Handshakes()
         self.lookups = Shared()
+        self.nonces = Nonces()
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
@@ -166,12 +168,14 @@ class Master:
             "generation": self.served.generation,
             "drain_timeout": self.fixed.drain_timeout,
             "limits": self._limits(),
+            "signing": self.served.signing,
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
             "counters": self.board.counters.fd,
             "handshakes": self.handshakes.fd,
             "lookups": self.lookups.fd,
+            "nonces": self.nonces.fd,
             "served": self.served.fd,
             **named,
         }
@@ -222,6 +226,7 @@ class Master:
         old, self.served = self.served, served
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
+        message["signing"] = served.signing
         await self.workers.serve(message, {"served": served.fd})
 
     def _load(self, generation: int) -> Served:

@@ -1,4 +1,4 @@
-"""What proves crawlers, got by processes of their own: the networks that are published, fetched once a day, and the names that
+"""What proves crawlers, got by processes of their own: the networks and keys that are published, fetched once a day, and the names that
 addresses have in the DNS, looked up while the configuration wants it.
 
 Law: a list changes the policies alone: the configuration and the model are not read again, and whatever fails, what is served
@@ -17,7 +17,7 @@ from sidecar.board.served import Served
 from sidecar.config import config
 from sidecar.serve import spawn
 from sidecar.serve.threads import in_time, reason
-from sidecar.verify import catalogue
+from sidecar.verify import catalogue, signatures
 
 _LOOK_SECONDS = 60.0  # how often it is seen whether a list is a day old
 _REFRESH_SECONDS = 3600.0  # from one try to fetch to the next
@@ -41,10 +41,10 @@ class Serving(Protocol):
 async def refresh(master: Serving) -> None:
     """Have the published lists fetched, for ever, when one of them is a day old."""
     while True:
-        due = _due(master) if master.served.material.ranges is not None else {}
-        if due:
-            await _refresh(master, due)
-        await asyncio.sleep(_REFRESH_SECONDS if due else _LOOK_SECONDS)
+        due = (_due(master), _due_keys(master)) if master.served.material.ranges is not None else ({}, {})
+        if any(due):
+            await _refresh(master, *due)
+        await asyncio.sleep(_REFRESH_SECONDS if any(due) else _LOOK_SECONDS)
 
 
 def _due(master: Serving) -> dict[str, str]:
@@ -53,8 +53,21 @@ def _due(master: Serving) -> dict[str, str]:
     return {name: address for name, address in master.served.publishers.items() if dates.get(name) != today}
 
 
-async def _refresh(master: Serving, due: dict[str, str]) -> None:
-    order = {"directory": str(master.served.material.ranges), "publishers": due}
+def _due_keys(master: Serving) -> dict[str, str]:
+    """Likewise, the keys of signatures."""
+    today, material = datetime.datetime.now(datetime.timezone.utc).date(), master.served.material
+    if material.ranges is None:
+        return {}
+    kept = {name: signatures.kept(material.ranges, name) for name in material.directories()}
+    return {
+        name: address
+        for name, address in material.directories().items()
+        if (found := kept[name]) is None or found[0] != today or found[1].get("address") != address
+    }
+
+
+async def _refresh(master: Serving, due: dict[str, str], keys: dict[str, str]) -> None:
+    order = {"directory": str(master.served.material.ranges), "publishers": due, "directories": keys}
     try:
         said = await spawn.fetched(json.dumps(order).encode(), _FETCH_SECONDS)
         results = [json.loads(line) for line in said.splitlines()]

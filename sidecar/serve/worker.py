@@ -27,7 +27,7 @@ import uvloop
 from sidecar.board.handshakes import map_handshakes
 from sidecar.board.lookups import map_lookups
 from sidecar.board.slots import claim
-from sidecar.core import Lookups, Model, Policies, served_parts
+from sidecar.core import Model, Policies, served_parts
 from sidecar.net.protocol import Server, no_new_privileges
 from sidecar.serve import control
 
@@ -52,7 +52,8 @@ class Worker:
         handshakes = map_handshakes(descriptors.pop("handshakes"))
         self._lookups = map_lookups(descriptors["lookups"])
         os.close(descriptors.pop("lookups"))
-        model, policies = _served(descriptors.pop("served"), self._lookups)
+        self._nonces = descriptors.pop("nonces")
+        model, policies = self._served(start, descriptors.pop("served"))
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
         self._servers = [
@@ -167,8 +168,18 @@ class Worker:
                 event = {"op": "log", "level": "error", "event": "out of descriptors"}
                 control.send(self._control, {**event, "reason": f"new connections are closed: {error.strerror}"})
 
+    def _served(self, message: control.Message, fd: int) -> tuple[Model, Policies]:
+        """What is served by the sealed memory behind `fd`, which is closed: the very bytes that the master checked. Policies read
+        what the DNS said, and have signatures checked as the message says."""
+        try:
+            image = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(fd)
+        model, policies = served_parts(image, verified=True)
+        return Model(model), Policies(policies, self._lookups, _signer(message["signing"], self._nonces))
+
     def _swap(self, message: control.Message, served: int) -> None:
-        model, policies = _served(served, self._lookups)
+        model, policies = self._served(message, served)
         for server, policy in zip(self._servers, message["policies"], strict=True):
             server.serve(model, policies, policy)
         self._generation = message["generation"]
@@ -205,15 +216,15 @@ def _error(problem: object) -> control.Message:
     return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
 
 
-def _served(fd: int, lookups: Lookups) -> tuple[Model, Policies]:
-    """What is served by the sealed memory behind `fd`, which is closed: the very bytes that the master checked. Policies read
-    what the DNS said from `lookups`."""
-    try:
-        image = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
-    finally:
-        os.close(fd)
-    model, policies = served_parts(image, verified=True)
-    return Model(model), Policies(policies, lookups)
+def _signer(signing: control.Message | None, nonces: int) -> Any:
+    """Who checks signatures, if any are to be checked: only then its libraries are loaded."""
+    if signing is None:
+        return None
+    from sidecar.board.nonces import Nonces
+    from sidecar.verify import signatures
+
+    keys = signatures.heard(signing["keys"])
+    return signatures.Verifier(keys, signing["hosts"], Nonces(nonces), signing["per_second"])
 
 
 def _request_log(level: str, form: str) -> Any:

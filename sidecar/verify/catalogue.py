@@ -26,7 +26,7 @@ PURPOSES: tuple[str, ...] = get_args(Purpose)
 
 class Crawler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One crawler. `agents`: words of the User-Agent; not `sent`: a name for robots.txt alone. `ranges`: names of lists of
-    networks. `dns`: domains of its addresses' names."""
+    networks. `dns`: domains of its addresses' names. `signs`: where the keys of its signatures are published."""
 
     owner: str
     purpose: Purpose
@@ -34,6 +34,7 @@ class Crawler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sent: bool = True
     ranges: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
+    signs: str = ""
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +53,11 @@ def load() -> Catalogue:
 def domains() -> tuple[str, ...]:
     """The domains that confirm the addresses of crawlers, in the order of their numbers."""
     return tuple(dict.fromkeys(name for each in load().crawlers.values() for name in each.dns))
+
+
+def directories() -> dict[str, str]:
+    """Crawler -> where the keys of its signatures are published."""
+    return {name: each.signs for name, each in load().crawlers.items() if each.signs}
 
 
 def search_lists() -> tuple[str, ...]:

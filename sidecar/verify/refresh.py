@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from sidecar import __version__, outputs
 from sidecar.errors import XbotError
 from sidecar.inputs import read_text
-from sidecar.verify import ranges
+from sidecar.verify import ranges, signatures
 
 SECONDS = 20.0  # for one list, from the connection to the last byte
 _AT_ONCE = 4  # lists
@@ -80,6 +80,34 @@ def _refreshed(directory: Path, name: str, address: str, seconds: float) -> Resu
     return Result(name, "same" if same else "new")
 
 
+def refresh_keys(directory: Path, directories: Mapping[str, str], seconds: float = SECONDS) -> list[Result]:
+    """Fetches the keys that crawlers sign with; those that cannot be had stay as they are. XbotError as `refresh`."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise XbotError(f"{directory}: {error.strerror or error}") from None
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda name: _refreshed_keys(directory, name, directories[name], seconds), directories))
+
+
+def _refreshed_keys(directory: Path, name: str, address: str, seconds: float) -> Result:
+    label = f"{name}.keys"
+    try:
+        status, _, data = fetch(address, None, seconds)
+        if status != 200:
+            return Result(label, "failed", f"{address} answered {status}")
+        if len(data) > signatures.MOST_BYTES:
+            return Result(label, "failed", f"{address}: longer than {signatures.MOST_BYTES} bytes")
+        today = datetime.datetime.now(datetime.timezone.utc).date()
+        before = signatures.kept(directory, name)
+        text = signatures.text_of(data, address, today)
+        outputs.write(signatures.file_of(directory, name), text.encode())
+    except (XbotError, ValueError, RecursionError) as error:
+        return Result(label, "failed", str(error)[:_LONGEST_WHY])
+    same = before is not None and before[1].get("keys") == json.loads(text)["keys"]
+    return Result(label, "same" if same else "new")
+
+
 def fetch(address: str, etag: str | None, seconds: float) -> tuple[int, str | None, bytes]:
     """(status, ETag, body) of what lies at an https address; XbotError if it cannot be had within `seconds`, or is longer than
     ranges.MOST_BYTES. A status other than 200 has no body."""
@@ -88,7 +116,7 @@ def fetch(address: str, etag: str | None, seconds: float) -> tuple[int, str | No
         raise XbotError(f"{address}: not https")
     headers = {
         "User-Agent": f"xbot/{__version__}",
-        "Accept": "application/json, text/plain",
+        "Accept": "application/json, application/http-message-signatures-directory+json, text/plain",
         "Accept-Encoding": "identity",
     }
     if etag:
@@ -141,7 +169,8 @@ def main() -> None:
     """For the sidecar's master: the order is JSON on standard input, a line of JSON on standard output is each list's result."""
     order = json.load(sys.stdin)
     try:
-        for each in refresh(Path(order["directory"]), order["publishers"]):
+        place = Path(order["directory"])
+        for each in [*refresh(place, order["publishers"]), *refresh_keys(place, order["directories"])]:
             sys.stdout.write(json.dumps({"list": each.name, "what": each.what, "why": each.why}) + "\n")
     except XbotError as error:
         sys.stdout.write(json.dumps({"list": "", "what": "failed", "why": str(error)}) + "\n")

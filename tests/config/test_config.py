@@ -106,10 +106,11 @@ def test_every_option_is_read(place: Path) -> None:
         (config.Policy, plan.policies.values()),
         (config.Limits, [plan.fixed.limits]),
         (config.Dns, [plan.dns]),
+        (config.Signatures, [plan.signatures]),
         (config.Entries, plan.lists.values()),
     ):
         for field in msgspec.structs.fields(kind):
-            assert {getattr(each, field.name) for each in values} - {field.default}, field.name
+            assert any(getattr(each, field.name) != field.default for each in values), field.name
     held = lists.contents(plan, "abuse")
     assert [first for first, _ in held.v4] == [0xC0000200, 0xCB007109]
     assert (held.agents, held.paths) == ([b"curl", b"go-http-client"], [b"/admin/", b"/wp-login.php"])
@@ -389,6 +390,7 @@ def as_toml(value: Any) -> str:
         ("`[log]`", config.Log),
         ("`[limits]`", config.Limits),
         ("`[dns]`", config.Dns),
+        ("`[signatures]`", config.Signatures),
         ("`[policies.NAME]`", config.Policy),
         ("`[lists.NAME]`", config.Entries),
     ],
@@ -397,7 +399,7 @@ def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -
     """Each with what is allowed, in the words of the errors, and its default; and none that does not exist."""
     rows = {row[0].strip("`"): row for row in tables()[heading]}
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    inner = {"limits", "dns", "listen", "log", "policies", "lists"} if kind is config.Config else set()
+    inner = {"limits", "dns", "signatures", "listen", "log", "policies", "lists"} if kind is config.Config else set()
     assert rows.keys() == fields.keys() - inner
     for name, (_, allowed, default, *_) in rows.items():
         assert allowed.replace("`", "") == toml_file.allowed(fields[name].type), name

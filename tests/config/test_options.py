@@ -89,7 +89,8 @@ def test_every_option_has_a_doc() -> None:
             doc = toml_file.doc_of(field.type)
             if doc is None:
                 assert (kind, field.name) in {
-                    (config.Config, name) for name in ("listen", "log", "limits", "dns", "policies", "lists")
+                    (config.Config, name)
+                    for name in ("listen", "log", "limits", "dns", "signatures", "policies", "lists")
                 }
             else:
                 assert doc.text

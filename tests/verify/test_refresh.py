@@ -6,6 +6,7 @@ Law: whatever it does, the copy before stays, the rest is fetched, and it takes 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import http.server
@@ -18,13 +19,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sidecar_harness import Sidecar, ask, head
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nginx_harness import EchoSite, guarded, nginx_binary, running_nginx
+from sidecar_harness import Sidecar, ask, head, wait_until
 
 from sidecar.errors import XbotError
-from sidecar.verify import catalogue, ranges, refresh
+from sidecar.verify import catalogue, ranges, refresh, signatures
 
 NETWORKS = [f"8.8.{i}.0/24" for i in range(0, 40, 2)]
 SOUND = json.dumps({"prefixes": [{"ipv4Prefix": each} for each in NETWORKS]}).encode()
+# RFC 9421, B.1.4
+SECRET = base64.urlsafe_b64decode("n4Ni-HpISpVObnQMW0wOhCKROaIKqKtW_2ZYb2p9KcU=")
+JWK = {"kty": "OKP", "crv": "Ed25519", "x": "JrQLj5P_89iXES9-vFgrIy29clF9CC_oPPsw3c5D0bs"}
+KEYID = "poqkLGiymh_W0uP6PZFw-dvez3QJT5SolqXBCW38r0U"
 ELSEWHERE: list[str] = []  # who asked the server that a redirect leads to
 
 
@@ -59,6 +66,9 @@ class Publisher(http.server.BaseHTTPRequestHandler):
                 "giant": b"8.0.0.0/8\n",
                 "shrunk": b"\n".join(each.encode() for each in NETWORKS[:4]),
                 "page": b"<html>maintenance</html>",
+                "keys": json.dumps({"keys": [JWK]}).encode(),
+                "no_keys": b'{"keys": []}',
+                "huge_keys": b'{"keys": [' + b" " * 70000 + json.dumps(JWK).encode() + b"]}",
             }
             self.answer(200, bodies.get(kind, SOUND), ETag='"one"')
 
@@ -194,3 +204,64 @@ def test_a_publisher_that_hangs_holds_up_nothing(publisher: str, model_path: Pat
         began = time.monotonic()
         sidecar.reload()
     assert time.monotonic() - began < 10  # it ends at once, too
+
+
+# ---- keys of signatures
+
+
+@pytest.mark.parametrize("kind", ["no_keys", "huge_keys", "page", "redirect", "error", "dead", "slow_body", "huge"])
+def test_bad_keys_change_nothing(publisher: str, tmp_path: Path, kind: str) -> None:
+    (good,) = refresh.refresh_keys(tmp_path, {"novaact": f"{publisher}/keys"})
+    assert (good.name, good.what) == ("novaact.keys", "new")
+    before = signatures.file_of(tmp_path, "novaact").read_bytes()
+    (bad,) = refresh.refresh_keys(tmp_path, {"novaact": f"{publisher}/{kind}"}, 1.0)
+    assert bad.what == "failed"
+    assert signatures.file_of(tmp_path, "novaact").read_bytes() == before
+    found = signatures.stored(tmp_path, {"novaact": f"{publisher}/keys"})
+    assert [(name, key.origin) for name, key in found.items()] == [(KEYID, publisher)]
+    assert not signatures.stored(tmp_path, {"novaact": "https://another.example/keys"})
+    old = before.replace(str(today()).encode(), str(today() - datetime.timedelta(signatures.OLD + 1)).encode())
+    signatures.file_of(tmp_path, "novaact").write_bytes(old)
+    assert not signatures.stored(tmp_path, {"novaact": f"{publisher}/keys"})
+
+
+def signed(agent: str, host: str = "example.com", secret: bytes = SECRET) -> dict[str, str]:
+    """The headers of a signed request, as a browser sends it."""
+    now = int(time.time())
+    params = f'("@authority" "signature-agent");created={now};expires={now + 60};keyid="{KEYID}";tag="web-bot-auth"'
+    base = f'"@authority": {host}\n"signature-agent": "{agent}"\n"@signature-params": {params}'
+    value = base64.b64encode(Ed25519PrivateKey.from_private_bytes(secret).sign(base.encode())).decode()
+    said = {"Signature-Agent": f'"{agent}"', "Signature-Input": f"sig1={params}", "Signature": f"sig1=:{value}:"}
+    return {"Host": host, "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/138.0.0.0", **said}
+
+
+@pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
+def test_a_signed_request_through_nginx(publisher: str, model_path: Path, tmp_path: Path) -> None:
+    path = config_of(tmp_path, publisher, "good")
+    directories = "".join(f'directories.{name} = "{publisher}/error"\n' for name in catalogue.directories())
+    directories = directories.replace("chatgpt-agent = ", f'novaact = "{publisher}/keys"\ndirectories.chatgpt-agent = ')
+    text = path.read_text().replace('training = "allow"', 'assistant = "allow"')
+    path.write_text(f'{text}[signatures]\nhosts = ["example.com"]\n{directories}')
+    with Sidecar(model_path, "--config", path, listen=(), workers=2) as sidecar, EchoSite() as site:
+        wait_until(
+            lambda: "novaact.keys" in [name for each in sidecar.events("ranges fetched") for name in each["new"]]
+        )
+        with running_nginx(guarded(site, "enforce"), socket=sidecar.address) as nginx:
+            for _ in range(4):  # both workers
+                reply = nginx.ask(headers=signed(publisher))
+                told = [reply.seen(name) for name in ("X-Bot", "X-Bot-Reason", "X-Bot-Agent", "X-Bot-Purpose")]
+                assert (reply.status, told) == (200, [["verified"], ["verified=novaact"], ["novaact"], ["assistant"]])
+            assert nginx.ask(headers=signed(publisher, secret=b"1" * 32)).status == 403  # disproved
+        with running_nginx(guarded(site), socket=sidecar.address) as nginx:
+
+            def told(headers: dict[str, str]) -> str:
+                (reason,) = nginx.ask(headers=headers).seen("X-Bot-Reason")
+                return reason
+
+            assert told(signed(publisher, secret=b"1" * 32)) == "impostor=novaact"
+            # For another site, which the agent did visit; and shown here by somebody else.
+            other = signed(publisher, "elsewhere.example")
+            assert told(other) == "unproven=novaact"
+            assert told({**other, "Host": "example.com"}) == "impostor=novaact"
+            del other["Signature"]
+            assert "novaact" not in told(other)

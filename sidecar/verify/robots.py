@@ -1,0 +1,102 @@
+"""robots.txt, as the policies would have it: written from what they say of each crawler, and compared with the one that a site
+serves.
+
+Law: a word of a policy stands for itself. `deny` is `Disallow` for the names of that crawler, those that are never sent too; `allow` and
+`score` ask for nothing. Purposes make the usage lines: Content-Signal (contentsignals.org, draft-romm-aipref-contentsignals) and
+Content-Usage (draft-ietf-aipref-attach, draft-ietf-aipref-vocab), `allow` as yes, `deny` as no, and otherwise none. Rules are those of
+RFC 9309: a crawler takes the group of its name alone, and of its rules the longest that fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+from sidecar.errors import XbotError
+from sidecar.verify import catalogue
+
+Words = Mapping[str, str]  # purpose or crawler -> allow, deny or score
+Rule = tuple[str, bool]  # how a path begins, and whether it may be fetched
+# What a purpose is called, in Content-Signal and Content-Usage.
+_SIGNALS = {"search": ("search",), "ai-input": ("ai-search", "assistant"), "ai-train": ("training",)}
+_USAGES = {"search": ("search",), "train-ai": ("training",)}
+_FOR_ALL = "*"
+
+
+def word_of(words: Words, crawler: str) -> str:
+    """What a policy says of a crawler: its name stands above its purpose."""
+    return words.get(crawler, words.get(catalogue.load().crawlers[crawler].purpose, "score"))
+
+
+def text(default: Words, below: Mapping[str, Words], license_: str | None = None) -> str:
+    """The file. `default`: what the policy of the whole site says; `below`: what that of each path prefix says; `license_`: the address
+    of a licence in Really Simple Licensing."""
+    usage = [
+        *_line("Content-Signal", _SIGNALS, default, "yes", "no"),
+        *_line("Content-Usage", _USAGES, default, "y", "n"),
+    ]
+    groups: dict[tuple[Rule, ...], list[str]] = {}
+    rules_of = {name: _rules(name, default, below) for name in catalogue.load().crawlers}
+    ruled = tuple(a for name, rules in rules_of.items() if rules for a in catalogue.load().crawlers[name].agents)
+    for name, each in catalogue.load().crawlers.items():
+        # Some readers take a group for every name that begins with its own: `ai2bot` for `ai2bot-deepresearcheval`.
+        mistaken = any(agent.startswith(ruled) for agent in each.agents)
+        if rules := rules_of[name] or ((("/", True),) if mistaken else ()):
+            groups.setdefault(rules, []).extend(each.agents)
+    out = ["# Made by `xbot robots` from the policies of xbot.toml."]
+    if license_ is not None:
+        if not license_.startswith(("https://", "http://")) or license_.split() != [license_]:
+            raise XbotError(f"--license: {license_!r} is no address")
+        out += [f"License: {license_}"]
+    out += ["", f"User-agent: {_FOR_ALL}", *usage, "Allow: /"]
+    for rules, agents in groups.items():
+        whole = rules == (("/", False),)
+        out += ["", *(f"User-agent: {agent}" for agent in agents), *([] if whole else usage)]
+        out += [f"{'Allow' if may else 'Disallow'}: {quote(path, safe='/-._~!&+,;=:@()')}" for path, may in rules]
+    return "\n".join(out) + "\n"
+
+
+def _rules(name: str, default: Words, below: Mapping[str, Words]) -> tuple[Rule, ...]:
+    """Those of one crawler; none if all is allowed."""
+    may = word_of(default, name) != "deny"
+    rules = [(path, word_of(words, name) != "deny") for path, words in sorted(below.items())]
+    others = [(path, allowed) for path, allowed in rules if allowed != may]
+    return (*([] if may else [("/", False)]), *others)
+
+
+def _line(field: str, names: Mapping[str, Iterable[str]], words: Words, yes: str, no: str) -> list[str]:
+    """A line of usages; none where the policy says nothing of them. Of a usage with several purposes, only if they agree."""
+    said = []
+    for usage, purposes in names.items():
+        found = {words.get(purpose, "score") for purpose in purposes}
+        if found in ({"allow"}, {"deny"}):
+            said.append(f"{usage}={yes if found == {'allow'} else no}")
+    return [f"{field}: {', '.join(said)}"] if said else []
+
+
+def contradictions(served: str, default: Words, below: Mapping[str, Words]) -> list[str]:
+    """Where a robots.txt and the policies do not agree, a line each: who is denied is invited, or who is let in is kept out."""
+    from protego import Protego
+
+    rules = Protego.parse(served)
+    out = []
+    for path, words in {"/": default, **below}.items():
+        invited, kept_out = [], []
+        for name, each in catalogue.load().crawlers.items():
+            word = word_of(words, name)
+            may = {agent: rules.can_fetch(path, agent) for agent in each.agents}
+            if word == "deny" and any(may.values()):
+                invited.append(name)
+            elif word == "allow" and not all(may.values()):
+                kept_out.append(name)
+        if invited:
+            out.append(
+                f"{path}: the policy denies {_some(invited)}, and robots.txt lets them in: they come, and are refused"
+            )
+        if kept_out:
+            out.append(f"{path}: the policy lets in {_some(kept_out)}, and robots.txt keeps them out")
+    return out
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
