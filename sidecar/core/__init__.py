@@ -5,6 +5,7 @@ extensions cimport it.
 """
 
 from sidecar.core.binding import (
+    BY_HAND,
     CLOSED,
     COUNTERS_HEADER,
     COUNTERS_MOST,
@@ -32,6 +33,9 @@ from sidecar.core.binding import (
     OUTCOMES,
     POLICY_OPTIONS,
     STATS_SIZE,
+    WHEEL_EVER,
+    WHEEL_MODES,
+    WHEEL_SIZE,
     Answerer,
     BoardError,
     Contribution,
@@ -48,6 +52,8 @@ from sidecar.core.binding import (
     Row,
     Tls,
     Verdict,
+    Wheel,
+    check_wheel,
     counters_image,
     counters_slots,
     hash_text,
@@ -61,9 +67,11 @@ from sidecar.core.binding import (
     served_image,
     served_parts,
     sum_counters,
+    wheel_image,
 )
 
 __all__ = [
+    "BY_HAND",
     "CLOSED",
     "COUNTERS_HEADER",
     "COUNTERS_MOST",
@@ -91,6 +99,9 @@ __all__ = [
     "OUTCOMES",
     "POLICY_OPTIONS",
     "STATS_SIZE",
+    "WHEEL_EVER",
+    "WHEEL_MODES",
+    "WHEEL_SIZE",
     "Answerer",
     "BoardError",
     "Contribution",
@@ -107,6 +118,8 @@ __all__ = [
     "Row",
     "Tls",
     "Verdict",
+    "Wheel",
+    "check_wheel",
     "counters_image",
     "counters_slots",
     "hash_text",
@@ -120,4 +133,5 @@ __all__ = [
     "served_image",
     "served_parts",
     "sum_counters",
+    "wheel_image",
 ]

@@ -26,6 +26,7 @@ import uvloop
 
 from sidecar.board.handshakes import map_handshakes
 from sidecar.board.slots import claim
+from sidecar.board.wheel import map_wheel
 from sidecar.core import Model, Policies, served_parts
 from sidecar.net.protocol import Server, no_new_privileges
 from sidecar.serve import control
@@ -49,6 +50,7 @@ class Worker:
         self._counters = descriptors.pop("counters")  # stays open: see `claim`
         stats = claim(self._counters)
         handshakes = map_handshakes(descriptors.pop("handshakes"))
+        wheel = map_wheel(descriptors.pop("wheel"))
         model, policies = _served(descriptors.pop("served"))
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
@@ -61,6 +63,7 @@ class Worker:
                 stats=stats,
                 handshakes=handshakes,
                 listener=number,
+                wheel=wheel,
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
                 **start["limits"],
