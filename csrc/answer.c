@@ -30,12 +30,16 @@ static void write_reply(const xb_workspace *w, xb_reply *reply)
         p = copy(p, XB_SPAN("HTTP/1.1 204 No Content\r\nX-Bot: ")); /* RFC 9110, 8.6: no length with 204 */
     else
         p = copy(p, XB_SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: "));
-    p = copy_text(p, xb_outcome_names[d->outcome]);
-    p = copy(p, XB_SPAN("\r\nX-Bot-Score: "));
-    p = xb_score_text(p, w->verdict.score);
-    p = copy(p, XB_SPAN("\r\nX-Bot-Reason: "));
-    p += xb_decision_text(d, &w->verdict, &w->vector, p, XB_MAX_REASON);
-    if (d->identity.proof == XB_PROVEN) {
+    if (d->untold) {
+        p = copy(p, XB_SPAN("unknown"));
+    } else {
+        p = copy_text(p, xb_outcome_names[d->outcome]);
+        p = copy(p, XB_SPAN("\r\nX-Bot-Score: "));
+        p = xb_score_text(p, w->verdict.score);
+        p = copy(p, XB_SPAN("\r\nX-Bot-Reason: "));
+        p += xb_decision_text(d, &w->verdict, &w->vector, p, XB_MAX_REASON);
+    }
+    if (d->identity.proof == XB_PROVEN && !d->untold) {
         p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Agent: ")), d->identity.crawler->name);
         p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Purpose: ")), d->identity.crawler->purpose);
     }
@@ -78,7 +82,7 @@ static void count_files(xb_stats *stats, const xb_request *r)
 
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply)
 {
-    uint64_t started = s->stats || s->handshakes ? xb_now() : 0;
+    uint64_t started = s->stats || s->handshakes || s->wheel ? xb_now() : 0;
     reply->again = false;
     long used = truncated ? xb_request_parse_truncated(&w->request, buf, size)
                           : xb_request_parse(&w->request, buf, size, seen_size);
@@ -106,6 +110,8 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     }
     xb_judge(s->model, w);
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
+    if (s->wheel)
+        xb_steer(s->wheel, started, w);
     write_reply(w, reply);
     if (s->stats)
         xb_count(s->stats, w, policy_known, xb_now() - started);

@@ -23,6 +23,7 @@ typedef struct {
     xb_stats *stats; /* or NULL */
     xb_handshakes *handshakes; /* or NULL: then a handshake is known only for the request that has it */
     uint32_t listener;         /* its number, in the keys of `handshakes` */
+    const xb_wheel *wheel;     /* or NULL: then no operator can intervene */
 } xb_service;
 
 enum { XB_MAX_REPLY = 416 };

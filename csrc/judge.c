@@ -20,6 +20,32 @@ void xb_judge(const xb_model *m, xb_workspace *w)
     w->verdict = xb_score(m, &w->vector);
 }
 
+_Static_assert((int)XB_WHEEL_NAME == (int)XB_MAX_NAME, "a policy has the same name in both");
+
+void xb_steer(const xb_wheel *wheel, uint64_t now, xb_workspace *w)
+{
+    static const xb_list by_hand = {.name = XB_BY_HAND};
+    const xb_facts *f = &w->vector.facts;
+    xb_decision *d = &w->decision;
+    if (!xb_wheel_engaged(wheel))
+        return;
+    if (!w->request.missing && xb_wheel_lets_by(wheel, &f->ip, now))
+        *d = (xb_decision){.policy = d->policy, .outcome = XB_HUMAN, .by = XB_BY_ALLOW, .list = &by_hand};
+    switch (xb_wheel_mode_of(wheel, d->policy->name, now)) {
+    case XB_WHEEL_ENFORCE:
+        d->refuse = d->outcome == XB_BOT;
+        break;
+    case XB_WHEEL_OFF:
+        d->untold = true;
+        __attribute__((fallthrough));
+    case XB_WHEEL_OBSERVE:
+        d->refuse = false;
+        break;
+    default:
+        break;
+    }
+}
+
 bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 {
     xb_span wanted = w->request.policy;

@@ -129,6 +129,7 @@ typedef struct {
     const xb_list *list;  /* NULL where no list decided */
     xb_identity identity; /* whom the request says or proves to come from; without a crawler where a list allowed or denied before */
     bool refuse;         /* the outcome is a bot, and the policy enforces or the reply's status is all that is looked at (judge.h) */
+    bool untold;         /* the site is told nothing: an operator has switched the policy off (wheel.h) */
 } xb_decision;
 
 /* Opens an image of exactly `size` bytes, aligned to 8. Returns NULL, or why it is refused. The image must outlive it.

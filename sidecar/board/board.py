@@ -10,13 +10,14 @@ import os
 from collections.abc import Mapping
 
 from sidecar.board.counters import Counters
-from sidecar.board.directory import Directory
+from sidecar.board.directory import Directory, times
 from sidecar.board.served import Served
+from sidecar.board.wheel import Wheel
 from sidecar.config import addresses
 from sidecar.config.config import Plan
 from sidecar.errors import XbotError
 
-SHARED = ("counters", "lock")  # descriptors that a new master gets
+SHARED = ("counters", "lock", "wheel")  # descriptors that a new master gets
 
 
 class Board:
@@ -41,6 +42,11 @@ class Board:
                 self.directory.close()
             self.directory, self.unfit = None, str(error)
             self.counters = Counters(workers, None, handed.get("counters"))
+        made, booted = times()
+        try:
+            self.wheel = Wheel(booted, made, self.directory, handed.get("wheel"))
+        except XbotError:  # a file that others may write; the next thing that is said takes its place
+            self.wheel = Wheel(booted, made, None)
         for fd in {*handed.values()} - {*self.shared.values()}:
             os.close(fd)  # of a board that is no longer ours
 
@@ -48,18 +54,25 @@ class Board:
     def shared(self) -> dict[str, int]:
         """What a new master gets of it, by name."""
         lock = {"lock": self.directory.lock} if self.directory else {}
-        return {"counters": self.counters.fd, **lock}
+        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock}
 
     def take(self, served: Served) -> None:
         """Show our counters, and what is served. XbotError if the files cannot be written, and somebody asked for them."""
         try:
             self.counters.put()
             self.publish(served)
+            if any(self.wheel.said()):
+                self.keep_wheel()
         except XbotError as error:
             if self.asked or self.directory is None:
                 raise
             self.directory.close()
             self.directory, self.unfit = None, str(error)
+
+    def keep_wheel(self) -> None:
+        """Put what an operator has said where the next sidecar finds it. XbotError if that cannot be."""
+        if self.directory is not None:
+            self.wheel.keep(self.directory, self.group)
 
     def publish(self, served: Served) -> None:
         """Put what is served where other hosts find it. XbotError if that cannot be; then they keep what was there."""

@@ -113,8 +113,12 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
         served = Served.load(plan, 1)
         served.close()
         found.add("ok", "model", f"{plan.model}: sha256 {served.sha256[:12]}")
-        if plan.fixed.socket_group:
-            group_id(plan.fixed.socket_group)
+        for group in (plan.fixed.socket_group, plan.fixed.control_group):
+            if group:
+                group_id(group)
+        if plan.fixed.control_group and plan.fixed.control_group == plan.fixed.socket_group:
+            why = str(plan.wrong("control_group", "the proxy's group: whoever runs as its user can stop refusals"))
+            found.add("warning", ABOUT, why, "a group of your operators")
     except XbotError as error:
         found.add_error(ABOUT, error)
     return plan
@@ -139,6 +143,8 @@ def settings(plan: Plan) -> dict[str, Any]:
         "admin": str(fixed.admin) if fixed.admin else None,
         "socket_group": fixed.socket_group,
         "board": str(fixed.board) if fixed.board else None,
+        "control": str(fixed.control.path) if fixed.control else None,
+        "control_group": fixed.control_group,
         "drain_timeout": fixed.drain_timeout,
         "log": msgspec.to_builtins(fixed.log),
         "limits": msgspec.to_builtins(fixed.limits),

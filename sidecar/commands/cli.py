@@ -32,6 +32,10 @@ _HERE = {
     "check": "sidecar.check.cli:check",
     "serve": "sidecar.commands.serve:serve",
     "nginx": "sidecar.commands.nginx:nginx",
+    "mode": "sidecar.steer.cli:mode",
+    "status": "sidecar.steer.cli:status",
+    "allow": "sidecar.steer.cli:allow",
+    "reload": "sidecar.steer.cli:reload",
 }
 _GROUP = "xbot.commands"
 # Until the master's loop can hear them they wait: a reload that comes while it starts is no reason to end.

@@ -56,6 +56,18 @@ _PATH = click.Path(path_type=Path)
     help="Where what is served and the counters lie as files.  [default: /run/xbot, where it can be used]",
 )
 @click.option(
+    "--control",
+    envvar="XBOT_CONTROL",
+    metavar="PATH|none",
+    help="The control socket (xbot mode, status, allow, reload).  [default: control in the board, where there is one]",
+)
+@click.option(
+    "--control-group",
+    envvar="XBOT_CONTROL_GROUP",
+    metavar="GROUP",
+    help="Group of the control socket (mode 0660); never the proxy's.",
+)
+@click.option(
     "--drain-timeout",
     type=click.FloatRange(0.0, 3600.0),
     envvar="XBOT_DRAIN_TIMEOUT",

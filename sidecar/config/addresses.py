@@ -12,6 +12,8 @@ from pathlib import Path
 
 from sidecar.errors import XbotError
 
+LONGEST_PATH = 107  # bytes of the path of a Unix socket
+
 
 @dataclass(frozen=True)
 class UnixAddress:
@@ -43,8 +45,8 @@ def parse(text: str) -> Address:
         path = text.removeprefix("unix:")
         if not path:
             raise XbotError(f"{text!r}: no path after unix:")
-        if len(os.fsencode(Path(path).absolute())) > 107:
-            raise XbotError(f"{text!r}: the path of a Unix socket has at most 107 bytes")
+        if len(os.fsencode(Path(path).absolute())) > LONGEST_PATH:
+            raise XbotError(f"{text!r}: the path of a Unix socket has at most {LONGEST_PATH} bytes")
         return UnixAddress(Path(path).absolute())
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
@@ -56,6 +58,15 @@ def parse(text: str) -> Address:
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise XbotError(f"{text!r}: {port!r} is not a port (0-65535)")
     return TcpAddress(host, int(port))
+
+
+def unix(option: str, path: str) -> UnixAddress:
+    """The address of a path that an option names; XbotError if it cannot be that of a socket."""
+    try:
+        parse(f"unix:{path}")
+    except XbotError as error:
+        raise XbotError(f"{option}: {error}") from None
+    return UnixAddress(Path(path).absolute())
 
 
 def group_id(group: str) -> int:

@@ -31,7 +31,8 @@ from sidecar.verify import catalogue
 DEFAULT_MODEL = model.DEFAULT
 DEFAULT_POLICY = "default"
 DEFAULT_BOARD = Path("/run/xbot")
-NO_BOARD = "none"
+NONE = "none"
+CONTROL = "control"  # the socket's name in the board's directory
 MOST_POLICIES, MOST_LISTS, MOST_PATHS = 64, 256, 256
 MOST_LISTENERS = 240  # the kernel passes 253 descriptors at once to a worker
 NAME = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{core.MAX_NAME - 1}}}")
@@ -228,6 +229,21 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "`/run/xbot`, where it can be used",
         ),
     ] = None
+    control: Annotated[
+        Place | None,
+        Doc(
+            "the path of the [control socket](operations.md#a-hand-on-the-wheel), a Unix socket with mode 0660: whoever may open it "
+            'can stop refusals, or begin them; `"none"`: no such socket',
+            "`control` in the board's directory, where there is one",
+        ),
+    ] = None
+    control_group: Annotated[
+        Text | None,
+        Doc(
+            "name or number of the group that may open the control socket; never that of the proxy",
+            "that of the process",
+        ),
+    ] = None
     drain_timeout: Annotated[Seconds, Doc("how long SIGTERM lets requests finish")] = 10.0
     search_engines: Annotated[
         Answer, Doc("whether every policy verifies the [list of search engines](#search-engines) that comes with xbot")
@@ -265,6 +281,8 @@ class Overrides:
     admin: str | None = None
     socket_group: str | None = None
     board: str | None = None
+    control: str | None = None
+    control_group: str | None = None
     drain_timeout: float | None = None
     log_level: str | None = None
     log_format: str | None = None
@@ -278,6 +296,8 @@ class Fixed(NamedTuple):
     admin: addresses.Address | None
     socket_group: str | None
     board: Path | None
+    control: addresses.UnixAddress | None
+    control_group: str | None
     drain_timeout: float
     log: Log
     limits: Limits
@@ -288,8 +308,9 @@ class Plan:
     """A configuration with every default filled in. `path` is the file's, None without one, and `names_model` whether it names the
     model; `crawlers`: policy -> purpose or crawler -> what becomes of it; `ranges`: where fetched lists of networks lie, and
     `publishers` whence; `asks_board` is what names the board, which then must be usable: the option `--board`, the field `board`,
-    or None; `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened. `old_names`: the field
-    of each option that the file calls by an old name -> the field as the file has it."""
+    or None, and `asks_control` whether somebody names the control socket;
+    `listen_policies` goes by `fixed.listen`; `dialect` is for sockets that somebody else opened. `old_names`: the field of each
+    option that the file calls by an old name -> the field as the file has it."""
 
     path: Path | None
     fixed: Fixed
@@ -306,6 +327,7 @@ class Plan:
     signatures: Signatures = field(default_factory=Signatures)
     old_names: Mapping[str, str] = field(default_factory=dict)
     asks_board: str | None = None
+    asks_control: bool = False
 
     def named(self, text: str) -> Path:
         """A file that the configuration names: relative to the configuration's directory."""
@@ -369,6 +391,8 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
             if not NAME.fullmatch(name):
                 why = f"a name has 1 to {core.MAX_NAME} of a-z, 0-9, - and _, and no - or _ first"
                 yield field_of(table, name), why
+    if config.control not in (None, NONE):
+        yield from _address_mistakes("control", f"unix:{config.control}", places)
     if (paths := sum(len(policy.paths) for policy in config.policies.values())) > MOST_PATHS:
         yield "policies", f"{paths} paths, at most {MOST_PATHS}"
     for name, address in (config.publishers or {}).items():
@@ -476,15 +500,23 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         raise XbotError(f"--dialect {over.dialect!r} is not one of {', '.join(core.DIALECTS)}")
     admin = over.admin or config.admin
     board = over.board or config.board
-    if over.board and over.board != NO_BOARD and not over.board.startswith("/"):
+    if over.board and over.board != NONE and not over.board.startswith("/"):
         raise XbotError(f"--board {over.board!r} is not an absolute path, or none")
+    control = over.control or config.control
+    if over.control and over.control != NONE and not over.control.startswith("/"):
+        raise XbotError(f"--control {over.control!r} is not an absolute path, or none")
+    if control is None:  # a directory whose path leaves no room for a socket's has none
+        beside = f"{board or DEFAULT_BOARD}/{CONTROL}"
+        control = NONE if board == NONE or len(os.fsencode(beside)) > addresses.LONGEST_PATH else beside
     level, form = over.log_level or config.log.level, over.log_format or config.log.format
     fixed = Fixed(
         listen=tuple((_parsed("--listen", each.address), each.dialect) for each in listen),
         workers=over.workers or config.workers or _usable_cores(),
         admin=_parsed("--admin", admin) if admin else None,
         socket_group=over.socket_group or config.socket_group,
-        board=None if board == NO_BOARD else Path(board) if board else DEFAULT_BOARD,
+        board=None if board == NONE else Path(board) if board else DEFAULT_BOARD,
+        control=None if control == NONE else addresses.unix("--control", control),
+        control_group=over.control_group or config.control_group,
         drain_timeout=config.drain_timeout if over.drain_timeout is None else over.drain_timeout,
         log=msgspec.convert({"level": level, "format": form}, Log),
         limits=config.limits,
@@ -501,7 +533,8 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         fixed=fixed,
         model=over.model or in_file or DEFAULT_MODEL,
         names_model=over.model is None and in_file is not None,
-        asks_board=None if board in (None, NO_BOARD) else "--board" if over.board else "board",
+        asks_control=(over.control or config.control) not in (None, NONE),
+        asks_board=None if board in (None, NONE) else "--board" if over.board else "board",
         listen_policies=tuple(each.policy for each in listen),
         policies=policies,
         lists={**OURS, **config.lists},

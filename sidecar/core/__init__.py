@@ -5,6 +5,7 @@ extensions cimport it.
 """
 
 from sidecar.core.binding import (
+    BY_HAND,
     CLOSED,
     COUNTERS_HEADER,
     COUNTERS_MOST,
@@ -36,6 +37,9 @@ from sidecar.core.binding import (
     POLICY_OPTIONS,
     PROOFS,
     STATS_SIZE,
+    WHEEL_EVER,
+    WHEEL_MODES,
+    WHEEL_SIZE,
     Answerer,
     BoardError,
     Contribution,
@@ -54,6 +58,8 @@ from sidecar.core.binding import (
     Signed,
     Tls,
     Verdict,
+    Wheel,
+    check_wheel,
     counters_image,
     counters_slots,
     hash_text,
@@ -67,9 +73,11 @@ from sidecar.core.binding import (
     served_image,
     served_parts,
     sum_counters,
+    wheel_image,
 )
 
 __all__ = [
+    "BY_HAND",
     "CLOSED",
     "COUNTERS_HEADER",
     "COUNTERS_MOST",
@@ -101,6 +109,9 @@ __all__ = [
     "POLICY_OPTIONS",
     "PROOFS",
     "STATS_SIZE",
+    "WHEEL_EVER",
+    "WHEEL_MODES",
+    "WHEEL_SIZE",
     "Answerer",
     "BoardError",
     "Contribution",
@@ -119,6 +130,8 @@ __all__ = [
     "Signed",
     "Tls",
     "Verdict",
+    "Wheel",
+    "check_wheel",
     "counters_image",
     "counters_slots",
     "hash_text",
@@ -132,4 +145,5 @@ __all__ = [
     "served_image",
     "served_parts",
     "sum_counters",
+    "wheel_image",
 ]

@@ -55,6 +55,10 @@ MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
 CLOSED: Final[tuple[str, ...]]
+WHEEL_SIZE: Final[int]
+WHEEL_EVER: Final[int]
+WHEEL_MODES: Final[tuple[str, ...]]
+BY_HAND: Final[str]
 HANDSHAKES_SIZE: Final[int]
 HANDSHAKES_SECRET: Final[int]
 LOOKUPS_SIZE: Final[int]
@@ -272,9 +276,19 @@ class Answerer:
         stats: Any = None,
         handshakes: Any = None,
         listener: int = 0,
+        wheel: Any = None,
         max_connections: int = 4096,
         max_bytes: int = 16777216,
         peer_seconds: float = 10.0,
         last_seconds: float = 1.0,
     ) -> None: ...
     def serve(self, model: Model, policies: Policies, policy: str) -> None: ...
+
+class Wheel:
+    def __init__(self, memory: Any) -> None: ...
+    def turn(self, policy: str | None, mode: str, now: int, end: int) -> None: ...
+    def let_by(self, address: bytes, bits: int, now: int, end: int) -> None: ...
+    def said(self, now: int) -> tuple[list[tuple[str | None, str, int]], list[tuple[bytes, int, int]]]: ...
+
+def wheel_image(made: int, booted: int) -> bytes: ...
+def check_wheel(data: Any, booted: int) -> None: ...

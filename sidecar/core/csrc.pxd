@@ -386,7 +386,33 @@ cdef extern from "policy/policy.h" nogil:
     xb_span xb_path_resolve(xb_span path, char *scratch)
     size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
+cdef extern from "board/wheel.h" nogil:
+    enum:
+        XB_N_WHEEL_MODES
+        XB_WHEEL_NAME
+        XB_WHEEL_POLICIES
+        XB_WHEEL_ADDRESSES
+    uint64_t XB_WHEEL_EVER
+    ctypedef int xb_wheel_mode
+    ctypedef struct xb_wheel_policy:
+        uint64_t name[4]
+        uint64_t word
+    ctypedef struct xb_wheel_address:
+        uint64_t high
+        uint64_t low
+        uint64_t word
+    ctypedef struct xb_wheel:
+        uint64_t all
+        xb_wheel_policy policy[64]
+        xb_wheel_address address[64]
+    const char *xb_wheel_names[]
+    void xb_wheel_init(xb_wheel *w, uint64_t made, uint64_t booted)
+    const char *xb_wheel_check(const void *file, size_t size, uint64_t booted)
+    bint xb_wheel_turn(xb_wheel *w, const char *name, xb_wheel_mode mode, uint64_t now, uint64_t end)
+    bint xb_wheel_let_by(xb_wheel *w, const xb_address *address, unsigned bits, uint64_t now, uint64_t end)
+
 cdef extern from "judge.h" nogil:
+    const char *XB_BY_HAND
     ctypedef struct xb_workspace:
         xb_request request
         xb_vector vector
@@ -454,6 +480,7 @@ cdef extern from "answer.h" nogil:
         xb_stats *stats
         xb_handshakes *handshakes
         uint32_t listener
+        const xb_wheel *wheel
     ctypedef struct xb_reply:
         size_t size
         bint close

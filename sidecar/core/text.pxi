@@ -51,10 +51,10 @@ cdef int _hold(data, Py_buffer *view) except -1:
     return 0
 
 
-cdef void *_shared(view, size_t size, str name) except NULL:
+cdef void *_shared(view, size_t size, str name, int how=PyBUF_WRITABLE) except NULL:
     """Where the memory of a view lies, which keeps it. It is written to, by words."""
     cdef Py_buffer buffer
-    PyObject_GetBuffer(view, &buffer, PyBUF_WRITABLE)
+    PyObject_GetBuffer(view, &buffer, how)
     cdef void *at = buffer.buf
     cdef size_t there = buffer.len
     PyBuffer_Release(&buffer)
@@ -63,6 +63,11 @@ cdef void *_shared(view, size_t size, str name) except NULL:
     if <size_t>at % sizeof(uint64_t):
         raise ValueError(f"{name} must be aligned to {sizeof(uint64_t)} bytes")
     return at
+
+
+cdef const void *_seen(view, size_t size, str name) except NULL:
+    """The same of memory that is only read, by words."""
+    return _shared(view, size, name, PyBUF_SIMPLE)
 
 
 def hash_text(bytes text not None):

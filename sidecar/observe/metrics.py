@@ -46,6 +46,7 @@ class SidecarCollector(Collector):
         yield from self._traffic()
         yield from self._processes()
         yield from self._model()
+        yield from self._by_hand()
 
     def _traffic(self) -> Iterator[Metric]:
         total = self._master.counters.total()
@@ -129,6 +130,15 @@ class SidecarCollector(Collector):
             dates.add_metric([name], midnight.timestamp())
         yield dates
         yield GaugeMetricFamily("xbot_model_loaded_timestamp_seconds", "When it was loaded", value=model.loaded_at)
+
+    def _by_hand(self) -> Iterator[Metric]:
+        overrides, addresses = self._master.board.wheel.said()
+        text = "Seconds that a mode set by hand still holds, of a policy or of all (*); +Inf: it has no end"
+        modes = GaugeMetricFamily("xbot_mode_by_hand_seconds", text, labels=["policy", "mode"])
+        for each in overrides:
+            modes.add_metric([each.policy or "*", each.mode], float("inf") if each.seconds is None else each.seconds)
+        yield modes
+        yield GaugeMetricFamily("xbot_allowed_by_hand", "Addresses that are let by, by hand", value=len(addresses))
 
 
 def buckets(histogram: list[int]) -> list[tuple[str, float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from sidecar.board.board import Board
 from sidecar.board.counters import Counters
 from sidecar.board.lookups import Shared
 from sidecar.board.served import Served
@@ -31,6 +32,8 @@ class Watched(Protocol):
 
     @property
     def counters(self) -> Counters: ...
+    @property
+    def board(self) -> Board: ...
     @property
     def served(self) -> Served: ...
     @property

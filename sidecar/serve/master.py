@@ -33,12 +33,12 @@ from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.errors import XbotError
-from sidecar.serve import control, listeners, proofs, systemd, upgrade
+from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
-from sidecar.serve.reach import Reach
 from sidecar.serve.threads import in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS, name_process
 from sidecar.serve.workers import Workers
+from sidecar.steer.server import Control
 
 if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
@@ -83,8 +83,9 @@ class Master:
         self.nonces = Nonces()
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
+        self.control: tuple[Bound, Control] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
-        self.reach = Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
+        self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
         self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115 -- open as long as the process
         self._serving = False  # all workers have been up once
@@ -134,6 +135,8 @@ class Master:
             return
         if self.admin is not None:
             self.admin[1].open()
+        if self.control is not None:
+            await self.control[1].open()
         duties = (
             self._announce_first(),
             self._reload_on_demand(),
@@ -176,6 +179,7 @@ class Master:
             "handshakes": self.handshakes.fd,
             "lookups": self.lookups.fd,
             "nonces": self.nonces.fd,
+            "wheel": self.board.wheel.fd,
             "served": self.served.fd,
             **named,
         }
@@ -197,15 +201,24 @@ class Master:
     async def _reload_on_demand(self) -> None:
         while True:
             await self._reload_wanted.wait()
-            async with self.changing:
-                self._reload_wanted.clear()
-                self.notifier.reloading()
-                try:
-                    await self._reload()
-                except Exception as error:  # whatever it is, the old goes on
-                    self.reloads_failed += 1
-                    self.log.error("reload refused", reason=reason(error), kept_sha256=self.served.sha256)
-                self._announce()
+            await self.reload()
+
+    async def reload(self) -> str | None:
+        """Read all again and serve it; why that was refused, and the old goes on, or None."""
+        refused = None
+        async with self.changing:
+            if self._stop_wanted.is_set():
+                return "this master is draining"
+            self._reload_wanted.clear()
+            self.notifier.reloading()
+            try:
+                await self._reload()
+            except Exception as error:  # whatever it is, the old goes on
+                self.reloads_failed += 1
+                refused = reason(error)
+                self.log.error("reload refused", reason=refused, kept_sha256=self.served.sha256)
+            self._announce()
+        return refused
 
     async def _reload(self) -> None:
         old = self.served
@@ -288,6 +301,8 @@ class Master:
         self.notifier.hand_over(pid)
         if self.admin is not None:
             asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
+        if self.control is not None:
+            self.control[1].close()
         successor.yours()
         self.log.info("upgraded", successor=pid)
         if self._reload_wanted.is_set():  # it came too late for us
@@ -299,8 +314,8 @@ class Master:
         """Become the master, once all workers accept; False if that cannot be."""
         await self.workers.until(self._complete)
         try:
-            for bound in self._sockets().values():
-                listeners.mend(bound, self.fixed.socket_group)
+            for name, bound in self._sockets().items():
+                listeners.mend(bound, reach.control_group(self.fixed) if name == "control" else self.fixed.socket_group)
         except XbotError as error:
             self._give_up(str(error))
             return False
@@ -317,7 +332,8 @@ class Master:
     def _sockets(self) -> dict[str, Bound]:
         """All that listen, by the names that two masters have for them."""
         named = {f"listener {i}": bound for i, (bound, _) in enumerate(self.bound)}
-        return named | ({"admin": self.admin[0]} if self.admin else {})
+        named |= {"admin": self.admin[0]} if self.admin else {}
+        return named | ({"control": self.control[0]} if self.control else {})
 
     def _give_up(self, reason: str) -> None:
         """Leave it to the old master, if there is one; without one we are the master, and go on."""
@@ -427,13 +443,14 @@ def run(
     pool = list(inherited)
     with contextlib.ExitStack() as stack:
 
-        def listening(address: addresses.Address) -> Bound:
-            one = listeners.take(pool, address) or listeners.bind(address, fixed.socket_group)
+        def listening(address: addresses.Address, group: str | None = fixed.socket_group) -> Bound:
+            one = listeners.take(pool, address) or listeners.bind(address, group)
             stack.callback(one.close)
             return one
 
         bound = [(listening(address), dialect) for address, dialect in fixed.listen]
         endpoint = listening(fixed.admin) if fixed.admin is not None else None
+        kept = listeners.take(pool, fixed.control) if fixed.control is not None else None
         for one in pool:
             if one.activated:
                 bound.append((one, plan.dialect))
@@ -459,6 +476,11 @@ def run(
             master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
             master.reach.admin = endpoint
             started["admin"] = str(endpoint.address)
+        control_bound, no_control = reach.control(plan, board.directory is not None, kept)
+        if control_bound is not None:
+            stack.callback(control_bound.close)
+            master.control = control_bound, Control(control_bound.sock, master)
+            started["control"] = str(control_bound.address)
         if served.search_engines:
             started["search_engines"] = search_engines.said()
         log.info("started", **started, **served.labels())
@@ -467,6 +489,10 @@ def run(
             log.warning("limit lowered", **few, reason="the system allows no more open files: ulimit -n, LimitNOFILE=")
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
+        if no_control:
+            log.warning("no control", reason=no_control)
+        for override in board.wheel.said()[0]:
+            log.warning("mode by hand", **override._asdict(), since="before")
         if board.unfit:
             log.warning("no board", reason=board.unfit)
         if board.counters.said:

@@ -7,10 +7,12 @@ each worker.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.config.config import Fixed, Plan
 from sidecar.errors import XbotError
 from sidecar.serve import listeners
 from sidecar.serve.listeners import Bound
@@ -58,3 +60,24 @@ class Reach:
             self.log.info("listener reachable", listener=address)
         for address in sorted(self.unreachable.keys() - before.keys()):
             self.log.error("listener unreachable", listener=address, reason=self.unreachable[address], mend="SIGHUP")
+
+
+def control_group(fixed: Fixed) -> str:
+    """Of the control socket. By number where none is named: in a setgid directory it would be the proxy's."""
+    return fixed.control_group or str(os.getegid())
+
+
+def control(plan: Plan, board: bool, kept: Bound | None) -> tuple[Bound | None, str | None]:
+    """The control socket: that which was `kept` from an old master, or a new one; and why there is none. XbotError where
+    somebody asked for it. Without that there is one only in a `board` that is in use."""
+    address = plan.fixed.control
+    if address is None or not (plan.asks_control or board):
+        return None, None
+    if kept is not None:
+        return kept, None
+    try:
+        return listeners.bind(address, control_group(plan.fixed)), None
+    except XbotError as error:
+        if plan.asks_control:
+            raise
+        return None, str(error)

@@ -27,6 +27,7 @@ import uvloop
 from sidecar.board.handshakes import map_handshakes
 from sidecar.board.lookups import map_lookups
 from sidecar.board.slots import claim
+from sidecar.board.wheel import map_wheel
 from sidecar.core import Model, Policies, served_parts
 from sidecar.net.protocol import Server, no_new_privileges
 from sidecar.serve import control
@@ -53,6 +54,7 @@ class Worker:
         self._lookups = map_lookups(descriptors["lookups"])
         os.close(descriptors.pop("lookups"))
         self._nonces = descriptors.pop("nonces")
+        wheel = map_wheel(descriptors.pop("wheel"))
         model, policies = self._served(start, descriptors.pop("served"))
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
@@ -65,6 +67,7 @@ class Worker:
                 stats=stats,
                 handshakes=handshakes,
                 listener=number,
+                wheel=wheel,
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
                 **start["limits"],

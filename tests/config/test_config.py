@@ -301,6 +301,8 @@ ABOVE: dict[str, tuple[str, str, str, Callable[[dict[str, Any]], Any]]] = {
     "admin": ("127.0.0.1:11", "127.0.0.1:12", "127.0.0.1:13", lambda s: s["admin"]),
     "socket_group": ("root", "daemon", "nogroup", lambda s: s["socket_group"]),
     "board": ("/srv/a", "/srv/b", "/srv/c", lambda s: s["board"]),
+    "control": ("/srv/1", "/srv/2", "/srv/3", lambda s: s["control"]),
+    "control_group": ("root", "daemon", "nogroup", lambda s: s["control_group"]),
     "drain_timeout": ("1.5", "2.5", "0.0", lambda s: str(s["drain_timeout"])),
     "log_level": ("debug", "warning", "error", lambda s: s["log"]["level"]),
     "log_format": ("json", "text", "json", lambda s: s["log"]["format"]),
@@ -310,6 +312,8 @@ workers = 2
 admin = "127.0.0.1:11"
 socket_group = "root"
 board = "/srv/a"
+control = "/srv/1"
+control_group = "root"
 drain_timeout = 1.5
 [[listen]]
 address = "127.0.0.1:1"

@@ -49,6 +49,7 @@ MAY = {
     "sidecar.config": {"sidecar", "sidecar.core", "sidecar.verify"},
     "sidecar.board": {"sidecar", "sidecar.core", "sidecar.verify", "sidecar.config"},
     "sidecar.observe": {"sidecar.core", "sidecar.config", "sidecar.board"},
+    "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.serve": {
         "sidecar",
         "sidecar.core",
@@ -57,6 +58,7 @@ MAY = {
         "sidecar.board",
         "sidecar.verify",
         "sidecar.observe",
+        "sidecar.steer",
     },
     "sidecar.commands": {
         "sidecar",
@@ -197,6 +199,7 @@ def test_a_worker_loads_less() -> None:
         "board.lookups",
         "board.memory",
         "board.slots",
+        "board.wheel",
         "serve",
         "serve.control",
         "serve.worker",

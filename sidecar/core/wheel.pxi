@@ -1,0 +1,83 @@
+# What an operator decides at once: the writer's side of csrc/board/wheel.h.
+#
+# Law: one process writes, in words that csrc/ writes whole. Readers are csrc/'s alone: they get the memory, and nothing else.
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, memset
+
+from sidecar.core.csrc cimport (
+    XB_BY_HAND, XB_N_WHEEL_MODES, XB_WHEEL_ADDRESSES, XB_WHEEL_EVER, XB_WHEEL_NAME, XB_WHEEL_POLICIES, xb_address, xb_wheel,
+    xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode, xb_wheel_names, xb_wheel_turn,
+)
+
+WHEEL_SIZE = sizeof(xb_wheel)
+WHEEL_EVER = XB_WHEEL_EVER
+# "configured" ends an override, or says that a policy is as configured whatever is said of all.
+WHEEL_MODES = tuple(xb_wheel_names[i].decode() for i in range(XB_N_WHEEL_MODES))
+BY_HAND = XB_BY_HAND.decode()
+
+
+def wheel_image(uint64_t made, uint64_t booted):
+    """An empty one: nobody has said anything. `made` and `booted` are in nanoseconds since 1970."""
+    cdef xb_wheel wheel
+    xb_wheel_init(&wheel, made, booted)
+    return (<const char *>&wheel)[:sizeof(wheel)]
+
+
+def check_wheel(data, uint64_t booted):
+    """Raises BoardError with the reason where these bytes are no wheel of this boot."""
+    cdef Py_buffer view
+    cdef const char *why
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    why = xb_wheel_check(view.buf, view.len, booted)
+    PyBuffer_Release(&view)
+    if why is not NULL:
+        raise BoardError(why.decode())
+
+
+cdef class Wheel:
+    """The writer. `memory` is a writable buffer of WHEEL_SIZE bytes that was checked. Times are nanoseconds of CLOCK_MONOTONIC."""
+    cdef object memory
+    cdef xb_wheel *wheel
+
+    def __cinit__(self, memory):
+        self.memory = memoryview(memory)
+        self.wheel = <xb_wheel *>_shared(self.memory, sizeof(xb_wheel), "a wheel")
+
+    def turn(self, str policy, str mode not None, uint64_t now, uint64_t end):
+        """The mode of a policy, or of all for None, until `end`. ValueError if it is none, or every place is taken."""
+        cdef char name[XB_WHEEL_NAME]
+        cdef const char *chosen = NULL
+        if policy is not None:
+            memset(name, 0, sizeof(name))
+            _put_name(name, policy)
+            chosen = name
+        if not xb_wheel_turn(self.wheel, chosen, <xb_wheel_mode>WHEEL_MODES.index(mode), now, end):
+            raise ValueError(f"{XB_WHEEL_POLICIES} policies have a mode of their own already")
+
+    def let_by(self, bytes address not None, unsigned bits, uint64_t now, uint64_t end):
+        """Let by whoever shares `bits` bits with an address of 4 or 16 bytes until `end`; until `now`: no longer. ValueError
+        if every place is taken."""
+        cdef xb_address which
+        which.version = 4 if len(address) == 4 else 6
+        memcpy(which.bytes, <const char *>address, 4 if len(address) == 4 else 16)
+        if not xb_wheel_let_by(self.wheel, &which, bits, now, end):
+            raise ValueError(f"{XB_WHEEL_ADDRESSES} addresses are let by already")
+
+    def said(self, uint64_t now):
+        """What holds: (policy or None, mode, end) of each override, and (16 bytes of an address, bits, end) of each that is let by."""
+        modes, addresses = [], []
+        for i in range(-1, XB_WHEEL_POLICIES):
+            word = self.wheel.all if i < 0 else self.wheel.policy[i].word
+            end = word & ~255
+            if now < end:
+                name = None if i < 0 else (<const char *>self.wheel.policy[i].name)[:XB_WHEEL_NAME].rstrip(b"\0").decode()
+                modes.append((name, WHEEL_MODES[word & 255 if word & 255 < XB_N_WHEEL_MODES else 0], end))
+        for i in range(XB_WHEEL_ADDRESSES):
+            word = self.wheel.address[i].word
+            end = word & ~255
+            if now < end:
+                address = (<uint64_t>self.wheel.address[i].high).to_bytes(8, "big") + (<uint64_t>self.wheel.address[i].low).to_bytes(8, "big")
+                addresses.append((address, min(word & 255, 128), end))
+        return modes, addresses
