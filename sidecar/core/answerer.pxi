@@ -2,7 +2,6 @@
 #
 # Law: it holds the model and the policies that it answers by. A new model or new policies take effect from the next answer on.
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
@@ -27,31 +26,18 @@ cdef uint64_t _nanoseconds(double seconds) except? 0:
     return <uint64_t>(seconds * 1e9)
 
 
-cdef void *_shared(view, size_t size, str name) except NULL:
-    """Where the memory of a view lies, which keeps it. It is written to, by words."""
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(view, &buffer, PyBUF_WRITABLE)
-    cdef void *at = buffer.buf
-    cdef size_t there = buffer.len
-    PyBuffer_Release(&buffer)
-    if there < size:
-        raise ValueError(f"{name} needs {size} bytes")
-    if <size_t>at % sizeof(uint64_t):
-        raise ValueError(f"{name} must be aligned to {sizeof(uint64_t)} bytes")
-    return at
-
-
 cdef class Answerer:
     """Bytes in, replies out: what the connections of a listener call. One for each listener of a worker.
 
     Without `policies` it observes, or enforces by the model's own threshold. `stats` and `handshakes` are writable buffers of
     STATS_SIZE and HANDSHAKES_SIZE bytes; without `handshakes` one is known only to the request that tells it. `listener` is its
-    number there. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and `last_seconds` (behind the
+    number there. `clients` is a writable buffer with a table of clients (make_clients); without it each request is judged alone.
+    `clock` is one of 8 bytes, the table's time in milliseconds, for tests and replays; else it is the system's. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and `last_seconds` (behind the
     last reply) are the bounds of csrc/connection.h.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                  stats=None, handshakes=None, uint32_t listener=0, size_t max_connections=4096, size_t max_bytes=1 << 24,
+                  stats=None, handshakes=None, uint32_t listener=0, clients=None, clock=None, size_t max_connections=4096, size_t max_bytes=1 << 24,
                   double peer_seconds=10.0, double last_seconds=1.0):
         cdef xb_host host
         self.work = _new_workspace()
@@ -67,6 +53,12 @@ cdef class Answerer:
             self.handshakes = memoryview(handshakes)
             self.service.handshakes = <xb_handshakes *>_shared(self.handshakes, sizeof(xb_handshakes), "handshakes")
             self.service.listener = listener
+        if clients is not None:
+            self.clients = memoryview(clients)
+            self.service.clients = _table(self.clients)
+        if clock is not None:
+            self.clock = memoryview(clock)
+            self.service.clock_ms = <const uint64_t *>_shared(self.clock, sizeof(uint64_t), "clock")
         if max_connections == 0:
             raise ValueError("max_connections is 0")
         host.resize, host.clock = &_resize, &xb_now

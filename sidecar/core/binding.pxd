@@ -5,7 +5,7 @@
 from libc.stdint cimport uint64_t
 
 from sidecar.core.csrc cimport (
-    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
+    xb_clients, xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
     xb_span, xb_step, xb_workspace,
 )
 
@@ -51,7 +51,7 @@ cdef class Answerer:
     cdef xb_reply reply     # of the last step
     cdef Model held
     cdef Policies held_policies
-    cdef object stats, handshakes
+    cdef object stats, handshakes, clients, clock
 
     # csrc/connection.h, for whoever holds the connections.
     cdef void begin(self, xb_connection *c, void *host) noexcept
@@ -65,3 +65,11 @@ cdef class Answerer:
     cdef uint64_t now(self) noexcept
     cdef void drain(self, uint64_t idle, uint64_t rest) noexcept
     cdef dict describe(self)
+
+
+cdef class Outcomes:
+    cdef xb_clients *table
+    cdef const uint64_t *clock_ms
+    cdef object clients, clock
+
+    cdef void take(self, const char *message, size_t size) noexcept nogil

@@ -244,9 +244,21 @@ class Answerer:
         stats: Any = None,
         handshakes: Any = None,
         listener: int = 0,
+        clients: Any = None,
+        clock: Any = None,
         max_connections: int = 4096,
         max_bytes: int = 16777216,
         peer_seconds: float = 10.0,
         last_seconds: float = 1.0,
     ) -> None: ...
     def serve(self, model: Model, policies: Policies, policy: str) -> None: ...
+
+CLIENTS_SECRET: Final[int]
+OUTCOME_MOST: Final[int]
+
+def clients_size(mebibytes: int) -> int: ...
+def make_clients(buffer: Any, secret: bytes, *, by_network: bool = False) -> None: ...
+def read_clients(buffer: Any) -> dict[str, int]: ...
+
+class Outcomes:
+    def __init__(self, clients: Any, clock: Any = None) -> None: ...

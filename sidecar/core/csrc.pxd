@@ -359,6 +359,22 @@ cdef extern from "board/handshakes.h" nogil:
         uint64_t secret[2]
     bint xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r)
 
+cdef extern from "board/clients.h" nogil:
+    enum:
+        XB_CLIENTS_WAYS
+        XB_CLIENTS_BY_ADDRESS
+        XB_CLIENTS_BY_NETWORK
+    ctypedef struct xb_clients:
+        uint64_t n_sets
+        uint32_t privacy
+        uint64_t entries
+        uint64_t replaced
+        uint64_t outcomes
+        uint64_t bad_outcomes
+    size_t xb_clients_size(unsigned mebibytes)
+    void xb_clients_init(xb_clients *t, size_t size, const uint64_t *secret, int privacy)
+    const char *xb_clients_check(const void *memory, size_t size)
+
 cdef extern from "served.h" nogil:
     size_t xb_served_size(size_t model_size, size_t policies_size)
     void xb_served_init(void *image, xb_span model, xb_span policies, uint64_t made, uint64_t booted)
@@ -411,12 +427,20 @@ cdef extern from "answer.h" nogil:
         xb_stats *stats
         xb_handshakes *handshakes
         uint32_t listener
+        xb_clients *clients
+        const uint64_t *clock_ms
     ctypedef struct xb_reply:
         size_t size
         bint close
         bint again
-        char bytes[416]
+        char bytes[480]
     uint64_t xb_now()
+    uint64_t xb_time_ms(const uint64_t *clock_ms)
+
+cdef extern from "board/outcomes.h" nogil:
+    enum:
+        XB_OUTCOME_MOST
+    void xb_outcome_take(xb_clients *t, xb_span message, uint64_t now_ms)
 
 cdef extern from "connection.h" nogil:
     uint64_t XB_NEVER

@@ -23,6 +23,8 @@ class Server:
         stats: Any = None,
         handshakes: Any = None,
         listener: int = 0,
+        clients: Any = None,
+        clock: Any = None,
         log: Callable[[dict[str, Any]], object] | None = None,
         max_connections: int = 4096,
         max_bytes: int = 16777216,

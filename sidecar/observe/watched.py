@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.served import Served
 
@@ -30,6 +31,8 @@ class Watched(Protocol):
 
     @property
     def counters(self) -> Counters: ...
+    @property
+    def clients(self) -> Clients | None: ...
     @property
     def served(self) -> Served: ...
     @property

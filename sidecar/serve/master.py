@@ -14,6 +14,7 @@ import faulthandler
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,10 @@ import structlog
 
 import sidecar
 from sidecar.board.board import Board
+from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
+from sidecar.board.outcomes import Receiver
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
@@ -79,6 +82,7 @@ class Master:
         self.handshakes = Handshakes()
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
+        self.outcomes: tuple[Bound, Receiver] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
@@ -91,6 +95,11 @@ class Master:
     def counters(self) -> Counters:
         """What the workers count."""
         return self.board.counters
+
+    @property
+    def clients(self) -> Clients | None:
+        """What clients did before."""
+        return self.board.clients
 
     @property
     def unreachable(self) -> dict[str, str]:
@@ -130,6 +139,8 @@ class Master:
             return
         if self.admin is not None:
             self.admin[1].open()
+        if self.outcomes is not None:
+            self.outcomes[1].open()
         duties = (
             self._announce_first(),
             self._reload_on_demand(),
@@ -166,7 +177,7 @@ class Master:
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
-            "counters": self.board.counters.fd,
+            **self.board.memory,
             "handshakes": self.handshakes.fd,
             "served": self.served.fd,
             **named,
@@ -279,6 +290,9 @@ class Master:
         self.notifier.hand_over(pid)
         if self.admin is not None:
             asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
+        if self.outcomes is not None:
+            self.outcomes[1].close()
+        self.board.give()
         successor.yours()
         self.log.info("upgraded", successor=pid)
         if self._reload_wanted.is_set():  # it came too late for us
@@ -308,7 +322,8 @@ class Master:
     def _sockets(self) -> dict[str, Bound]:
         """All that listen, by the names that two masters have for them."""
         named = {f"listener {i}": bound for i, (bound, _) in enumerate(self.bound)}
-        return named | ({"admin": self.admin[0]} if self.admin else {})
+        named |= {"admin": self.admin[0]} if self.admin else {}
+        return named | ({"outcomes": self.outcomes[0]} if self.outcomes else {})
 
     def _give_up(self, reason: str) -> None:
         """Leave it to the old master, if there is one; without one we are the master, and go on."""
@@ -350,6 +365,10 @@ class Master:
         await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
         if self._successor is not None:
             await self._successor.ended(0)
+        try:
+            self.board.leave()
+        except XbotError as error:
+            self.log.warning("clients not kept", reason=str(error))
         self.log.info("stopped", drained=not left)
 
     @property
@@ -418,13 +437,14 @@ def run(
     pool = list(inherited)
     with contextlib.ExitStack() as stack:
 
-        def listening(address: addresses.Address) -> Bound:
-            one = listeners.take(pool, address) or listeners.bind(address, fixed.socket_group)
+        def listening(address: addresses.Address, kind: socket.SocketKind = socket.SOCK_STREAM) -> Bound:
+            one = listeners.take(pool, address) or listeners.bind(address, fixed.socket_group, kind)
             stack.callback(one.close)
             return one
 
         bound = [(listening(address), dialect) for address, dialect in fixed.listen]
         endpoint = listening(fixed.admin) if fixed.admin is not None else None
+        outcomes = listening(fixed.outcomes, socket.SOCK_DGRAM) if fixed.outcomes is not None else None
         for one in pool:
             if one.activated:
                 bound.append((one, plan.dialect))
@@ -448,8 +468,12 @@ def run(
             from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
             master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
-            master.reach.admin = endpoint
+            master.reach.others.append(endpoint)
             started["admin"] = str(endpoint.address)
+        if outcomes is not None and board.clients is not None:
+            master.outcomes = outcomes, Receiver(outcomes.sock, board.clients.view, board.clock, log)
+            master.reach.others.append(outcomes)
+            started["outcomes"] = str(outcomes.address)
         if served.search_engines:
             started["search_engines"] = search_engines.said()
         log.info("started", **started, **served.labels())
@@ -462,6 +486,8 @@ def run(
             log.warning("no board", reason=board.unfit)
         if board.counters.said:
             log.warning("counters replaced", reason=board.counters.said)
+        if board.clients is not None and board.clients.said:
+            log.warning("clients forgotten", reason=board.clients.said)
         asyncio.run(master.run())
 
 

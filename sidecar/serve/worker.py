@@ -49,6 +49,7 @@ class Worker:
         self._counters = descriptors.pop("counters")  # stays open: see `claim`
         stats = claim(self._counters)
         handshakes = map_handshakes(descriptors.pop("handshakes"))
+        clients, clock = (_mapped(descriptors.pop(name, None)) for name in ("clients", "clock"))
         model, policies = _served(descriptors.pop("served"))
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
@@ -60,6 +61,8 @@ class Worker:
                 policy=each["policy"],
                 stats=stats,
                 handshakes=handshakes,
+                clients=clients,
+                clock=clock,
                 listener=number,
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
@@ -200,6 +203,16 @@ def _address(sock: socket.socket) -> str:
 
 def _error(problem: object) -> control.Message:
     return {"op": "log", "level": "error", "event": "worker error", "problem": repr(problem)[:2000]}
+
+
+def _mapped(fd: int | None) -> memoryview | None:
+    """The memory behind `fd`, which is closed, writable; None where there is none."""
+    if fd is None:
+        return None
+    try:
+        return memoryview(mmap.mmap(fd, 0))
+    finally:
+        os.close(fd)
 
 
 def _served(fd: int) -> tuple[Model, Policies]:
