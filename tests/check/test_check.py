@@ -30,7 +30,7 @@ from places import XBOT
 from sidecar_harness import Sidecar
 
 from sidecar import core
-from sidecar.check import gates, nginx_conf, reach, traps
+from sidecar.check import gates, nginx_conf, reach, running, traps
 from sidecar.check.cli import check
 from sidecar.check.findings import Finding
 from sidecar.check.gates import Setup
@@ -522,6 +522,22 @@ def test_a_user_who_may_not_open_the_socket(made_model_path: Path, tmp_path: Pat
             else:
                 assert told(run(*arguments, code=2))[0] == ("wrong", connect)
                 assert "--socket-group nogroup" in mends[1]
+
+
+def test_a_short_queue_for_outcomes(made_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, room = tmp_path / "outcome.sock", tmp_path / "room"
+    toml = tmp_path / "xbot.toml"
+    toml.write_text(f'model = "{made_model_path}"\n[clients]\noutcomes = "unix:{path}"\n')
+    monkeypatch.setattr(running, "QUEUE", room)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+        there.bind(str(path))
+        for messages, said in (("10", True), ("512", False)):
+            room.write_text(f"{messages}\n")
+            short = (
+                "warning",
+                f"unix:{path}: the system keeps 10 messages for a socket; nginx drops what comes beyond",
+            )
+            assert (short in told(run(toml))) == said
 
 
 def test_what_a_question_costs(made_model_path: Path, tmp_path: Path) -> None:
