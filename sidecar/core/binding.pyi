@@ -47,6 +47,7 @@ FEATURES: Final[tuple[Row, ...]]
 FAMILIES: Final[tuple[Row, ...]]
 DIALECTS: Final[tuple[str, ...]]
 MAX_TIME: Final[int]
+MAX_BYTES: Final[int]
 MAX_CONNECTION: Final[int]
 MAX_REQUESTS: Final[int]
 MIN_K: Final[int]
@@ -134,10 +135,12 @@ class Request:
         host: bytes | None = None,
         label: int = -1,
         status: int = -1,
-        time: int = -1,
+        time_ms: int = -1,
         tls: Tls | None = None,
         connection: int = 0,
         connection_requests: int = 0,
+        size: int = -1,
+        content_type: bytes | None = None,
     ) -> None: ...
     @property
     def tls(self) -> Tls | None: ...
@@ -151,6 +154,12 @@ class Request:
     def label(self) -> bool | None: ...
     @property
     def time(self) -> int | None: ...
+    @property
+    def time_ms(self) -> int | None: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def content_type(self) -> bytes | None: ...
     @property
     def status(self) -> int | None: ...
     @property

@@ -466,6 +466,8 @@ cdef extern from "request/logline.h" nogil:
         int label
         int status
         int64_t time
+        int64_t bytes
+        xb_span type
         const char *error_field
         const char *error
     bint xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)

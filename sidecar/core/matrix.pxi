@@ -38,7 +38,7 @@ cdef class Matrix:
     """Rows of features, growing: what training reads. Dense rows and, beside them, buckets in CSR form.
 
     dense: array("d"), rows x len(FEATURES), row after row, NaN for absent; indices: array("i"), buckets; indptr:
-    array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), -1 unknown; line: array("q");
+    array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), whole seconds, -1 unknown; line: array("q");
     client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown. They are for reading: while a buffer
     of one is held (numpy.frombuffer), adding a row is a BufferError, and changes nothing.
     """
@@ -91,7 +91,7 @@ cdef class Matrix:
             self.indices.data.as_ints[used + i] = v.tokens[i].bucket
         self.indptr.append(used + v.n_tokens)
         self.label.append(request.line.label)
-        self.time.append(request.line.time)
+        self.time.append(-1 if request.line.time < 0 else request.line.time // 1000)
         self.line.append(line)
         self.client.append(_client(request.work.request.ip))
         return 0

@@ -39,6 +39,7 @@ FAMILIES = tuple(
 )
 DIALECTS = tuple(xb_dialects[i].name.decode() for i in range(XB_DIALECT_COUNT))
 MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
+MAX_BYTES = 2**53 - 1  # of a reply: what a double counts exactly
 MAX_CONNECTION, MAX_REQUESTS = 2**64 - 1, 2**32 - 1  # of a connection: its number, the requests on it
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE

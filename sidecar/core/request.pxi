@@ -88,7 +88,8 @@ cdef class Request:
         """Empties the request; `kept` (bytes, or a tuple or list of them) holds what its spans will point into."""
         self.idle()
         xb_request_clear(&self.work.request)
-        self.line.label, self.line.status, self.line.time = -1, -1, -1
+        self.line.label, self.line.status, self.line.time, self.line.bytes = -1, -1, -1, -1
+        self.line.type = _optional(None)
         self.kept, self.came_from, self.asked = kept, None, None
         return 0
 
@@ -128,12 +129,13 @@ cdef class Request:
         self.asked = name
 
     def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
-                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1,
-                    tls=None, connection=0, connection_requests=0):
+                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time_ms=-1,
+                    tls=None, connection=0, connection_requests=0, long size=-1, bytes content_type=None):
         """Reads a record: `headers` is a list of (name, value) pairs of bytes; if it is None, `agent` and `referrer` are
         what is known of them. What is None is absent. `tls` is a Tls; `connection` is the proxy's number for the connection, and
-        `connection_requests` how many requests came on it, this one counted, 0 for unknown. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
-        (seconds since 1970 UTC, MAX_TIME at most) are -1 for none. LineError names the field that cannot be."""
+        `connection_requests` how many requests came on it, this one counted, 0 for unknown. `label` is 1 for bot, 0 for human, -1 for none; `status`,
+        `time_ms` (milliseconds since 1970 UTC, within MAX_TIME seconds) and `size` (bytes of the reply, MAX_BYTES at most) are -1 for none;
+        `content_type` is the reply's. LineError names the field that cannot be."""
         cdef bytes name, value
         cdef Py_ssize_t i
         cdef list pairs = []  # our own: the caller may change his
@@ -148,14 +150,16 @@ cdef class Request:
             raise LineError("label", "expected 1, 0 or -1")
         if not -1 <= status <= 999:
             raise LineError("status", "expected 0 to 999")
-        if not -1 <= time <= MAX_TIME:
+        if not -1 <= time_ms < (MAX_TIME + 1) * 1000:
             raise LineError("time", "before 1970 or after 9999")
+        if not -1 <= size <= MAX_BYTES:
+            raise LineError("bytes", f"expected 0 to {MAX_BYTES}")
         if not 0 <= connection <= MAX_CONNECTION:
             raise LineError("connection", f"expected 0 to {MAX_CONNECTION}")
         if not 0 <= connection_requests <= MAX_REQUESTS:
             raise LineError("connection_requests", f"expected 0 to {MAX_REQUESTS}")
         tls = None if tls is None else Tls(*tls)
-        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host, tls))
+        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host, tls, content_type))
         cdef xb_fields fields
         fields.tls = _tls(tls)
         fields.connection.serial, fields.connection.process, fields.connection.requests = connection, 0, connection_requests
@@ -170,7 +174,8 @@ cdef class Request:
         if not xb_request_complete(r, &fields):
             self.take(None)
             raise LineError("uri", f"longer than {XB_MAX_HEAD} bytes")
-        self.line.label, self.line.status, self.line.time = label, status, time
+        self.line.label, self.line.status, self.line.time, self.line.bytes = label, status, time_ms, size
+        self.line.type = _optional(content_type)
 
     def self_test(self, double margin):
         """A self-test for a model file: what the request holds now of the visitor, and its margin. No proxy's own headers are
@@ -210,8 +215,27 @@ cdef class Request:
 
     @property
     def time(self):
-        """Seconds since 1970 UTC, or None."""
+        """Whole seconds since 1970 UTC, or None."""
+        return None if self.line.time < 0 else self.line.time // 1000
+
+    @property
+    def time_ms(self):
+        """Milliseconds since 1970 UTC, or None."""
         return None if self.line.time < 0 else self.line.time
+
+    @property
+    def size(self):
+        """Bytes of the reply, as the log counts them, or None."""
+        return None if self.line.bytes < 0 else self.line.bytes
+
+    @property
+    def content_type(self):
+        """The reply's Content-Type, or None."""
+        self.busy += 1
+        try:
+            return _bytes(self.line.type)
+        finally:
+            self.busy -= 1
 
     @property
     def status(self):

@@ -18,8 +18,8 @@ from sidecar.sources.fields import named, patterns, variables, w3c
 
 Load = Callable[[bytes, core.Request], None]
 
-# What nginx/log_format.conf puts behind a combined line: verdict, score, reason, policy.
-_DECISION = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"\s*$')
+# What nginx/log_format.conf puts behind a combined line: verdict, score, reason, policy; then time and content type.
+_DECISION = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"(?: \d+\.\d+ "[^"]*")?\s*$')
 
 
 class Format(NamedTuple):
@@ -78,7 +78,7 @@ _SYSLOG = re.compile(rb"(?:<\d+>)?[^\[\]\"]{0,200}(?:\[\d+\])?: (?=[0-9a-fA-F.:]
 
 def _haproxy() -> tuple[frozenset[str], Load]:
     groups, load = _pattern(
-        "$client [$time] $frontend $backend $timers $status $bytes $request_cookie $response_cookie $termination "
+        "$client [$time] $frontend $backend $timers $status $bytes_sent $request_cookie $response_cookie $termination "
         '$connections $queues_and_captures "$request"',
         "haproxy",
     )
@@ -127,7 +127,7 @@ FORMATS = {
             "AWS's Application Load Balancer",
             *_pattern(
                 "$type $time_iso8601 $elb $client $target $request_time $target_time $response_time $status $target_status "
-                '$received_bytes $sent_bytes "$request_url" "$http_user_agent" $cipher $ssl_protocol $more'
+                '$received_bytes $bytes_sent "$request_url" "$http_user_agent" $cipher $ssl_protocol $more'
             ),
         ),
         Format("cloudfront", "AWS CloudFront's standard log", _COMBINED, _CLOUDFRONT.load, fields=_CLOUDFRONT),
