@@ -343,9 +343,15 @@ cdef extern from "policy/policy.h" nogil:
     size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
 cdef extern from "board/clients.h" nogil:
+    enum:
+        XB_CLIENTS_WAYS
     ctypedef struct xb_clients:
+        uint64_t n_sets
+        uint32_t privacy
         uint64_t entries
         uint64_t replaced
+        uint64_t outcomes
+        uint64_t bad_outcomes
     ctypedef enum xb_clients_privacy:
         XB_CLIENTS_BY_ADDRESS
         XB_CLIENTS_BY_NETWORK
@@ -361,6 +367,7 @@ cdef extern from "board/clients.h" nogil:
         uint8_t content
     size_t xb_clients_size(unsigned mebibytes)
     void xb_clients_init(xb_clients *t, size_t size, const uint64_t *secret, xb_clients_privacy privacy)
+    const char *xb_clients_check(const void *memory, size_t size)
     uint8_t xb_content_of(xb_span content_type)
     void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
 
@@ -384,22 +391,6 @@ cdef extern from "board/handshakes.h" nogil:
     ctypedef struct xb_handshakes:
         uint64_t secret[2]
     bint xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r)
-
-cdef extern from "board/clients.h" nogil:
-    enum:
-        XB_CLIENTS_WAYS
-        XB_CLIENTS_BY_ADDRESS
-        XB_CLIENTS_BY_NETWORK
-    ctypedef struct xb_clients:
-        uint64_t n_sets
-        uint32_t privacy
-        uint64_t entries
-        uint64_t replaced
-        uint64_t outcomes
-        uint64_t bad_outcomes
-    size_t xb_clients_size(unsigned mebibytes)
-    void xb_clients_init(xb_clients *t, size_t size, const uint64_t *secret, int privacy)
-    const char *xb_clients_check(const void *memory, size_t size)
 
 cdef extern from "served.h" nogil:
     size_t xb_served_size(size_t model_size, size_t policies_size)
