@@ -105,7 +105,7 @@ $(VENV)/lint: $(VENV)/installed
 $(VENV)/built: $(VENV)/installed $(COMPILED)
 	@echo "compiling"
 	@$(BIN)/python setup.py --quiet build_ext --inplace 2>&1 | grep -E '(error|warning):' || true
-	@$(BIN)/python -c 'import sidecar.core, sidecar.net.protocol'
+	@$(BIN)/python -c 'import sidecar.core, sidecar.net.protocol, sidecar.net.outcomes'
 	@touch $@
 
 demo: build $(VENV)/demo

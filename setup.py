@@ -1,4 +1,4 @@
-"""Builds the two extensions over csrc/; everything else about the package is in pyproject.toml.
+"""Builds the extensions over csrc/; everything else about the package is in pyproject.toml.
 
 XBOT_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer (`make asan`).
 XBOT_COMPILE=0 leaves the extensions out: the Makefile installs packages more than once, and compiles in a step of its own.
@@ -84,7 +84,11 @@ class Sdist(sdist):
 setup(
     cmdclass={"build_py": BuildPy, "sdist": Sdist},
     ext_modules=cythonize(
-        [extension("sidecar.core.binding", SOURCES), extension("sidecar.net.protocol", [])],
+        [
+            extension("sidecar.core.binding", SOURCES),
+            extension("sidecar.net.protocol", []),
+            extension("sidecar.net.outcomes", []),
+        ],
         compiler_directives={"language_level": 3, "embedsignature": True},
     )
     if os.environ.get("XBOT_COMPILE") != "0"

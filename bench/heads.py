@@ -240,7 +240,7 @@ def question(asked: Head, scheme: str = "http", serial: int = 1000, requests: in
         f"X-Original-Scheme: {scheme}",
         "X-Original-Host: www.example.com",
         f"X-Connection: 812-{serial}-{requests}",
-        "X-Xbot-Files: 2",
+        "X-Xbot-Files: 3",
         *told,
         "Host: xbot",
     ]

@@ -58,12 +58,14 @@ class Xbot(Row):
     needs = (*Row.needs, "xbot")
     expects: ClassVar = {"browser": "human", "bot": "bot"}
     changes: Changes = ()  # of the project's nginx files: bench/settings.py
+    options: Path | None = None  # the sidecar's configuration
 
     def start(self, bench: Bench) -> Gate:
         service, admin = bench.directory / f"{self.name}.sock", bench.directory / f"{self.name}_admin.sock"
         gate = project_gate(bench, self.name, service, self.changes)
         command = [program("xbot"), "serve", "--model", bench.xbot_model, "--workers", "1"]
         command += ["--listen", f"unix:{service}", "--admin", f"unix:{admin}"]
+        command += ["--config", self.options] if self.options else []
         log = bench.directory / f"{self.name}.log"
         gate.pids = [bench.processes.start(command, cores=bench.gate_cores, log=log, ready=answers(service))]
         gate.admin = admin

@@ -72,7 +72,41 @@ class Cached(Xbot):
         return gate
 
 
-VARIANTS: tuple[type[Xbot], ...] = (Shipped, CloseToSidecar, CloseToSite, OverTcp, ThreeHeaders, Cached)
+class Stateless(Xbot):
+    """The files as they are; the sidecar judges each request alone."""
+
+    name, title = "stateless", "no table of what clients did"
+    clients = 'size = "0"'
+
+    def start(self, bench: Bench) -> Gate:
+        self.options = bench.directory / f"{self.name}.toml"
+        self.options.write_text(f"[clients]\n{self.clients}\n".replace("@DIR@", str(bench.directory)))
+        return super().start(bench)
+
+
+class Outcomes(Stateless):
+    """nginx tells what happened to each request: a datagram a request, and a thread that takes it."""
+
+    name, title = "outcomes", "with outcome.conf"
+    clients = 'outcomes = "unix:@DIR@/outcome.sock"'
+
+    def start(self, bench: Bench) -> Gate:
+        self.changes = (("outcome.conf", "/run/xbot/outcome.sock", f"{bench.directory}/outcome.sock"),)
+        gate = super().start(bench)
+        gate.server += " include xbot/outcome.conf;"
+        return gate
+
+
+VARIANTS: tuple[type[Xbot], ...] = (
+    Shipped,
+    Stateless,
+    Outcomes,
+    CloseToSidecar,
+    CloseToSite,
+    OverTcp,
+    ThreeHeaders,
+    Cached,
+)
 
 
 def measure(bench: Bench, rounds: int, seconds: float) -> dict[str, Any]:

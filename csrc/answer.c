@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#define _GNU_SOURCE /* CLOCK_REALTIME_COARSE */
 #include "answer.h"
 
 #include <time.h>
@@ -12,6 +12,43 @@ uint64_t xb_now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint64_t xb_time_ms(const uint64_t *clock_ms)
+{
+    if (clock_ms)
+        return __atomic_load_n(clock_ms, __ATOMIC_RELAXED);
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+/* Is it a question of `xbot check`? It asks as a visitor at this address, which no visitor can have (RFC 5737); a header that
+ * said so anybody could send. */
+static bool is_check(const xb_request *r)
+{
+    return xb_span_is(r->ip, XB_SPAN("192.0.2.1"));
+}
+
+/* Was this very request of the visitor asked about just before? The proxy counts the requests on a connection. */
+static bool asked_before(xb_workspace *w)
+{
+    const xb_connection_id *asked = &w->request.connection;
+    if (!asked->requests)
+        return false;
+    xb_connection_id *last = &w->asked[(asked->serial + asked->requests) % XB_ASKED];
+    const bool same = last->serial == asked->serial && last->process == asked->process && last->requests == asked->requests;
+    *last = *asked;
+    return same;
+}
+
+static void look_up(const xb_service *s, xb_workspace *w)
+{
+    w->clients = s->clients;
+    if (!s->clients)
+        return;
+    w->now_ms = xb_time_ms(s->clock_ms);
+    w->reads_only = is_check(&w->request) || asked_before(w);
+}
+
 static char *copy(char *to, xb_span s)
 {
     memcpy(to, s.at, s.size);
@@ -20,7 +57,7 @@ static char *copy(char *to, xb_span s)
 
 static char *copy_text(char *to, const char *text) { return copy(to, (xb_span){text, strlen(text)}); }
 
-static void write_reply(const xb_workspace *w, xb_reply *reply)
+static void write_reply(const xb_service *s, const xb_workspace *w, xb_reply *reply)
 {
     char *p = reply->bytes;
     const xb_decision *d = &w->decision;
@@ -45,6 +82,8 @@ static void write_reply(const xb_workspace *w, xb_reply *reply)
     }
     if (d->policy->name[0])
         p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Policy: ")), d->policy->name);
+    if (s->clients && w->keys.client && !d->refuse && s->dialect == XB_DIALECT_NGINX && w->request.files >= XB_FILES_OUTCOME)
+        p = xb_client_keys_text(&w->keys, copy(p, XB_SPAN("\r\nX-Bot-Client: ")));
     if (reply->close)
         p = copy(p, XB_SPAN("\r\nConnection: close"));
     p = copy(p, XB_SPAN("\r\n\r\n"));
@@ -108,11 +147,14 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
             s->stats->asked_again++;
         return used;
     }
+    look_up(s, w);
     xb_judge(s->model, w);
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
     if (s->wheel)
         xb_steer(s->wheel, started, w);
-    write_reply(w, reply);
+    if (s->clients && w->decision.refuse && !w->reads_only)
+        xb_clients_outcome(s->clients, &w->keys, w->now_ms, &(xb_response){403, -1, XB_CONTENT_UNKNOWN});
+    write_reply(s, w, reply);
     if (s->stats)
         xb_count(s->stats, w, policy_known, xb_now() - started);
     return used;

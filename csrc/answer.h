@@ -2,6 +2,11 @@
  *
  * Law: no allocation, no system call but the clock; everything that a request needs lies in one workspace.
  *
+ * With a table of clients, each request is judged by what was before it, and counted. What the sidecar refuses is told to the table
+ * here; what else happens to a request only the proxy can tell (board/outcomes.h): to nginx's files of version XB_FILES_OUTCOME the
+ * reply says the keys of the request's client, in X-Bot-Client, which they pass on to nobody. A question of `xbot check` is not
+ * counted, nor one that nginx asks a second time for the same request (try_files, index, error_page).
+ *
  * If the handshake of a connection is not known (the proxy did not ask about the first request, or the table is younger than
  * the connection), a question is answered 428, provided that the proxy's files ask again with the handshake. So a visitor's
  * handshake is known whatever the first request was.
@@ -24,9 +29,11 @@ typedef struct {
     xb_handshakes *handshakes; /* or NULL: then a handshake is known only for the request that has it */
     uint32_t listener;         /* its number, in the keys of `handshakes` */
     const xb_wheel *wheel;     /* or NULL: then no operator can intervene */
+    xb_clients *clients;       /* or NULL: then each request is judged alone */
+    const uint64_t *clock_ms;  /* the time of `clients`; NULL: the system's. Only tests and replays set it, in shared memory */
 } xb_service;
 
-enum { XB_MAX_REPLY = 416 };
+enum { XB_MAX_REPLY = 480 };
 
 typedef struct {
     size_t size; /* bytes of `bytes` */
@@ -47,5 +54,10 @@ void xb_count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_
 
 /* Nanoseconds of a monotonic clock with an arbitrary start. */
 uint64_t xb_now(void);
+
+/* The time of a table of clients, in milliseconds since 1970 UTC: *clock_ms, or the system's where that is NULL. It is the same for all
+ * processes, outlives them and the machine's boot, and is that of logs; clients.h says why a step of it is harmless. The system's is
+ * read without a system call and is up to 4 ms old. */
+uint64_t xb_time_ms(const uint64_t *clock_ms);
 
 #endif

@@ -15,6 +15,7 @@
 
 /* The name of the list of addresses that an operator lets by. No list of a configuration can have it. */
 #define XB_BY_HAND "xbot.allow"
+enum { XB_ASKED = 64 };
 
 /* All that judging one request needs; about 300 KiB, most of it never touched, one for each thread, all zero before its first use. */
 typedef struct {
@@ -26,6 +27,7 @@ typedef struct {
     uint64_t now_ms;     /* milliseconds since 1970 UTC, of this request; only for the table */
     bool reads_only;     /* this request is not counted: what the table says is only looked at */
     xb_client_keys keys; /* of the judged request, for its outcome (xb_clients_outcome); 0 where the group is absent */
+    xb_connection_id asked[XB_ASKED]; /* the last questions about connections (answer.c) */
     char scratch[XB_MAX_HEAD]; /* what the dialect decodes */
     char path[XB_MAX_HEAD];    /* the path, resolved for routes and lists */
 } xb_workspace;

@@ -20,6 +20,7 @@ TABLES = {
     "## `[limits]`": config.Limits,
     "## `[dns]`": config.Dns,
     "## `[signatures]`": config.Signatures,
+    "## `[clients]`": config.Clients,
     "## `[policies.NAME]`": config.Policy,
     "## `[lists.NAME]`": config.Entries,
 }

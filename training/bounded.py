@@ -2,7 +2,8 @@
 
 Law: the problem of scikit-learn's LinearSVC with a box around the weights, solved by L-BFGS-B. Only the bias is another: it
 is free, and not kept small. Where no column may speak for a human, all the innocence that everyone starts with is in it.
-Columns that are fitted last get their weights when the others have theirs: of rows without them nothing changes.
+Columns that are fitted last get their weights when the others have theirs, a set of them after the other: of rows without them
+nothing changes.
 tests/training/test_bounded.py holds that this is LinearSVC where there are no bounds, and the conditions of a minimum where there are.
 """
 
@@ -50,8 +51,8 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     The range is from the least to the greatest value in the rows that are fitted, and 0 is in it. So no row can have its
     margin lowered by more than `most_against` by moving one column up through its range, nor raised by more than `most_for`.
     Infinity is no bound. A column with a value in fewer than `least_rows` rows gets no weight: of a word that was seen a few times
-    only chance could say anything. `last`: columns for which the problem is solved a second time, the other weights and b given;
-    in the first they are 0. `start`: weights and a bias (training.start), in the scale of X: what is fitted is what is added to
+    only chance could say anything. `last`: sets of columns. For each in turn the problem is solved again, the weights so far and b
+    given; before that they are 0. `start`: weights and a bias (training.start), in the scale of X: what is fitted is what is added to
     them, with |w - w₀|² in the place of |w|², and the same box around w. tol: how near a minimum it stops, about the square root
     of the relative excess.
 
@@ -66,7 +67,7 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tol: float = 1e-4,
         max_iter: int = 1000,
         least_rows: int = 1,
-        last: Sequence[int] = (),
+        last: Sequence[Sequence[int]] = (),
         start: Start | None = None,
     ) -> None:
         self.C = C
@@ -88,20 +89,23 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         sign = np.where(label == 1, 1.0, -1.0)
         cost = self.C * (np.ones(len(sign)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64))
         filled = np.diff(columns.indptr) >= max(1, self.least_rows)
-        late = np.zeros(len(filled), dtype=bool)
-        late[list(self.last)] = True
+        late = [np.zeros(len(filled), dtype=bool) for _ in self.last]
+        for mask, chosen in zip(late, self.last, strict=True):
+            mask[list(chosen)] = True
+        some = np.logical_or.reduce([np.zeros(len(filled), dtype=bool), *late])
         begun = np.zeros(len(filled)) if self.start is None else self.start.arrays.weight
         bias = 0.0 if self.start is None else self.start.arrays.bias
-        weights = np.where(late, 0.0, begun)
+        weights = np.where(some, 0.0, begun)
         given = columns @ weights + bias
-        more, added, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~late), sign, cost, given, weights)
+        more, added, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~some), sign, cost, given, weights)
         weights, bias = weights + more, bias + added
-        if late.any():
-            weights = np.where(late, begun, weights)
-        if (filled & late).any():
+        for mask in late:
+            weights = np.where(mask, begun, weights)
+            if not (filled & mask).any():
+                continue
             given = columns @ weights + bias
             more, _, steps = self._solve(
-                columns, np.flatnonzero(filled & late), sign, cost, given, weights, biased=False
+                columns, np.flatnonzero(filled & mask), sign, cost, given, weights, biased=False
             )
             weights, self.n_iter_ = weights + more, self.n_iter_ + steps
         self.coef_, self.intercept_ = weights[np.newaxis], np.array([bias])

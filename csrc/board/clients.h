@@ -118,7 +118,9 @@ typedef struct {
     uint64_t reserved[4];
     uint64_t entries;   /* places taken so far */
     uint64_t replaced;  /* entries that had to go for others */
-    uint64_t reserved_too[6];
+    uint64_t outcomes;     /* what happened to requests, as it was told (outcomes.h) */
+    uint64_t bad_outcomes; /* messages about it that were none */
+    uint64_t reserved_too[4];
     xb_client_entry site;
     uint64_t reserved_more;
     uint64_t versions[XB_CLIENTS_FAMILIES][XB_CLIENTS_VERSIONS]; /* upper half: the version; lower: how many, as a float's bits */

@@ -119,7 +119,6 @@ static void connection(xb_request *r, const xb_dialect_row *row)
     if (xb_tls_said(&r->tls))
         r->present |= XB_HAS_TLS;
     xb_connection_id_parse(told(r, XB_H_X_CONNECTION, row), &r->connection);
-    r->files = small_number(told(r, XB_H_X_XBOT_FILES, row));
 }
 
 /* What nginx's files and HAProxy's script say of the visitor. Theirs come first, or alone. */
@@ -236,7 +235,8 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
         r->policy = xb_value(r, XB_H_X_BOT_POLICY);
     row->apply(r, scratch);
     look_for_required(row, r);
-    bool direct = row->telling != XB_TELLS_NOTHING;
+    const bool tells = row->telling != XB_TELLS_NOTHING && of_connection(r);
+    bool direct = tells;
     bool order_said = xb_has(r, XB_H_X_ORIGINAL_ORDER);
     if (order_said && xb_span_is(xb_value(r, XB_H_X_ORIGINAL_ORDER), XB_SPAN("lost"))) {
         r->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE);
@@ -247,7 +247,9 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
         r->present &= ~(uint32_t)XB_HAS_CASE;
     if (row->order == XB_ORDER_LOST || (row->order == XB_ORDER_IF_SAID && !order_said))
         r->present &= ~(uint32_t)XB_HAS_ORDER;
-    if (direct && of_connection(r))
+    if (tells)
+        r->files = small_number(told(r, XB_H_X_XBOT_FILES, row));
+    if (direct)
         connection(r, row);
     if (r->ip.at)
         r->present |= XB_HAS_IP;

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from sidecar.board import clients
+from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.directory import Directory, times
 from sidecar.board.served import Served
@@ -17,7 +19,7 @@ from sidecar.config import addresses
 from sidecar.config.config import Plan
 from sidecar.errors import XbotError
 
-SHARED = ("counters", "lock", "wheel")  # descriptors that a new master gets
+SHARED = ("counters", "lock", "wheel", "clients")  # descriptors that a new master gets
 
 
 class Board:
@@ -29,6 +31,7 @@ class Board:
         self.asked = plan.asks_board is not None
         self.group = addresses.group_id(plan.fixed.socket_group) if plan.fixed.socket_group else None
         self.directory: Directory | None = None
+        self._ours = False  # from `take` to `give`
         self.unfit: str | None = None
         path, workers, handed = plan.fixed.board, plan.fixed.workers, handed or {}
         try:
@@ -47,22 +50,40 @@ class Board:
             self.wheel = Wheel(booted, made, self.directory, handed.get("wheel"))
         except XbotError:  # a file that others may write; the next thing that is said takes its place
             self.wheel = Wheel(booted, made, None)
+        self.clients: Clients | None = None
+        self.clock = clients.clock()
+        if plan.fixed.clients.mebibytes:
+            try:
+                self.clients = Clients(plan.fixed.clients, self.directory, handed.get("clients"))
+            except OSError as error:
+                raise plan.wrong("clients.size", error.strerror or str(error)) from None
         for fd in {*handed.values()} - {*self.shared.values()}:
             os.close(fd)  # of a board that is no longer ours
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """What a worker gets of it, by name."""
+        table = {"clients": self.clients.fd} if self.clients else {}
+        return {"counters": self.counters.fd, **table, **({} if self.clock is None else {"clock": self.clock})}
 
     @property
     def shared(self) -> dict[str, int]:
         """What a new master gets of it, by name."""
         lock = {"lock": self.directory.lock} if self.directory else {}
-        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock}
+        table = {"clients": self.clients.fd} if self.clients else {}
+        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock, **table}
 
     def take(self, served: Served) -> None:
-        """Show our counters, and what is served. XbotError if the files cannot be written, and somebody asked for them."""
+        """We speak for the service: show our counters, and what is served. XbotError if the files cannot be written, and somebody
+        asked for them."""
+        self._ours = True
         try:
             self.counters.put()
             self.publish(served)
             if any(self.wheel.said()):
                 self.keep_wheel()
+            if self.directory is not None:
+                self.directory.remove(clients.NAME)  # it was read, or is of no use
         except XbotError as error:
             if self.asked or self.directory is None:
                 raise
@@ -78,3 +99,12 @@ class Board:
         """Put what is served where other hosts find it. XbotError if that cannot be; then they keep what was there."""
         if self.directory is not None:
             served.publish(self.directory, self.group)
+
+    def give(self) -> None:
+        """Another master speaks for the service."""
+        self._ours = False
+
+    def leave(self) -> None:
+        """No worker is left, and the process ends: keep what the next one can use. XbotError if that cannot be."""
+        if self._ours and self.clients is not None and self.directory is not None:
+            self.clients.keep(self.directory)

@@ -56,7 +56,7 @@ class Directory:
             raise
         return cls(path, fd, lock)
 
-    def create(self, name: str, data: bytes, mode: int = PRIVATE, group: int | None = None) -> int:
+    def create(self, name: str, data: bytes | memoryview, mode: int = PRIVATE, group: int | None = None) -> int:
         """A file of these bytes that waits for `put` to get its name; a descriptor to read and write it. XbotError."""
         new = f"{name}.new"
         with _said(self.path / new):
@@ -78,6 +78,11 @@ class Directory:
         """The file that `create` made takes the name. Who has the old one open keeps it. XbotError."""
         with _said(self.path / name):
             os.rename(f"{name}.new", name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def remove(self, name: str) -> None:
+        """No file has the name any more. XbotError."""
+        with _said(self.path / name), contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.fd)
 
     def set_aside(self, name: str) -> None:
         """What has the name gets another: it is of no use, and may be of interest. XbotError."""

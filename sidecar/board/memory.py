@@ -23,7 +23,7 @@ def writable(name: str, data: bytes, size: int = 0) -> int:
     return _made(name, data, _SIZE_SEALS, size)
 
 
-def write(fd: int, data: bytes) -> None:
+def write(fd: int, data: bytes | memoryview) -> None:
     """Write all of `data`. OSError where there is no room."""
     rest = memoryview(data)
     while rest:

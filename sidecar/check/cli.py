@@ -148,6 +148,7 @@ def settings(plan: Plan) -> dict[str, Any]:
         "drain_timeout": fixed.drain_timeout,
         "log": msgspec.to_builtins(fixed.log),
         "limits": msgspec.to_builtins(fixed.limits),
+        "clients": msgspec.to_builtins(fixed.clients),
         "policies": {name: each.mode for name, each in plan.policies.items()},
     }
 

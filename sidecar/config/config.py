@@ -48,6 +48,9 @@ Bytes = Annotated[
 ]
 Wait = Annotated[float, Meta(ge=0.1, le=60, description="a number of seconds from 0.1 to 60")]
 PerSecond = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+Size = Annotated[
+    str, Meta(pattern=r"^(0|[1-9][0-9]{0,4}MiB|[1-9][0-9]?GiB)$", description="a size such as 64MiB or 1GiB, or 0")
+]
 Workers = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
 Answer = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
@@ -200,6 +203,37 @@ class Signatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_second: Annotated[PerSecond, Doc("signatures that each worker checks in a second, at most")] = 200
 
 
+class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[clients]: the table of what clients did before (docs/behaviour.md)."""
+
+    size: Annotated[
+        Size,
+        Doc(
+            'memory for the table of what clients did before, shared by all workers; `"0"`: none, each request stands alone'
+        ),
+    ] = "64MiB"
+    privacy: Annotated[
+        Literal["address", "network"],
+        Doc(
+            "what a client is: an address (IPv6: its /64) and an agent, or only a network (/24, IPv6: /48) and an agent"
+        ),
+    ] = "address"
+    outcomes: Annotated[
+        Text | None,
+        Doc(
+            "`unix:PATH` of a datagram socket to which nginx tells what happened to requests "
+            "([behaviour.md](behaviour.md#what-happened-to-a-request)). Its mode and group are those of the other sockets",
+            "none",
+        ),
+    ] = None
+
+    @property
+    def mebibytes(self) -> int:
+        """`size` as a number."""
+        number, unit = int(self.size.rstrip("MGiB")), self.size[-3:]
+        return number * 1024 if unit == "GiB" else number
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
@@ -265,6 +299,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     dns: Dns = Dns()
     signatures: Signatures = Signatures()
+    clients: Clients = Clients()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
 
@@ -301,6 +336,12 @@ class Fixed(NamedTuple):
     drain_timeout: float
     log: Log
     limits: Limits
+    clients: Clients
+
+    @property
+    def outcomes(self) -> addresses.Address | None:
+        """Where nginx tells what happened to requests."""
+        return addresses.parse(self.clients.outcomes) if self.clients.outcomes else None
 
 
 @dataclass(frozen=True)
@@ -353,7 +394,7 @@ class Plan:
             for files in (each.network_files, each.agent_files, each.path_files)
             for file in files
         }
-        places = [address for address, _ in self.fixed.listen] + [self.fixed.admin]
+        places = [*(address for address, _ in self.fixed.listen), self.fixed.admin, self.fixed.outcomes]
         sockets = [each.path for each in places if isinstance(each, addresses.UnixAddress)]
         return [*inputs.open_to_others([*filter(None, [self.path]), self.model, *sorted(used), *sockets])]
 
@@ -383,6 +424,8 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
         yield from _address_mistakes(f"listen[{i}].address", listen.address, places)
     if config.admin is not None:
         yield from _address_mistakes("admin", config.admin, places)
+    if config.clients.outcomes is not None:
+        yield from _outcomes_mistakes(config.clients, places)
     for table, most in (("policies", MOST_POLICIES), ("lists", MOST_LISTS)):
         names = getattr(config, table)
         if len(names) > most:
@@ -455,6 +498,16 @@ def _address_mistakes(field: str, text: str, places: dict[addresses.Address, str
         yield field, f"{text} is that of {places[address]} already"
 
 
+def _outcomes_mistakes(clients: Clients, places: dict[addresses.Address, str]) -> Iterator[tuple[str, str]]:
+    field, text = "clients.outcomes", str(clients.outcomes)
+    if not text.startswith("unix:"):
+        yield field, f"{text!r} is not unix:PATH: nobody but the proxy may tell what happened to requests"
+    elif clients.mebibytes == 0:
+        yield field, 'there is no table to count them in: clients.size is "0"'
+    else:
+        yield from _address_mistakes(field, text, places)
+
+
 def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tuple[str, str]]:
     used: dict[str, str] = {}
     known = {**OURS, **config.lists}
@@ -520,6 +573,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         drain_timeout=config.drain_timeout if over.drain_timeout is None else over.drain_timeout,
         log=msgspec.convert({"level": level, "format": form}, Log),
         limits=config.limits,
+        clients=config.clients,
     )
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
     ours = search_engines.NAME not in config.lists

@@ -31,12 +31,15 @@ cdef class Answerer:
 
     Without `policies` it observes, or enforces by the model's own threshold. `stats` and `handshakes` are writable buffers of
     STATS_SIZE and HANDSHAKES_SIZE bytes; without `handshakes` one is known only to the request that tells it. `listener` is its
-    number there; `wheel`: a buffer of WHEEL_SIZE bytes by which an operator intervenes. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and `last_seconds` (behind the
+    number there; `wheel`: a buffer of WHEEL_SIZE bytes by which an operator intervenes. `clients` is a writable buffer with a table of
+    clients (make_clients); without it each request is judged alone. `clock` is one of 8 bytes, the table's time in milliseconds, for
+    tests and replays; else it is the system's. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and `last_seconds` (behind the
     last reply) are the bounds of csrc/connection.h.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, size_t max_connections=4096, size_t max_bytes=1 << 24,
+                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, clients=None, clock=None, size_t max_connections=4096,
+                  size_t max_bytes=1 << 24,
                   double peer_seconds=10.0, double last_seconds=1.0):
         cdef xb_host host
         self.work = _new_workspace()
@@ -55,6 +58,12 @@ cdef class Answerer:
         if wheel is not None:
             self.wheel = memoryview(wheel)
             self.service.wheel = <const xb_wheel *>_seen(self.wheel, sizeof(xb_wheel), "wheel")
+        if clients is not None:
+            self.clients = memoryview(clients)
+            self.service.clients = _table(self.clients)
+        if clock is not None:
+            self.clock = memoryview(clock)
+            self.service.clock_ms = <const uint64_t *>_shared(self.clock, sizeof(uint64_t), "clock")
         if max_connections == 0:
             raise ValueError("max_connections is 0")
         host.resize, host.clock = &_resize, &xb_now

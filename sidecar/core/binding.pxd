@@ -2,12 +2,16 @@
 #
 # Law: a class is declared here and defined in the file of its noun.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from sidecar.core.csrc cimport (
-    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy, xb_reply, xb_service, xb_signer,
+    xb_clients, xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy, xb_reply,
+    xb_service, xb_signer,
     xb_span, xb_step, xb_workspace,
 )
+
+
+cdef class Clients
 
 
 cdef class Request:
@@ -17,6 +21,7 @@ cdef class Request:
     cdef object kept        # all that spans of the request point into
     cdef bytes came_from    # likewise: what come_from() added
     cdef bytes asked        # likewise: what ask_policy() added
+    cdef Clients clients    # the table that it looks into, or None
     cdef int busy           # above 0: it is being read, and must not change
 
     cdef bint read(self, int format, xb_span line) noexcept
@@ -26,6 +31,16 @@ cdef class Request:
 
 cdef class Handshakes:
     cdef xb_handshakes *table
+
+
+cdef class Clients:
+    cdef xb_clients *table
+    cdef void *memory
+    cdef int64_t first, before  # milliseconds since 1970: of the first line, of the one before; -1: none yet
+    cdef bint moved             # a line had another time than the first
+
+    cdef bint open(self, Request request, bint reads_only) noexcept
+    cdef void close(self, Request request) noexcept
 
 
 cdef class Model:
@@ -65,7 +80,7 @@ cdef class Answerer:
     cdef xb_reply reply     # of the last step
     cdef Model held
     cdef Policies held_policies
-    cdef object stats, handshakes, wheel
+    cdef object stats, handshakes, wheel, clients, clock
 
     # csrc/connection.h, for whoever holds the connections.
     cdef void begin(self, xb_connection *c, void *host) noexcept
@@ -79,3 +94,11 @@ cdef class Answerer:
     cdef uint64_t now(self) noexcept
     cdef void drain(self, uint64_t idle, uint64_t rest) noexcept
     cdef dict describe(self)
+
+
+cdef class Outcomes:
+    cdef xb_clients *table
+    cdef const uint64_t *clock_ms
+    cdef object clients, clock
+
+    cdef void take(self, const char *message, size_t size) noexcept nogil

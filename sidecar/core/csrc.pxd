@@ -171,7 +171,6 @@ cdef extern from "features/featurizer.h" nogil:
         uint32_t n_tokens
         xb_token *tokens
     void xb_init()
-    void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     size_t xb_token_text(const xb_token *t, char *out, size_t size)
 
 cdef extern from "model/model.h" nogil:
@@ -410,6 +409,34 @@ cdef extern from "board/wheel.h" nogil:
     const char *xb_wheel_check(const void *file, size_t size, uint64_t booted)
     bint xb_wheel_turn(xb_wheel *w, const char *name, xb_wheel_mode mode, uint64_t now, uint64_t end)
     bint xb_wheel_let_by(xb_wheel *w, const xb_address *address, unsigned bits, uint64_t now, uint64_t end)
+cdef extern from "board/clients.h" nogil:
+    enum:
+        XB_CLIENTS_WAYS
+    ctypedef struct xb_clients:
+        uint64_t n_sets
+        uint32_t privacy
+        uint64_t entries
+        uint64_t replaced
+        uint64_t outcomes
+        uint64_t bad_outcomes
+    ctypedef enum xb_clients_privacy:
+        XB_CLIENTS_BY_ADDRESS
+        XB_CLIENTS_BY_NETWORK
+    ctypedef struct xb_client_keys:
+        uint64_t client
+        uint64_t network
+        uint64_t shape
+    enum:
+        XB_CONTENT_UNKNOWN
+    ctypedef struct xb_response:
+        int status
+        int64_t bytes
+        uint8_t content
+    size_t xb_clients_size(unsigned mebibytes)
+    void xb_clients_init(xb_clients *t, size_t size, const uint64_t *secret, xb_clients_privacy privacy)
+    const char *xb_clients_check(const void *memory, size_t size)
+    uint8_t xb_content_of(xb_span content_type)
+    void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
 
 cdef extern from "judge.h" nogil:
     const char *XB_BY_HAND
@@ -418,8 +445,13 @@ cdef extern from "judge.h" nogil:
         xb_vector vector
         xb_verdict verdict
         xb_decision decision
+        xb_clients *clients
+        uint64_t now_ms
+        bint reads_only
+        xb_client_keys keys
         char *scratch
         char *path
+    void xb_see(const xb_shape *shape, xb_workspace *w)
     void xb_judge(const xb_model *m, xb_workspace *w)
     bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 
@@ -481,12 +513,20 @@ cdef extern from "answer.h" nogil:
         xb_handshakes *handshakes
         uint32_t listener
         const xb_wheel *wheel
+        xb_clients *clients
+        const uint64_t *clock_ms
     ctypedef struct xb_reply:
         size_t size
         bint close
         bint again
-        char bytes[416]
+        char bytes[480]
     uint64_t xb_now()
+    uint64_t xb_time_ms(const uint64_t *clock_ms)
+
+cdef extern from "board/outcomes.h" nogil:
+    enum:
+        XB_OUTCOME_MOST
+    void xb_outcome_take(xb_clients *t, xb_span message, uint64_t now_ms)
 
 cdef extern from "connection.h" nogil:
     uint64_t XB_NEVER
@@ -536,6 +576,8 @@ cdef extern from "request/logline.h" nogil:
         int label
         int status
         int64_t time
+        int64_t bytes
+        xb_span type
         const char *error_field
         const char *error
     bint xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)

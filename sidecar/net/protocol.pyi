@@ -24,6 +24,8 @@ class Server:
         handshakes: Any = None,
         listener: int = 0,
         wheel: Any = None,
+        clients: Any = None,
+        clock: Any = None,
         log: Callable[[dict[str, Any]], object] | None = None,
         max_connections: int = 4096,
         max_bytes: int = 16777216,

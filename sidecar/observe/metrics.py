@@ -44,6 +44,7 @@ class SidecarCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family after the other."""
         yield from self._traffic()
+        yield from self._clients()
         yield from self._processes()
         yield from self._model()
         yield from self._by_hand()
@@ -93,6 +94,23 @@ class SidecarCollector(Collector):
         seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds
+
+    def _clients(self) -> Iterator[Metric]:
+        counts = self._master.clients.counts() if self._master.clients else {}
+        if not counts:
+            return
+        for name, key, text in (
+            ("xbot_clients_entries", "entries", "Clients, networks and shapes in the table of what clients did before"),
+            ("xbot_clients_places", "places", "How many the table has room for"),
+            ("xbot_clients_bytes", "bytes", "Bytes of the table"),
+        ):
+            yield GaugeMetricFamily(name, text, value=counts[key])
+        for name, key, text in (
+            ("xbot_clients_replaced", "replaced", "Entries of the table that had to go for others"),
+            ("xbot_outcomes", "outcomes", "Messages about what happened to a request"),
+            ("xbot_bad_outcomes", "bad_outcomes", "Messages at that socket that were none"),
+        ):
+            yield CounterMetricFamily(name, text, value=counts[key])
 
     def _processes(self) -> Iterator[Metric]:
         workers = self._master.workers

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sidecar.board.board import Board
+from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.lookups import Shared
 from sidecar.board.served import Served
@@ -34,6 +35,7 @@ class Watched(Protocol):
     def counters(self) -> Counters: ...
     @property
     def board(self) -> Board: ...
+    def clients(self) -> Clients | None: ...
     @property
     def served(self) -> Served: ...
     @property

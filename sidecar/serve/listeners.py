@@ -112,12 +112,13 @@ class Bound:
         self.sock.close()
 
 
-def bind(address: Address, group: str | None = None) -> Bound:
-    """Make the listening socket of `address`; a Unix socket's file belongs to `group`, where given.
+def bind(address: Address, group: str | None = None, kind: socket.SocketKind = socket.SOCK_STREAM) -> Bound:
+    """Make the listening socket of `address`; a Unix socket's file belongs to `group`, where given. Of a Unix socket `kind` may be
+    SOCK_DGRAM, which takes messages without listening.
 
     Raises XbotError when the address is in use, is not ours to take, or cannot be bound.
     """
-    return _bind_unix(address, group) if isinstance(address, UnixAddress) else _bind_tcp(address)
+    return _bind_unix(address, group, kind) if isinstance(address, UnixAddress) else _bind_tcp(address)
 
 
 def take(pool: list[Bound], address: Address) -> Bound | None:
@@ -145,7 +146,7 @@ def renew(bound: Bound, group: str | None) -> Bound:
     if bound.reachable and isinstance(bound.address, UnixAddress):
         with contextlib.suppress(OSError):
             bound.address.path.unlink()
-    return bind(bound.asked, group)
+    return bind(bound.asked, group, socket.SocketKind(bound.sock.type))
 
 
 def adopt(sock: socket.socket) -> Bound:
@@ -165,14 +166,14 @@ def adopt(sock: socket.socket) -> Bound:
     return Bound(address, sock, address, activated=True)
 
 
-def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
+def _bind_unix(address: UnixAddress, group: str | None, kind: socket.SocketKind) -> Bound:
     path = address.path
     gid = group_id(group) if group is not None else None
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_UNIX, kind)
     made: tuple[int, int] | None = None
     try:
         with _locked(path):
-            _clear_stale(path)
+            _clear_stale(path, kind)
             umask = os.umask(0o177)
             try:
                 sock.bind(os.fspath(path))
@@ -183,7 +184,8 @@ def _bind_unix(address: UnixAddress, group: str | None) -> Bound:
                 if gid is not None:
                     os.chown(file, -1, gid)
                 Path(file).chmod(UNIX_MODE)
-            sock.listen(BACKLOG)
+            if kind == socket.SOCK_STREAM:
+                sock.listen(BACKLOG)
             sock.setblocking(False)
             return Bound(address, sock, address, made)
     except BaseException as error:
@@ -215,7 +217,7 @@ def _bind_tcp(address: TcpAddress) -> Bound:
     return Bound(TcpAddress(address.host, sock.getsockname()[1]), sock, address)
 
 
-def _clear_stale(path: Path) -> None:
+def _clear_stale(path: Path, kind: socket.SocketKind) -> None:
     """Remove a socket at `path` that nobody answers on; XbotError if somebody does, or if it is no socket."""
     try:
         mode = path.lstat().st_mode
@@ -223,7 +225,7 @@ def _clear_stale(path: Path) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise XbotError(f"unix:{path}: there is a file that is not a socket; it is left alone")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, kind) as probe:
         probe.setblocking(False)  # a full backlog must not make us wait: it too means that somebody listens
         try:
             probe.connect(os.fspath(path))

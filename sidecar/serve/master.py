@@ -14,6 +14,7 @@ import faulthandler
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +25,12 @@ import structlog
 
 import sidecar
 from sidecar.board.board import Board
+from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
 from sidecar.board.lookups import Shared
 from sidecar.board.nonces import Nonces
+from sidecar.board.outcomes import Receiver
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
@@ -84,6 +87,7 @@ class Master:
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.control: tuple[Bound, Control] | None = None
+        self.outcomes: tuple[Bound, Receiver] | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
@@ -96,6 +100,11 @@ class Master:
     def counters(self) -> Counters:
         """What the workers count."""
         return self.board.counters
+
+    @property
+    def clients(self) -> Clients | None:
+        """What clients did before."""
+        return self.board.clients
 
     @property
     def unreachable(self) -> dict[str, str]:
@@ -137,6 +146,8 @@ class Master:
             self.admin[1].open()
         if self.control is not None:
             await self.control[1].open()
+        if self.outcomes is not None:
+            self.outcomes[1].open()
         duties = (
             self._announce_first(),
             self._reload_on_demand(),
@@ -175,7 +186,7 @@ class Master:
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
-            "counters": self.board.counters.fd,
+            **self.board.memory,
             "handshakes": self.handshakes.fd,
             "lookups": self.lookups.fd,
             "nonces": self.nonces.fd,
@@ -303,6 +314,9 @@ class Master:
             asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
         if self.control is not None:
             self.control[1].close()
+        if self.outcomes is not None:
+            self.outcomes[1].close()
+        self.board.give()
         successor.yours()
         self.log.info("upgraded", successor=pid)
         if self._reload_wanted.is_set():  # it came too late for us
@@ -333,7 +347,8 @@ class Master:
         """All that listen, by the names that two masters have for them."""
         named = {f"listener {i}": bound for i, (bound, _) in enumerate(self.bound)}
         named |= {"admin": self.admin[0]} if self.admin else {}
-        return named | ({"control": self.control[0]} if self.control else {})
+        more = {"control": self.control, "outcomes": self.outcomes}
+        return named | {name: each[0] for name, each in more.items() if each}
 
     def _give_up(self, reason: str) -> None:
         """Leave it to the old master, if there is one; without one we are the master, and go on."""
@@ -375,6 +390,10 @@ class Master:
         await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
         if self._successor is not None:
             await self._successor.ended(0)
+        try:
+            self.board.leave()
+        except XbotError as error:
+            self.log.warning("clients not kept", reason=str(error))
         self.log.info("stopped", drained=not left)
 
     @property
@@ -443,14 +462,15 @@ def run(
     pool = list(inherited)
     with contextlib.ExitStack() as stack:
 
-        def listening(address: addresses.Address, group: str | None = fixed.socket_group) -> Bound:
-            one = listeners.take(pool, address) or listeners.bind(address, group)
+        def listening(address: addresses.Address, kind: socket.SocketKind = socket.SOCK_STREAM) -> Bound:
+            one = listeners.take(pool, address) or listeners.bind(address, fixed.socket_group, kind)
             stack.callback(one.close)
             return one
 
         bound = [(listening(address), dialect) for address, dialect in fixed.listen]
         endpoint = listening(fixed.admin) if fixed.admin is not None else None
         kept = listeners.take(pool, fixed.control) if fixed.control is not None else None
+        outcomes = listening(fixed.outcomes, socket.SOCK_DGRAM) if fixed.outcomes is not None else None
         for one in pool:
             if one.activated:
                 bound.append((one, plan.dialect))
@@ -474,13 +494,17 @@ def run(
             from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
             master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
-            master.reach.admin = endpoint
+            master.reach.others.append(endpoint)
             started["admin"] = str(endpoint.address)
         control_bound, no_control = reach.control(plan, board.directory is not None, kept)
         if control_bound is not None:
             stack.callback(control_bound.close)
             master.control = control_bound, Control(control_bound.sock, master)
             started["control"] = str(control_bound.address)
+        if outcomes is not None and board.clients is not None:
+            master.outcomes = outcomes, Receiver(outcomes.sock, board.clients.view, board.clock, log)
+            master.reach.others.append(outcomes)
+            started["outcomes"] = str(outcomes.address)
         if served.search_engines:
             started["search_engines"] = search_engines.said()
         log.info("started", **started, **served.labels())
@@ -497,6 +521,8 @@ def run(
             log.warning("no board", reason=board.unfit)
         if board.counters.said:
             log.warning("counters replaced", reason=board.counters.said)
+        if board.clients is not None and board.clients.said:
+            log.warning("clients forgotten", reason=board.clients.said)
         asyncio.run(master.run())
 
 

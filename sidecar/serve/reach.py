@@ -22,13 +22,13 @@ _SECONDS = 1.0  # how often it is looked whether the sockets' files are there
 
 @dataclass
 class Reach:
-    """The sockets that proxies ask, with the dialect of each, and the admin's; `renewed` is told the place of each new one."""
+    """The sockets that proxies ask, with the dialect of each, and others of ours; `renewed` is told the place of each new one."""
 
     bound: list[tuple[Bound, str]]
     group: str | None
     renewed: Callable[[int, Bound], None]
     log: Any
-    admin: Bound | None = None
+    others: list[Bound] = field(default_factory=list)
     unreachable: dict[str, str] = field(default_factory=dict)  # address of a listener to why
 
     async def watch(self) -> None:
@@ -54,7 +54,7 @@ class Reach:
 
     def _look(self) -> None:
         before = self.unreachable
-        everything = [bound for bound, _ in self.bound] + ([self.admin] if self.admin else [])
+        everything = [bound for bound, _ in self.bound] + self.others
         self.unreachable = {str(bound.address): why for bound in everything if (why := bound.look())}
         for address in before.keys() - self.unreachable.keys():
             self.log.info("listener reachable", listener=address)

@@ -55,6 +55,7 @@ class Worker:
         os.close(descriptors.pop("lookups"))
         self._nonces = descriptors.pop("nonces")
         wheel = map_wheel(descriptors.pop("wheel"))
+        clients, clock = (_mapped(descriptors.pop(name, None)) for name in ("clients", "clock"))
         model, policies = self._served(start, descriptors.pop("served"))
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
@@ -66,6 +67,8 @@ class Worker:
                 policy=each["policy"],
                 stats=stats,
                 handshakes=handshakes,
+                clients=clients,
+                clock=clock,
                 listener=number,
                 wheel=wheel,
                 log=log,
@@ -228,6 +231,16 @@ def _signer(signing: control.Message | None, nonces: int) -> Any:
 
     keys = signatures.heard(signing["keys"])
     return signatures.Verifier(keys, signing["hosts"], Nonces(nonces), signing["per_second"])
+
+
+def _mapped(fd: int | None) -> memoryview | None:
+    """The memory behind `fd`, which is closed, writable; None where there is none."""
+    if fd is None:
+        return None
+    try:
+        return memoryview(mmap.mmap(fd, 0))
+    finally:
+        os.close(fd)
 
 
 def _request_log(level: str, form: str) -> Any:

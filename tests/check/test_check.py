@@ -30,7 +30,7 @@ from places import XBOT
 from sidecar_harness import Sidecar
 
 from sidecar import core
-from sidecar.check import gates, nginx_conf, reach, traps
+from sidecar.check import gates, nginx_conf, reach, running, traps
 from sidecar.check.cli import check
 from sidecar.check.findings import Finding
 from sidecar.check.gates import Setup
@@ -65,7 +65,7 @@ location = /_xbot/mine {
     proxy_set_header X-Original-Scheme $scheme;
     proxy_set_header X-Original-Host $host;
     proxy_set_header X-Bot-Policy $xbot_policy;
-    proxy_set_header X-Xbot-Files 2;
+    proxy_set_header X-Xbot-Files 3;
     proxy_connect_timeout 100ms;
     proxy_send_timeout 100ms;
     proxy_read_timeout 500ms;
@@ -129,9 +129,9 @@ TRAPS = [
     question("address", "proxy_set_header X-Real-IP $remote_addr;", "", "a visitor's own X-Real-IP,"),
     question("told", "proxy_set_header X-Original-URI $request_uri;", "", "a visitor's own X-Original-URI,"),
     question("policy", "proxy_set_header X-Bot-Policy $xbot_policy;", "", "a visitor's own X-Bot-Policy"),
-    question("no files", "proxy_set_header X-Xbot-Files 2;", "", "nothing of connection and TLS handshake", status="warning"),
-    question("old files", "Files 2;", "Files 1;", "files of version 1, this xbot those of 2", "X-Xbot-Files 1;", status="warning"),
-    question("new files", "Files 2;", "Files 3;", "files of version 3, this xbot those of 2", "X-Xbot-Files 3;", status="warning"),
+    question("no files", "proxy_set_header X-Xbot-Files 3;", "", "nothing of connection and TLS handshake", status="warning"),
+    question("old files", "Files 3;", "Files 1;", "files of version 1, this xbot those of 3", "X-Xbot-Files 1;", status="warning"),
+    question("new files", "Files 3;", "Files 4;", "files of version 4, this xbot those of 3", "X-Xbot-Files 4;", status="warning"),
     question("again", "error_page 428 = /_xbot/tell/observe;", "", "no error_page 428"),
     question("headers", "internal;", "internal; proxy_pass_request_headers off;", "keeps the visitor's headers"),
     question("version", "proxy_http_version 1.1;", "", "opens a connection for each question", status="warning"),
@@ -522,6 +522,22 @@ def test_a_user_who_may_not_open_the_socket(made_model_path: Path, tmp_path: Pat
             else:
                 assert told(run(*arguments, code=2))[0] == ("wrong", connect)
                 assert "--socket-group nogroup" in mends[1]
+
+
+def test_a_short_queue_for_outcomes(made_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, room = tmp_path / "outcome.sock", tmp_path / "room"
+    toml = tmp_path / "xbot.toml"
+    toml.write_text(f'model = "{made_model_path}"\n[clients]\noutcomes = "unix:{path}"\n')
+    monkeypatch.setattr(running, "QUEUE", room)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+        there.bind(str(path))
+        for messages, said in (("10", True), ("512", False)):
+            room.write_text(f"{messages}\n")
+            short = (
+                "warning",
+                f"unix:{path}: the system keeps 10 messages for a socket; nginx drops what comes beyond",
+            )
+            assert (short in told(run(toml))) == said
 
 
 def test_what_a_question_costs(made_model_path: Path, tmp_path: Path) -> None:

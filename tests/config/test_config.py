@@ -107,6 +107,7 @@ def test_every_option_is_read(place: Path) -> None:
         (config.Limits, [plan.fixed.limits]),
         (config.Dns, [plan.dns]),
         (config.Signatures, [plan.signatures]),
+        (config.Clients, [plan.fixed.clients]),
         (config.Entries, plan.lists.values()),
     ):
         for field in msgspec.structs.fields(kind):
@@ -395,6 +396,7 @@ def as_toml(value: Any) -> str:
         ("`[limits]`", config.Limits),
         ("`[dns]`", config.Dns),
         ("`[signatures]`", config.Signatures),
+        ("`[clients]`", config.Clients),
         ("`[policies.NAME]`", config.Policy),
         ("`[lists.NAME]`", config.Entries),
     ],
@@ -403,7 +405,7 @@ def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -
     """Each with what is allowed, in the words of the errors, and its default; and none that does not exist."""
     rows = {row[0].strip("`"): row for row in tables()[heading]}
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    inner = {"limits", "dns", "signatures", "listen", "log", "policies", "lists"} if kind is config.Config else set()
+    inner = {"limits", "clients", "dns", "signatures", "listen", "log", "policies", "lists"} if kind is config.Config else set()
     assert rows.keys() == fields.keys() - inner
     for name, (_, allowed, default, *_) in rows.items():
         assert allowed.replace("`", "") == toml_file.allowed(fields[name].type), name

@@ -47,7 +47,7 @@ MAY = {
     "sidecar.sources": {"sidecar", "sidecar.core", "sidecar.sources.fields"},
     "sidecar.verify": {"sidecar", "sidecar.core"},
     "sidecar.config": {"sidecar", "sidecar.core", "sidecar.verify"},
-    "sidecar.board": {"sidecar", "sidecar.core", "sidecar.verify", "sidecar.config"},
+    "sidecar.board": {"sidecar", "sidecar.core", "sidecar.net", "sidecar.verify", "sidecar.config"},
     "sidecar.observe": {"sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.serve": {

@@ -101,12 +101,20 @@ def groups(subject: Subject, chosen: Sample, lines: list[bytes]) -> list[Outcome
     with quietly():
         for name, doc, mask in masks:
             how = replace(subject.how, without=subject.how.without | mask)
-            settings, chunk = subject.settings.over(how), featurize(block, how)
+            settings, chunk = subject.settings.over(how), featurize(block, replace(how, stateless=True))
             indptr = np.concatenate([[0], np.cumsum(chunk.counts)])
             shape = (len(chunk.counts), subject.data.X.shape[1])
-            X = scipy.sparse.csr_matrix((chunk.data, chunk.columns, indptr), shape=shape)
+            X = scipy.sparse.csr_matrix((chunk.data, chunk.columns, indptr), shape=shape) + _past(subject, chosen, mask)
             found.append(_judge(subject, name, doc, X, chosen, partial(fit.make_machine, settings)))
     return found
+
+
+def _past(subject: Subject, chosen: Sample, mask: frozenset[str]) -> scipy.sparse.csr_matrix:
+    """The columns of what clients did before, which the rows' lines alone do not tell; the others are empty."""
+    X = subject.data.X[chosen.rows].tocoo()
+    wanted = [i for i, row in enumerate(core.FEATURES) if row.group == "client" and row.name not in mask]
+    kept = np.isin(X.col, wanted)
+    return scipy.sparse.csr_matrix((X.data[kept], (X.row[kept], X.col[kept])), shape=X.shape)
 
 
 def _held(subject: Subject, group: str) -> bool:

@@ -237,13 +237,13 @@ static void answered(void)
     CHECK(says("HTTP/1.1 200 ") && absent());
     ANSWER(ASK("192.0.2.1", "https", "9-2-2", "X-Xbot-Files: 1\r\n"));
     CHECK(says("HTTP/1.1 200 ") && absent());
-    ANSWER(ASK("192.0.2.1", "http", "9-2-2", "X-Xbot-Files: 3\r\n"));
+    ANSWER(ASK("192.0.2.1", "http", "9-2-2", "X-Xbot-Files: 4\r\n"));
     CHECK(says("HTTP/1.1 200 ") && absent());
-    ANSWER(ASK("192.0.2.1", "https", "9-2-2", "X-Xbot-Files: 3\r\nConnection: close\r\n"));
+    ANSWER(ASK("192.0.2.1", "https", "9-2-2", "X-Xbot-Files: 4\r\nConnection: close\r\n"));
     CHECK(says("HTTP/1.1 428 ") && reply.close);
     CHECK_EQUAL(stats.requests, 5);
     CHECK_EQUAL(stats.asked_again, 2);
-    CHECK_EQUAL(stats.older_files, 1);
+    CHECK_EQUAL(stats.older_files, 4);
     CHECK_EQUAL(stats.newer_files, 2);
     s.handshakes = NULL;
     ANSWER(ASK("192.0.2.1", "https", "9-1-4", "X-Xbot-Files: 2\r\n"));

@@ -1,0 +1,97 @@
+"""The table of what clients did before, in memory that all workers share (csrc/board/clients.h).
+
+Law: the master makes it, and hands it to each worker and to a new master by its descriptor; its size is sealed, and whoever dies
+leaves it as good as it was. With a directory it outlives a restart: it is written there when the sidecar ends, copied and checked
+at the next start, and removed. Nobody maps that file.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from sidecar import core
+from sidecar.board import memory
+from sidecar.board.directory import Directory
+from sidecar.config.config import Clients as Wanted
+from sidecar.errors import XbotError
+
+NAME = "clients"
+CLOCK = "XBOT_CLOCK"  # in the environment: a file of 8 bytes, the table's time in milliseconds, for tests and replays
+_CHUNK = 1 << 24  # bytes that are copied at a time
+
+
+class Clients:
+    """`fd` is handed to the workers; `view` is the table, writable. `said`: why one that was there could not be used, or None."""
+
+    def __init__(self, wanted: Wanted, directory: Directory | None = None, handed: int | None = None) -> None:
+        """`handed`, that of the master that we take over from, if it is as wanted; else what the directory kept; else an empty one.
+        OSError if there is no memory for it."""
+        self._size = core.clients_size(wanted.mebibytes)
+        self._by_network = wanted.privacy == "network"
+        self.said: str | None = None
+        if handed is not None and self._use(handed):
+            return
+        kept = self._kept(directory) if directory else None
+        if kept is not None and not self._use(kept):
+            os.close(kept)
+            kept = None
+        if kept is None:
+            self.fd = memory.writable("xbot-clients", b"", self._size)
+            self.view = memoryview(mmap.mmap(self.fd, self._size))
+            core.make_clients(self.view, os.urandom(core.CLIENTS_SECRET), by_network=self._by_network)
+
+    def _use(self, fd: int) -> bool:
+        """Take this memory, if it holds a table as we want it."""
+        if os.fstat(fd).st_size != self._size:
+            self.said = "it has another size"
+            return False
+        view = memoryview(mmap.mmap(fd, self._size))
+        try:
+            by_network = core.read_clients(view)["by_network"]
+        except core.BoardError as error:
+            self.said = str(error)
+            return False
+        if by_network != self._by_network:
+            self.said = "it tells clients apart in another way"
+            return False
+        self.fd, self.view = fd, view
+        return True
+
+    def _kept(self, directory: Directory) -> int | None:
+        """A copy, in memory of our own, of the file that the directory kept, whatever is in it."""
+        try:
+            file = directory.find(NAME)
+        except XbotError as error:
+            self.said = str(error)
+            return None
+        if file is None:
+            return None
+        try:
+            if os.fstat(file).st_size != self._size:
+                self.said = "it has another size"
+                return None
+            copy = memory.writable("xbot-clients", b"", self._size)
+            while os.sendfile(copy, file, None, _CHUNK):  # from where the file is, to where the copy is
+                pass
+            return copy
+        finally:
+            os.close(file)
+
+    def keep(self, directory: Directory) -> None:
+        """Write the table into the directory, for the next start. XbotError if that cannot be."""
+        os.close(directory.create(NAME, self.view))
+        directory.put(NAME)
+
+    def counts(self) -> dict[str, int]:
+        """What the table says of itself (core.read_clients), and its `bytes`. Nothing if it is damaged."""
+        try:
+            return {**core.read_clients(self.view), "bytes": self._size}
+        except core.BoardError:
+            return {}
+
+
+def clock() -> int | None:
+    """A descriptor of the file that tells the table's time, if the environment names one. OSError if it cannot be used."""
+    path = os.environ.get(CLOCK)
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC) if path else None

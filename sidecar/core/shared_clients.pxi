@@ -1,0 +1,81 @@
+# The table of what clients did before, in memory that processes share.
+#
+# Law: csrc/board/clients.h is all that knows what is in it. Here a buffer becomes a table, and what it says of itself is read;
+# the buffer is writable, stays where it is, and its size is sealed.
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from sidecar.core.csrc cimport (
+    XB_CLIENTS_BY_ADDRESS, XB_CLIENTS_BY_NETWORK, XB_CLIENTS_WAYS, XB_OUTCOME_MOST, xb_clients, xb_clients_check, xb_clients_init,
+    xb_clients_size, xb_outcome_take, xb_span, xb_time_ms,
+)
+
+cdef void *_shared(view, size_t size, str name) except NULL:
+    """Where the memory of a view lies, which keeps it. It is written to, by words."""
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(view, &buffer, PyBUF_WRITABLE)
+    cdef void *at = buffer.buf
+    cdef size_t there = buffer.len
+    PyBuffer_Release(&buffer)
+    if there < size:
+        raise ValueError(f"{name} needs {size} bytes")
+    if <size_t>at % sizeof(uint64_t):
+        raise ValueError(f"{name} must be aligned to {sizeof(uint64_t)} bytes")
+    return at
+
+
+CLIENTS_SECRET = 16  # bytes
+OUTCOME_MOST = XB_OUTCOME_MOST
+
+
+def clients_size(unsigned mebibytes):
+    """The bytes of a table of about so many MiB."""
+    return xb_clients_size(mebibytes)
+
+
+def make_clients(buffer, bytes secret not None, *, bint by_network=False):
+    """Makes an empty table of zeroed memory, `clients_size` bytes; `secret` are CLIENTS_SECRET random bytes."""
+    cdef uint64_t words[2]
+    if len(secret) != sizeof(words):
+        raise ValueError(f"a secret has {sizeof(words)} bytes, not {len(secret)}")
+    memcpy(words, <const char *>secret, sizeof(words))
+    view = memoryview(buffer)
+    xb_clients_init(<xb_clients *>_shared(view, view.nbytes, "clients"), view.nbytes, words,
+                    XB_CLIENTS_BY_NETWORK if by_network else XB_CLIENTS_BY_ADDRESS)
+
+
+cdef xb_clients *_table(view) except NULL:
+    """The table in a view. Raises BoardError with the reason when it is refused."""
+    cdef void *at = _shared(view, view.nbytes, "clients")
+    cdef const char *why = xb_clients_check(at, view.nbytes)
+    if why is not NULL:
+        raise BoardError(why.decode())
+    return <xb_clients *>at
+
+
+def read_clients(buffer):
+    """What a table says of itself: `by_network`; `places`, those it has, and `entries`, those taken; `replaced`, entries that had to go;
+    `outcomes` and `bad_outcomes`, messages about what happened to requests. Raises BoardError with the reason when it is refused."""
+    cdef xb_clients *table = _table(memoryview(buffer))
+    return {
+        "by_network": table.privacy == XB_CLIENTS_BY_NETWORK, "places": table.n_sets * XB_CLIENTS_WAYS, "entries": table.entries,
+        "replaced": table.replaced, "outcomes": table.outcomes, "bad_outcomes": table.bad_outcomes,
+    }
+
+
+cdef class Outcomes:
+    """Takes messages about what happened to requests (csrc/board/outcomes.h) into a table. `clients` and `clock` as of Answerer."""
+
+    def __cinit__(self, clients, clock=None):
+        self.clients = memoryview(clients)
+        self.table = _table(self.clients)
+        if clock is not None:
+            self.clock = memoryview(clock)
+            self.clock_ms = <const uint64_t *>_shared(self.clock, sizeof(uint64_t), "clock")
+
+    cdef void take(self, const char *message, size_t size) noexcept nogil:
+        cdef xb_span s
+        s.at, s.size = message, size
+        xb_outcome_take(self.table, s, xb_time_ms(self.clock_ms))

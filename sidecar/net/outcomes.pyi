@@ -1,0 +1,3 @@
+from sidecar.core import Outcomes
+
+def receive(outcomes: Outcomes, sock: int, stop: int) -> None: ...
