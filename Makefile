@@ -104,7 +104,7 @@ $(VENV)/lint: $(VENV)/installed
 # The extensions. Again when a source of theirs changes.
 $(VENV)/built: $(VENV)/installed $(COMPILED)
 	@echo "compiling"
-	@$(BIN)/python setup.py --quiet build_ext --inplace 2>&1 | grep -E '(error|warning):' || true
+	@$(BIN)/python setup.py --quiet build_ext --inplace 2>&1 | grep -E '(error|warning):|^[A-Za-z.]+Error|^Error|\.p(yx|xi|xd):' || true
 	@$(BIN)/python -c 'import sidecar.core, sidecar.net.protocol, sidecar.net.outcomes'
 	@touch $@
 

@@ -324,6 +324,7 @@ class Wheel:
 
 def wheel_image(made: int, booted: int) -> bytes: ...
 def check_wheel(data: Any, booted: int) -> None: ...
+
 CLIENTS_SECRET: Final[int]
 OUTCOME_MOST: Final[int]
 

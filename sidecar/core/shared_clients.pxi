@@ -12,19 +12,6 @@ from sidecar.core.csrc cimport (
     xb_clients_size, xb_outcome_take, xb_span, xb_time_ms,
 )
 
-cdef void *_shared(view, size_t size, str name) except NULL:
-    """Where the memory of a view lies, which keeps it. It is written to, by words."""
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(view, &buffer, PyBUF_WRITABLE)
-    cdef void *at = buffer.buf
-    cdef size_t there = buffer.len
-    PyBuffer_Release(&buffer)
-    if there < size:
-        raise ValueError(f"{name} needs {size} bytes")
-    if <size_t>at % sizeof(uint64_t):
-        raise ValueError(f"{name} must be aligned to {sizeof(uint64_t)} bytes")
-    return at
-
 
 CLIENTS_SECRET = 16  # bytes
 OUTCOME_MOST = XB_OUTCOME_MOST

@@ -405,7 +405,11 @@ def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -
     """Each with what is allowed, in the words of the errors, and its default; and none that does not exist."""
     rows = {row[0].strip("`"): row for row in tables()[heading]}
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    inner = {"limits", "clients", "dns", "signatures", "listen", "log", "policies", "lists"} if kind is config.Config else set()
+    inner = (
+        {"limits", "clients", "dns", "signatures", "listen", "log", "policies", "lists"}
+        if kind is config.Config
+        else set()
+    )
     assert rows.keys() == fields.keys() - inner
     for name, (_, allowed, default, *_) in rows.items():
         assert allowed.replace("`", "") == toml_file.allowed(fields[name].type), name
