@@ -62,6 +62,7 @@ MAY = {
     "sidecar.check": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.commands.serve"},
     "training": {"sidecar", "sidecar.core", "sidecar.verify", "sidecar.sources", "sidecar.sources.fields"},
     "training.corpus": {"sidecar"},
+    "training.corpus.sessions": {"sidecar", "training.corpus"},
     "training.label": {"sidecar", "sidecar.core", "sidecar.sources"},
     "training.report": {"sidecar", "sidecar.core", "sidecar.sources", "training", "training.label"},
     "training.commands": {"sidecar", "sidecar.core", "sidecar.sources", "training", "training.report"},
