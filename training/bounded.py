@@ -73,8 +73,11 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.least_rows = least_rows
         self.last = last
 
-    def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> BoundedSVC:
-        """X: rows x columns, sparse or not; y: two classes, of which the greater is that with margins above 0.
+    def fit(
+        self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None, given: np.ndarray | None = None
+    ) -> BoundedSVC:
+        """X: rows x columns, sparse or not; y: two classes, of which the greater is that with margins above 0. `given`: each
+        row's margin by what was fitted before, to which these columns add; there is no bias then.
         ValueError for another number of classes. ConvergenceWarning if it stops before it is near."""
         self.classes_, label = np.unique(y, return_inverse=True)
         if len(self.classes_) != 2:
@@ -85,10 +88,10 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         filled = np.diff(columns.indptr) >= max(1, self.least_rows)
         late = np.zeros(len(filled), dtype=bool)
         late[list(self.last)] = True
-        weights, bias, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~late), sign, cost, None)
+        weights, bias, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~late), sign, cost, given)
         if (filled & late).any():
-            given = columns @ weights + bias
-            more, _, steps = self._solve(columns, np.flatnonzero(filled & late), sign, cost, given)
+            so_far = columns @ weights + bias + (0.0 if given is None else given)
+            more, _, steps = self._solve(columns, np.flatnonzero(filled & late), sign, cost, so_far)
             weights, self.n_iter_ = weights + more, self.n_iter_ + steps
         self.coef_, self.intercept_ = weights[np.newaxis], np.array([bias])
         return self

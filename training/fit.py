@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from sidecar import core
 from sidecar.errors import XbotError
+from training import behaviour
 from training.bounded import BoundedSVC
 from training.bounds import Bounds, Scale
 from training.dataset import Dataset
@@ -38,6 +39,7 @@ FOLDS = 5
 LEAST_WORD = 20  # rows that must hold a word before bounded evidence gives it a weight
 LEAST_ROWS = 10  # of each class: two in every fold
 DUAL = 0.1  # the largest C for which the dual problem is the quicker one
+BEHAVIOUR = tuple(i for i, row in enumerate(core.FEATURES) if row.group == "client")
 CALIBRATED = 200_000  # rows that two numbers are fitted on
 Kind = Literal["svm", "logistic", "nb"]
 KINDS: tuple[Kind, ...] = ("svm", "logistic", "nb")
@@ -52,7 +54,8 @@ class Settings:
     """What is fitted. `max_fpr`: the most humans that may be called bots, by share of their requests; `fit_rows`: the
     most rows that are fitted (a sample; all rows are judged); `split`: what is held out together; `evidence`: bounded where
     no feature and no word may speak for a human by more than TRIFLE (svm only); `last`: features that are fitted when all
-    others have their weights, so that where they are absent nothing depends on them (bounded evidence only)."""
+    others have their weights, so that where they are absent nothing depends on them (bounded evidence only);
+    `max_clients`: the most of people's clients that may be refused, by share of them."""
 
     kind: Kind = "svm"
     evidence: Evidence = "free"
@@ -62,6 +65,7 @@ class Settings:
     fit_rows: int = 200_000
     split: Literal["client", "row"] = "client"
     last: tuple[str, ...] = ()
+    max_clients: float = 0.005
 
     @property
     def last_columns(self) -> tuple[int, ...]:
@@ -95,11 +99,25 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Behaviour:
+    """What sessions taught, by clients (addresses) that were not fitted: `share` of the weights that is left, people's clients and
+    programs', and of whom some request is called a bot's, without behaviour and with it."""
+
+    share: float
+    people: int
+    people_refused: int
+    people_refused_bare: int
+    programs: int
+    programs_caught: int
+    programs_caught_bare: int
+
+
+@dataclass(frozen=True)
 class Fitted:
     """The pipeline, its calibration (score = 1 / (1 + exp(a * margin + b))), threshold (of the score) and figures.
 
     `margins`: each row's, out of fold; `split`: "client", or "row" where there are too few clients to split by; `free`:
-    what free evidence would have given on the same folds, where it is bounded."""
+    what free evidence would have given on the same folds, where it is bounded; `behaviour`: what sessions taught, if any were given."""
 
     pipeline: Pipeline
     a: float
@@ -110,6 +128,7 @@ class Fitted:
     split: str
     converged: bool
     free: Figures | None = None
+    behaviour: Behaviour | None = None
 
     def scores(self) -> np.ndarray:
         """The score of each row, out of fold."""
@@ -243,10 +262,12 @@ def _fit_rows(data: Dataset, rows: np.ndarray, settings: Settings, trifle: float
 
 
 class Margins(NamedTuple):
-    """Of each row: its margin, and what it would be without the features that are fitted last."""
+    """Of each row: its margin, and what it would be without the features that are fitted last. `sessions`: the same of the rows
+    of sessions, where `bare` is without behaviour."""
 
     margins: np.ndarray
     bare: np.ndarray
+    sessions: Margins | None = None
 
 
 def out_of_fold(
@@ -255,39 +276,79 @@ def out_of_fold(
     settings: Settings,
     advance: Callable[[], None] = lambda: None,
     trifle: float = TRIFLE,
+    sessions: Dataset | None = None,
 ) -> Margins:
     """Each row's margin by a machine that was fitted on the other folds."""
     margins, bare = np.empty(len(data.y)), np.empty(len(data.y))
+    watched = _watched(sessions) if sessions is not None else None
     for number in range(FOLDS):
         held_out = np.flatnonzero(fold == number)
         machine = _fit_rows(data, np.flatnonzero(fold != number), settings, trifle)
+        if watched is not None:
+            watched.judge(machine, number, settings)
         margins[held_out] = margins_of(machine, data.X, held_out)
         bare[held_out] = (
             margins_of(machine, data.X, held_out, settings.last_columns) if settings.last else margins[held_out]
         )
         advance()
-    return Margins(margins, bare)
+    return Margins(margins, bare, watched.margins if watched is not None else None)
 
 
-def fit(data: Dataset, settings: Settings, advance: Callable[[], None] = lambda: None) -> Fitted:
+class _Watched:
+    """The sessions, split as the rows are, with their margins by machines that did not see them."""
+
+    def __init__(self, sessions: Dataset) -> None:
+        self.data = sessions
+        self.fold = (_mixed(sessions.client, 0) % np.uint64(FOLDS)).astype(np.int8)
+        self.margins = Margins(np.empty(len(sessions.y)), np.empty(len(sessions.y)))
+
+    def judge(self, machine: Pipeline, number: int, settings: Settings) -> None:
+        """Adds behaviour to a machine that was fitted without the fold `number`, and judges that fold by it."""
+        held_out = np.flatnonzero(self.fold == number)
+        self.margins.bare[held_out] = margins_of(machine, self.data.X, held_out)
+        _add_behaviour(machine, self.data, np.flatnonzero(self.fold != number), settings)
+        self.margins.margins[held_out] = margins_of(machine, self.data.X, held_out)
+
+
+def _watched(sessions: Dataset) -> _Watched:
+    check_classes(sessions.y)
+    return _Watched(sessions)
+
+
+def _add_behaviour(machine: Pipeline, sessions: Dataset, rows: np.ndarray, settings: Settings) -> None:
+    weight = row_weights(sessions.y[rows], sessions.client[rows])
+    solver = BoundedSVC(C=settings.C, most_against=TRIFLE, least_rows=LEAST_WORD)
+    behaviour.add(machine, sessions, rows, weight, BEHAVIOUR, solver)
+
+
+def fit(
+    data: Dataset,
+    settings: Settings,
+    advance: Callable[[], None] = lambda: None,
+    sessions: Dataset | None = None,
+) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
     out-of-fold margins. Features that are fitted last have no say in it: where they are absent, nothing changes. `advance` is
-    called settings.steps times. XbotError if a class is missing or the rows cannot be told apart at all."""
+    called settings.steps times. `sessions`: rows that the group `client` is learned from, and nothing else (bounded evidence only).
+    XbotError if a class is missing or the rows cannot be told apart at all."""
     check_classes(data.y)
     fold, split = folds_of(data, settings)
     # One thread of linear algebra: sums in another order would make another file of the same logs.
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         warnings.simplefilter("always", ConvergenceWarning)
-        margins, bare = out_of_fold(data, fold, settings, advance)
+        margins, bare, watched = out_of_fold(data, fold, settings, advance, sessions=sessions)
         machine = _fit_rows(data, np.arange(len(data.y)), settings)
+        if sessions is not None:
+            _add_behaviour(machine, sessions, np.arange(len(sessions.y)), settings)
         advance()
         free = None
         if settings.evidence == "bounded":
             # The same solver without bounds: LinearSVC finds the same, and takes longer where C is large.
-            others, bare_others = out_of_fold(data, fold, settings, advance, trifle=np.inf)
+            others, bare_others, _ = out_of_fold(data, fold, settings, advance, trifle=np.inf)
             free = figures(others, data.y, choose_threshold(bare_others, data.y, settings.max_fpr))
     a, b = calibrate(margins, data.y)
     threshold = choose_threshold(bare, data.y, settings.max_fpr)
+    taught = _bounded_behaviour(machine, sessions, watched, threshold, settings)
     return Fitted(
         pipeline=machine,
         a=a,
@@ -298,6 +359,28 @@ def fit(data: Dataset, settings: Settings, advance: Callable[[], None] = lambda:
         split=split,
         converged=not any(issubclass(w.category, ConvergenceWarning) for w in caught),
         free=free,
+        behaviour=taught,
+    )
+
+
+def _bounded_behaviour(
+    machine: Pipeline, sessions: Dataset | None, watched: Margins | None, threshold: float, settings: Settings
+) -> Behaviour | None:
+    """Leaves so much of the weights of behaviour that few people's clients are refused for it; what that comes to."""
+    if sessions is None or watched is None:
+        return None
+    bare, added, human = watched.bare, watched.margins - watched.bare, sessions.y == 0
+    share = behaviour.largest_share(bare, added, sessions.client, human, threshold, settings.max_clients)
+    behaviour.shrink(machine, BEHAVIOUR, share)
+
+    def clients(margins: np.ndarray, rows: np.ndarray) -> int:
+        return len(np.unique(sessions.client[rows & (margins >= threshold)]))
+
+    with_it, everything = bare + share * added, np.full(len(bare), np.inf)
+    return Behaviour(
+        share,
+        *(clients(margins, human) for margins in (everything, with_it, bare)),
+        *(clients(margins, ~human) for margins in (everything, with_it, bare)),
     )
 
 

@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
     "traps",
     multiple=True,
     metavar="PATH",
-    help="A path that no person finds: whoever asks for it is a bot. /xbot-trap/ is one always.",
+    help="A path that no person finds: who asks for it is a bot (/xbot-trap/, always).",
 )
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
 @click.option("--json", "report", type=_PATH, metavar="FILE", help="Write coverage and conflicts here, for the report.")
