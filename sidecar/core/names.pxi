@@ -15,6 +15,7 @@ Row = namedtuple("Row", "name group version doc")
 Option = namedtuple("Option", "name values without doc")
 Verdict = namedtuple("Verdict", "bot score margin reason")
 Contribution = namedtuple("Contribution", "name value contribution doc")
+Reported = namedtuple("Reported", "lines bad first_bad late first_late")
 Decision = namedtuple("Decision", "outcome refuse reason policy list crawler")
 # The texts of a TLS handshake, as nginx's $ssl_* variables say them (csrc/request/handshake.h): bytes, or None where absent.
 Tls = namedtuple("Tls", "protocol ciphers curves alpn reused sigalgs")

@@ -10,10 +10,10 @@ from libc.stdlib cimport calloc, free
 
 from sidecar.core.csrc cimport (
     XB_ALL_FAMILIES, XB_BROWSER_NONE, XB_CLF_COMBINED, XB_CLF_DASH_UNKNOWN, XB_CLF_FORWARDED, XB_CLF_HOST, XB_CLF_SHORT,
-    XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
+    XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_TEST_TLS, xb_agent_facts, xb_agent_facts_of,
-    xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_handshake,
-    xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test,
+    xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_fields, xb_handshake,
+    xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_see, xb_self_test,
     xb_shape, xb_shape_of, xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
 
@@ -90,7 +90,8 @@ cdef class Request:
         xb_request_clear(&self.work.request)
         self.line.label, self.line.status, self.line.time, self.line.bytes = -1, -1, -1, -1
         self.line.type = _optional(None)
-        self.kept, self.came_from, self.asked = kept, None, None
+        self.kept, self.came_from, self.asked, self.clients = kept, None, None, None
+        self.work.clients = NULL
         return 0
 
     def load_line(self, str log_format not None, bytes line not None):
@@ -243,8 +244,8 @@ cdef class Request:
 
     @property
     def present(self):
-        """The bits of GROUPS that the source holds."""
-        return self.work.request.present
+        """The bits of GROUPS that the source holds; that of the client, if a table of clients was looked into for it."""
+        return self.work.request.present | (XB_HAS_CLIENT if self.work.clients is not NULL and self.work.keys.client else 0)
 
     @property
     def missing(self):
@@ -325,7 +326,7 @@ cdef class Request:
         _check_shape(k, hosts)
         self.idle()
         shape = _shape(k, hosts, families)
-        xb_featurize(&self.work.request, &shape, &self.work.vector)
+        xb_see(&shape, self.work)
         v = &self.work.vector
         self.busy += 1
         try:

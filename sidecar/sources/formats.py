@@ -91,7 +91,9 @@ def _haproxy() -> tuple[frozenset[str], Load]:
 
 
 _EVERY = frozenset(core.GROUPS)
-_COMBINED = frozenset({"ip", "ua", "referrer", "url"})
+# `client`: what an address with an agent did in the lines before, which needs their times.
+_COMBINED = frozenset({"ip", "ua", "referrer", "url", "client"})
+_COMMON = frozenset({"ip", "url", "client"})
 _IIS, _CLOUDFRONT = w3c.Reader(w3c.IIS, b" "), w3c.Reader(w3c.CLOUDFRONT, b"\t")
 # Of formats that read the first lines alike, the earlier row is taken.
 FORMATS = {
@@ -100,18 +102,18 @@ FORMATS = {
         Format("challenge", "tab-separated, with labels", frozenset({"ip", "ua", "referrer"}), sessions=False),
         Format("traefik_clf", "Traefik's access log in lines", _COMBINED),
         Format("combined", "of nginx and Apache", _COMBINED, decision=_DECISION),
-        Format("common", "of Apache, without referrer and agent", frozenset({"ip", "url"})),
+        Format("common", "of Apache, without referrer and agent", _COMMON),
         Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
         Format(
-            "vhost_common", "of Apache, the site's host before it, without referrer and agent", frozenset({"ip", "url"})
+            "vhost_common", "of Apache, the site's host before it, without referrer and agent", _COMMON
         ),
         Format("forwarded_combined", "of Apache behind a proxy, `%{X-Forwarded-For}i` first", _COMBINED),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record),
         Format(
             "nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named
         ),
-        Format("caddy", "Caddy's access log in JSON", _EVERY - {"client"}, records.load_caddy),
-        Format("traefik", "Traefik's access log in JSON", _EVERY - {"client", "tls"}, records.load_traefik),
+        Format("caddy", "Caddy's access log in JSON", _EVERY, records.load_caddy),
+        Format("traefik", "Traefik's access log in JSON", _EVERY - {"tls"}, records.load_traefik),
         Format("haproxy", "HAProxy's `option httplog`", *_haproxy()),
         Format(
             "envoy",

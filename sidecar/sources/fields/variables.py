@@ -57,8 +57,10 @@ def is_known(name: str) -> bool:
 
 
 def groups(names: Iterable[str]) -> frozenset[str]:
-    """The groups of core.GROUPS that a line with these fields can hold."""
-    return frozenset(GROUP_OF[name] for name in names if name in GROUP_OF)
+    """The groups of core.GROUPS that a line with these fields can hold; that of the client, who is known by address and time."""
+    there = set(names)
+    held = {GROUP_OF[name] for name in there if name in GROUP_OF}
+    return frozenset(held | ({"client"} if "ip" in held and there & set(_TIMES) else set()))
 
 
 def load(said: Mapping[str, bytes], request: core.Request) -> None:
