@@ -324,9 +324,7 @@ class _Growing:
 
     def done(self, k: int) -> Dataset:
         """The data set."""
-        return _dataset(
-            self._rows, k, self._present, self._sources, self._unlabelled, self._first_error, self._remarks
-        )
+        return _dataset(self._rows, k, self._present, self._sources, self._unlabelled, self._first_error, self._remarks)
 
 
 def read(

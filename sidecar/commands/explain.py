@@ -101,7 +101,12 @@ class Judge:
 @judging_options
 @format_options("head")
 @stateless_option
-@click.option("--line", "wanted", metavar="[LOG:]N", help="Show this line alone. The lines before it are read for what its client did.")
+@click.option(
+    "--line",
+    "wanted",
+    metavar="[LOG:]N",
+    help="Show this line alone. The lines before it are read for what its client did.",
+)
 @click.option("--dialect", type=click.Choice(core.DIALECTS), help="The head is a proxy's question in this dialect.")
 @click.option("--ip", help="The address that the request of a head came from.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, with every feature.")

@@ -104,9 +104,7 @@ FORMATS = {
         Format("combined", "of nginx and Apache", _COMBINED, decision=_DECISION),
         Format("common", "of Apache, without referrer and agent", _COMMON),
         Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
-        Format(
-            "vhost_common", "of Apache, the site's host before it, without referrer and agent", _COMMON
-        ),
+        Format("vhost_common", "of Apache, the site's host before it, without referrer and agent", _COMMON),
         Format("forwarded_combined", "of Apache behind a proxy, `%{X-Forwarded-For}i` first", _COMBINED),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record),
         Format(

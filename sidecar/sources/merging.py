@@ -66,7 +66,9 @@ def lines_before(logs: Sequence[str]) -> list[int]:
     before = [0]
     for log in logs[:-1]:
         if not reading.is_file(log):
-            raise XbotError(f"{reading.name_of(log)}: its lines are numbered before they are read by time, so it must be a file (or --stateless)")
+            raise XbotError(
+                f"{reading.name_of(log)}: its lines are numbered before they are read by time, so it must be a file (or --stateless)"
+            )
         lines = 0
         for block in reading.blocks(log):
             lines += block.count(b"\n") + (not block.endswith(b"\n"))
@@ -96,5 +98,9 @@ class Order:
     def tell(self) -> None:
         """Says it on standard error; nothing where all lines are in order."""
         if self.late:
-            what = "line is earlier than the line before it" if self.late == 1 else "lines are earlier than the line before them"
+            what = (
+                "line is earlier than the line before it"
+                if self.late == 1
+                else "lines are earlier than the line before them"
+            )
             click.echo(f"xbot: {self.late} of {self.lines} {what}; first: {self.first}", err=True)
