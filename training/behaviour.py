@@ -21,14 +21,27 @@ from training.dataset import Dataset
 from training.linear import margins_of
 
 STEPS = 40  # shares of the weights that are tried
+# A request of a person counts as much as so many of a program: a threshold that few people reach is wanted, and no even split.
+PEOPLE = 50.0
+# How far from the threshold a margin has to be to cost nothing: half a unit. Who is far below it may show something of a program's.
+NEAR = 0.5
 
 
 def add(
-    pipeline: Pipeline, data: Dataset, rows: np.ndarray, weight: np.ndarray, columns: Sequence[int], machine: BoundedSVC
+    pipeline: Pipeline,
+    data: Dataset,
+    rows: np.ndarray,
+    weight: np.ndarray,
+    columns: Sequence[int],
+    machine: BoundedSVC,
+    threshold: float,
 ) -> None:
-    """Gives `columns` of the pipeline, which had no weight so far, what `machine` finds on these rows of the sessions."""
+    """Gives `columns` of the pipeline, which had no weight so far, what `machine` finds on these rows of the sessions. `weight`: of
+    each row; `threshold`: the margin from which on a request is called a bot's."""
     at = list(columns)
-    given = margins_of(pipeline, data.X, rows)
+    given = (margins_of(pipeline, data.X, rows) - threshold) / NEAR
+    weight = np.where(data.y[rows] == 0, PEOPLE * weight, weight)
+    weight *= len(weight) / weight.sum()
     values = data.X[rows][:, at].toarray().astype(np.float64)
     bounds = Bounds().fit(
         np.vstack([values, np.zeros(len(at))])
@@ -41,7 +54,7 @@ def add(
     )
     own_bounds.lower_[at], own_bounds.upper_[at] = bounds.lower_, bounds.upper_
     own_scale.mean_[at], own_scale.scale_[at], own_scale.var_[at] = scale.mean_, scale.scale_, scale.var_
-    pipeline.named_steps["machine"].coef_[0, at] = machine.coef_[0]
+    pipeline.named_steps["machine"].coef_[0, at] = NEAR * machine.coef_[0]
 
 
 def shrink(pipeline: Pipeline, columns: Sequence[int], share: float) -> None:

@@ -262,12 +262,12 @@ def _fit_rows(data: Dataset, rows: np.ndarray, settings: Settings, trifle: float
 
 
 class Margins(NamedTuple):
-    """Of each row: its margin, and what it would be without the features that are fitted last. `sessions`: the same of the rows
-    of sessions, where `bare` is without behaviour."""
+    """Of each row: its margin, and what it would be without the features that are fitted last. `machines`: those that gave them,
+    by fold."""
 
     margins: np.ndarray
     bare: np.ndarray
-    sessions: Margins | None = None
+    machines: list[Pipeline]
 
 
 def out_of_fold(
@@ -276,49 +276,20 @@ def out_of_fold(
     settings: Settings,
     advance: Callable[[], None] = lambda: None,
     trifle: float = TRIFLE,
-    sessions: Dataset | None = None,
 ) -> Margins:
     """Each row's margin by a machine that was fitted on the other folds."""
     margins, bare = np.empty(len(data.y)), np.empty(len(data.y))
-    watched = _watched(sessions) if sessions is not None else None
+    machines = []
     for number in range(FOLDS):
         held_out = np.flatnonzero(fold == number)
         machine = _fit_rows(data, np.flatnonzero(fold != number), settings, trifle)
-        if watched is not None:
-            watched.judge(machine, number, settings)
         margins[held_out] = margins_of(machine, data.X, held_out)
         bare[held_out] = (
             margins_of(machine, data.X, held_out, settings.last_columns) if settings.last else margins[held_out]
         )
+        machines.append(machine)
         advance()
-    return Margins(margins, bare, watched.margins if watched is not None else None)
-
-
-class _Watched:
-    """The sessions, split as the rows are, with their margins by machines that did not see them."""
-
-    def __init__(self, sessions: Dataset) -> None:
-        self.data = sessions
-        self.fold = (_mixed(sessions.client, 0) % np.uint64(FOLDS)).astype(np.int8)
-        self.margins = Margins(np.empty(len(sessions.y)), np.empty(len(sessions.y)))
-
-    def judge(self, machine: Pipeline, number: int, settings: Settings) -> None:
-        """Adds behaviour to a machine that was fitted without the fold `number`, and judges that fold by it."""
-        held_out = np.flatnonzero(self.fold == number)
-        self.margins.bare[held_out] = margins_of(machine, self.data.X, held_out)
-        _add_behaviour(machine, self.data, np.flatnonzero(self.fold != number), settings)
-        self.margins.margins[held_out] = margins_of(machine, self.data.X, held_out)
-
-
-def _watched(sessions: Dataset) -> _Watched:
-    check_classes(sessions.y)
-    return _Watched(sessions)
-
-
-def _add_behaviour(machine: Pipeline, sessions: Dataset, rows: np.ndarray, settings: Settings) -> None:
-    weight = row_weights(sessions.y[rows], sessions.client[rows])
-    solver = BoundedSVC(C=settings.C, most_against=TRIFLE, least_rows=LEAST_WORD)
-    behaviour.add(machine, sessions, rows, weight, BEHAVIOUR, solver)
+    return Margins(margins, bare, machines)
 
 
 def fit(
@@ -336,19 +307,17 @@ def fit(
     # One thread of linear algebra: sums in another order would make another file of the same logs.
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         warnings.simplefilter("always", ConvergenceWarning)
-        margins, bare, watched = out_of_fold(data, fold, settings, advance, sessions=sessions)
+        margins, bare, machines = out_of_fold(data, fold, settings, advance)
         machine = _fit_rows(data, np.arange(len(data.y)), settings)
-        if sessions is not None:
-            _add_behaviour(machine, sessions, np.arange(len(sessions.y)), settings)
         advance()
         free = None
         if settings.evidence == "bounded":
             # The same solver without bounds: LinearSVC finds the same, and takes longer where C is large.
             others, bare_others, _ = out_of_fold(data, fold, settings, advance, trifle=np.inf)
             free = figures(others, data.y, choose_threshold(bare_others, data.y, settings.max_fpr))
+        threshold = choose_threshold(bare, data.y, settings.max_fpr)
+        taught = None if sessions is None else _teach(machine, machines, sessions, threshold, settings)
     a, b = calibrate(margins, data.y)
-    threshold = choose_threshold(bare, data.y, settings.max_fpr)
-    taught = _bounded_behaviour(machine, sessions, watched, threshold, settings)
     return Fitted(
         pipeline=machine,
         a=a,
@@ -363,24 +332,35 @@ def fit(
     )
 
 
-def _bounded_behaviour(
-    machine: Pipeline, sessions: Dataset | None, watched: Margins | None, threshold: float, settings: Settings
-) -> Behaviour | None:
-    """Leaves so much of the weights of behaviour that few people's clients are refused for it; what that comes to."""
-    if sessions is None or watched is None:
-        return None
-    bare, added, human = watched.bare, watched.margins - watched.bare, sessions.y == 0
+def _teach(
+    machine: Pipeline, machines: list[Pipeline], sessions: Dataset, threshold: float, settings: Settings
+) -> Behaviour:
+    """Teaches `machine` behaviour, as much of it as few people's clients are refused for; `machines`, of the folds, say how many."""
+    check_classes(sessions.y)
+    fold = (_mixed(sessions.client, settings.seed) % np.uint64(FOLDS)).astype(np.int8)
+    bare, added = np.empty(len(fold)), np.empty(len(fold))
+
+    def teach(pupil: Pipeline, rows: np.ndarray) -> None:
+        weight = row_weights(sessions.y[rows], sessions.client[rows])
+        solver = BoundedSVC(C=settings.C, most_against=TRIFLE, least_rows=LEAST_WORD)
+        behaviour.add(pupil, sessions, rows, weight, BEHAVIOUR, solver, threshold)
+
+    for number, pupil in enumerate(machines):
+        held_out = np.flatnonzero(fold == number)
+        bare[held_out] = margins_of(pupil, sessions.X, held_out)
+        teach(pupil, np.flatnonzero(fold != number))
+        added[held_out] = margins_of(pupil, sessions.X, held_out) - bare[held_out]
+    human = sessions.y == 0
     share = behaviour.largest_share(bare, added, sessions.client, human, threshold, settings.max_clients)
+    teach(machine, np.arange(len(fold)))
     behaviour.shrink(machine, BEHAVIOUR, share)
 
     def clients(margins: np.ndarray, rows: np.ndarray) -> int:
         return len(np.unique(sessions.client[rows & (margins >= threshold)]))
 
-    with_it, everything = bare + share * added, np.full(len(bare), np.inf)
+    every = (np.full(len(bare), np.inf), bare + share * added, bare)
     return Behaviour(
-        share,
-        *(clients(margins, human) for margins in (everything, with_it, bare)),
-        *(clients(margins, ~human) for margins in (everything, with_it, bare)),
+        share, *(clients(margins, human) for margins in every), *(clients(margins, ~human) for margins in every)
     )
 
 
