@@ -519,7 +519,7 @@ void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *
         count_all(&t->site, visit->counts | group, now_ms);
     }
     /* No network says much about which versions people have. */
-    if (group & XB_COUNT(LOADERS) && visit->version && network && load(&network->count[XB_TALLY_LOADERS]) < 4.5f)
+    if (group & XB_COUNT(LOADERS) && visit->version && network && load(&network->count[XB_TALLY_LOADERS]) < 2.5f)
         count_version(t, visit->family, visit->version);
 }
 

@@ -193,7 +193,8 @@ def replay(
     """Show what a model would have done to the traffic of LOGS: whom it would have refused, and whom perhaps wrongly.
 
     LOGS are files, compressed too, or - for standard input; several are read by time. Nothing is refused by this: it reads,
-    judges and counts. With --config it shows what these policies and lists would have done, by policy, and whom they would have refused and let by.
+    judges and counts. With --config it shows what these policies and lists would have done, by policy, and whom they would have
+    refused and let by.
     """
     outputs.check([(out, outputs.REPLAY)], [*logs, path, old, configuration])
     if configuration is not None and threshold is not None:

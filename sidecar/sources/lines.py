@@ -113,7 +113,7 @@ def of_logs(
     and no request knows of another."""
 
     def of_one(i: int) -> Iterator[Line]:
-        return of_log(logs[i], form, unreadable and unreadable[i], advance, blocks(logs[i]))
+        return of_log(logs[i], form, None if unreadable is None else unreadable[i], advance, blocks(logs[i]))
 
     if clients is None:
         for i in range(len(logs)):

@@ -66,9 +66,8 @@ def lines_before(logs: Sequence[str]) -> list[int]:
     before = [0]
     for log in logs[:-1]:
         if not reading.is_file(log):
-            raise XbotError(
-                f"{reading.name_of(log)}: its lines are numbered before they are read by time, so it must be a file (or --stateless)"
-            )
+            why = "its lines are numbered before they are read by time, so it must be a file (or --stateless)"
+            raise XbotError(f"{reading.name_of(log)}: {why}")
         lines = 0
         for block in reading.blocks(log):
             lines += block.count(b"\n") + (not block.endswith(b"\n"))
