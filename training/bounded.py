@@ -79,8 +79,11 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.last = last
         self.start = start
 
-    def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> BoundedSVC:
-        """X: rows x columns, sparse or not; y: two classes, of which the greater is that with margins above 0.
+    def fit(
+        self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None, given: np.ndarray | None = None
+    ) -> BoundedSVC:
+        """X: rows x columns, sparse or not; y: two classes, of which the greater is that with margins above 0. `given`: each
+        row's margin by what was fitted before, to which these columns add; there is no bias then.
         ValueError for another number of classes. ConvergenceWarning if it stops before it is near."""
         self.classes_, label = np.unique(y, return_inverse=True)
         if len(self.classes_) != 2:
@@ -95,17 +98,20 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         some = np.logical_or.reduce([np.zeros(len(filled), dtype=bool), *late])
         begun = np.zeros(len(filled)) if self.start is None else self.start.arrays.weight
         bias = 0.0 if self.start is None else self.start.arrays.bias
+        before = np.zeros(len(sign)) if given is None else given
         weights = np.where(some, 0.0, begun)
-        given = columns @ weights + bias
-        more, added, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~some), sign, cost, given, weights)
+        so_far = columns @ weights + bias + before
+        more, added, self.n_iter_ = self._solve(
+            columns, np.flatnonzero(filled & ~some), sign, cost, so_far, weights, biased=given is None
+        )
         weights, bias = weights + more, bias + added
         for mask in late:
             weights = np.where(mask, begun, weights)
             if not (filled & mask).any():
                 continue
-            given = columns @ weights + bias
+            so_far = columns @ weights + bias + before
             more, _, steps = self._solve(
-                columns, np.flatnonzero(filled & mask), sign, cost, given, weights, biased=False
+                columns, np.flatnonzero(filled & mask), sign, cost, so_far, weights, biased=False
             )
             weights, self.n_iter_ = weights + more, self.n_iter_ + steps
         self.coef_, self.intercept_ = weights[np.newaxis], np.array([bias])

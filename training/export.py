@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 import sidecar
 from sidecar import core, model, outputs
 from training.dataset import Dataset, How, never_held, words_of
-from training.fit import FOLDS, TRIFLE, Fitted, Settings
+from training.fit import BEHAVIOUR, FOLDS, TRIFLE, Fitted, Settings
 from training.linear import linear_of, unfold
 
 # Stored in each model with their margins: a build that gives other margins refuses the file. Made up, no one's traffic.
@@ -56,7 +56,13 @@ def strongest_words(pipeline: Pipeline, most: int = 200) -> set[int]:
 
 
 def provenance(
-    data: Dataset, fitted: Fitted, words: dict[int, str], settings: Settings, how: How, created: int
+    data: Dataset,
+    fitted: Fitted,
+    words: dict[int, str],
+    settings: Settings,
+    how: How,
+    created: int,
+    sessions: Dataset | None = None,
 ) -> dict[str, Any]:
     """What the file says of itself. `created`: seconds since 1970 UTC.
 
@@ -75,6 +81,7 @@ def provenance(
         "split": fitted.split,
         "held_out": fitted.figures.as_dict(),
         **_bounds(fitted),
+        **_sessions(fitted, sessions),
         "versions": {
             "python": platform.python_version(),
             "scikit-learn": sklearn.__version__,
@@ -92,6 +99,14 @@ def _bounds(fitted: Fitted) -> dict[str, Any]:
     if fitted.free is None:
         return {}
     return {"bounded": {"trifle": TRIFLE, "recall": fitted.figures.recall, "recall_free": fitted.free.recall}}
+
+
+def _sessions(fitted: Fitted, sessions: Dataset | None) -> dict[str, Any]:
+    """What behaviour was learned from, and how it did on clients that were held out."""
+    if fitted.behaviour is None or sessions is None:
+        return {}
+    sources = [asdict(source) for source in sessions.sources]
+    return {"sessions": {"sources": sources, "rows": len(sessions.y), **asdict(fitted.behaviour)}}
 
 
 def groups_of(data: Dataset, how: How) -> int:
@@ -116,16 +131,19 @@ def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, 
     """Writes the model file. The groups that no row held are not in `groups`; their weights are 0."""
     arrays, start = unfold(fitted.pipeline), fitted.start
     weight = arrays.weight
-    weight[never_held(how)] = 0.0  # naive Bayes weighs columns that were never there, too
+    taught = set(BEHAVIOUR) if fitted.behaviour is not None else set()
+    weight[list(set(never_held(how)) - taught)] = 0.0  # naive Bayes weighs columns that were never there, too
     if start is not None:
-        arrays = start.restored(arrays)
+        arrays = start.restored(arrays, taught)
     parts = model.Parts(
         bias=arrays.bias,
         threshold=fitted.threshold,
         a=fitted.a,
         b=fitted.b,
         k=data.k,
-        groups=groups_of(data, how) | (start.groups & _wanted(how) if start is not None else 0),
+        groups=groups_of(data, how)
+        | (core.GROUPS["client"] if taught else 0)
+        | (start.groups & _wanted(how) if start is not None else 0),
         families=families_of(data, how) | (start.families & how.families if start is not None else 0),
         mean=arrays.mean.data,
         scale=arrays.scale.data,
@@ -146,11 +164,17 @@ def _created(logs: tuple[str, ...]) -> int:
 
 
 def write_model(
-    out: Path, data: Dataset, fitted: Fitted, settings: Settings, how: How, logs: tuple[str, ...]
+    out: Path,
+    data: Dataset,
+    fitted: Fitted,
+    settings: Settings,
+    how: How,
+    logs: tuple[str, ...],
+    sessions: Dataset | None = None,
 ) -> dict[int, str]:
     """Writes the model file; returns the texts of its strongest words, by bucket."""
     rereadable = [log for log in logs if log != "-"]
     words = words_of(rereadable, how, strongest_words(fitted.pipeline))
-    about = provenance(data, fitted, words, settings, how, _created(logs))
+    about = provenance(data, fitted, words, settings, how, _created(logs), sessions)
     write(out, data, fitted, how, about)
     return words

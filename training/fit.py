@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from sidecar import core
 from sidecar.errors import XbotError
+from training import behaviour
 from training.bounded import BoundedSVC
 from training.bounds import Bounds, Scale
 from training.dataset import Dataset, How
@@ -39,6 +40,7 @@ FOLDS = 5
 LEAST_WORD = 20  # rows that must hold a word before bounded evidence gives it a weight
 LEAST_ROWS = 10  # of each class: two in every fold
 DUAL = 0.1  # the largest C for which the dual problem is the quicker one
+BEHAVIOUR = tuple(i for i, row in enumerate(core.FEATURES) if row.group == "client")
 CALIBRATED = 200_000  # rows that two numbers are fitted on
 Kind = Literal["svm", "logistic", "nb"]
 KINDS: tuple[Kind, ...] = ("svm", "logistic", "nb")
@@ -54,7 +56,8 @@ class Settings:
     most rows that are fitted (a sample; all rows are judged); `split`: what is held out together; `evidence`: bounded where
     no feature and no word may speak for a human by more than TRIFLE (svm only); `last`: features that are fitted when all
     others have their weights, so that where they are absent nothing depends on them (bounded evidence only); those of
-    clients after the others; `start`: a model whose weights are kept but for what these rows add to them (svm only)."""
+    clients after the others; `start`: a model whose weights are kept but for what these rows add to them (svm only);
+    `max_clients`: the most of people's clients that may be refused, by share."""
 
     kind: Kind = "svm"
     evidence: Evidence = "free"
@@ -64,6 +67,7 @@ class Settings:
     fit_rows: int = 200_000
     split: Literal["client", "row"] = "client"
     last: tuple[str, ...] = ()
+    max_clients: float = 0.005
     start: Start | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,11 +118,25 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Behaviour:
+    """What sessions taught, by clients (addresses) that were not fitted: `share` of the weights that is left, people's clients and
+    programs', and of whom some request is called a bot's, without behaviour and with it."""
+
+    share: float
+    people: int
+    people_refused: int
+    people_refused_bare: int
+    programs: int
+    programs_caught: int
+    programs_caught_bare: int
+
+
+@dataclass(frozen=True)
 class Fitted:
     """The pipeline, its calibration (score = 1 / (1 + exp(a * margin + b))), threshold (of the score) and figures.
 
     `margins`: each row's, out of fold; `split`: "client", or "row" where there are too few clients to split by; `free`:
-    what free evidence would have given on the same folds, where it is bounded."""
+    what free evidence would have given on the same folds, where it is bounded; `behaviour`: what sessions taught, if any were given."""
 
     pipeline: Pipeline
     a: float
@@ -130,6 +148,7 @@ class Fitted:
     converged: bool
     free: Figures | None = None
     start: Start | None = None
+    behaviour: Behaviour | None = None
 
     def scores(self) -> np.ndarray:
         """The score of each row, out of fold."""
@@ -267,10 +286,12 @@ def _fit_rows(data: Dataset, rows: np.ndarray, settings: Settings, trifle: float
 
 
 class Margins(NamedTuple):
-    """Of each row: its margin, and what it would be without the features that are fitted last."""
+    """Of each row: its margin, and what it would be without the features that are fitted last. `machines`: those that gave them,
+    by fold."""
 
     margins: np.ndarray
     bare: np.ndarray
+    machines: list[Pipeline]
 
 
 def out_of_fold(
@@ -282,6 +303,7 @@ def out_of_fold(
 ) -> Margins:
     """Each row's margin by a machine that was fitted on the other folds."""
     margins, bare = np.empty(len(data.y)), np.empty(len(data.y))
+    machines = []
     for number in range(FOLDS):
         held_out = np.flatnonzero(fold == number)
         machine = _fit_rows(data, np.flatnonzero(fold != number), settings, trifle)
@@ -289,29 +311,37 @@ def out_of_fold(
         bare[held_out] = (
             margins_of(machine, data.X, held_out, settings.last_columns) if settings.last else margins[held_out]
         )
+        machines.append(machine)
         advance()
-    return Margins(margins, bare)
+    return Margins(margins, bare, machines)
 
 
-def fit(data: Dataset, settings: Settings, advance: Callable[[], None] = lambda: None) -> Fitted:
+def fit(
+    data: Dataset,
+    settings: Settings,
+    advance: Callable[[], None] = lambda: None,
+    sessions: Dataset | None = None,
+) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
     out-of-fold margins. Features that are fitted last have no say in it: where they are absent, nothing changes. `advance` is
-    called settings.steps times. XbotError if a class is missing or the rows cannot be told apart at all."""
+    called settings.steps times. `sessions`: rows that the group `client` is learned from, and nothing else (bounded evidence only).
+    XbotError if a class is missing or the rows cannot be told apart at all."""
     check_classes(data.y)
     fold, split = folds_of(data, settings)
     # One thread of linear algebra: sums in another order would make another file of the same logs.
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         warnings.simplefilter("always", ConvergenceWarning)
-        margins, bare = out_of_fold(data, fold, settings, advance)
+        margins, bare, machines = out_of_fold(data, fold, settings, advance)
         machine = _fit_rows(data, np.arange(len(data.y)), settings)
         advance()
         free = None
         if settings.evidence == "bounded":
             # The same solver without bounds: LinearSVC finds the same, and takes longer where C is large.
-            others, bare_others = out_of_fold(data, fold, settings, advance, trifle=np.inf)
+            others, bare_others, _ = out_of_fold(data, fold, settings, advance, trifle=np.inf)
             free = figures(others, data.y, choose_threshold(bare_others, data.y, settings.max_fpr))
+        threshold = choose_threshold(bare, data.y, settings.max_fpr)
+        taught = None if sessions is None else _teach(machine, machines, sessions, threshold, settings)
     a, b = calibrate(margins, data.y)
-    threshold = choose_threshold(bare, data.y, settings.max_fpr)
     return Fitted(
         pipeline=machine,
         a=a,
@@ -323,6 +353,39 @@ def fit(data: Dataset, settings: Settings, advance: Callable[[], None] = lambda:
         converged=not any(issubclass(w.category, ConvergenceWarning) for w in caught),
         free=free,
         start=settings.start,
+        behaviour=taught,
+    )
+
+
+def _teach(
+    machine: Pipeline, machines: list[Pipeline], sessions: Dataset, threshold: float, settings: Settings
+) -> Behaviour:
+    """Teaches `machine` behaviour, as much of it as few people's clients are refused for; `machines`, of the folds, say how many."""
+    check_classes(sessions.y)
+    fold = (_mixed(sessions.client, settings.seed) % np.uint64(FOLDS)).astype(np.int8)
+    bare, added = np.empty(len(fold)), np.empty(len(fold))
+
+    def teach(pupil: Pipeline, rows: np.ndarray) -> None:
+        weight = row_weights(sessions.y[rows], sessions.client[rows])
+        solver = BoundedSVC(C=settings.C, most_against=TRIFLE, least_rows=LEAST_WORD)
+        behaviour.add(pupil, sessions, rows, weight, BEHAVIOUR, solver, threshold)
+
+    for number, pupil in enumerate(machines):
+        held_out = np.flatnonzero(fold == number)
+        bare[held_out] = margins_of(pupil, sessions.X, held_out)
+        teach(pupil, np.flatnonzero(fold != number))
+        added[held_out] = margins_of(pupil, sessions.X, held_out) - bare[held_out]
+    human = sessions.y == 0
+    share = behaviour.largest_share(bare, added, sessions.client, human, threshold, settings.max_clients)
+    teach(machine, np.arange(len(fold)))
+    behaviour.shrink(machine, BEHAVIOUR, share)
+
+    def clients(margins: np.ndarray, rows: np.ndarray) -> int:
+        return len(np.unique(sessions.client[rows & (margins >= threshold)]))
+
+    every = (np.full(len(bare), np.inf), bare + share * added, bare)
+    return Behaviour(
+        share, *(clients(margins, human) for margins in every), *(clients(margins, ~human) for margins in every)
     )
 
 

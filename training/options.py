@@ -135,6 +135,14 @@ def fitting_options(command: Command) -> Command:
             help="The highest share of human requests that may be called bots.",
         ),
         click.option(
+            "--max-fpr-clients",
+            "max_clients",
+            type=click.FloatRange(0, 1),
+            default=0.005,
+            show_default=True,
+            help="The highest share of proven clients, and of people's in --sessions, of whom a request may be refused.",
+        ),
+        click.option(
             "--fit-rows",
             type=click.IntRange(1000),
             default=200_000,
@@ -184,7 +192,7 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
     start = _start(options)
     if options["C"] is None:
         options["C"] = _C if start is None else _C_FROM_A_START
-    names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
+    names = ("kind", "evidence", "C", "max_fpr", "max_clients", "fit_rows", "seed")
     return Settings(split=split, last=last, start=start, **{name: options.pop(name) for name in names})
 
 
@@ -264,3 +272,19 @@ def read_logs(
         known = f"there is a label for line {marks.last}, but the last line is {lines}"
         click.echo(f"xbot: {rows['labels']}: {known}: were they made for these logs?", err=True)
     return data, how, marks
+
+
+def read_sessions(log: Path, how: How, quiet: bool) -> Dataset:
+    """The labelled rows of sessions, with what each client did before; as LOGS, but for the group `client`."""
+    from dataclasses import replace
+
+    from sidecar.sources import progress
+    from training import dataset
+
+    with progress.over_logs("reading sessions", (str(log),), quiet=quiet) as advance:
+        data = dataset.read([str(log)], replace(how, log_format="jsonl", stateless=False, jobs=1), advance=advance)
+    for remark in data.remarks:
+        click.echo(f"xbot: {remark}", err=True)
+    if not data.present & core.GROUPS["client"]:
+        raise XbotError(f"{log}: no line tells what its client did before: sessions need addresses and times")
+    return data

@@ -7,6 +7,7 @@ weight belongs to them; only a column that weighs nothing there takes those of t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -62,9 +63,9 @@ class Start:
         weighs: np.ndarray = self.arrays.weight[: len(self.model.mean)] != 0.0
         return weighs
 
-    def restored(self, fitted: Arrays) -> Arrays:
-        """The fitted arrays, with the model's own numbers where the logs hold nothing."""
-        at = list(self.left_out - self.unwanted)
+    def restored(self, fitted: Arrays, learned: Collection[int] = ()) -> Arrays:
+        """The fitted arrays, with the model's own numbers where the logs hold nothing; columns that were `learned` elsewhere stay."""
+        at = list(self.left_out - self.unwanted - set(learned))
         mine = [part.copy() for part in fitted[1:]]
         for part, own in zip(mine, self.model[1:], strict=True):
             part[at] = own[at]

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sidecar import core
 from training.dataset import Dataset
-from training.fit import FOLDS, Fitted
+from training.fit import FOLDS, Behaviour, Fitted
 from training.linear import linear_of
 
 
@@ -27,6 +27,8 @@ def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wid
         console.print("The solver stopped before it converged: the figures are valid, but try a smaller -C.")
     console.print(_figures(fitted))
     console.print(_confusion(fitted))
+    if fitted.behaviour is not None:
+        console.print(_behaviour(fitted.behaviour))
     console.print(_strongest(fitted, words, most))
     console.print(f"wrote {out}")
 
@@ -59,6 +61,16 @@ def _figures(fitted: Fitted) -> Table:
     table.add_row("accuracy", f"{figures.accuracy:.4f}", "")
     table.add_row("ROC AUC", f"{figures.roc_auc:.4f}", "")
     table.add_row("threshold", f"{fitted.threshold:.4f}", "a score at or above it means bot")
+    return table
+
+
+def _behaviour(found: Behaviour) -> Table:
+    table = Table(title="sessions, by held-out client", title_justify="left", show_edge=False, pad_edge=False)
+    for name in ("", "clients", "called bot without behaviour", "with it"):
+        table.add_column(name, justify="left" if not name else "right")
+    table.add_row("people", str(found.people), str(found.people_refused_bare), str(found.people_refused))
+    table.add_row("programs", str(found.programs), str(found.programs_caught_bare), str(found.programs_caught))
+    table.caption = f"{found.share:.0%} of the weights of behaviour is left"
     return table
 
 

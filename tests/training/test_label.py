@@ -482,6 +482,14 @@ def test_traps(label) -> None:
     )
 
 
+def test_who_follows_the_trap_is_a_bot_however_many_parts_it_loads(label) -> None:
+    """A driven browser loads what a page shows, and clicks on everything."""
+    visit = person("203.0.113.99")
+    assert label(people() + visit)[-1][0] == "human"
+    trapped = [*visit, line("203.0.113.99", "/xbot-trap/more", status=404)]
+    assert {word for word, _ in label(people() + trapped)[-len(trapped) :]} == {"bot"}
+
+
 def test_networks_of_files(label, tmp_path: Path) -> None:
     (tmp_path / "ours.txt").write_text("# the monitoring\n198.51.100.0/24\n2001:db8:1::/48 # office\n")
     (tmp_path / "bing.json").write_text(

@@ -17,6 +17,7 @@ from training.options import (
     inputs_of,
     needs_training,
     read_logs,
+    read_sessions,
     reading_options,
 )
 
@@ -37,9 +38,16 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Also write DIR/report.html about the held-out rows (xbot report).",
 )
+@click.option(
+    "--sessions",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="LOG",
+    help="Learn behaviour (the group client) from this log, in jsonl with labels, and nothing else; LOGS are read --stateless "
+    "(with --evidence bounded).",
+)
 @fitting_options
 @reading_options
-def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any) -> None:
+def train(out: Path, pipeline: Path | None, report: Path | None, sessions: Path | None, **options: Any) -> None:
     """Fit a linear machine on LOGS and write it as a model file that `xbot serve` and `xbot score` load.
 
     LOGS are files, gzip too, or - for standard input. Lines that cannot be read are counted, the first is shown.
@@ -64,13 +72,17 @@ def train(out: Path, pipeline: Path | None, report: Path | None, **options: Any)
             raise XbotError(f"{out}: the report reads the model again, so it must be a regular file")
         report.mkdir(parents=True, exist_ok=True)
         written.append((report / "report.html", outputs.PAGE))
-    outputs.check(written, inputs_of(options))
+    outputs.check(written, [*inputs_of(options), sessions])
     settings = fitting_settings(options)
+    if sessions is not None and settings.evidence != "bounded":
+        raise XbotError("--sessions needs --evidence bounded")
+    options["stateless"] |= sessions is not None
     data, how, labels = read_logs(reasons=report is not None, **options)
     settings = settings.over(how)
+    watched = read_sessions(sessions, how, quiet) if sessions is not None else None
     with progress.over_steps("fitting", settings.steps, quiet=quiet) as advance:
-        fitted = fit.fit(data, settings, advance)
-    words = export.write_model(out, data, fitted, settings, how, logs)
+        fitted = fit.fit(data, settings, advance, watched)
+    words = export.write_model(out, data, fitted, settings, how, logs, watched)
     if pipeline is not None:
         import joblib
 

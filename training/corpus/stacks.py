@@ -133,13 +133,15 @@ def _unseen(stack: Stack, rng: random.Random) -> Stack:
 
 
 class Connections:
-    """The connections of one client at one site."""
+    """The connections of one client at one site; `told`: whether the site's log holds handshakes, drawn where it is not given."""
 
-    def __init__(self, visit: Visit, program: str, agent: str, rng: random.Random) -> None:
-        told = (
-            visit.scheme == "https" and visit.protocol < "HTTP/3" and rng.random() < TOLD
-        )  # QUIC has lists of its own
-        self.stack = draw_stack(program, agent, rng, h2=visit.protocol >= "HTTP/2") if told else None
+    def __init__(self, visit: Visit, program: str, agent: str, rng: random.Random, *, told: bool | None = None) -> None:
+        known = (
+            visit.scheme == "https"
+            and visit.protocol < "HTTP/3"  # QUIC has lists of its own
+            and (rng.random() < TOLD if told is None else told)
+        )
+        self.stack = draw_stack(program, agent, rng, h2=visit.protocol >= "HTTP/2") if known else None
         self.rng = rng
         if self.stack and rng.random() < UNSEEN:
             self.stack = _unseen(self.stack, rng)

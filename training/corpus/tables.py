@@ -18,7 +18,7 @@ NONE: Mapping[str, Pairs] = {}
 @cache
 def rows(table: str) -> list[list[str]]:
     """The rows of a table, as columns."""
-    text = Path(__file__).with_name(table).read_text(encoding="utf-8")
+    text = (Path(__file__).parent / table).read_text(encoding="utf-8")
     return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
 
 

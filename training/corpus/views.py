@@ -48,7 +48,8 @@ def decision_log(record: Record) -> Record:
 
 def combined(record: Record) -> Record:
     """What an access log in the combined format holds."""
-    kept = {key: record[key] for key in ("ip", "time", "method", "uri", "protocol", "label") if key in record}
+    held = ("ip", "time", "method", "uri", "protocol", "status", "bytes", "label", "kind")
+    kept = {key: record[key] for key in held if key in record}
     return kept | {"agent": _value(record, "user-agent"), "referrer": _value(record, "referer")}
 
 

@@ -25,7 +25,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--rules", "files", multiple=True, type=_PATH, metavar="FILE", help="Change and add rules (TOML).")
 @click.option("--off", multiple=True, metavar="NAME", help="Switch off a rule or a set; may be repeated.")
 @click.option(
-    "--trap", "traps", multiple=True, metavar="PATH", help="A path that no page links to: whoever asks for it is a bot."
+    "--trap",
+    "traps",
+    multiple=True,
+    metavar="PATH",
+    help="A path that no person finds: who asks for it is a bot (/xbot-trap/, always).",
 )
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
 @click.option("--json", "report", type=_PATH, metavar="FILE", help="Write coverage and conflicts here, for the report.")

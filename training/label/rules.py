@@ -155,7 +155,7 @@ class RuleBook:
 
 def read(files: Sequence[Path] = (), off: Iterable[str] = (), traps: Sequence[str] = ()) -> RuleBook:
     """The shipped rules with `files` laid over them, the rules and sets named in `off` switched off, and `traps`, paths
-    that nobody links, added to the rule `trap`. XbotError names what is wrong, and where."""
+    that no person finds, added to the rule `trap`. XbotError names what is wrong, and where."""
     tables: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _TABLES}
     where: dict[str, Path] = {}
     for path in (SHIPPED, *files):
@@ -276,7 +276,7 @@ def _check(book: RuleBook) -> None:
                     fail(f"rule.{name}", field, f"no count {counted!r}; there are requests, {', '.join(book.counts)}")
         if rule.kind == "request" and rule.count:
             fail(f"rule.{name}", "count", 'only a rule of kind "client" counts')
-        if not (rule.match.fields() or rule.unless.fields() or rule.count or name == "trap"):
+        if not (rule.match.fields() or rule.unless.fields() or rule.count):
             fail(f"rule.{name}", "match", "missing: the rule would fire for everything")
 
 
