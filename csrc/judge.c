@@ -1,8 +1,22 @@
 #include "judge.h"
 
+void xb_see(const xb_shape *shape, xb_workspace *w)
+{
+    w->keys = (xb_client_keys){0};
+    if (!w->clients) {
+        xb_featurize(&w->request, shape, &w->vector);
+        return;
+    }
+    xb_client_look look = {.table = w->clients, .now_ms = w->now_ms};
+    xb_featurize_client(&w->request, shape, &look, &w->vector);
+    if (look.keys.client && !w->reads_only)
+        xb_clients_count(w->clients, &look.keys, &look.places, w->now_ms, &look.visit);
+    w->keys = look.keys;
+}
+
 void xb_judge(const xb_model *m, xb_workspace *w)
 {
-    xb_featurize(&w->request, &m->shape, &w->vector);
+    xb_see(&m->shape, w);
     w->verdict = xb_score(m, &w->vector);
 }
 

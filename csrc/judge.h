@@ -2,6 +2,9 @@
  *
  * Law: no bytes of a reply, no clock, no allocation. A worker, a log, a fuzzer and a benchmark fill the workspace's request,
  * each in its own way (request.h, dialect.h, logline.h), and call these functions.
+ *
+ * With a table of clients, a request is judged by what was before it, and counted after that: one function for live requests
+ * and logs, so both give the same features. Without one, or without an address, the group `client` is absent, and nothing else differs.
  */
 #ifndef XB_JUDGE_H
 #define XB_JUDGE_H
@@ -15,11 +18,18 @@ typedef struct {
     xb_vector vector;
     xb_verdict verdict;
     xb_decision decision;
+    xb_clients *clients; /* the table, or NULL: stateless */
+    uint64_t now_ms;     /* milliseconds since 1970 UTC, of this request; only for the table */
+    bool reads_only;     /* this request is not counted: what the table says is only looked at */
+    xb_client_keys keys; /* of the judged request, for its outcome (xb_clients_outcome); 0 where the group is absent */
     char scratch[XB_MAX_HEAD]; /* what the dialect decodes */
     char path[XB_MAX_HEAD];    /* the path, resolved for routes and lists */
 } xb_workspace;
 
-/* Featurizes and scores w->request into w->vector and w->verdict. */
+/* Featurizes w->request into w->vector, by what w->clients knows of the past, and counts it there. */
+void xb_see(const xb_shape *shape, xb_workspace *w);
+
+/* The same, and scores it into w->verdict. */
 void xb_judge(const xb_model *m, xb_workspace *w);
 
 /* Decides about the judged request: by the policy that w->request names, else by that of its path, else by `policy`. Writes

@@ -20,6 +20,12 @@ GROUPS = {
     "handshake, so each of its users contradicts the agent, on every request. Allow the networks of such a company, or "
     "train without these rows (`xbot train --without odd_tls_chrome`, ...). A WebKitGTK browser on Linux names Safari and uses "
     "GnuTLS: that is no contradiction, and `tls_webkitgtk` marks it.",
+    "client": "What the client (an address with an agent), its network and all who look exactly like it did before this request, where the "
+    "host has a table of clients. Absent without one, and without an address. Counts fade by half in six hours. Each row speaks "
+    "only against agents that claim a browser. Rows on parts (styles, scripts, fonts, pictures) and cookies are absent until ten of the "
+    "site's visitors loaded or brought some, and stay so where parts come from elsewhere. What each row costs a program to avoid "
+    "differs: a cookie or a referrer costs a line, a part costs the site's bytes and a parser, a slower pace costs time, and a "
+    "shape of one's own for each address costs looking like nobody else.",
 }
 
 HEAD = """\

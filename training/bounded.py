@@ -2,7 +2,8 @@
 
 Law: the problem of scikit-learn's LinearSVC with a box around the weights, solved by L-BFGS-B. Only the bias is another: it
 is free, and not kept small. Where no column may speak for a human, all the innocence that everyone starts with is in it.
-Columns that are fitted last get their weights when the others have theirs: of rows without them nothing changes.
+Columns that are fitted last get their weights when the others have theirs, a set of them after the other: of rows without them
+nothing changes.
 tests/training/test_bounded.py holds that this is LinearSVC where there are no bounds, and the conditions of a minimum where there are.
 """
 
@@ -49,8 +50,8 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     The range is from the least to the greatest value in the rows that are fitted, and 0 is in it. So no row can have its
     margin lowered by more than `most_against` by moving one column up through its range, nor raised by more than `most_for`.
     Infinity is no bound. A column with a value in fewer than `least_rows` rows has weight 0: of a word that was seen a few times
-    only chance could say anything. `last`: columns for which the problem is solved a second time, the other weights and b
-    given; in the first they are 0. tol: how near a minimum it stops, about the square root of the relative excess.
+    only chance could say anything. `last`: sets of columns. For each in turn the problem is solved again, the weights so far and b
+    given; before that they are 0. tol: how near a minimum it stops, about the square root of the relative excess.
 
     After `fit`: coef_ (1, columns), intercept_ (1,), classes_, n_iter_, as LinearSVC has them.
     """
@@ -63,7 +64,7 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tol: float = 1e-4,
         max_iter: int = 1000,
         least_rows: int = 1,
-        last: Sequence[int] = (),
+        last: Sequence[Sequence[int]] = (),
     ) -> None:
         self.C = C
         self.most_against = most_against
@@ -83,12 +84,16 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         sign = np.where(label == 1, 1.0, -1.0)
         cost = self.C * (np.ones(len(sign)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64))
         filled = np.diff(columns.indptr) >= max(1, self.least_rows)
-        late = np.zeros(len(filled), dtype=bool)
-        late[list(self.last)] = True
-        weights, bias, self.n_iter_ = self._solve(columns, np.flatnonzero(filled & ~late), sign, cost, None)
-        if (filled & late).any():
+        late = [np.zeros(len(filled), dtype=bool) for _ in self.last]
+        for mask, chosen in zip(late, self.last, strict=True):
+            mask[list(chosen)] = True
+        first = filled & ~np.logical_or.reduce([np.zeros(len(filled), dtype=bool), *late])
+        weights, bias, self.n_iter_ = self._solve(columns, np.flatnonzero(first), sign, cost, None)
+        for mask in late:
+            if not (filled & mask).any():
+                continue
             given = columns @ weights + bias
-            more, _, steps = self._solve(columns, np.flatnonzero(filled & late), sign, cost, given)
+            more, _, steps = self._solve(columns, np.flatnonzero(filled & mask), sign, cost, given)
             weights, self.n_iter_ = weights + more, self.n_iter_ + steps
         self.coef_, self.intercept_ = weights[np.newaxis], np.array([bias])
         return self

@@ -1,8 +1,9 @@
 """From logs to the matrix that is fitted: X in the columns of core.FEATURES, then 2^k buckets; y is 1 for a bot.
 
 Law: the only reader of logs in training; every value comes from csrc/ through core.Matrix. Logs are featurized in
-chunks, in parallel where that pays, and the rows go to memory-mapped files: memory is bounded by the chunks in work,
-not by the log. X holds NaN where a row cannot tell a feature that its format can hold; other columns stay empty.
+chunks, and the rows go to memory-mapped files: memory is bounded by the chunks in work, not by the log. One process reads
+all lines by time, as each row holds what its client did before; stateless, chunks are read in parallel where that pays. X holds
+NaN where a row cannot tell a feature that its format can hold; other columns stay empty.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import scipy.sparse
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import lines, reading
+from sidecar.sources import lines, merging, reading
 from sidecar.sources.fields.w3c import ABOUT_THE_LOG, Reader
 from sidecar.sources.formats import Format, find
 from sidecar.sources.lines import Unreadable
@@ -41,7 +42,8 @@ class Chunk(NamedTuple):
     """Rows in CSR form: float32 values, int32 columns, and per row how many values, label, time, client and line.
 
     `lines` is how many lines the chunk had, `unreadable` how many of them could not be read, `about` how many are about the log
-    and no requests; `errors` are the first that could not be read, counted from its first line."""
+    and no requests; `errors` are the first that could not be read, counted from its first line, as is `first_late`, the first of
+    `late` lines that are earlier than the line before them."""
 
     data: np.ndarray
     columns: np.ndarray
@@ -55,6 +57,8 @@ class Chunk(NamedTuple):
     about: int
     errors: list[tuple[int, str, str]]
     present: int
+    late: int = 0
+    first_late: int = 0
 
 
 @dataclass
@@ -69,8 +73,9 @@ class Source:
 
 @dataclass
 class Dataset:
-    """X: CSR float32, rows x (len(core.FEATURES) + 2^k), labelled rows only; y: int8; per row its line (numbered
-    through the logs), its client (0 unknown) and its time (-1 unknown). `present`: the groups that were seen."""
+    """X: CSR float32, rows x (len(core.FEATURES) + 2^k), labelled rows only, in the order in which they were read; y: int8;
+    per row its line (numbered through the logs), its client (0 unknown) and its time (-1 unknown). `present`: the groups that
+    were seen."""
 
     X: scipy.sparse.csr_matrix
     y: np.ndarray
@@ -91,12 +96,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class How:
-    """How a log becomes rows: its format, buckets, known hosts, what is left out; and who does the work."""
+    """How a log becomes rows: its format, buckets, known hosts, what is left out, whether each line stands for itself; and who
+    does the work."""
 
     log_format: str
     k: int
     hosts: array.array[int] | None = None
     without: frozenset[str] = frozenset()
+    stateless: bool = False
     jobs: int = 0  # 0: one a core, or this process alone for a small log
     scheduler: str | None = None  # of a Dask cluster
 
@@ -104,6 +111,12 @@ class How:
     def form(self) -> Format:
         """The row of the format."""
         return find(self.log_format)
+
+    @property
+    def looks_back(self) -> bool:
+        """Do rows hold what their clients did before?"""
+        wanted = any(row.group == "client" and row.name not in self.without for row in core.FEATURES)
+        return wanted and "client" in self.form.groups and not self.stateless
 
     @property
     def families(self) -> int:
@@ -136,10 +149,14 @@ def masked_names(without: Iterable[str], option: str = "--without") -> frozenset
 
 
 def featurize(block: bytes, how: How, fields: Reader | None = None) -> Chunk:
-    """The rows of a block of whole lines. What a worker runs. `fields`: what lines before the block say of it."""
+    """The rows of a block of whole lines, each by itself. What a worker runs. `fields`: what lines before the block say of it."""
     matrix = core.Matrix(how.k, how.hosts, how.without)
     form = how.form if fields is None else how.form._replace(fields=fields, record=fields.load)
-    read, about = _append(matrix, form, block)
+    return _chunk(matrix, how, *_append(matrix, form, block))
+
+
+def _chunk(matrix: core.Matrix, how: How, read: int, about: int = 0) -> Chunk:
+    """The rows of a matrix, of so many lines."""
     rows, dense = len(matrix), len(core.FEATURES)
     left = np.frombuffer(matrix.dense, dtype=np.float64).reshape(rows, dense).astype(np.float32)
     left[:, never_held(how)] = 0.0  # a column that is absent in every row is not worth its bytes
@@ -166,12 +183,14 @@ def featurize(block: bytes, how: How, fields: Reader | None = None) -> Chunk:
         about=about,
         errors=matrix.errors,
         present=matrix.present,
+        late=matrix.late,
+        first_late=matrix.first_late,
     )
 
 
 def never_held(how: How) -> list[int]:
     """Columns that no line of this format holds, or that are left out."""
-    held = how.form.groups
+    held = how.form.groups if how.looks_back else how.form.groups - {"client"}
     return [i for i, row in enumerate(core.FEATURES) if row.group not in held or row.name in how.without]
 
 
@@ -230,6 +249,14 @@ def _cluster(scheduler: str) -> Any:
         raise XbotError(f"--scheduler {scheduler}: no Dask scheduler answers: {error}") from None
 
 
+def _one_by_one(blocks: Iterator[bytes], how: How, clients: core.Clients) -> Iterator[tuple[int, Chunk]]:
+    """Chunks of a format that csrc reads, by all that stands before them in the log, with the bytes each was made from."""
+    for block in blocks:
+        matrix = core.Matrix(how.k, how.hosts, how.without, clients)
+        read = matrix.append_lines(how.form.name, block, 1)
+        yield len(block), _chunk(matrix, how, read)
+
+
 def _parallel(parallel: joblib.Parallel, blocks: Iterator[bytes], how: How) -> Iterator[tuple[int, Chunk]]:
     """Chunks in order, with the bytes each was made from. A round of tasks at a time bounds what is in memory."""
     width = 2 * max(1, parallel.n_jobs)
@@ -273,38 +300,96 @@ class _Rows:
         return np.memmap(file, dtype=dtype, mode="r") if file.tell() else np.empty(0, dtype=dtype)
 
 
+class _Growing:
+    """A data set while it is read."""
+
+    def __init__(self, labels: Labels | None) -> None:
+        self._labels, self._rows, self._present, self._unlabelled = labels, _Rows(), 0, 0
+        self._sources: list[Source] = []
+        self._remarks: list[str] = []
+        self._first_error = ""
+
+    def add(self, chunk: Chunk) -> None:
+        """Takes in rows whose lines are numbered through all logs."""
+        labelled = _labelled(chunk, self._labels)
+        self._rows.add(labelled)
+        self._present |= chunk.present
+        self._unlabelled += len(chunk.label) - len(labelled.label)
+
+    def end(self, log: str, sha256: str, lines: int, unreadable: Unreadable, said: str) -> None:
+        """Notes a log that was read, and what is to be told of it."""
+        self._first_error = self._first_error or unreadable.first
+        self._remarks += [said] if said else []
+        self._sources.append(Source(Path(log).name, sha256, lines, unreadable.count))
+
+    def done(self, k: int) -> Dataset:
+        """The data set."""
+        return _dataset(self._rows, k, self._present, self._sources, self._unlabelled, self._first_error, self._remarks)
+
+
 def read(
     logs: Sequence[str], how: How, *, labels: Labels | None = None, advance: Callable[[int], None] = lambda _: None
 ) -> Dataset:
     """Featurizes every line of the logs and keeps those that have a label. `labels` replaces the labels of the logs;
     lines are numbered through all of them, as `xbot label` numbers them."""
-    rows, present, before, unlabelled = _Rows(), 0, 0, 0
-    first_error = ""
-    remarks: list[str] = []
-    sources: list[Source] = []
+    growing = _Growing(labels)
+    if how.looks_back and (len(logs) > 1 or how.form.record is not None):
+        _read_lines(logs, how, growing, advance)
+    else:
+        _read_chunks(logs, how, growing, advance)
+    return growing.done(how.k)
+
+
+def _read_chunks(logs: Sequence[str], how: How, growing: _Growing, advance: Callable[[int], None]) -> None:
+    """One log after another, a chunk at a time."""
+    before, order, clients = 0, merging.Order(), core.Clients() if how.looks_back else None
     with _workers(how, logs) as parallel:
         for log in logs:
             digest, lines, unreadable = hashlib.sha256(), 0, Unreadable(log)
-            for size, chunk in _parallel(parallel, _chunks(log, digest), how):
+            blocks = _chunks(log, digest)
+            chunks = _parallel(parallel, blocks, how) if clients is None else _one_by_one(blocks, how, clients)
+            for size, chunk in chunks:
                 if chunk.errors:
                     line, name, why = chunk.errors[0]
                     unreadable.add(lines + line, name, why, chunk.unreadable)
                 if chunk.about:
                     unreadable.add(0, *ABOUT_THE_LOG, chunk.about)
-                labelled = _labelled(chunk._replace(line=chunk.line + before + lines), labels)
-                rows.add(labelled)
-                lines, present, unlabelled = (
-                    lines + chunk.lines,
-                    present | chunk.present,
-                    unlabelled + len(chunk.label) - len(labelled.label),
-                )
+                order.add(log, lines + chunk.first_late, len(chunk.label), chunk.late)
+                growing.add(chunk._replace(line=chunk.line + before + lines))
+                lines += chunk.lines
                 advance(size)
-            if said := unreadable.said(lines):
-                first_error = first_error or unreadable.first
-                remarks.append(said)
-            sources.append(Source(Path(log).name, digest.hexdigest(), lines, unreadable.count))
+            growing.end(log, digest.hexdigest(), lines, unreadable, unreadable.said(lines))
             before += lines
-    return _dataset(rows, how.k, present, sources, unlabelled, first_error, remarks)
+    order.tell()
+
+
+def _read_lines(logs: Sequence[str], how: How, growing: _Growing, advance: Callable[[int], None]) -> None:
+    """All logs by time, a line at a time. What cannot be read is told as it comes."""
+    digests = {log: hashlib.sha256() for log in logs}
+    before, counts, size = merging.lines_before(logs), [0] * len(logs), 0
+
+    def blocks(log: str) -> Iterator[bytes]:
+        digests[log] = hashlib.sha256()
+        for block in reading.blocks(log):
+            digests[log].update(block)
+            yield block
+
+    def advanced(done: int) -> None:
+        nonlocal size
+        size += done
+        advance(done)
+
+    unreadable, matrix = [Unreadable(log) for log in logs], core.Matrix(how.k, how.hosts, how.without)
+    for i, (line, _, request, _) in lines.of_logs(logs, how.form, core.Clients(), unreadable, advanced, blocks):
+        counts[i] = line
+        if request is not None:
+            matrix.append(request, before[i] + line)
+        if size >= CHUNK:
+            growing.add(_chunk(matrix, how, len(matrix)))
+            matrix, size = core.Matrix(how.k, how.hosts, how.without), 0
+    growing.add(_chunk(matrix, how, len(matrix)))
+    for log, count, each in zip(logs, counts, unreadable, strict=True):
+        growing.end(log, digests[log].hexdigest(), count, each, "")
 
 
 def _labelled(chunk: Chunk, labels: Labels | None) -> Chunk:

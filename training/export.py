@@ -70,7 +70,8 @@ def provenance(
         "bots": int((data.y == 1).sum()),
         "humans": int((data.y == 0).sum()),
         "machine": type(fitted.pipeline.named_steps["machine"]).__name__,
-        "settings": {**asdict(settings), "format": how.log_format, "folds": FOLDS, "without": sorted(how.without)},
+        "settings": {**asdict(settings), "format": how.log_format, "folds": FOLDS, "without": sorted(how.without)}
+        | ({"clients": True} if how.looks_back else {}),
         "split": fitted.split,
         "held_out": fitted.figures.as_dict(),
         **_bounds(fitted),

@@ -16,6 +16,7 @@ from sidecar.core import MAX_K, MIN_K
 from sidecar.errors import XbotError
 from sidecar.sources import formats
 from sidecar.sources.choosing import format_options
+from sidecar.sources.merging import stateless_option
 
 if TYPE_CHECKING:
     from training.dataset import Dataset, How
@@ -29,6 +30,7 @@ def row_options(command: Command) -> Command:
     """What a row is: what every command that featurizes takes."""
     options = (
         format_options(),
+        stateless_option,
         click.option(
             "--labels",
             type=click.Path(path_type=Path),
@@ -104,7 +106,7 @@ def fitting_options(command: Command) -> Command:
             multiple=True,
             metavar="NAME",
             help="Fit this group or feature after all others, so that requests without it are judged as if it did not exist "
-            "(with --evidence bounded; words of the group are left out); may be repeated.",
+            "(with --evidence bounded; words of the group are left out); may be repeated: groups are fitted in that order.",
         ),
         click.option(
             "-C",
@@ -165,11 +167,15 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
         options["without"] = (*options["without"], *DESCRIPTIONS)
     if options["last"] and options["evidence"] != "bounded":
         raise XbotError("--last needs --evidence bounded")
-    named = masked_names(options.pop("last"), "--last")
+    chosen = options.pop("last")
+    named = masked_names(chosen, "--last")
     # Words share buckets with those of other groups, so none of them can come last.
     options["without"] = (*options["without"], *(row.name for row in core.FAMILIES if row.name in named))
     late = named - masked_names(options["without"])
-    last = tuple(row.name for row in core.FEATURES if row.name in late)
+    in_turn = (
+        row.name for word in chosen for row in core.FEATURES if row.name in late and word in (row.name, row.group)
+    )
+    last = tuple(dict.fromkeys(in_turn))
     names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
     return Settings(split=split, last=last, **{name: options.pop(name) for name in names})
 
@@ -191,7 +197,7 @@ def needs_training(command: str) -> None:
 
 def row_settings(
     logs: tuple[str, ...], log_format: str, labels: Path | None, known_hosts: Path | None, without: tuple[str, ...],
-    addresses: bool | None, k: int, *, reasons: bool = False,
+    addresses: bool | None, k: int, stateless: bool, *, reasons: bool = False,
 ) -> tuple[How, Labels | None]:  # fmt: skip
     """How these logs become rows, by `row_options`, and the labels of a file, if one is given, with their `reasons`."""
     from training import dataset
@@ -203,7 +209,7 @@ def row_settings(
         without = (*without, "ip")  # a client that was held out, or comes tomorrow, has an address that nobody knows
     hosts = dataset.known_hosts(known_hosts) if known_hosts else None
     marks = read_labels(labels, reasons=reasons) if labels else None
-    return dataset.How(log_format, k, hosts, dataset.masked_names(without)), marks
+    return dataset.How(log_format, k, hosts, dataset.masked_names(without), stateless), marks
 
 
 def read_logs(
@@ -220,6 +226,8 @@ def read_logs(
         raise XbotError("--backend dask and --scheduler ADDR go together")
     how, marks = row_settings(logs, reasons=reasons, **rows)
     how = replace(how, jobs=jobs, scheduler=scheduler)
+    if how.looks_back and (jobs > 1 or scheduler is not None):
+        raise XbotError("--jobs and --backend dask need --stateless: one process reads the lines by time")
     with progress.over_logs("reading", logs, quiet=quiet) as advance:
         data = dataset.read(logs, how, labels=marks, advance=advance)
     for remark in data.remarks:

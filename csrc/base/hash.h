@@ -1,7 +1,7 @@
-/* hash.h - the two hashes of this project, to 64 bits: xb_hash of words, header names and hosts, letters without regard to
- * case; xb_hash_bytes of bytes that are not text, such as an address.
+/* hash.h - the hashes of this project, to 64 bits: xb_hash of words, header names and hosts, letters without regard to
+ * case; xb_hash_bytes of bytes that are not text, such as an address; xb_hash_keyed of bytes that a visitor chooses, with a secret.
  *
- * Law: pure functions; the values are part of the model file's meaning, so a change here is a new version
+ * Law: pure functions; the values of the first two are part of the model file's meaning, so a change here is a new version
  * of each family and of ref_host_known (features.def). tests/core/test_hash.py states the same function in Python.
  *
  * xb_hash: the input is taken as little-endian 8-byte words, the last one padded with zeros. Bit 5 of every byte is set: that
@@ -84,6 +84,30 @@ static inline uint64_t xb_hash_bytes(xb_span s)
         h = xb_mix(h ^ xb_load64(p));
     if (p < end)
         h = xb_mix(h ^ xb_load_tail(end, (size_t)(end - p), s.size >= 8));
+    return h;
+}
+
+/* The product of two words, its halves folded onto each other (as in wyhash, by Wang Yi, public domain). */
+static inline uint64_t xb_fold(uint64_t a, uint64_t b)
+{
+    const __uint128_t product = (__uint128_t)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Continues `h` with bytes as they are, 16 at a time. Who does not know `secret` (random, and `h` begins with another secret)
+ * cannot find two inputs of the same hash. */
+static inline uint64_t xb_hash_keyed(uint64_t h, xb_span s, uint64_t secret)
+{
+    const char *p = s.at, *end = s.at + s.size;
+    h ^= s.size * XB_GOLDEN;
+    for (; end - p >= 16; p += 16)
+        h = xb_fold(xb_load64(p) ^ secret, xb_load64(p + 8) ^ h);
+    if (end - p >= 8) {
+        h = xb_fold(xb_load64(p) ^ secret, h ^ XB_MIX_1);
+        p += 8;
+    }
+    if (p < end)
+        h = xb_fold(xb_load_tail(end, (size_t)(end - p), s.size >= 8) ^ secret, h ^ XB_MIX_2);
     return h;
 }
 

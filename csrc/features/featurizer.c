@@ -108,30 +108,64 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 #define CLAIMS_KNOWN (KNOWS(CIPHERS) && f->present & XB_HAS_UA)
 #define DESK (ua->category == XB_CATEGORY_PC && !MARK(EMBEDDED))
 
-/* The rows of the handshake stand last: where it is absent, nobody looks at them. */
-enum { FIRST_OF_TLS = XB_F_tls_13, WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4 };
-#define XB_FEATURE(name, group, version, expression, doc) \
-    _Static_assert(((int)XB_F_##name >= (int)FIRST_OF_TLS) == (XB_HAS_##group == XB_HAS_TLS), "features.def: the rows of TLS stand last");
+/* What the client did before: its own counts, its network's, those of its shape. */
+#define CLIENT(name) (b->client.count[XB_TALLY_##name])
+#define NET(name) (b->network.count[XB_TALLY_##name])
+#define FLEET(name) (b->shape.count[XB_TALLY_##name])
+#define DID(mark) ((b->client.marks & XB_MARK_##mark) != 0)
+#define IS_PAGE (b->what == XB_VISIT_PAGE)
+#define NO_PART (!DID(PARTED) && b->what != XB_VISIT_PART)
+#define NO_COOKIE (!DID(KEEPS) && !b->cookie)
+/* For sites whose visitors load parts, or bring cookies: others tell nothing by that. */
+#define PARTS_TELL(condition) (b->parts_told ? b->browser && (condition) : NAN)
+#define COOKIES_TELL(condition) (b->cookies_told ? b->browser && (condition) : NAN)
+/* Most who have this shape load no part. */
+#define BARE(share) (FLEET(LOADERS) < (share) * FLEET(VISITORS))
+
+/* The rows of the handshake and, behind them, those of the client stand last: where they are absent, nobody looks at them. */
+enum { FIRST_OF_TLS = XB_F_tls_13, FIRST_OF_CLIENT = XB_F_cl_no_part_2 };
+enum { WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4, WITHOUT_CLIENT = (FIRST_OF_CLIENT + 3) / 4 * 4 };
+#define XB_FEATURE(name, group, version, expression, doc)                                                         \
+    _Static_assert(((int)XB_F_##name >= (int)FIRST_OF_CLIENT) == (XB_HAS_##group == XB_HAS_CLIENT) &&             \
+                       ((int)XB_F_##name >= (int)FIRST_OF_TLS && (int)XB_F_##name < (int)FIRST_OF_CLIENT) ==      \
+                           (XB_HAS_##group == XB_HAS_TLS),                                                        \
+                   "features.def: the rows of TLS stand last, and behind them those of CLIENT");
 #define XB_FAMILY(name, group, version, doc)
 #include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
 
-/* Returns how many there are, in rounds of four; those behind are absent. */
-static uint32_t dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
+/* The rows from `first` on, and before `end`; both are constants, so only these are compiled. */
+static inline __attribute__((always_inline)) void rows(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, const xb_behaviour *b,
+                                                       double *out, const int first, const int end)
 {
     const xb_agent_facts *ua = &f->agent;
     const xb_url *ref = &f->referrer;
     const xb_path_facts *url = &f->path;
     const xb_handshake *hs = &f->handshake;
     const uint32_t held = f->present;
-#define XB_FEATURE(name, group, version, expression, doc) \
-    out[XB_F_##name] = held & XB_HAS_##group ? (double)(expression) : (double)NAN;
+#define XB_FEATURE(name, group, version, expression, doc)         \
+    if ((int)XB_F_##name >= first && (int)XB_F_##name < end)      \
+        out[XB_F_##name] = held & XB_HAS_##group ? (double)(expression) : (double)NAN;
 #define XB_FAMILY(name, group, version, doc)
 #include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
-    return held & XB_HAS_TLS ? XB_PADDED_DENSE : WITHOUT_TLS;
+}
+
+/* Each returns how many rows there are, in rounds of four; those behind are absent. */
+static uint32_t dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
+{
+    rows(r, hosts, f, NULL, out, 0, FIRST_OF_CLIENT);
+    for (int i = FIRST_OF_CLIENT; i < XB_N_DENSE; i++)
+        out[i] = NAN;
+    return f->present & XB_HAS_TLS ? WITHOUT_CLIENT : WITHOUT_TLS;
+}
+
+static uint32_t dense_client(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, const xb_behaviour *b, double *out)
+{
+    rows(r, hosts, f, b, out, FIRST_OF_CLIENT, XB_N_DENSE);
+    return XB_PADDED_DENSE;
 }
 
 /* ---- hashed words ---- */
@@ -233,14 +267,22 @@ static uint32_t handshake(xb_vector *v, uint32_t n, const xb_shape *shape, const
     return n;
 }
 
-void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
+static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look *look, xb_vector *v)
 {
     for (uint32_t i = 0; i < v->n_tokens; i++)
         v->taken[v->tokens[i].bucket >> 6] = 0;
     v->truncated = false;
     xb_facts *f = &v->facts;
     xb_facts_of(r, f);
+    /* The table's memory is far away. It is asked for as soon as it is known where, and the words are found in the meantime. */
+    if (look) {
+        xb_client_keys_of(look->table, f, &look->keys);
+        xb_clients_prefetch(look->table, &look->keys);
+    }
     v->n_held = dense(r, &shape->hosts, f, v->dense);
+    const bool client = look && look->keys.client;
+    if (client)
+        look->places = xb_clients_find(look->table, &look->keys);
     const uint32_t families = shape->families;
     uint32_t n = 0;
     if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)
@@ -256,7 +298,17 @@ void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     if (f->present & XB_HAS_TLS)
         n = handshake(v, n, shape, &f->handshake);
     v->n_tokens = n;
+    if (client) {
+        f->present |= XB_HAS_CLIENT;
+        xb_visit_of(f, &look->visit);
+        xb_behaviour_of(look->table, &look->places, look->now_ms, f, &look->visit, &v->behaviour);
+        v->n_held = dense_client(r, &shape->hosts, f, &v->behaviour, v->dense);
+    }
 }
+
+void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v) { featurize(r, shape, NULL, v); }
+
+void xb_featurize_client(const xb_request *r, const xb_shape *shape, xb_client_look *look, xb_vector *v) { featurize(r, shape, look, v); }
 
 /* ---- text ---- */
 

@@ -6,7 +6,7 @@
 #ifndef XB_FEATURIZER_H
 #define XB_FEATURIZER_H
 
-#include "features/facts.h"
+#include "features/behaviour.h"
 
 typedef enum {
 #define XB_FEATURE(name, group, version, expression, doc) XB_F_##name,
@@ -88,14 +88,28 @@ typedef struct {
     bool truncated;           /* more than XB_MAX_TOKENS words */
     xb_token tokens[XB_MAX_TOKENS];
     xb_facts facts;
+    xb_behaviour behaviour;   /* valid where the group `client` is present */
     uint64_t taken[(1u << XB_MAX_K) / 64]; /* buckets of this request; all zero between requests */
 } xb_vector;
 
 /* Call once before anything else; calling again does nothing. */
 void xb_init(void);
 
-/* Fills the vector. `v` must be all zero before its first use. */
+/* Fills the vector. `v` must be all zero before its first use. The group `client` is absent. */
 void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v);
+
+/* A look into a table of clients. The first two are given; the rest is what a request's client is in it. */
+typedef struct {
+    const xb_clients *table;
+    uint64_t now_ms;
+    xb_client_keys keys;
+    xb_client_places places;
+    xb_visit visit;
+} xb_client_look;
+
+/* The same with the group `client`, of what the table knows before this request, if the request has an address. Fills the rest of
+ * `look`, by which the request can be counted then (xb_clients_count); without an address its keys are 0. */
+void xb_featurize_client(const xb_request *r, const xb_shape *shape, xb_client_look *look, xb_vector *v);
 
 /* Writes a token as text ("curl", "accept>user-agent", "192.0.2.0/24"), at most size - 1 bytes and a zero; only
  * letters of a reason come out (xb_is_reason), small ones for capitals and '_' for anything else. Returns the length. */

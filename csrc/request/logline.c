@@ -13,7 +13,7 @@ static bool fail(xb_line *out, const char *field, const char *why)
 static void start(xb_request *r, xb_line *out)
 {
     xb_request_clear(r);
-    *out = (xb_line){XB_LABEL_NONE, -1, -1, NULL, NULL};
+    *out = (xb_line){.label = XB_LABEL_NONE, .status = -1, .time = -1, .bytes = -1};
 }
 
 /* The usual state machine of RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF. */
@@ -197,7 +197,7 @@ static bool clf_time(xb_span s, int64_t *out)
     return true;
 }
 
-/* The place behind the time, or NULL. A user's name stands before it and may hold blanks and brackets, but no quote: of
+/* The place behind the time, in milliseconds, or NULL. A user's name stands before it and may hold blanks and brackets, but no quote: of
  * several times, the one before the request counts. */
 static const char *find_time(const char *p, const char *end, int64_t *out)
 {
@@ -209,7 +209,7 @@ static const char *find_time(const char *p, const char *end, int64_t *out)
             continue;
         bool request = end - p > SIZE + 1 && p[SIZE] == ' ' && p[SIZE + 1] == '"';
         if (request || !found) {
-            *out = time;
+            *out = 1000 * time;
             found = p + SIZE;
         }
         if (request)
@@ -375,6 +375,44 @@ static bool ends_in_milliseconds(xb_span line)
     return line.size > 3 && xb_is_digit(line.at[line.size - 3]) && line.at[line.size - 2] == 'm' && line.at[line.size - 1] == 's';
 }
 
+/* -1 for what is no number, or too large to be meant as one. */
+static int64_t whole_number(xb_span s)
+{
+    int64_t n = 0;
+    if (s.size == 0 || s.size > 15)
+        return -1;
+    for (size_t i = 0; i < s.size; i++) {
+        if (!xb_is_digit(s.at[i]))
+            return -1;
+        n = 10 * n + (s.at[i] - '0');
+    }
+    return n;
+}
+
+/* What nginx/log_format.conf puts at the end of a line: `1431849903.250 "text/html"`. In logs of other programs a visitor may have
+ * written what stands there: so it counts only if it is the same second as the line's time. */
+static void time_and_type(const char *from, const char *end, xb_line *out)
+{
+    if (end - from < 8 || end[-1] != '"')
+        return;
+    const char *open = end - 2;
+    while (open > from && *open != '"')
+        open--;
+    const char *dot = open - 5, *number_from = dot;
+    if (dot <= from || *dot != '.' || open[-1] != ' ')
+        return;
+    while (number_from > from && xb_is_digit(number_from[-1]))
+        number_from--;
+    int64_t seconds = whole_number(xb_span_of(number_from, dot));
+    int milliseconds;
+    const char *p = dot + 1;
+    if (number_from == from || number_from[-1] != ' ' || !number(&p, open, 3, &milliseconds) || seconds * 1000 != out->time)
+        return;
+    out->time += milliseconds;
+    if (!xb_span_is(xb_span_of(open + 1, end - 1), XB_SPAN("-")))
+        out->type = xb_span_of(open + 1, end - 1);
+}
+
 /* What a line that cannot be read leaves behind is nothing. */
 static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_line *out)
 {
@@ -394,8 +432,9 @@ static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_
         return fail(out, "status", "expected three digits");
     if (!literal(&in->p, in->end, ' '))
         return fail(out, "bytes", "missing");
-    while (in->p < in->end && *in->p != ' ')
-        in->p++;
+    const xb_span bytes = word(in->p, in->end);
+    out->bytes = xb_span_is(bytes, XB_SPAN("-")) ? 0 : whole_number(bytes); /* Apache writes a dash for none */
+    in->p = bytes.at + bytes.size;
     if (!(kind & XB_CLF_SHORT)) {
         if (!quoted(in, "referrer", quote_follows, &referrer, out) || !quoted(in, "user_agent", fields_follow, &agent, out))
             return false;
@@ -404,6 +443,8 @@ static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_
         kept(r, kind, &r->referrer, referrer, XB_HAS_REFERRER);
         kept(r, kind, &r->agent, agent, XB_HAS_UA);
     }
+    if (!(kind & XB_CLF_DASH_UNKNOWN))
+        time_and_type(in->p, in->end, out);
     request_field(r, request);
     return true;
 }

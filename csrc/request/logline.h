@@ -17,7 +17,9 @@ typedef enum { XB_LABEL_HUMAN = 0, XB_LABEL_BOT = 1, XB_LABEL_NONE = -1 } xb_lab
 typedef struct {
     int label;      /* xb_label */
     int status;     /* HTTP status, -1 unknown */
-    int64_t time;   /* seconds since 1970 UTC, -1 unknown */
+    int64_t time;   /* milliseconds since 1970 UTC, -1 unknown; whole seconds where the log has no more */
+    int64_t bytes;  /* of the reply, as the log counts them; -1 unknown */
+    xb_span type;   /* the reply's Content-Type; absent where the log does not hold it */
     const char *error_field; /* with an error: the field's name, or "line" */
     const char *error;       /* and what is wrong with it */
 } xb_line;
@@ -36,8 +38,9 @@ enum {
     XB_CLF_DASH_UNKNOWN = 8 /* Traefik's: "-" for a referrer or agent says that it was not kept; milliseconds at the end */
 };
 
-/* A line of the combined format or of one of these kinds, with their escapes; fields after the last one are ignored. If the
- * first field is not an address, the address is absent. A quote that is not escaped is accepted if what follows shows where the
+/* A line of the combined format or of one of these kinds, with their escapes; fields after the last one are ignored, but for
+ * `$msec "$sent_http_content_type"` of nginx/log_format.conf at the line's end. If the first field is not an address, the address
+ * is absent. A quote that is not escaped is accepted if what follows shows where the
  * field ends; otherwise it is an error of that field. Parameters and result as above. */
 bool xb_clf_line(unsigned kind, xb_span line, char *scratch, xb_request *r, xb_line *out);
 

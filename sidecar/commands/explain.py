@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,18 +16,19 @@ import click
 from rich.table import Table
 
 from sidecar import core
-from sidecar.commands.judging import Rules, judging_options, load
+from sidecar.commands.judging import Rules, clients_for, judging_options, load
 from sidecar.commands.offline import plain_console
 from sidecar.config import config, lists, policies
 from sidecar.errors import XbotError
-from sidecar.sources import formats
+from sidecar.sources import formats, reading
 from sidecar.sources.choosing import format_options
-from sidecar.sources.lines import Unreadable, of_log
+from sidecar.sources.lines import Unreadable, of_logs
+from sidecar.sources.merging import stateless_option
 
 # The groups of core.GROUPS, in words.
 _HOLDS = {
     "ip": "address", "ua": "agent", "referrer": "referrer", "url": "URL", "headers": "headers",
-    "client": "client", "tls": "TLS handshake",
+    "client": "earlier lines of the client", "tls": "TLS handshake",
 }  # fmt: skip
 
 
@@ -96,13 +97,20 @@ class Judge:
         return lists.naming(plan, decision.list, names)
 
 
-@click.command(epilog="Example: sed -n 17p access.log | xbot explain")
+@click.command(epilog="Example: xbot explain --line 17 access.log")
 @judging_options
 @format_options("head")
+@stateless_option
+@click.option(
+    "--line",
+    "wanted",
+    metavar="[LOG:]N",
+    help="Show this line alone. The lines before it are read for what its client did.",
+)
 @click.option("--dialect", type=click.Choice(core.DIALECTS), help="The head is a proxy's question in this dialect.")
 @click.option("--ip", help="The address that the request of a head came from.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, with every feature.")
-@click.argument("log", default="-")
+@click.argument("logs", nargs=-1, default=("-",))
 def explain(
     path: Path | None,
     configuration: Path | None,
@@ -111,46 +119,79 @@ def explain(
     dialect: str | None,
     ip: str | None,
     as_json: bool,
-    log: str,
+    stateless: bool,
+    wanted: str | None,
+    logs: tuple[str, ...],
 ) -> None:
-    """Show what each feature of each line of LOG adds to its margin. The parts and the bias add up to the margin.
+    """Show what each feature of each line of LOGS adds to its margin. The parts and the bias add up to the margin.
+
+    LOGS are files, compressed too, or - for standard input. What the client did before is what LOGS hold of it: a single line is
+    judged by itself, and --line shows one with the lines before it. Several logs are read by time.
 
     Above 0 speaks for a bot. A hashed word is shown as family=word. Without --json, what adds nothing is left out. A
     line of the log formats that come with nginx/ is decided by the policy that it names.
 
     \b
-    grep '" 403 ' site.log | tail -n 1 | xbot explain --config /etc/xbot/xbot.toml
+    xbot explain --config /etc/xbot/xbot.toml --line 17 site.log
     xbot explain --config /etc/xbot/xbot.toml --policy login --format head --ip 192.0.2.7 head.txt
     """
     if log_format != "head" and (dialect or ip):
         raise XbotError("explain: --dialect and --ip need --format head")
+    if log_format == "head" and (wanted is not None or len(logs) != 1):
+        raise XbotError("explain: --format head takes one head, and no --line")
     judge, console = Judge(*load(path, configuration, policy)[1:]), plain_console()
-    found = _head(log, dialect, ip) if log_format == "head" else _lines(log, log_format)
-    for line, request, logged, error in found:
+    if log_format == "head":
+        found = _head(logs[0], dialect, ip)
+    else:
+        found = _lines(logs, log_format, clients_for(stateless, judge.model), _place(logs, wanted))
+    for log, line, request, logged, error in found:
         if request is None:
             click.echo(core.report_error(line, *error, as_json), nl=False)
             continue
         why = judge.why(request)
         if as_json:
-            click.echo(json.dumps(_as_object(line, request, why)))
+            click.echo(json.dumps({**({"log": log} if log else {}), **_as_object(line, request, why)}))
         else:
-            console.print(_as_table(line, request, logged, why))
+            console.print(_as_table(f"{log}:{line}" if log else f"line {line}", request, logged, why))
 
 
-Found = tuple[int, core.Request | None, str, tuple[str, str]]
+# The log, if there are several, the line, the request, what the log itself says of it, and the error.
+Found = tuple[str, int, core.Request | None, str, tuple[str, str]]
 
 
-def _lines(log: str, log_format: str) -> Iterator[Found]:
-    """(line, request, what the log itself says of it, error) of each line; the request asks for the policy logged."""
+def _place(logs: Sequence[str], wanted: str | None) -> tuple[int, int] | None:
+    """Which of the logs --line means, and which line of it; None for all."""
+    if wanted is None:
+        return None
+    log, _, number = wanted.rpartition(":")
+    if not number.isascii() or not number.isdigit() or not int(number):
+        raise XbotError(f"explain: --line {wanted}: expected the number of a line, or LOG:N")
+    if not log and len(logs) > 1:
+        raise XbotError(f"explain: --line {wanted}: of several logs, say which: LOG:{number}")
+    if log and log not in logs:
+        raise XbotError(f"explain: --line {wanted}: {log} is none of the logs")
+    return (logs.index(log) if log else 0), int(number)
+
+
+def _lines(
+    logs: Sequence[str], log_format: str, clients: core.Clients | None, only: tuple[int, int] | None
+) -> Iterator[Found]:
+    """Each line, or one of them; the request asks for the policy logged."""
     form = formats.find(log_format)
-    for line, text, request, error in of_log(log, form, Unreadable(log)):
+    for i, (line, text, request, error) in of_logs(logs, form, clients, [Unreadable(log) for log in logs]):
+        if only is not None and (i, line) != only:
+            continue
         logged = ""
         if request is not None and form.decision is not None and (said := form.decision.search(text)):
             outcome, score, reason, policy = (part.decode("ascii", "replace") for part in said.groups())
             logged = f"{outcome} {score} {reason}" + (f" by {policy}" if policy else "")
             if policy:
                 request.ask_policy(said.group(4))
-        yield line, request, logged, error
+        yield (logs[i] if len(logs) > 1 else ""), line, request, logged, error
+        if only is not None:
+            return
+    if only is not None:
+        raise XbotError(f"{reading.name_of(logs[only[0]])}: there is no line {only[1]}")
 
 
 def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
@@ -170,7 +211,7 @@ def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
         raise XbotError(f"{name}: {error.args[0]}: {error.args[1]}") from None
     if ip is not None:
         request.come_from(ip.encode())
-    yield 1, request, "", ("", "")
+    yield "", 1, request, "", ("", "")
 
 
 def _as_object(line: int, request: core.Request, why: Why) -> dict[str, Any]:
@@ -234,10 +275,10 @@ def _claim(request: core.Request) -> str:
     return _BROWSERS.get(name) or f"{name.title()} {version or ''}".rstrip()
 
 
-def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
+def _as_table(place: str, request: core.Request, logged: str, why: Why) -> Table:
     fields, verdict = request.fields, why.verdict
     title = [
-        f"line {line}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",
+        f"{place}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",
         *([_doubt(why)] if set(why.not_held) - {"tls"} else []),  # over plain http there is no handshake, and no doubt
         *([f"logged: {logged}"] if logged else []),
         *([_decided(why.decision, why.entry)] if why.decision else []),

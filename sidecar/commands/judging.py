@@ -89,6 +89,12 @@ class Rules:
         return self.decide(by, request)
 
 
+def clients_for(stateless: bool, *models: core.Model) -> core.Clients | None:
+    """The table through which a log is read; None where it is not wanted, or none of the models looks at it."""
+    looks = any(each.header["groups"] & core.GROUPS["client"] for each in models)
+    return core.Clients() if looks and not stateless else None
+
+
 def load(
     path: Path | None, configuration: Path | None, policy: str | None, mode: str | None = None
 ) -> tuple[Path, core.Model, Rules | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -20,47 +21,59 @@ from sidecar.commands.judging import judging_options, mode_option
 from sidecar.sources import progress, reading
 from sidecar.sources.choosing import format_options
 from sidecar.sources.formats import find
-from sidecar.sources.lines import Unreadable, of_block
+from sidecar.sources.lines import Unreadable, of_logs
+from sidecar.sources.merging import Order, stateless_option
 
 
 @click.command(epilog="Example: xbot score --json access.log")
 @judging_options
 @mode_option
 @format_options()
+@stateless_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.argument("log", default="-")
 def score(
-    path: Path | None, configuration: Path | None, policy: str | None, mode: str | None, log_format: str, as_json: bool, log: str
+    path: Path | None, configuration: Path | None, policy: str | None, mode: str | None, log_format: str, stateless: bool,
+    as_json: bool, log: str,
 ) -> None:  # fmt: skip
     """Print a verdict for each line of LOG, in its order: line, verdict, score, strongest reason.
 
-    LOG is a file, compressed too, or - for standard input. A line that cannot be read is reported in its place. With --config
+    LOG is a file, compressed too, or - for standard input. A line that cannot be read is reported in its place. Lines are judged
+    in their order, each also by what its client did in the lines before it, if the model looks at that. With --config
     the verdict is what its policies and lists make of it, and two columns more say by which policy, and refused or let by.
     """
     _, loaded, rules = judging.load(path, configuration, policy, mode)
-    write, unreadable = sys.stdout.buffer.write, Unreadable(log)
+    write = sys.stdout.buffer.write
     with progress.over_logs("scoring", [log], quiet=sys.stdout.isatty()) as advance:
-        request, before, form = core.Request(), 0, find(log_format).opened()
-        handshakes = form.handshakes()
-        for block in reading.blocks(log):
-            if form.record is None and rules is None:
-                lines, bad, first = loaded.report_lines(request, form.name, block, before + 1, as_json, write)
-                if first is not None:
-                    unreadable.add(*first, bad)
-                before += lines
-            else:
-                for number, text, read, fault in of_block(block, form, request, before, handshakes):
-                    before = number
-                    if read is None:
-                        unreadable.add(number, *fault)
-                        write(core.report_error(number, *fault, as_json))
-                    elif rules is None:
-                        write(loaded.report(read, number, as_json))
-                    else:
-                        write(_decided(loaded, rules, read, form.logged_policy(text, read), number, as_json))
-            advance(len(block))
+        form, clients = find(log_format), judging.clients_for(stateless, loaded)
+        if form.record is None and rules is None:
+            _score_blocks(loaded, form.name, clients, log, as_json, advance)
+        else:
+            for _, (number, text, read, fault) in of_logs([log], form, clients, [Unreadable(log)], advance):
+                if read is None:
+                    write(core.report_error(number, *fault, as_json))
+                elif rules is None:
+                    write(loaded.report(read, number, as_json))
+                else:
+                    write(_decided(loaded, rules, read, form.logged_policy(text, read), number, as_json))
+    sys.stdout.flush()
+
+
+def _score_blocks(
+    loaded: core.Model, log_format: str, clients: core.Clients | None, log: str, as_json: bool, advance: Callable[[int], None]
+) -> None:  # fmt: skip
+    """The same for a format that csrc reads, a block at a time."""
+    request, before, unreadable, order = core.Request(), 0, Unreadable(log), Order()
+    for block in reading.blocks(log):
+        done = loaded.report_lines(request, log_format, block, before + 1, as_json, sys.stdout.buffer.write, clients)
+        if done.first_bad is not None:
+            unreadable.add(*done.first_bad, done.bad)
+        order.add(log, done.first_late, done.lines - done.bad, done.late)
+        before += done.lines
+        advance(len(block))
     sys.stdout.flush()
     unreadable.tell(before)
+    order.tell()
 
 
 def _decided(

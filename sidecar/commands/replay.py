@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model, outputs
-from sidecar.commands.judging import MODEL_FILE, Rules, judging_options, load, mode_option
+from sidecar.commands.judging import MODEL_FILE, Rules, clients_for, judging_options, load, mode_option
 from sidecar.commands.ruled import OfPolicy, Ruled
 from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
 from sidecar.errors import XbotError
-from sidecar.sources import formats, progress, reading
+from sidecar.sources import formats, merging, progress, reading
 from sidecar.sources.choosing import format_options
+from sidecar.sources.merging import stateless_option
 from sidecar.sources.shown import text
 from sidecar.sources.traffic import Traffic
 
@@ -160,6 +161,7 @@ class Report(msgspec.Struct):
     counts_short: dict[str, int]
     newly_refused: Flips | None
     no_longer_refused: Flips | None
+    stateless: bool = True  # no line was judged by those before it
     config: str | None = None
     policies: list[PolicyDone] | None = None
 
@@ -174,6 +176,7 @@ class Report(msgspec.Struct):
     help="The model to compare with, at its own threshold or by the same --config; `default` is the one that comes with xbot.",
 )
 @format_options()
+@stateless_option
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="Refuse scores at or above this.  [default: the model's own]"
 )
@@ -185,12 +188,13 @@ class Report(msgspec.Struct):
 @click.argument("logs", nargs=-1, required=True)
 def replay(
     path: Path | None, configuration: Path | None, policy: str | None, mode: str | None, old: Path | None, log_format: str,
-    threshold: float | None, hosts: tuple[str, ...], out: Path | None, most: int, logs: tuple[str, ...],
+    stateless: bool, threshold: float | None, hosts: tuple[str, ...], out: Path | None, most: int, logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Show what a model would have done to the traffic of LOGS: whom it would have refused, and whom perhaps wrongly.
 
-    LOGS are files, compressed too, or - for standard input. Nothing is refused by this: it reads, judges and counts. With
-    --config it shows what these policies and lists would have done, by policy, and whom they would have refused and let by.
+    LOGS are files, compressed too, or - for standard input; several are read by time. Nothing is refused by this: it reads,
+    judges and counts. With --config it shows what these policies and lists would have done, by policy, and whom they would have
+    refused and let by.
     """
     outputs.check([(out, outputs.REPLAY)], [*logs, path, old, configuration])
     if configuration is not None and threshold is not None:
@@ -201,12 +205,15 @@ def replay(
     if old:
         before = Judge(model.load(old)) if rules is None else Ruled(model.load(old), rules)
     with progress.over_logs("replaying", logs) as advance:
-        traffic = Traffic(logs, log_format, hosts, advance)
+        models = [loaded, before.model] if before else [loaded]
+        clients = clients_for(stateless, *models)
+        traffic = Traffic(logs, log_format, hosts, advance, clients)
         tally = Tally(judge, before, traffic.own)
         for log, line, request, logged in traffic.with_policies():
             tally.add(log, line, request, logged)
     tally.finish()
     done = report(traffic, tally, new, judge, old, before)
+    done.stateless = clients is None
     if rules is not None and isinstance(judge, Ruled):
         done.config, done.policies = str(configuration), [_policy(rules, judge, name) for name in rules.plan.policies]
     if out is not None:
@@ -436,7 +443,10 @@ def _show_suspects(done: Report, option: str, console: Console) -> None:
     first = done.suspects[0].examples[0]
     if first.log != "-":
         by = f"--model {shlex.quote(done.model)}" if done.config is None else f"--config {shlex.quote(done.config)}"
-        how = f"{reading.take(first.log, first.line)} | xbot explain {by} {option}"
+        if done.stateless:
+            how = f"{reading.take(first.log, first.line)} | xbot explain {by} {option}"
+        else:
+            how = f"xbot explain {by} {option} {merging.line_options(done.logs, first.log, first.line)}"
         console.print(f"Why a line was refused: {how}", soft_wrap=True)
 
 

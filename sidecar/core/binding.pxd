@@ -2,12 +2,15 @@
 #
 # Law: a class is declared here and defined in the file of its noun.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from sidecar.core.csrc cimport (
-    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
+    xb_clients, xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
     xb_span, xb_step, xb_workspace,
 )
+
+
+cdef class Clients
 
 
 cdef class Request:
@@ -17,6 +20,7 @@ cdef class Request:
     cdef object kept        # all that spans of the request point into
     cdef bytes came_from    # likewise: what come_from() added
     cdef bytes asked        # likewise: what ask_policy() added
+    cdef Clients clients    # the table that it looks into, or None
     cdef int busy           # above 0: it is being read, and must not change
 
     cdef bint read(self, int format, xb_span line) noexcept
@@ -26,6 +30,16 @@ cdef class Request:
 
 cdef class Handshakes:
     cdef xb_handshakes *table
+
+
+cdef class Clients:
+    cdef xb_clients *table
+    cdef void *memory
+    cdef int64_t first, before  # milliseconds since 1970: of the first line, of the one before; -1: none yet
+    cdef bint moved             # a line had another time than the first
+
+    cdef bint open(self, Request request, bint reads_only) noexcept
+    cdef void close(self, Request request) noexcept
 
 
 cdef class Model:

@@ -20,6 +20,13 @@ class Verdict(NamedTuple):
     margin: float
     reason: str
 
+class Reported(NamedTuple):
+    lines: int
+    bad: int  # that cannot be read
+    first_bad: tuple[int, str, str] | None  # line, field, why
+    late: int  # lines that are earlier than the line before them
+    first_late: int  # 0: none
+
 class Decision(NamedTuple):
     outcome: str
     refuse: bool
@@ -47,6 +54,7 @@ FEATURES: Final[tuple[Row, ...]]
 FAMILIES: Final[tuple[Row, ...]]
 DIALECTS: Final[tuple[str, ...]]
 MAX_TIME: Final[int]
+MAX_BYTES: Final[int]
 MAX_CONNECTION: Final[int]
 MAX_REQUESTS: Final[int]
 MIN_K: Final[int]
@@ -134,10 +142,12 @@ class Request:
         host: bytes | None = None,
         label: int = -1,
         status: int = -1,
-        time: int = -1,
+        time_ms: int = -1,
         tls: Tls | None = None,
         connection: int = 0,
         connection_requests: int = 0,
+        size: int = -1,
+        content_type: bytes | None = None,
     ) -> None: ...
     @property
     def tls(self) -> Tls | None: ...
@@ -151,6 +161,12 @@ class Request:
     def label(self) -> bool | None: ...
     @property
     def time(self) -> int | None: ...
+    @property
+    def time_ms(self) -> int | None: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def content_type(self) -> bytes | None: ...
     @property
     def status(self) -> int | None: ...
     @property
@@ -168,6 +184,11 @@ class Request:
 class Handshakes:
     def recall(self, request: Request) -> None: ...
 
+class Clients:
+    def __init__(self, mebibytes: int = 64) -> None: ...
+    def read(self, request: Request) -> bool: ...
+    def count(self, request: Request) -> None: ...
+
 class Matrix:
     dense: array[float]
     indices: array[int]
@@ -181,7 +202,15 @@ class Matrix:
     families: int
     errors: list[tuple[int, str, str]]
     unreadable: int
-    def __init__(self, k: int, hosts: array[int] | None = None, without: Collection[str] = ...) -> None: ...
+    late: int
+    first_late: int
+    def __init__(
+        self,
+        k: int,
+        hosts: array[int] | None = None,
+        without: Collection[str] = ...,
+        clients: Clients | None = None,
+    ) -> None: ...
     def __len__(self) -> int: ...
     def append(self, request: Request, line: int = 0) -> None: ...
     def refuse(self, line: int, field: str, why: str) -> None: ...
@@ -221,7 +250,8 @@ class Model:
         first_line: int,
         as_json: bool,
         write: Callable[[bytes], object],
-    ) -> tuple[int, int, tuple[int, str, str] | None]: ...
+        clients: Clients | None = None,
+    ) -> Reported: ...
 
 class Policies:
     data: Any  # a read-only buffer

@@ -164,7 +164,6 @@ cdef extern from "features/featurizer.h" nogil:
         uint32_t n_tokens
         xb_token *tokens
     void xb_init()
-    void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
     size_t xb_token_text(const xb_token *t, char *out, size_t size)
 
 cdef extern from "model/model.h" nogil:
@@ -343,14 +342,41 @@ cdef extern from "policy/policy.h" nogil:
     xb_span xb_path_resolve(xb_span path, char *scratch)
     size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
+cdef extern from "board/clients.h" nogil:
+    ctypedef struct xb_clients:
+        uint64_t entries
+        uint64_t replaced
+    ctypedef enum xb_clients_privacy:
+        XB_CLIENTS_BY_ADDRESS
+        XB_CLIENTS_BY_NETWORK
+    ctypedef struct xb_client_keys:
+        uint64_t client
+        uint64_t network
+        uint64_t shape
+    enum:
+        XB_CONTENT_UNKNOWN
+    ctypedef struct xb_response:
+        int status
+        int64_t bytes
+        uint8_t content
+    size_t xb_clients_size(unsigned mebibytes)
+    void xb_clients_init(xb_clients *t, size_t size, const uint64_t *secret, xb_clients_privacy privacy)
+    uint8_t xb_content_of(xb_span content_type)
+    void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
+
 cdef extern from "judge.h" nogil:
     ctypedef struct xb_workspace:
         xb_request request
         xb_vector vector
         xb_verdict verdict
         xb_decision decision
+        xb_clients *clients
+        uint64_t now_ms
+        bint reads_only
+        xb_client_keys keys
         char *scratch
         char *path
+    void xb_see(const xb_shape *shape, xb_workspace *w)
     void xb_judge(const xb_model *m, xb_workspace *w)
     bint xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const xb_model *m, xb_workspace *w)
 
@@ -466,6 +492,8 @@ cdef extern from "request/logline.h" nogil:
         int label
         int status
         int64_t time
+        int64_t bytes
+        xb_span type
         const char *error_field
         const char *error
     bint xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)

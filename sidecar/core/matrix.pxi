@@ -8,7 +8,7 @@ from libc.math cimport NAN
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from sidecar.core.csrc cimport (
-    XB_N_DENSE, XB_N_FAMILIES, xb_address, xb_address_parse, xb_featurize, xb_hash_bytes, xb_shape, xb_span,
+    XB_HAS_CLIENT, XB_N_DENSE, XB_N_FAMILIES, xb_address, xb_address_parse, xb_hash_bytes, xb_see, xb_shape, xb_span,
 )
 
 import array as _array
@@ -38,7 +38,7 @@ cdef class Matrix:
     """Rows of features, growing: what training reads. Dense rows and, beside them, buckets in CSR form.
 
     dense: array("d"), rows x len(FEATURES), row after row, NaN for absent; indices: array("i"), buckets; indptr:
-    array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), -1 unknown; line: array("q");
+    array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), whole seconds, -1 unknown; line: array("q");
     client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown. They are for reading: while a buffer
     of one is held (numpy.frombuffer), adding a row is a BufferError, and changes nothing.
     """
@@ -47,16 +47,21 @@ cdef class Matrix:
     cdef readonly int present
     cdef readonly list errors  # (line, field, why) of the first MOST_ERRORS
     cdef readonly Py_ssize_t unreadable
+    cdef readonly Py_ssize_t late  # of lines that append_lines read: those earlier than the line before them,
+    cdef readonly long first_late  # and the first of them, 0 for none
+    cdef Clients clients
     cdef array hosts
     cdef Request request
     cdef uint8_t masked[XB_N_DENSE]
     cdef readonly uint32_t families
 
-    def __cinit__(self, unsigned k, array hosts=None, without=()):
-        """`without`: names of features and families that are left out as if no source held them."""
+    def __cinit__(self, unsigned k, array hosts=None, without=(), Clients clients=None):
+        """`without`: names of features and families that are left out as if no source held them. `clients`: what append_lines
+        reads its lines by, and counts them in; the requests of `append` bring their own."""
         _check_shape(k, hosts)
         self.k = k
         self.hosts = hosts
+        self.clients = clients
         self.request = Request()
         self.errors = []
         for i in range(XB_N_DENSE):
@@ -79,8 +84,10 @@ cdef class Matrix:
                 raise BufferError("a buffer of the matrix is held: it cannot grow")
         shape = _shape(self.k, self.hosts, self.families)
         v = &request.work.vector
-        xb_featurize(&request.work.request, &shape, v)
+        xb_see(&shape, request.work)
         self.present |= request.work.request.present
+        if request.work.clients is not NULL and request.work.keys.client:
+            self.present |= XB_HAS_CLIENT
         for i in range(XB_N_DENSE):
             if self.masked[i]:
                 v.dense[i] = NAN
@@ -91,9 +98,17 @@ cdef class Matrix:
             self.indices.data.as_ints[used + i] = v.tokens[i].bucket
         self.indptr.append(used + v.n_tokens)
         self.label.append(request.line.label)
-        self.time.append(request.line.time)
+        self.time.append(-1 if request.line.time < 0 else request.line.time // 1000)
         self.line.append(line)
         self.client.append(_client(request.work.request.ip))
+        return 0
+
+    cdef int _append_in_order(self, long line) except -1:
+        if not self.clients.open(self.request, False):
+            self.late += 1
+            self.first_late = self.first_late or line
+        self._append(self.request, line)
+        self.clients.close(self.request)
         return 0
 
     def append(self, Request request not None, long line=0):
@@ -117,7 +132,10 @@ cdef class Matrix:
         while at < end:
             at = _next_line(at, end, &text)
             if self.request.read(number, text):
-                self._append(self.request, line)
+                if self.clients is None:
+                    self._append(self.request, line)
+                else:
+                    self._append_in_order(line)
             else:
                 self.refuse(line, self.request.line.error_field.decode(), self.request.line.error.decode())
             line += 1

@@ -167,10 +167,9 @@ cdef class Model:
         return text[:_write_report(text, request, line, as_json)]
 
     def report_lines(self, Request request not None, str log_format not None, bytes block not None, unsigned long first_line,
-                     bint as_json, write not None):
-        """Gives `write` what `xbot score` prints for a block of lines of a format that csrc reads, a part at a time. Returns
-        how many lines it had, how many of them cannot be read, and (line, field, why) of the first of these, or None.
-        `request` is empty then."""
+                     bint as_json, write not None, Clients clients=None):
+        """Gives `write` what `xbot score` prints for a block of lines of a format that csrc reads, a part at a time. With `clients`
+        they are judged by these, and counted there. Returns Reported; `request` is empty then."""
         cdef int number = _line_format(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
@@ -179,7 +178,8 @@ cdef class Model:
         cdef bytearray out = bytearray(1 << 16)
         cdef char *to = out
         cdef size_t used = 0
-        cdef Py_ssize_t bad = 0
+        cdef Py_ssize_t bad = 0, late = 0
+        cdef unsigned long first_late = 0
         cdef bytes told
         first = None
         request.take(block)
@@ -191,8 +191,13 @@ cdef class Model:
                     write(to[:used])
                     used = 0
                 if request.read(number, text):
+                    if clients is not None and not clients.open(request, False):
+                        late += 1
+                        first_late = first_late or line
                     xb_judge(&self.model, request.work)
                     used += _write_report(to + used, request, line, as_json)
+                    if clients is not None:
+                        clients.close(request)
                 else:
                     field, why = request.line.error_field.decode(), request.line.error.decode()
                     if first is None:
@@ -208,4 +213,4 @@ cdef class Model:
             request.busy -= 1
         request.take(None)
         write(to[:used])
-        return line - first_line, bad, first
+        return Reported(line - first_line, bad, first, late, first_late)

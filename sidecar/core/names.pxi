@@ -15,6 +15,7 @@ Row = namedtuple("Row", "name group version doc")
 Option = namedtuple("Option", "name values without doc")
 Verdict = namedtuple("Verdict", "bot score margin reason")
 Contribution = namedtuple("Contribution", "name value contribution doc")
+Reported = namedtuple("Reported", "lines bad first_bad late first_late")
 Decision = namedtuple("Decision", "outcome refuse reason policy list crawler")
 # The texts of a TLS handshake, as nginx's $ssl_* variables say them (csrc/request/handshake.h): bytes, or None where absent.
 Tls = namedtuple("Tls", "protocol ciphers curves alpn reused sigalgs")
@@ -39,6 +40,7 @@ FAMILIES = tuple(
 )
 DIALECTS = tuple(xb_dialects[i].name.decode() for i in range(XB_DIALECT_COUNT))
 MAX_TIME = 253402300799  # seconds since 1970 UTC: the last one of the year 9999
+MAX_BYTES = 2**53 - 1  # of a reply: what a double counts exactly
 MAX_CONNECTION, MAX_REQUESTS = 2**64 - 1, 2**32 - 1  # of a connection: its number, the requests on it
 MIN_K, MAX_K = XB_MIN_K, XB_MAX_K
 MAX_HEAD, MAX_LINE = XB_MAX_HEAD, XB_MAX_LINE

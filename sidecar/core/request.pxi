@@ -10,10 +10,10 @@ from libc.stdlib cimport calloc, free
 
 from sidecar.core.csrc cimport (
     XB_ALL_FAMILIES, XB_BROWSER_NONE, XB_CLF_COMBINED, XB_CLF_DASH_UNKNOWN, XB_CLF_FORWARDED, XB_CLF_HOST, XB_CLF_SHORT,
-    XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
+    XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
     XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_TEST_TLS, xb_agent_facts, xb_agent_facts_of,
-    xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_featurize, xb_fields, xb_handshake,
-    xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_self_test,
+    xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_fields, xb_handshake,
+    xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_see, xb_self_test,
     xb_shape, xb_shape_of, xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
 
@@ -88,8 +88,10 @@ cdef class Request:
         """Empties the request; `kept` (bytes, or a tuple or list of them) holds what its spans will point into."""
         self.idle()
         xb_request_clear(&self.work.request)
-        self.line.label, self.line.status, self.line.time = -1, -1, -1
-        self.kept, self.came_from, self.asked = kept, None, None
+        self.line.label, self.line.status, self.line.time, self.line.bytes = -1, -1, -1, -1
+        self.line.type = _optional(None)
+        self.kept, self.came_from, self.asked, self.clients = kept, None, None, None
+        self.work.clients = NULL
         return 0
 
     def load_line(self, str log_format not None, bytes line not None):
@@ -128,12 +130,13 @@ cdef class Request:
         self.asked = name
 
     def load_record(self, list headers, bint ordered, bytes agent=None, bytes referrer=None, bytes ip=None, bytes method=None, bytes uri=None,
-                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time=-1,
-                    tls=None, connection=0, connection_requests=0):
+                    bytes protocol=None, bytes scheme=None, bytes host=None, int label=-1, int status=-1, long time_ms=-1,
+                    tls=None, connection=0, connection_requests=0, long size=-1, bytes content_type=None):
         """Reads a record: `headers` is a list of (name, value) pairs of bytes; if it is None, `agent` and `referrer` are
         what is known of them. What is None is absent. `tls` is a Tls; `connection` is the proxy's number for the connection, and
-        `connection_requests` how many requests came on it, this one counted, 0 for unknown. `label` is 1 for bot, 0 for human, -1 for none; `status` and `time`
-        (seconds since 1970 UTC, MAX_TIME at most) are -1 for none. LineError names the field that cannot be."""
+        `connection_requests` how many requests came on it, this one counted, 0 for unknown. `label` is 1 for bot, 0 for human, -1 for none; `status`,
+        `time_ms` (milliseconds since 1970 UTC, within MAX_TIME seconds) and `size` (bytes of the reply, MAX_BYTES at most) are -1 for none;
+        `content_type` is the reply's. LineError names the field that cannot be."""
         cdef bytes name, value
         cdef Py_ssize_t i
         cdef list pairs = []  # our own: the caller may change his
@@ -148,14 +151,16 @@ cdef class Request:
             raise LineError("label", "expected 1, 0 or -1")
         if not -1 <= status <= 999:
             raise LineError("status", "expected 0 to 999")
-        if not -1 <= time <= MAX_TIME:
+        if not -1 <= time_ms < (MAX_TIME + 1) * 1000:
             raise LineError("time", "before 1970 or after 9999")
+        if not -1 <= size <= MAX_BYTES:
+            raise LineError("bytes", f"expected 0 to {MAX_BYTES}")
         if not 0 <= connection <= MAX_CONNECTION:
             raise LineError("connection", f"expected 0 to {MAX_CONNECTION}")
         if not 0 <= connection_requests <= MAX_REQUESTS:
             raise LineError("connection_requests", f"expected 0 to {MAX_REQUESTS}")
         tls = None if tls is None else Tls(*tls)
-        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host, tls))
+        self.take((pairs, agent, referrer, ip, method, uri, protocol, scheme, host, tls, content_type))
         cdef xb_fields fields
         fields.tls = _tls(tls)
         fields.connection.serial, fields.connection.process, fields.connection.requests = connection, 0, connection_requests
@@ -170,7 +175,8 @@ cdef class Request:
         if not xb_request_complete(r, &fields):
             self.take(None)
             raise LineError("uri", f"longer than {XB_MAX_HEAD} bytes")
-        self.line.label, self.line.status, self.line.time = label, status, time
+        self.line.label, self.line.status, self.line.time, self.line.bytes = label, status, time_ms, size
+        self.line.type = _optional(content_type)
 
     def self_test(self, double margin):
         """A self-test for a model file: what the request holds now of the visitor, and its margin. No proxy's own headers are
@@ -210,8 +216,27 @@ cdef class Request:
 
     @property
     def time(self):
-        """Seconds since 1970 UTC, or None."""
+        """Whole seconds since 1970 UTC, or None."""
+        return None if self.line.time < 0 else self.line.time // 1000
+
+    @property
+    def time_ms(self):
+        """Milliseconds since 1970 UTC, or None."""
         return None if self.line.time < 0 else self.line.time
+
+    @property
+    def size(self):
+        """Bytes of the reply, as the log counts them, or None."""
+        return None if self.line.bytes < 0 else self.line.bytes
+
+    @property
+    def content_type(self):
+        """The reply's Content-Type, or None."""
+        self.busy += 1
+        try:
+            return _bytes(self.line.type)
+        finally:
+            self.busy -= 1
 
     @property
     def status(self):
@@ -219,8 +244,8 @@ cdef class Request:
 
     @property
     def present(self):
-        """The bits of GROUPS that the source holds."""
-        return self.work.request.present
+        """The bits of GROUPS that the source holds; that of the client, if a table of clients was looked into for it."""
+        return self.work.request.present | (XB_HAS_CLIENT if self.work.clients is not NULL and self.work.keys.client else 0)
 
     @property
     def missing(self):
@@ -301,7 +326,7 @@ cdef class Request:
         _check_shape(k, hosts)
         self.idle()
         shape = _shape(k, hosts, families)
-        xb_featurize(&self.work.request, &shape, &self.work.vector)
+        xb_see(&shape, self.work)
         v = &self.work.vector
         self.busy += 1
         try:

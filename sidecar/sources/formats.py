@@ -18,8 +18,8 @@ from sidecar.sources.fields import named, patterns, variables, w3c
 
 Load = Callable[[bytes, core.Request], None]
 
-# What nginx/log_format.conf puts behind a combined line: verdict, score, reason, policy.
-_DECISION = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"\s*$')
+# What nginx/log_format.conf puts behind a combined line: verdict, score, reason, policy; then time and content type.
+_DECISION = re.compile(rb' "([a-z]+)" "([\d.]*|-)" "([^"]*)" "([^"]*)"(?: \d+\.\d+ "[^"]*")?\s*$')
 
 
 class Format(NamedTuple):
@@ -78,7 +78,7 @@ _SYSLOG = re.compile(rb"(?:<\d+>)?[^\[\]\"]{0,200}(?:\[\d+\])?: (?=[0-9a-fA-F.:]
 
 def _haproxy() -> tuple[frozenset[str], Load]:
     groups, load = _pattern(
-        "$client [$time] $frontend $backend $timers $status $bytes $request_cookie $response_cookie $termination "
+        "$client [$time] $frontend $backend $timers $status $bytes_sent $request_cookie $response_cookie $termination "
         '$connections $queues_and_captures "$request"',
         "haproxy",
     )
@@ -91,7 +91,9 @@ def _haproxy() -> tuple[frozenset[str], Load]:
 
 
 _EVERY = frozenset(core.GROUPS)
-_COMBINED = frozenset({"ip", "ua", "referrer", "url"})
+# `client`: what an address with an agent did in the lines before, which needs their times.
+_COMBINED = frozenset({"ip", "ua", "referrer", "url", "client"})
+_COMMON = frozenset({"ip", "url", "client"})
 _IIS, _CLOUDFRONT = w3c.Reader(w3c.IIS, b" "), w3c.Reader(w3c.CLOUDFRONT, b"\t")
 # Of formats that read the first lines alike, the earlier row is taken.
 FORMATS = {
@@ -100,18 +102,16 @@ FORMATS = {
         Format("challenge", "tab-separated, with labels", frozenset({"ip", "ua", "referrer"}), sessions=False),
         Format("traefik_clf", "Traefik's access log in lines", _COMBINED),
         Format("combined", "of nginx and Apache", _COMBINED, decision=_DECISION),
-        Format("common", "of Apache, without referrer and agent", frozenset({"ip", "url"})),
+        Format("common", "of Apache, without referrer and agent", _COMMON),
         Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
-        Format(
-            "vhost_common", "of Apache, the site's host before it, without referrer and agent", frozenset({"ip", "url"})
-        ),
+        Format("vhost_common", "of Apache, the site's host before it, without referrer and agent", _COMMON),
         Format("forwarded_combined", "of Apache behind a proxy, `%{X-Forwarded-For}i` first", _COMBINED),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record),
         Format(
             "nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named
         ),
-        Format("caddy", "Caddy's access log in JSON", _EVERY - {"client"}, records.load_caddy),
-        Format("traefik", "Traefik's access log in JSON", _EVERY - {"client", "tls"}, records.load_traefik),
+        Format("caddy", "Caddy's access log in JSON", _EVERY, records.load_caddy),
+        Format("traefik", "Traefik's access log in JSON", _EVERY - {"tls"}, records.load_traefik),
         Format("haproxy", "HAProxy's `option httplog`", *_haproxy()),
         Format(
             "envoy",
@@ -127,7 +127,7 @@ FORMATS = {
             "AWS's Application Load Balancer",
             *_pattern(
                 "$type $time_iso8601 $elb $client $target $request_time $target_time $response_time $status $target_status "
-                '$received_bytes $sent_bytes "$request_url" "$http_user_agent" $cipher $ssl_protocol $more'
+                '$received_bytes $bytes_sent "$request_url" "$http_user_agent" $cipher $ssl_protocol $more'
             ),
         ),
         Format("cloudfront", "AWS CloudFront's standard log", _COMBINED, _CLOUDFRONT.load, fields=_CLOUDFRONT),

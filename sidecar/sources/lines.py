@@ -6,15 +6,16 @@ is judged or featurized at once by csrc does no line come to Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import choosing, reading
+from sidecar.sources import choosing, merging, reading
 from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 from sidecar.sources.formats import Format
+from sidecar.sources.merging import Line
 from sidecar.sources.shown import text
 
 
@@ -53,9 +54,6 @@ class Unreadable:
             click.echo(f"xbot: {said}", err=True)
 
 
-Fault = tuple[str, str]  # the field, and what is wrong with it
-# Number from 1, the line without its break, the request (the same object each time) or None, and then why.
-Line = tuple[int, bytes, core.Request | None, Fault]
 _NO_FAULT = ("", "")
 
 
@@ -96,3 +94,46 @@ def of_log(
         advance(len(block))
     if unreadable is not None:
         unreadable.tell(number)
+
+
+def of_logs(
+    logs: Sequence[str],
+    form: Format,
+    clients: core.Clients | None,
+    unreadable: Sequence[Unreadable] | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+    blocks: Callable[[str], Iterable[bytes]] = reading.blocks,
+    *,
+    quiet: bool = False,
+) -> Iterator[tuple[int, Line]]:
+    """Yields (which log, line) for the lines of logs, `unreadable` as of_log has it, one for each log.
+
+    With `clients` the lines come by time. A request has with it what was known of its client before it; it is counted, with what
+    became of it, when the next line is asked for; lines out of order are told, unless `quiet`. Without, one log comes after the other,
+    and no request knows of another."""
+
+    def of_one(i: int) -> Iterator[Line]:
+        return of_log(logs[i], form, None if unreadable is None else unreadable[i], advance, blocks(logs[i]))
+
+    if clients is None:
+        for i in range(len(logs)):
+            yield from ((i, line) for line in of_one(i))
+        return
+    order = merging.Order()
+    for i, line in merging.by_time(logs, lambda log: _first_time(log, form), of_one):
+        request = line[2]
+        if request is None:
+            yield i, line
+            continue
+        order.add(logs[i], line[0], late=not clients.read(request))
+        yield i, line
+        clients.count(request)
+    if not quiet:
+        order.tell()
+
+
+def _first_time(log: str, form: Format) -> int:
+    """Of the first line in a log's first block that has a time, in milliseconds; -1 for none."""
+    lines = of_block(reading.head(log), form.opened(), core.Request()) if reading.head(log) else ()
+    times = (request.time_ms for _, _, request, _ in lines if request is not None)
+    return next((time for time in times if time is not None), -1)

@@ -29,7 +29,7 @@ def name_of(source: str) -> str:
 
 def blocks(source: str) -> Iterator[bytes]:
     """Yields a log's bytes in blocks of whole lines, each with its break, but maybe the last. `-` is standard input."""
-    if _is_file(source):
+    if is_file(source):
         yield from _blocks(source)
         return
     if first := head(source):
@@ -39,7 +39,7 @@ def blocks(source: str) -> Iterator[bytes]:
 
 def head(source: str) -> bytes:
     """The first block of a log; empty for an empty one. `blocks` still gives it, also of what cannot be read twice."""
-    if _is_file(source):
+    if is_file(source):
         return next(_blocks(source), b"")
     if source not in _begun:
         rest = _blocks(source)
@@ -51,7 +51,8 @@ def head(source: str) -> bytes:
 _begun: dict[str, tuple[bytes, Iterator[bytes]]] = {}
 
 
-def _is_file(source: str) -> bool:
+def is_file(source: str) -> bool:
+    """Can a log be read twice?"""
     return source != "-" and Path(source).is_file()
 
 
@@ -73,7 +74,7 @@ def is_packed(source: str) -> bool:
 
 
 def _start(source: str) -> bytes:
-    if not _is_file(source):
+    if not is_file(source):
         return b""
     with Path(source).open("rb") as file:
         return file.read(8)

@@ -19,6 +19,7 @@ from sidecar.sources.shown import text as printable
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=core.MAX_TIME + 1)]  # since 1970 UTC
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=core.MAX_BYTES)] | None  # of a reply, in bytes
 Stamp = float | str | None  # as the owner of another program set it to write times
 
 
@@ -50,6 +51,8 @@ class Record(msgspec.Struct):
     scheme: str | None = None
     host: str | None = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+    bytes: Size = None
+    type: str | None = None  # the reply's Content-Type; empty where it had none
     label: Literal["bot", "human"] | None = None
     policy: str | None = None  # that decided; empty where nobody did
     tls: Handshake | None = None
@@ -139,7 +142,7 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
     if record.order == "lost":
         record = msgspec.structs.replace(record, protocol=None, scheme=None, tls=None, connection_requests=None)
         ordered = False
-    time = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
+    seconds = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
     request.load_record(
         None if pairs is None else [(raw(name), raw(value)) for name, value in pairs],
         ordered,
@@ -153,10 +156,12 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
         host=_bytes(record.host),
         label=-1 if record.label is None else int(record.label == "bot"),
         status=-1 if record.status is None else record.status,
-        time=-1 if time is None else int(time),
+        time_ms=-1 if seconds is None else variables.to_milliseconds(seconds),
         tls=_tls(record.tls),
         connection=record.connection or 0,
         connection_requests=record.connection_requests or 0,
+        size=-1 if record.bytes is None else record.bytes,
+        content_type=_bytes(record.type) or None,
     )
     if record.policy:
         request.ask_policy(raw(record.policy))
@@ -167,7 +172,7 @@ def _seconds(field: str, stamp: Stamp) -> float | None:
     if stamp is None:
         return None
     try:
-        return variables.whole_seconds(stamp) if isinstance(stamp, float) else variables.seconds(raw(stamp))
+        return (variables.of_number(stamp) if isinstance(stamp, float) else variables.milliseconds(raw(stamp))) / 1000
     except ValueError:
         raise core.LineError(field, "neither a number of seconds nor a time as logs write it") from None
 
@@ -200,6 +205,8 @@ class Caddy(msgspec.Struct):
     request: CaddyRequest | None = None
     ts: Stamp = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+    size: Size = None  # of the reply's body
+    resp_headers: dict[str, list[str]] | None = None
 
 
 _TLS_VERSIONS = {0x0304: "TLSv1.3", 0x0303: "TLSv1.2", 0x0302: "TLSv1.1", 0x0301: "TLSv1"}
@@ -229,6 +236,8 @@ def _caddy(line: Caddy) -> Record:
         scheme=None if r.tls is None else "https",  # a proxy before Caddy may have ended TLS: no tls is not plain http
         host=r.host,
         status=line.status,
+        bytes=line.size,
+        type=next(iter((line.resp_headers or {}).get("Content-Type", ())), None),
         tls=_caddy_tls(r.tls),
     )
 
@@ -248,6 +257,8 @@ class Traefik(msgspec.Struct, rename="pascal"):
     request_addr: str | None = None  # Host as it came
     request_host: str | None = None  # without port
     downstream_status: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+    downstream_content_size: Size = None
+    content_type: str | None = msgspec.field(default=None, name="downstream_Content-Type")
     start_utc: Stamp = msgspec.field(default=None, name="StartUTC")
     time: Stamp = msgspec.field(default=None, name="time")
 
@@ -283,6 +294,8 @@ def _traefik(line: dict[str, Any]) -> Record:
         scheme=said.request_scheme,
         host=said.request_host if said.request_addr is None else said.request_addr,
         status=said.downstream_status,
+        bytes=said.downstream_content_size,
+        type=said.content_type,
     )
 
 

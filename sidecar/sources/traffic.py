@@ -17,7 +17,7 @@ from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import reading
 from sidecar.sources.formats import find
-from sidecar.sources.lines import Unreadable, of_block, of_log
+from sidecar.sources.lines import Unreadable, of_block, of_logs
 
 HEAD = 8  # blocks of reading.BLOCK bytes that the guess of the own host sees
 LONGEST = 512  # bytes kept of what a visitor chose freely: it tells enough, and a visitor may choose 60,000
@@ -60,7 +60,8 @@ class Traffic:
 
     `given`: the site's hosts; without them the host is guessed from the first HEAD blocks of the first log: the one
     that the most addresses name as referrer when they ask for parts of a page. Where requests say which host they ask
-    for (jsonl with `Host`), nothing has to be guessed. XbotError if there is nothing to read.
+    for (jsonl with `Host`), nothing has to be guessed. XbotError if there is nothing to read. With `clients` the requests of all
+    logs come by time, each with what its client did before it (lines.of_logs).
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Traffic:
         log_format: str,
         given: Iterable[str] = (),
         advance: Callable[[int], None] = lambda _: None,
+        clients: core.Clients | None = None,
     ) -> None:
         if "-" in logs and len(logs) > 1:
             raise XbotError("standard input (-) cannot be one of several logs")
@@ -76,7 +78,7 @@ class Traffic:
             if log != "-" and not Path(log).exists():  # before hours are spent on the others
                 raise XbotError(f"{log}: No such file or directory")
         self.lines = self.unreadable = 0
-        self.logs, self._form, self._advance = logs, find(log_format), advance
+        self.logs, self._form, self._advance, self._clients = logs, find(log_format), advance, clients
         self._first = reading.blocks(logs[0])
         self._head: list[bytes] | None = list(itertools.islice(self._first, HEAD))
         hosts = frozenset(plain_host(host.encode()) for host in given)
@@ -95,12 +97,12 @@ class Traffic:
             yield log, line, request
 
     def _every(self) -> Iterator[tuple[str, int, bytes, core.Request | None]]:
-        for log in self.logs:
-            unreadable, line = Unreadable(log), 0
-            for line, text, request, _ in of_log(log, self._form, unreadable, self._advance, self._blocks(log)):
-                yield log, line, text, request
-            self.lines += line
-            self.unreadable += unreadable.count
+        unreadable = [Unreadable(log) for log in self.logs]
+        found = of_logs(self.logs, self._form, self._clients, unreadable, self._advance, self._blocks)
+        for i, (line, text, request, _) in found:
+            self.lines += 1
+            yield self.logs[i], line, text, request
+        self.unreadable = sum(each.count for each in unreadable)
 
     def _blocks(self, log: str) -> Iterator[bytes]:
         if log is not self.logs[0] or self._head is None:

@@ -37,6 +37,7 @@ static bool read_at(int kind, placement place, const char *text, size_t size, xb
     }
     const xb_request *r = &work.request;
     const xb_span fields[] = {r->ip, r->method, r->uri, r->protocol, r->agent, r->referrer, r->host};
+    CHECK(span_inside(out->type, line, size));
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         CHECK(span_inside(fields[i], line, size) || span_inside(fields[i], scratch, size));
     CHECK(!r->n_headers && !r->scheme.at);
@@ -98,12 +99,51 @@ static void values(void)
     CHECK_TEXT(work.request.agent, "a\\q");
     CHECK_EQUAL(out.status, 404);
     CHECK_EQUAL(out.label, XB_LABEL_NONE);
-    CHECK_EQUAL(out.time, 1431849903);
+    CHECK_EQUAL(out.time, 1431849903000);
+    CHECK_EQUAL(out.bytes, 12);
+    CHECK(!out.type.at);
     CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL);
 
     const char tls[] = "203.0.113.7 - - [17/May/2015:10:05:03 +0200] \"\\x16\\x03\" 400 0 \"-\" \"-\"";
     CHECK(read_at(XB_CLF_COMBINED, at_end, tls, sizeof tls - 1, &out));
     CHECK(!(work.request.present & XB_HAS_URL) && !work.request.uri.at);
+}
+
+/* Bytes, and what nginx/log_format.conf puts at the end: milliseconds and content type, if they are of the line's own second. */
+static void replies(void)
+{
+    static const struct {
+        const char *bytes, *tail;
+        int64_t means, milliseconds;
+        const char *type;
+    } cases[] = {
+        {"12", " \"human\" \"0.0100\" \"none\" \"default\" 1431849903.250 \"text/html; charset=utf-8\"", 12, 250, "text/html; charset=utf-8"},
+        {"-", " 1431849903.007 \"-\"", 0, 7, NULL},
+        {"12x", " 1431849903.007 \"\"", -1, 7, ""},
+        {"9999999999999999", " 1431849904.250 \"text/html\"", -1, 0, NULL},
+        {"+1", " 431849903.250 \"text/html\"", -1, 0, NULL},
+        {"1", " 11431849903.250 \"text/html\"", 1, 0, NULL},
+        {"1", " 1431849903.25 \"text/html\"", 1, 0, NULL},
+        {"1", " 1431849903.2500 \"text/html\"", 1, 0, NULL},
+        {"1", " 1431849903,250 \"text/html\"", 1, 0, NULL},
+        {"1", " x1431849903.250 \"text/html\"", 1, 0, NULL},
+        {"1", " 1431849903.250 \"text/html\" x", 1, 0, NULL},
+        {"1", " .250 \"text/html\"", 1, 0, NULL},
+        {"1", "", 1, 0, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int common = 0; common < 2; common++) {
+            char line[256];
+            xb_line out;
+            int size = snprintf(line, sizeof line, "::1 - - [17/May/2015:10:05:03 +0200] \"GET / HTTP/1.1\" 200 %s%s%s", cases[i].bytes, common ? "" : " \"-\" \"-\"", cases[i].tail);
+            if (!CHECK(read_at(common ? XB_CLF_SHORT : XB_CLF_COMBINED, at_end, line, (size_t)size, &out)))
+                continue;
+            CHECK_EQUAL(out.bytes, cases[i].means);
+            CHECK_EQUAL(out.time, 1431849903000 + cases[i].milliseconds);
+            CHECK_EQUAL(out.type.at != NULL, cases[i].type != NULL);
+            if (cases[i].type)
+                check_text(out.type, (xb_span){cases[i].type, strlen(cases[i].type)}, __FILE__, __LINE__, cases[i].tail);
+        }
 }
 
 /* Fields that other kinds of combined have, or have not. */
@@ -196,6 +236,7 @@ int main(int argc, char **argv)
     }
     table_of_lines(argv[1]);
     values();
+    replies();
     kinds();
     raw_quotes();
     too_long();

@@ -440,6 +440,8 @@ def test_the_decision_log_holds_each_header_that_a_feature_reads(site: EchoSite,
     assert set(line.pop("tls").values()) == {""}
     assert line.pop("order") == ""
     said = {"method": "GET", "uri": "/a?b", "protocol": "HTTP/1.1", "scheme": "http"}
+    assert line.pop("bytes") > 0
+    assert line.pop("type") == "application/json"
     assert line == {"ip": "127.0.0.1", "status": 200, **said}
 
 
@@ -452,8 +454,13 @@ def test_the_combined_log_ends_with_the_verdict(
         nginx.ask("/", {**CURL, "Referer": 'a"b'})
         human, bot = nginx.log_lines("log", at_least=2)
         scored = xbot("score", "--model", model_path, "--format", "combined", "--json", nginx.prefix / "log").stdout
-    assert re.search(rb'" 200 \d+ "-" "Mozilla/5\.0 [^"]*" "human" "0\.\d{4}" "[^" ]+" "default"$', human)
-    assert re.search(rb'" 403 \d+ "a\\x22b" "curl/8\.5\.0" "bot" "[01]\.\d{4}" "[^" ]+" "default"$', bot)
+    assert re.search(
+        rb'" 200 \d+ "-" "Mozilla/5\.0 [^"]*" "human" "0\.\d{4}" "[^" ]+" "default" \d+\.\d{3} "application/json"$',
+        human,
+    )
+    assert re.search(
+        rb'" 403 \d+ "a\\x22b" "curl/8\.5\.0" "bot" "[01]\.\d{4}" "[^" ]+" "default" \d+\.\d{3} "text/html"$', bot
+    )
     assert [sorted(json.loads(line)) for line in scored.splitlines()] == [sorted(SCORED)] * 2
 
 
@@ -556,7 +563,7 @@ def test_the_combined_log_scores_as_the_visitors_did(
     verdicts = set()
     for line, offline in zip(lines, scored.splitlines(), strict=True):
         found = json.loads(offline)
-        told = line.rsplit(b'"', 8)[1:7:2]
+        told = line.rsplit(b'"', 10)[1:7:2]
         wanted = (found["verdict"], f"{found['score']:.4f}", found["reason"])
         assert tuple(part.decode() for part in told) == wanted, line
         verdicts.add(found["verdict"])

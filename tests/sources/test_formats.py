@@ -26,19 +26,19 @@ WITH_HEADERS = {"caddy", "traefik"}
 # What a format holds of lines.jsonl.
 _LINE = "ip method uri protocol status time"
 HOLDS = {
-    "aws_alb": f"{_LINE} agent scheme host",
+    "aws_alb": f"{_LINE} milliseconds bytes agent scheme host",
     "challenge": "ip agent referrer",
-    "cloudfront": f"{_LINE} agent referrer scheme host",
-    "combined": f"{_LINE} agent referrer",
-    "common": _LINE,
-    "envoy": f"{_LINE} agent host",
-    "forwarded_combined": f"{_LINE} agent referrer",
-    "haproxy": _LINE,
-    "nginx_json": f"{_LINE} agent referrer scheme host",
-    "traefik_clf": f"{_LINE} agent referrer",
-    "vhost_combined": f"{_LINE} agent referrer host",
-    "vhost_common": f"{_LINE} host",
-    "w3c": f"{_LINE} agent referrer host",
+    "cloudfront": f"{_LINE} bytes type agent referrer scheme host",
+    "combined": f"{_LINE} bytes agent referrer",
+    "common": f"{_LINE} bytes",
+    "envoy": f"{_LINE} milliseconds bytes agent host",
+    "forwarded_combined": f"{_LINE} bytes agent referrer",
+    "haproxy": f"{_LINE} milliseconds bytes",
+    "nginx_json": f"{_LINE} milliseconds bytes type agent referrer scheme host",
+    "traefik_clf": f"{_LINE} bytes agent referrer",
+    "vhost_combined": f"{_LINE} bytes agent referrer host",
+    "vhost_common": f"{_LINE} bytes host",
+    "w3c": f"{_LINE} bytes agent referrer host",
 }
 
 
@@ -71,10 +71,23 @@ def test_a_golden_log_of_lines_is_the_same_requests(name: str) -> None:
     for line in GOLDEN[name].read_bytes().splitlines():
         with contextlib.suppress(core.LineError):
             form.load(line, request)
-            got.append({**request.fields, "time": request.time, "status": request.status, "present": request.present})
+            reply = {"status": request.status, "bytes": request.size, "type": request.content_type}
+            got.append({**request.fields, **reply, "time": request.time_ms, "present": request.present})
     for want, found in zip(wanted, got, strict=True):
         unkept = name == "traefik_clf" and [field for field in ("agent", "referrer") if not want[field]]
-        for field in ("ip", "method", "uri", "protocol", "scheme", "host", "agent", "referrer", "time", "status"):
+        for field in (
+            "ip",
+            "method",
+            "uri",
+            "protocol",
+            "scheme",
+            "host",
+            "agent",
+            "referrer",
+            "status",
+            "bytes",
+            "type",
+        ):
             value = found[field]
             if field not in held or field in (unkept or ()):
                 assert value is None, field
@@ -83,6 +96,11 @@ def test_a_golden_log_of_lines_is_the_same_requests(name: str) -> None:
                 assert value.removeprefix(b"-").removesuffix(b":443") == want[field].encode(), field
             else:
                 assert value == want[field], field
+        if "time" in held:
+            milliseconds = round(want["time"] * 1000)
+            assert found["time"] == (milliseconds if "milliseconds" in held else milliseconds // 1000 * 1000)
+        else:
+            assert found["time"] is None
         groups = {"ip": "ip", "agent": "ua", "referrer": "referrer", "uri": "url"}
         bits = sum(
             core.GROUPS[group] for field, group in groups.items() if field in held and field not in (unkept or ())
@@ -114,7 +132,13 @@ def test_a_golden_log_is_the_same_requests(name: str) -> None:
         assert want is not None
         assert got is not None, (text, fault)
         assert {**got.fields, "scheme": None} == {**want.fields, "scheme": None}
-        assert (got.time, got.status) == (want.time, want.status)
+        assert (got.time_ms, got.status, got.size, got.content_type) == (
+            want.time_ms,
+            want.status,
+            want.size,
+            want.content_type,
+        )
+        assert None not in (got.time_ms, got.size, got.content_type)
         hops = (b"Connection", b"X-Forwarded", b"X-Real-Ip")
         assert sorted(pair for pair in got.headers if not pair[0].startswith(hops)) == sorted(want.headers)
         features = zip(core.FEATURES, want.features(12)[0], got.features(12)[0], strict=True)
@@ -303,3 +327,62 @@ def test_traefik_without_most_of_it() -> None:
     assert request.fields["ip"] == b"192.0.2.1"
     assert request.fields["agent"] == b"curl/8"
     assert request.present == core.GROUPS["ip"] | core.GROUPS["ua"]
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "reply"),
+    [
+        (
+            'LogFormat "%h %{msec}t \\"%r\\" %>s %b \\"%{Content-Type}o\\"" mine',
+            b'192.0.2.1 1773299700123 "GET / HTTP/1.1" 304 - "-"',
+            (1773299700123, 304, 0, None),
+        ),
+        (
+            "$remote_addr $msec $status $bytes_sent $body_bytes_sent $sent_http_content_type",
+            b"192.0.2.1 1773299700.007 200 700 512 text/html; charset=utf-8",
+            (1773299700007, 200, 512, b"text/html; charset=utf-8"),
+        ),
+        (
+            "haproxy",
+            b'192.0.2.1:4000 [12/Mar/2026:07:15:00.655] a b/c 1 200 +51 - - ---- 1/1 0/0 "GET / HTTP/1.1"',
+            (1773299700655, 200, None, None),
+        ),
+        ("jsonl", b'{"agent": "x", "time": 1773299700.9999, "bytes": 0, "type": ""}', (1773299700999, None, 0, None)),
+        ("nginx_json", b'{"remote_addr": "192.0.2.1", "bytes": "12", "time": 7.5}', (7500, None, 12, None)),
+        (
+            "combined",
+            b'::1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x" 1773299700.25 "a/b"',
+            (1773299700000, 200, 5, None),
+        ),
+        (
+            "$remote_addr $time_iso8601 $status $bytes_sent $body_bytes_sent",
+            b"192.0.2.1 2026-03-12T07:15:00,5Z 000 70 -",
+            (1773299700500, None, 70, None),
+        ),
+        (
+            "combined",
+            b'::1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 - "-" "x" 7 1773299700.250 "a/b"',
+            (1773299700250, 200, 0, b"a/b"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_became_of_a_request(form: str, line: bytes, reply: tuple[object, ...]) -> None:
+    """Milliseconds, status, bytes and content type, and none of them where a line does not say it."""
+    request = core.Request()
+    formats.find(form).load(line, request)
+    assert (request.time_ms, request.status, request.size, request.content_type) == reply
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b'{"agent": "x", "bytes": -1}', "bytes: expected `int` >= 0"),
+        (b'{"agent": "x", "bytes": 1.5}', "bytes: expected `int"),
+        (b'{"agent": "x", "bytes": 9007199254740992}', "bytes: expected `int` <= 9007199254740991"),
+        (b'{"agent": "x", "type": 1}', "type: expected `str"),
+    ],
+)
+def test_a_reply_that_cannot_be(line: bytes, why: str) -> None:
+    with pytest.raises(core.LineError) as caught:
+        FORMATS["jsonl"].load(line, core.Request())
+    assert ": ".join(caught.value.args).startswith(why)

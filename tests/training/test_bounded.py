@@ -149,7 +149,7 @@ LATE = [1, 4, 7]
 @pytest.mark.parametrize("seed", SOME)
 def test_without_the_last_columns_it_is_the_machine_that_never_saw_them(seed: int) -> None:
     X, y, weight = problem(seed)
-    machine = bounded.BoundedSVC(C=0.5, tol=1e-9, last=LATE).fit(X, y, sample_weight=weight)
+    machine = bounded.BoundedSVC(C=0.5, tol=1e-9, last=[LATE]).fit(X, y, sample_weight=weight)
     hidden = X.toarray()
     hidden[:, LATE] = 0.0
     blind = bounded.BoundedSVC(C=0.5, tol=1e-9).fit(scipy_sparse.csr_matrix(hidden), y, sample_weight=weight)
@@ -165,7 +165,7 @@ def test_without_the_last_columns_it_is_the_machine_that_never_saw_them(seed: in
 def test_the_last_columns_are_at_a_minimum_with_the_others_given(seed: int, against: float) -> None:
     X, y, weight = problem(seed)
     C = 0.5
-    machine = bounded.BoundedSVC(C=C, most_against=against, tol=1e-9, last=LATE).fit(X, y, sample_weight=weight)
+    machine = bounded.BoundedSVC(C=C, most_against=against, tol=1e-9, last=[LATE]).fit(X, y, sample_weight=weight)
     w, span = machine.coef_[0], ranges(X)
     _, gradient, _ = value_and_gradient(w, machine.intercept_[0], X, y, weight, C)
     assert (w * span >= -against * (1 + 1e-12)).all()

@@ -16,7 +16,8 @@ import click
 
 from sidecar import core, outputs
 from sidecar.sources import progress
-from sidecar.sources.lines import Unreadable, of_log
+from sidecar.sources.lines import Unreadable, of_logs
+from sidecar.sources.merging import lines_before
 from training.options import inputs_of, needs_training, row_options, row_settings
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ _LABELS = {1: "bot", 0: "human", -1: "", None: ""}
 def features(as_csv: bool, out: Path | None, words: bool, quiet: bool, logs: tuple[str, ...], **options: Any) -> None:
     """Write each line of LOGS as a row: line number, label, time (seconds since 1970) and each feature by its name.
 
-    LOGS are files, gzip too, or - for standard input; of several, a first column says which. What a line does not hold
-    is empty. The lines are not kept in memory.
+    LOGS are files, gzip too, or - for standard input; several are read by time, and a first column says which. What a line does not
+    hold is empty. The lines are not kept in memory.
     """
     if not as_csv:
         raise click.UsageError("Missing option '--csv'.")
@@ -68,20 +69,19 @@ def _rows(
     logs: tuple[str, ...], how: How, marks: Labels | None, words: bool, advance: Callable[[int], None]
 ) -> Iterator[list[str]]:
     """The cells of each line that can be read."""
-    form, number, through = how.form, _Texts(), 0
+    number, clients = _Texts(), core.Clients() if how.looks_back else None
+    before = lines_before(logs) if marks is not None and clients is not None else None
     masked = [i for i, row in enumerate(core.FEATURES) if row.name in how.without]
     families = how.families if words else 0
-    for log in logs:
-        first = [log] * (len(logs) > 1)
-        for line, _, request, _ in of_log(log, form, Unreadable(log), advance):
-            through += 1
-            if request is None:
-                continue
-            dense, tokens = request.features(how.k, how.hosts, families)
-            cells = [number[value] for value in dense]
-            for i in masked:
-                cells[i] = ""
-            label = request.label if marks is None else marks[through]
-            time = "" if request.time is None else str(request.time)
-            said = [" ".join(f"{family}={word}" for _, family, word in tokens)] * words
-            yield [*first, str(line), _LABELS[label], time, *cells, *said]
+    unreadable = [Unreadable(log) for log in logs]
+    for read, (which, (line, _, request, _)) in enumerate(of_logs(logs, how.form, clients, unreadable, advance), 1):
+        if request is None:
+            continue
+        dense, tokens = request.features(how.k, how.hosts, families)
+        cells = [number[value] for value in dense]
+        for i in masked:
+            cells[i] = ""
+        label = request.label if marks is None else marks[read if before is None else before[which] + line]
+        time = "" if request.time is None else str(request.time)
+        said = [" ".join(f"{family}={word}" for _, family, word in tokens)] * words
+        yield [*([logs[which]] if len(logs) > 1 else []), str(line), _LABELS[label], time, *cells, *said]

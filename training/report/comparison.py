@@ -99,12 +99,20 @@ def groups(subject: Subject, chosen: Sample, lines: list[bytes]) -> list[Outcome
     found = []
     with quietly():
         for name, doc, mask in masks:
-            chunk = featurize(block, replace(subject.how, without=subject.how.without | mask))
+            chunk = featurize(block, replace(subject.how, without=subject.how.without | mask, stateless=True))
             indptr = np.concatenate([[0], np.cumsum(chunk.counts)])
             shape = (len(chunk.counts), subject.data.X.shape[1])
-            X = scipy.sparse.csr_matrix((chunk.data, chunk.columns, indptr), shape=shape)
+            X = scipy.sparse.csr_matrix((chunk.data, chunk.columns, indptr), shape=shape) + _past(subject, chosen, mask)
             found.append(_judge(subject, name, doc, X, chosen, lambda: fit.make_machine(subject.settings)))
     return found
+
+
+def _past(subject: Subject, chosen: Sample, mask: frozenset[str]) -> scipy.sparse.csr_matrix:
+    """The columns of what clients did before, which the rows' lines alone do not tell; the others are empty."""
+    X = subject.data.X[chosen.rows].tocoo()
+    wanted = [i for i, row in enumerate(core.FEATURES) if row.group == "client" and row.name not in mask]
+    kept = np.isin(X.col, wanted)
+    return scipy.sparse.csr_matrix((X.data[kept], (X.row[kept], X.col[kept])), shape=X.shape)
 
 
 def _held(subject: Subject, group: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar import core
-from sidecar.sources import reading
+from sidecar.sources import merging, reading
 from sidecar.sources.shown import text
 from training.report.rereading import Row
 from training.report.subject import Subject
@@ -88,4 +88,7 @@ def _named(part: core.Contribution) -> str:
 
 def explain_command(subject: Subject, log: str, line: int) -> str:
     """The command that shows every contribution of one line."""
-    return f"{reading.take(log, line)} | xbot explain --model {shlex.quote(subject.name)} {subject.how.form.option}"
+    explain = f"xbot explain --model {shlex.quote(subject.name)} {subject.how.form.option}"
+    if subject.how.looks_back:
+        return f"{explain} {merging.line_options(subject.logs, log, line)}"
+    return f"{reading.take(log, line)} | {explain}"

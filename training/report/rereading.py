@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources.lines import of_log
+from sidecar.sources.lines import of_logs
+from sidecar.sources.merging import lines_before
 from training.dataset import Dataset, How
 from training.labels import Labels
 
@@ -60,19 +61,20 @@ def labelled_rows(
     seen: Seen | None = None,
 ) -> Iterator[Row]:
     """Yields the rows of `data` in their order. XbotError if the logs are no longer what they were."""
-    form, number, through = how.form, 0, 0
-    for log in logs:
-        for line, text, request, _ in of_log(log, form, advance=advance):
-            through += 1
-            if request is None:
-                continue
-            if seen is not None:
-                seen.add(request.time)
-            if (request.label is None) if labels is None else (labels[through] < 0):
-                continue
-            if number >= len(data.line) or data.line[number] != through:
-                raise XbotError(f"{log}:{line}: the log changed while it was read")
-            yield Row(number, log, line, through, text, request)
-            number += 1
+    number, clients = 0, core.Clients() if how.looks_back else None
+    before = None if clients is None else lines_before(logs)
+    found = of_logs(logs, how.form, clients, advance=advance, quiet=True)
+    for read, (i, (line, text, request, _)) in enumerate(found, 1):
+        through = read if before is None else before[i] + line
+        if request is None:
+            continue
+        if seen is not None:
+            seen.add(request.time)
+        if (request.label is None) if labels is None else (labels[through] < 0):
+            continue
+        if number >= len(data.line) or data.line[number] != through:
+            raise XbotError(f"{logs[i]}:{line}: the log changed while it was read")
+        yield Row(number, logs[i], line, through, text, request)
+        number += 1
     if number != len(data.line):
         raise XbotError(f"{logs[-1]}: the log changed while it was read")

@@ -25,7 +25,7 @@ MOST_LOG_ODDS, LEAST_LOG_ODDS = 37.5, -700.0
 # The groups of core.GROUPS, for people.
 PARTS = {
     "ip": "the address", "ua": "the user agent", "referrer": "the referrer", "url": "the path", "headers": "the headers",
-    "client": "the client",
+    "client": "what the client did before", "tls": "the handshake",
 }  # fmt: skip
 
 

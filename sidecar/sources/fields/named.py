@@ -28,6 +28,8 @@ _ALIASES = {
     "http_user_agent": "user_agent useragent agent ua",
     "http_referer": "referer referrer http_referrer",
     "status": "status_code response_code response http_status",
+    "body_bytes_sent": "bytes size response_size",
+    "sent_http_content_type": "response_content_type",
     "args": "query",
 }
 _NAMES = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}

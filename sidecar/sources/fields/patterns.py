@@ -173,7 +173,8 @@ def compiled(text: str) -> Pattern:
 _PERCENT = re.compile(r"%[!0-9,]*[<>]?(?:\{([^}]*)\})?(\^?[A-Za-z]|%)")
 _APACHE = {
     "h": "${remote_addr}", "a": "${remote_addr}", "t": "[${time_local}]", "r": "${request}", "s": "${status}",
-    "m": "${request_method}", "U": "${uri}", "q": "${args}", "H": "${server_protocol}", "v": "${server_name}", "V": "${host}",
+    "b": "${body_bytes_sent}", "B": "${body_bytes_sent}", "O": "${bytes_sent}", "m": "${request_method}", "U": "${uri}",
+    "q": "${args}", "H": "${server_protocol}", "v": "${server_name}", "V": "${host}",
 }  # fmt: skip
 
 
@@ -189,6 +190,8 @@ def _of_apache(text: str) -> str:
             return "%"
         if letter == "i" and argument:
             return f"${{http_{re.sub(r'[^0-9A-Za-z]', '_', argument.lower())}}}"
+        if letter == "o" and argument and argument.lower() == "content-type":
+            return "${sent_http_content_type}"
         if letter == "t" and argument in ("sec", "msec", "usec", "%s"):
             return "${msec}"
         return _APACHE[letter] if not argument and letter in _APACHE else f"${{unknown_{count}}}"

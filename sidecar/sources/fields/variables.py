@@ -33,10 +33,12 @@ GROUP_OF = {
     **dict.fromkeys(("request", "request_url", "request_uri", "uri", "document_uri"), "url"),
 }
 _TIMES = ("msec", "time_iso8601", "time_local", "time")
+_SIZES = ("body_bytes_sent", "bytes_sent")
 _NAMES = frozenset(
     (
         *GROUP_OF,
         *_TIMES,
+        *_SIZES,
         "date",
         "request_method",
         "args",
@@ -46,7 +48,7 @@ _NAMES = frozenset(
         "http_host",
         "host",
     )
-) | {"server_name", "status"}
+) | {"server_name", "status", "sent_http_content_type"}
 
 
 def is_known(name: str) -> bool:
@@ -55,8 +57,10 @@ def is_known(name: str) -> bool:
 
 
 def groups(names: Iterable[str]) -> frozenset[str]:
-    """The groups of core.GROUPS that a line with these fields can hold."""
-    return frozenset(GROUP_OF[name] for name in names if name in GROUP_OF)
+    """The groups of core.GROUPS that a line with these fields can hold; that of the client, who is known by address and time."""
+    there = set(names)
+    held = {GROUP_OF[name] for name in there if name in GROUP_OF}
+    return frozenset(held | ({"client"} if "ip" in held and there & set(_TIMES) else set()))
 
 
 def load(said: Mapping[str, bytes], request: core.Request) -> None:
@@ -79,7 +83,9 @@ def load(said: Mapping[str, bytes], request: core.Request) -> None:
         scheme=scheme,
         host=host,
         status=_status(get("status")),
-        time=_time_of(said),
+        time_ms=_time_of(said),
+        size=_size_of(said),
+        content_type=_there(get("sent_http_content_type")),
     )
 
 
@@ -150,13 +156,20 @@ def _status(value: bytes | None) -> int:
     return int(value) or -1
 
 
+def _size_of(said: Mapping[str, bytes]) -> int:
+    """Bytes of the reply; -1 for none, and for what is no number (HAProxy may write +123). A dash is Apache's 0."""
+    values = [said[name] for name in _SIZES if name in said]
+    number = next((value for value in values if value.isdigit() and len(value) < 16), None)
+    return int(number) if number is not None else 0 if values and values[0] == b"-" else -1
+
+
 # ---- times ----
 
 _MONTHS = {
     name: number
     for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
 }  # fmt: skip
-_HOUR = rb"(\d\d):(\d\d):(\d\d)(?:[.,]\d+)?"
+_HOUR = rb"(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?"
 _ZONE = rb" ?(Z|[+-]\d\d:?\d\d)?"
 # A user's name may stand before the time, and hold what looks like one: the last counts.
 _CLF = re.compile(rb"(\d\d/[A-Z][a-z][a-z]/\d{4}):" + _HOUR + _ZONE + rb"\]?\Z")
@@ -164,40 +177,46 @@ _ISO = re.compile(rb"(\d{4}[-/]\d\d[-/]\d\d)[T ]" + _HOUR + _ZONE + rb"\Z")
 
 
 def _time_of(said: Mapping[str, bytes]) -> int:
-    """Seconds since 1970 UTC, -1 for none."""
+    """Milliseconds since 1970 UTC, -1 for none."""
     name = next((name for name in _TIMES if name in said), None)
     if name is None:
         return -1
     value = _there(said[name])
     if value is not None and name == "time" and "date" in said:
         value = said["date"] + b"T" + value
-    return -1 if value is None else seconds(value)
+    return -1 if value is None else milliseconds(value)
 
 
-def seconds(text: bytes) -> int:
-    """A time as programs write it, in seconds since 1970 UTC: a number of seconds, milli-, micro- or nanoseconds, the time of
+def milliseconds(text: bytes) -> int:
+    """A time as programs write it, in milliseconds since 1970 UTC: a number of seconds, milli-, micro- or nanoseconds, the time of
     the common log format, or that of ISO 8601; without a zone it is UTC. core.LineError for another."""
     found = _CLF.search(text) or _ISO.search(text)
     try:
         if found is None:
-            return whole_seconds(float(text))
-        day, hour, minute, second, zone = found.groups()
+            return of_number(float(text))
+        day, hour, minute, second, fraction, zone = found.groups()
         moment = _day(day) + int(hour) * 3600 + int(minute) * 60 + int(second) - _offset(zone)
         if 0 <= moment <= core.MAX_TIME:
-            return moment
+            return moment * 1000 + int((fraction or b"0").ljust(3, b"0")[:3])
     except (ValueError, KeyError):
         pass
     raise core.LineError("time", "neither a number of seconds nor a time as logs write it")
 
 
-def whole_seconds(number: float) -> int:
-    """Seconds from a number that may count milli-, micro- or nanoseconds: years beyond 9999 tell. ValueError for no time."""
+def of_number(number: float) -> int:
+    """Milliseconds since 1970 UTC from a number of seconds, milli-, micro- or nanoseconds: years beyond 9999 tell. ValueError
+    for no time."""
     for _ in range(3):
         if number > core.MAX_TIME:
             number /= 1000
     if not 0 <= number <= core.MAX_TIME:
         raise ValueError
-    return int(number)
+    return to_milliseconds(number)
+
+
+def to_milliseconds(seconds: float) -> int:
+    """Whole milliseconds: 1773299700.123 is a little less as a double, and still 123 of them."""
+    return int(seconds * 1000 + 0.001)
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,8 @@ _NAMES = {
     "c-ip": "remote_addr", "cs-method": "request_method", "cs-uri-stem": "uri", "cs-uri-query": "args", "cs-uri": "request_uri",
     "cs(user-agent)": "http_user_agent", "cs(referer)": "http_referer", "cs-version": "server_protocol",
     "cs-protocol-version": "server_protocol", "cs-host": "http_host", "cs(host)": "http_host", "x-host-header": "http_host",
-    "cs-protocol": "scheme", "sc-status": "status", "date": "date", "time": "time",
+    "cs-protocol": "scheme", "sc-status": "status", "sc-bytes": "bytes_sent", "sc-content-len": "body_bytes_sent",
+    "sc-content-type": "sent_http_content_type", "date": "date", "time": "time",
 }  # fmt: skip
 # What stands in the lines of a log whose first line is missing.
 IIS = """date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status
@@ -39,7 +40,7 @@ class Reader:
         self._fields = _names(default.split())
         # CloudFront encodes as URLs do; IIS writes + for a blank, which only agents have.
         self._decode = STYLES["url"] if between == b"\t" else _blanks_for_plus
-        self._encoded = ("http_user_agent", "http_referer") if between == b"\t" else ("http_user_agent",)
+        self._encoded = ("http_user_agent", "http_referer", "sent_http_content_type")[: 3 if between == b"\t" else 1]
 
     def opened(self) -> Reader:
         """Another reader, at the beginning of a log."""
