@@ -1,7 +1,7 @@
 """What a model says of clients, not of requests: recall by kind beside the people that are refused.
 
     .venv/bin/python bench/traffic/measure.py [--recordings DIR] [--model MODEL] [--without NAME] [--table MEBIBYTES]
-        [--compare] [--markdown docs/benchmarks.md] [--json]
+        [--compare] [--markdown docs/traffic.md] [--json]
     XBOT_DATA=DIR .venv/bin/python bench/traffic/measure.py --logs        (the two logs of real sites, by client)
 
 Law: a log is judged once, in its order; each request sees only what came before it. A client counts as refused by its n-th request

@@ -1,6 +1,6 @@
 """Records sessions of real clients on the demo site: real programs and driven browsers through a real nginx over https.
 
-    make traffic                     or, with an environment of the clients (README.md beside this file):
+    make traffic                     or, with its environment of clients (docs/traffic.md):
     build/clients/bin/python bench/traffic/record.py [--out DIR] [--only WORD] [--minutes N] [--at-once N]
 
 Law: a client is a command of its own with a port of its own, so that the log knows it and it sends nothing more than it would to
