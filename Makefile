@@ -30,7 +30,7 @@ comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -49,6 +49,7 @@ help:
 	@echo "make bench-check   instructions from head to verdict against the committed figures"
 	@echo "make fuzz    libFuzzer on csrc/, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make asan-module  the module, and the nginx that loads it, under the same (NGINX_SRC= names nginx's source)"
 	@echo "make model   make the default model, sidecar/default.xbot, again"
 	@echo "make networks  write the networks of search engines, sidecar/search-engines.txt, again"
 	@echo "make docs    write the pages that are made from the code"
@@ -130,6 +131,20 @@ module: $(MODULE)
 
 $(MODULE): $(wildcard $(or $(NGINX),/usr/sbin/nginx) nginx/module/*) $(C_SOURCES) $(wildcard csrc/*.h csrc/*/*.h csrc/*/*.def)
 	@NGINX="$(NGINX)" NGINX_SRC="$(NGINX_SRC)" nginx/module/build.sh build/module >/dev/null
+
+# Both under AddressSanitizer and UndefinedBehaviorSanitizer, with each piece of nginx's pools an allocation of its own; it takes
+# nginx's whole source, and the tests of nginx that run on both hosts. What nginx itself does with alignment is its own.
+ASAN := -O1 -fsanitize=address,undefined -fno-sanitize=alignment -fno-omit-frame-pointer
+asan-module: build $(VENV)/test
+	@test -e "$(NGINX_SRC)/src/core/nginx.c" || { echo "make: name the unpacked source of nginx: make asan-module NGINX_SRC=DIR" >&2; exit 1; }
+	@rm -rf build/asan-nginx && cp -R "$(NGINX_SRC)" build/asan-nginx
+	@cd build/asan-nginx && { ./configure --with-compat --with-debug --with-http_ssl_module --with-http_v2_module --with-http_realip_module \
+	  --with-http_auth_request_module --with-cc-opt="$(ASAN) -fno-sanitize=nonnull-attribute,pointer-overflow,shift,null -DNGX_DEBUG_PALLOC=1 -Wno-error" \
+	  --with-ld-opt="$(ASAN)" && $(MAKE); } >log 2>&1 || { tail -n 5 log >&2; exit 1; }
+	@NGINX="$$PWD/build/asan-nginx/objs/nginx" NGINX_SRC="$(NGINX_SRC)" MODULE_CFLAGS="$(ASAN) -fno-sanitize-recover=undefined" \
+	  MODULE_LDFLAGS="$(ASAN)" nginx/module/build.sh build/asan-module >/dev/null
+	@XBOT_NGINX="$$PWD/build/asan-nginx/objs/nginx" XBOT_MODULE="$$PWD/build/asan-module/ngx_http_xbot_module.so" ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 \
+	  $(BIN)/python -m pytest -m 'not servers and not long' -k module tests/nginx
 
 # From the sdist, so that nothing gets in that lies about here; made to fit other machines, and tried as a user would.
 # For another Python: make wheel PYTHON=python3.12 VENV=.venv312

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from nginx_harness import (
+    FILES,
     MODULE,
     EchoSite,
     Load,
@@ -138,7 +139,7 @@ def test_the_policy_of_who_asks_for_none(site: EchoSite, tmp_path: Path) -> None
         location /typo {{ xbot_policy strikt; {passing(site)} }}
         location /status {{ xbot off; xbot_status; }}
     """
-    model = MODULE.parent.parent.parent / "sidecar" / "default.xbot"
+    model = FILES.parent / "sidecar" / "default.xbot"
     with (
         Sidecar(model, "--config", toml, workers=1, board=True) as sidecar,
         running_nginx(server, **at(sidecar)) as nginx,
