@@ -23,7 +23,7 @@ NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
 NEEDS_wheel := strip:binutils
 NEEDS_test-deb := debootstrap:debootstrap
-NEEDS_deb   := dh:debhelper help2man:help2man lintian:lintian
+NEEDS_deb   := dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
 comma := ,
@@ -40,7 +40,7 @@ help:
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
 	@echo "make uninstall  removes what make install put, and keeps what was edited (the same DESTDIR= and PREFIX=)"
 	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
-	@echo "make deb     dist/: a Debian package, for the release that it is built on"
+	@echo "make deb     dist/: Debian packages of the command and of the module, for the release that it is built on"
 	@echo "make test-deb  the same, installed, asked through nginx, upgraded and purged in a bare root (as root)"
 	@echo "make module  the judge as a module for the nginx of this machine: build/module/ngx_http_xbot_module.so"
 	@echo "make build   .venv with the command xbot in it"
@@ -161,13 +161,14 @@ wheel: build
 
 # From the sdist, too. deploy/debian/rules says what is in it.
 deb: build
-	@rm -rf build/deb dist/xbot_*.deb && mkdir -p build/deb dist
+	@rm -rf build/deb dist/xbot_*.deb dist/libnginx-*.deb && mkdir -p build/deb dist
 	@XBOT_COMPILE=0 $(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("build/deb")' >build/deb/log 2>&1
 	@tar -xzf build/deb/xbot-*.tar.gz -C build/deb && mv build/deb/xbot-*/ build/deb/xbot
 	@mv build/deb/xbot/deploy/debian build/deb/xbot/debian
 	@cd build/deb/xbot && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes >>../log 2>&1 || { tail -n 30 ../log >&2; exit 1; }
-	@lintian --allow-root --fail-on error,warning --tag-display-limit 0 build/deb/xbot_*.deb
-	@mv build/deb/xbot_*.deb dist/ && ls dist/xbot_*.deb
+	@lintian --allow-root --fail-on error,warning --tag-display-limit 0 build/deb/xbot_*.deb build/deb/libnginx-*.deb
+	@rm -f build/deb/*-dbgsym_*.deb
+	@mv build/deb/*.deb dist/ && ls dist/*.deb
 
 # Not in CI: it needs root and debootstrap.
 test-deb: deb
