@@ -144,7 +144,7 @@ asan-module: build $(VENV)/test
 	@NGINX="$$PWD/build/asan-nginx/objs/nginx" NGINX_SRC="$(NGINX_SRC)" MODULE_CFLAGS="$(ASAN) -fno-sanitize-recover=undefined" \
 	  MODULE_LDFLAGS="$(ASAN)" nginx/module/build.sh build/asan-module >/dev/null
 	@XBOT_NGINX="$$PWD/build/asan-nginx/objs/nginx" XBOT_MODULE="$$PWD/build/asan-module/ngx_http_xbot_module.so" ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 \
-	  $(BIN)/python -m pytest -m 'not servers and not long' -k module tests/nginx
+	  $(BIN)/pytest -m 'not servers and not long' -k module tests/nginx
 
 # From the sdist, so that nothing gets in that lies about here; made to fit other machines, and tried as a user would.
 # For another Python: make wheel PYTHON=python3.12 VENV=.venv312
@@ -172,7 +172,7 @@ deb: build
 
 # Not in CI: it needs root and debootstrap.
 test-deb: deb
-	@deploy/debian/try.sh dist/xbot_*.deb
+	@deploy/debian/try.sh dist/xbot_*.deb dist/libnginx-mod-http-xbot_*.deb
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.
