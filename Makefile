@@ -25,14 +25,18 @@ NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
 NEEDS_wheel := strip:binutils
 NEEDS_test-deb := debootstrap:debootstrap
-NEEDS_deb   := dh:debhelper help2man:help2man lintian:lintian
+NEEDS_deb   := dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
 comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
+<<<<<<< HEAD
 .PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz asan soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
+=======
+.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
+>>>>>>> module
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -42,7 +46,7 @@ help:
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
 	@echo "make uninstall  removes what make install put, and keeps what was edited (the same DESTDIR= and PREFIX=)"
 	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
-	@echo "make deb     dist/: a Debian package, for the release that it is built on"
+	@echo "make deb     dist/: Debian packages of the command and of the module, for the release that it is built on"
 	@echo "make test-deb  the same, installed, asked through nginx, upgraded and purged in a bare root (as root)"
 	@echo "make module  the judge as a module for the nginx of this machine: build/module/ngx_http_xbot_module.so"
 	@echo "make build   .venv with the command xbot in it"
@@ -52,6 +56,7 @@ help:
 	@echo "make traffic record real clients on a demo site, and what the default model says of them by client (an hour)"
 	@echo "make fuzz    libFuzzer on csrc/, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make asan-module  the module, and the nginx that loads it, under the same (NGINX_SRC= names nginx's source)"
 	@echo "make model   make the default model, sidecar/default.xbot, again"
 	@echo "make networks  write the networks of search engines, sidecar/search-engines.txt, again"
 	@echo "make docs    write the pages that are made from the code"
@@ -134,6 +139,20 @@ module: $(MODULE)
 $(MODULE): $(wildcard $(or $(NGINX),/usr/sbin/nginx) nginx/module/*) $(C_SOURCES) $(wildcard csrc/*.h csrc/*/*.h csrc/*/*.def)
 	@NGINX="$(NGINX)" NGINX_SRC="$(NGINX_SRC)" nginx/module/build.sh build/module >/dev/null
 
+# Both under AddressSanitizer and UndefinedBehaviorSanitizer, with each piece of nginx's pools an allocation of its own; it takes
+# nginx's whole source, and the tests of nginx that run on both hosts. What nginx itself does with alignment is its own.
+ASAN := -O1 -fsanitize=address,undefined -fno-sanitize=alignment -fno-omit-frame-pointer
+asan-module: build $(VENV)/test
+	@test -e "$(NGINX_SRC)/src/core/nginx.c" || { echo "make: name the unpacked source of nginx: make asan-module NGINX_SRC=DIR" >&2; exit 1; }
+	@rm -rf build/asan-nginx && cp -R "$(NGINX_SRC)" build/asan-nginx
+	@cd build/asan-nginx && { ./configure --with-compat --with-debug --with-http_ssl_module --with-http_v2_module --with-http_realip_module \
+	  --with-http_auth_request_module --with-cc-opt="$(ASAN) -fno-sanitize=nonnull-attribute,pointer-overflow,shift,null -DNGX_DEBUG_PALLOC=1 -Wno-error" \
+	  --with-ld-opt="$(ASAN)" && $(MAKE); } >log 2>&1 || { tail -n 5 log >&2; exit 1; }
+	@NGINX="$$PWD/build/asan-nginx/objs/nginx" NGINX_SRC="$(NGINX_SRC)" MODULE_CFLAGS="$(ASAN) -fno-sanitize-recover=undefined" \
+	  MODULE_LDFLAGS="$(ASAN)" nginx/module/build.sh build/asan-module >/dev/null
+	@XBOT_NGINX="$$PWD/build/asan-nginx/objs/nginx" XBOT_MODULE="$$PWD/build/asan-module/ngx_http_xbot_module.so" ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 \
+	  $(BIN)/pytest -m 'not servers and not long' -k module tests/nginx
+
 # From the sdist, so that nothing gets in that lies about here; made to fit other machines, and tried as a user would.
 # For another Python: make wheel PYTHON=python3.12 VENV=.venv312
 wheel: build
@@ -149,17 +168,18 @@ wheel: build
 
 # From the sdist, too. deploy/debian/rules says what is in it.
 deb: build
-	@rm -rf build/deb dist/xbot_*.deb && mkdir -p build/deb dist
+	@rm -rf build/deb dist/xbot_*.deb dist/libnginx-*.deb && mkdir -p build/deb dist
 	@XBOT_COMPILE=0 $(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("build/deb")' >build/deb/log 2>&1
 	@tar -xzf build/deb/xbot-*.tar.gz -C build/deb && mv build/deb/xbot-*/ build/deb/xbot
 	@mv build/deb/xbot/deploy/debian build/deb/xbot/debian
 	@cd build/deb/xbot && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes >>../log 2>&1 || { tail -n 30 ../log >&2; exit 1; }
-	@lintian --allow-root --fail-on error,warning --tag-display-limit 0 build/deb/xbot_*.deb
-	@mv build/deb/xbot_*.deb dist/ && ls dist/xbot_*.deb
+	@lintian --allow-root --fail-on error,warning --tag-display-limit 0 build/deb/xbot_*.deb build/deb/libnginx-*.deb
+	@rm -f build/deb/*-dbgsym_*.deb
+	@mv build/deb/*.deb dist/ && ls dist/*.deb
 
 # Not in CI: it needs root and debootstrap.
 test-deb: deb
-	@deploy/debian/try.sh dist/xbot_*.deb
+	@deploy/debian/try.sh dist/xbot_*.deb dist/libnginx-mod-http-xbot_*.deb
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Tries a Debian package in a bare root of the release that this machine has: deploy/debian/try.sh FILE.deb. Needs root and
-# debootstrap. It installs the package, asks the sidecar through nginx, edits a conffile, upgrades, and purges.
+# Tries the Debian packages in a bare root of the release that this machine has: deploy/debian/try.sh XBOT.deb MODULE.deb. Needs
+# root and debootstrap. It installs the first, asks the sidecar through nginx, has nginx judge by the module without a sidecar,
+# edits a conffile, upgrades, and purges.
 # ROOT=DIR takes a root that debootstrap made, and leaves it there.
 set -eu
-package=$(realpath "$1")
+package=$(realpath "$1") module=$(realpath "$2")
 here=$(dirname "$(realpath "$0")")
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 place=$(mktemp -d)
@@ -83,6 +84,20 @@ $inside python3 -c "$ask" "http://127.0.0.1:$port/" || { cat "$place/serve" >&2;
 $inside xbot check /etc/xbot/xbot.toml >"$place/log" || { cat "$place/log" >&2; fail "xbot check found something"; }
 for pid in $pids; do kill "$pid" && wait "$pid" || :; done
 pids=
+
+step "the module, without a sidecar"
+cp "$module" "$root/tmp/module.deb"
+$inside apt-get install -y -qq --no-install-recommends /tmp/module.deb >"$place/log" 2>&1 || { tail "$place/log" >&2; exit 1; }
+sed -i 's|xbot/http.conf|xbot/http_module.conf|' "$root/etc/nginx/conf.d/site.conf"
+$inside xbot check /etc/xbot/xbot.toml >"$place/log" || { cat "$place/log" >&2; fail "xbot check found something"; }
+grep -q 'ngx_http_xbot_module.so is made for nginx' "$place/log" || fail "xbot check does not see the module"
+$inside nginx -g 'daemon off;' &
+pids=$!
+$inside python3 -c "$ask" "http://127.0.0.1:$port/" || { cat "$root/var/log/nginx/error.log" >&2; fail "the module does not judge"; }
+kill "$pids" && wait "$pids" || :
+pids=
+sed -i 's|xbot/http_module.conf|xbot/http.conf|' "$root/etc/nginx/conf.d/site.conf"
+$inside apt-get purge -y -qq libnginx-mod-http-xbot >"$place/log" 2>&1 || { tail "$place/log" >&2; exit 1; }
 
 step "upgrade"
 echo '# ours' >>"$root/etc/nginx/xbot/observe.conf"

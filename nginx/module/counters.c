@@ -5,9 +5,6 @@
 /* Law: as csrc/board/counters.h has it, a slot has one writer. Here a worker claims it by its process id, in memory that only
  * nginx's own processes share; a slot whose writer is gone is claimed again, and goes on counting. */
 
-#define TEXT_OF(n) #n
-#define TEXT(n) TEXT_OF(n)
-
 enum { SLOTS = 128, ZONE_SIZE = 256 * 1024 };
 
 typedef struct {
@@ -36,9 +33,9 @@ static ngx_int_t begin_zone(ngx_shm_zone_t *zone, void *before)
 
 ngx_int_t xbot_counters_zone(ngx_conf_t *cf, xbot_main *conf)
 {
-    /* A zone outlives a reload, and another version of the module must not find counters of another layout in it. */
-    static const char text[] = "xbot_counters_1_" TEXT(XB_HISTOGRAM);
-    ngx_str_t name = {sizeof text - 1, (u_char *)text};
+    static ngx_str_t name = ngx_string("xbot");
+    /* It outlives a reload, but not one that brings another version of the module, whose layout may differ: nginx tells zones apart
+     * by the module's address, too. */
     conf->zone = ngx_shared_memory_add(cf, &name, ZONE_SIZE, &ngx_http_xbot_module);
     if (!conf->zone)
         return NGX_ERROR;

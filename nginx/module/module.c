@@ -1,5 +1,8 @@
 #include "module.h"
 
+/* For `xbot check`, which reads it in the file: what nginx itself compares is a number that only a loader finds. */
+__attribute__((used)) static const char made_for[] = "xbot module for nginx/" NGINX_VERSION;
+
 /* ---- the gate ---- */
 
 /* A location's auth_request line, as the merged configuration of nginx's own module has it: it is private, and begins with the

@@ -15,7 +15,11 @@ import click
 import msgspec
 
 from sidecar.board.served import Served
+<<<<<<< HEAD
 from sidecar.check import nginx_conf, promises, running, traps
+=======
+from sidecar.check import module, nginx_conf, running, traps
+>>>>>>> module
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
@@ -182,6 +186,7 @@ def look_at_nginx(found: Findings, plan: Plan | None, given: Path | None) -> Set
         return None
     listen = [address for address, _ in plan.fixed.listen] if plan else []
     setup = Setup(tree, program.version if program else (), listen, plan.policies if plan else {})
+    found.extend(module.look(setup, program, plan))
     traps_found = traps.look(setup)
     found.extend(traps_found)
     if not traps_found:

@@ -44,10 +44,20 @@ class Setup:
         return {each.directive.arg(0): each for each in found if each.directive}
 
     @cached_property
+    def judging(self) -> Directive | None:
+        """What puts nginx's own module in use: then nobody is asked, and the lines that ask are gates of the module."""
+        blocks = [each for http in self.http_blocks for each in (http, *http.blocks("server", "location", "if"))]
+        said = [each for name in ("xbot_board", "xbot", "xbot_status") for block in blocks for each in block.own(name)]
+        return said[0] if said else None
+
+    @cached_property
     def _every_gate(self) -> list[Gate]:
         found = []
         for server in self.servers:
             for block in (server, *server.blocks("location")):
+                if switch := block.in_force("xbot"):
+                    found += [Gate(self, server, block, each) for each in switch[:1] if each.arg(0) == "on"]
+                    continue
                 asks = block.in_force("auth_request")[:1]
                 if asks and asks[0].arg(0) != "off":
                     gate = Gate(self, server, block, asks[0])
@@ -127,6 +137,8 @@ class Gate:
     @property
     def refuses(self) -> bool:
         """Does nginx refuse a visitor whom the sidecar refuses?"""
+        if self.setup.judging:
+            return self.uri != "/_xbot/observe"
         return self.question is not None and "403" not in error_pages(self.question)
 
     @cached_property

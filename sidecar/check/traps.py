@@ -44,13 +44,16 @@ def look(setup: Setup) -> list[Finding]:
     if not setup.gates:
         return [Finding("skipped", "nginx", "no server asks the sidecar", "two edits, see docs/nginx.md")]
     questions = {gate.question: gate for gate in setup.gates if gate.question}
+    of_questions, of_gates, of_servers = (OF_QUESTIONS, OF_GATES, OF_SERVERS)
+    if setup.judging:
+        of_questions, of_gates, of_servers = ((), OF_MODULE_GATES, OF_MODULE_SERVERS)
     servers = {gate.server: gate for gate in setup.gates}
     found = [
         finding
         for traps, gates in (
-            (OF_QUESTIONS, questions.values()),
-            (OF_GATES, setup.gates),
-            (OF_SERVERS, servers.values()),
+            (of_questions, questions.values()),
+            (of_gates, setup.gates),
+            (of_servers, servers.values()),
         )
         for gate in gates
         for trap in traps
@@ -278,6 +281,13 @@ def opens_when_away(gate: Gate) -> Iterator[Finding]:
         yield _found("warning", gate.block, what, "error_page 500 = @xbot_away;")
 
 
+def not_exempt(gate: Gate) -> Iterator[Finding]:
+    """`auth_request off` ends a gate that is a line of auth_request, not one that is `xbot on`."""
+    for each in gate.block.own("auth_request"):
+        if gate.asks.name == "xbot" and each.arg(0) == "off":
+            yield _found("wrong", each, f"auth_request off does not end xbot on for {_name(gate.block)}", "xbot off;")
+
+
 # ---- of a server that asks ----
 
 
@@ -377,7 +387,7 @@ def outcomes(setup: Setup) -> Iterator[Finding]:
 def policies(setup: Setup) -> Iterator[Finding]:
     """nginx names policies that there are, says where bots are refused, and does something with suspects."""
     for chosen, name in setup.named_policies:
-        if chosen.name == "set" and any(chosen in server.inner for server in setup.servers):
+        if chosen.name == "set" and not setup.judging and any(chosen in server.inner for server in setup.servers):
             what = "set runs again for the question itself: it takes away the policy that a location has set"
             yield _found("warning", chosen, what, "set $xbot_policy in the locations alone")
         if name and "$" not in name and setup.policies and name not in setup.policies:
@@ -412,5 +422,8 @@ OF_GATES: tuple[Trap, ...] = (
     nobody_asks, answered_before, satisfied_by_any, verdict_lost, page_of_refusal, opens_when_away,
 )
 OF_SERVERS: tuple[Trap, ...] = (forged, aliases, another_before, asked_too_early, certificates)
+# Where nginx judges by its module.
+OF_MODULE_GATES: tuple[Trap, ...] = (answered_before, not_exempt)
+OF_MODULE_SERVERS: tuple[Trap, ...] = (another_before, certificates)
 OF_ALL = (logs, outcomes, policies, newer_nginx)
 # fmt: on

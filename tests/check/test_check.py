@@ -83,7 +83,15 @@ def write(place: Path, server: str, http: str = "", listen: str = LISTEN, user: 
     if not (place / "xbot").exists():
         nginx_harness.copy_files(place / "xbot", listen)
     text = nginx_harness.CONFIG.format(
-        prefix=place, port=9, listen_options="", workers=1, user=user, http=http, server=server
+        prefix=place,
+        port=9,
+        listen_options="",
+        workers=1,
+        user=user,
+        http=http,
+        server=server,
+        load="",
+        included="http",
     )
     (place / "nginx.conf").write_text(text)
     return place / "nginx.conf"

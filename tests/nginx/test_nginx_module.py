@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from nginx_harness import (
+    FILES,
     MODULE,
     EchoSite,
     Load,
@@ -138,7 +139,7 @@ def test_the_policy_of_who_asks_for_none(site: EchoSite, tmp_path: Path) -> None
         location /typo {{ xbot_policy strikt; {passing(site)} }}
         location /status {{ xbot off; xbot_status; }}
     """
-    model = MODULE.parent.parent.parent / "sidecar" / "default.xbot"
+    model = FILES.parent / "sidecar" / "default.xbot"
     with (
         Sidecar(model, "--config", toml, workers=1, board=True) as sidecar,
         running_nginx(server, **at(sidecar)) as nginx,
@@ -248,6 +249,19 @@ def test_subrequests_are_not_judged(site: EchoSite, enforcing: Sidecar) -> None:
         wait_until(lambda: len(site.requests) == 2)
         assert {dict(request["headers"])["X-Bot"] for request in site.requests} == {"human"}
         assert status(nginx)["requests"] == 1
+
+
+def test_a_target_beyond_the_bound(site: EchoSite, tmp_path: Path) -> None:
+    """It is not looked at, so a list of paths that denies cannot be consulted: then it denies (csrc/policy/policy.h)."""
+    toml = tmp_path / "xbot.toml"
+    toml.write_text('[policies.default]\nmode = "enforce"\ndeny = ["a"]\n[lists.a]\npaths = ["/a"]\n')
+    server = f"large_client_header_buffers 4 200k; {guarded(site, 'enforce')}"
+    with (
+        Sidecar(FILES.parent / "sidecar" / "default.xbot", "--config", toml, workers=1, board=True) as sidecar,
+        running_nginx(server, **at(sidecar)) as nginx,
+    ):
+        assert verdict(nginx, "/b" * 1000, BROWSER) == "human"
+        assert verdict(nginx, "/b" * 40_000, BROWSER) == "403"
 
 
 # ---- the file that it reads
@@ -366,7 +380,8 @@ def test_a_new_binary_loses_nothing(site: EchoSite, enforcing: Sidecar) -> None:
         text = (
             (template.prefix / "nginx.conf").read_text().replace("daemon off;", "").replace("/nginx.pid", "/daemon.pid")
         )
-        config.write_text(text.replace(f"127.0.0.1:{template.port}", f"127.0.0.1:{port}"))
+        # nginx hands its successor no variable that it is not told of.
+        config.write_text("env ASAN_OPTIONS;" + text.replace(f"127.0.0.1:{template.port}", f"127.0.0.1:{port}"))
         subprocess.run(
             [nginx_binary() or "", "-p", template.prefix, "-c", config], check=True, stderr=subprocess.DEVNULL
         )

@@ -64,7 +64,9 @@ def loads(path: Path) -> config.Plan:
 def test_the_layout(installed: Path, model_path: Path, tmp_path: Path) -> None:
     etc, lib = installed / "etc", installed / "usr/lib"
     loads(etc / "xbot/xbot.toml")
-    assert {path.name for path in (etc / "nginx/xbot").iterdir()} == {path.name for path in (ROOT / "nginx").iterdir()}
+    assert {path.name for path in (etc / "nginx/xbot").iterdir()} == {
+        path.name for path in (ROOT / "nginx").glob("*.conf")
+    }
     assert (installed / "var/lib/xbot").is_dir()
     for name in ("systemd/system/xbot.service", "systemd/system/xbot.socket", "sysusers.d/xbot.conf"):
         assert (lib / name).stat().st_mode & 0o777 == 0o644

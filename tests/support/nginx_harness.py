@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 FILES = ROOT / "nginx"
 CERTIFICATE, KEY = "certificate.pem", "key.pem"  # in the directory of an nginx that speaks https
 DEFAULT_SOCKET = "unix:/run/xbot/xbot.sock"
-MODULE = ROOT / "build" / "module" / "ngx_http_xbot_module.so"
+# XBOT_NGINX and XBOT_MODULE name others, such as those that `make asan-module` builds with sanitizers.
+MODULE = Path(os.environ.get("XBOT_MODULE") or ROOT / "build" / "module" / "ngx_http_xbot_module.so")
 DEFAULT_BOARD = "xbot_board /run/xbot;"
 
 CONFIG = """
@@ -72,12 +73,16 @@ http {{
 
 def nginx_binary() -> str | None:
     """Where nginx is, or None. Debian keeps it in /usr/sbin, which is not on every PATH."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    return (
+        os.environ.get("XBOT_NGINX") or shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    )
 
 
 def without_module() -> str:
     """Why the judge cannot run inside nginx here: "" if it can."""
     sources = [*(ROOT / "csrc").rglob("*.[ch]"), *(ROOT / "csrc").rglob("*.def"), *(FILES / "module").iterdir()]
+    if "XBOT_MODULE" in os.environ:
+        return ""
     if not MODULE.exists():
         return "the module is not built: make module"
     old = MODULE.stat().st_mtime < max(source.stat().st_mtime for source in sources)
