@@ -84,6 +84,13 @@ void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *o
 
 /* ---- the request, as it is counted ---- */
 
+/* What Sec-Fetch-Dest calls a part of a page: its path need not have an ending. */
+static bool is_part(xb_span dest)
+{
+    return xb_span_is(dest, XB_SPAN("image")) || xb_span_is(dest, XB_SPAN("style")) || xb_span_is(dest, XB_SPAN("script")) ||
+           xb_span_is(dest, XB_SPAN("font"));
+}
+
 static uint8_t what_of(const xb_facts *f)
 {
     const xb_request *r = f->request;
@@ -92,7 +99,7 @@ static uint8_t what_of(const xb_facts *f)
     const bool document = xb_span_is(dest, XB_SPAN("document"));
     if (!(f->present & XB_HAS_URL) || (r->method.size && !xb_span_is(r->method, XB_SPAN("get")) && !xb_span_is(r->method, XB_SPAN("head"))))
         return XB_VISIT_OTHER;
-    if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA)
+    if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA || is_part(dest))
         return document ? XB_VISIT_OTHER : XB_VISIT_PART;
     if (kind_of_path != XB_KIND_PAGE && kind_of_path != XB_KIND_SCRIPT)
         return XB_VISIT_OTHER;

@@ -27,6 +27,9 @@ import people
 import record
 import rests
 
+from sidecar import core
+from sidecar.sources import records
+
 PLACE = ROOT / "bench" / "traffic"
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 HINTS = [
@@ -179,6 +182,41 @@ def test_a_log_that_is_not_there(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"xbot: {tmp_path}/looked.jsonl.gz: not there; record.py and mix.py make it\n"
+
+
+def test_pictures_without_an_ending_are_parts() -> None:
+    """Where all others load such, who opens pages and loads none is seen."""
+    table, request = core.Clients(1), core.Request()
+    row = [feature.name for feature in core.FEATURES].index("cl_no_part_2")
+
+    def asks(ip: str, time: float, uri: str, dest: str, accept: str) -> float:
+        said = {
+            **one(1000 + time, uri), "ip": ip, "protocol": "HTTP/2.0", "scheme": "https", "host": "shop.example", "connection_requests": 2,
+            "headers": [["user-agent", CHROME], ["accept", accept], ["sec-fetch-dest", dest], ["sec-fetch-site", "same-origin"]],
+        }  # fmt: skip
+        for unknown in ("status", "bytes", "type"):
+            del said[unknown]
+        records.load_record(json.dumps(said).encode(), request)
+        table.read(request)
+        found = request.features(8)[0][row]
+        table.count(request)
+        return found
+
+    pages = [
+        (10 * number, f"/p/{number}", "document", "text/html,application/xhtml+xml,*/*;q=0.8") for number in range(4)
+    ]
+    for number in range(40):
+        for time, *page in pages:
+            assert asks(f"127.0.1.{number}", 100 * number + time, *page) != 1
+            for picture in range(3):
+                asks(
+                    f"127.0.1.{number}",
+                    100 * number + time + 1,
+                    f"/img/{number}-{picture}",
+                    "image",
+                    "image/avif,*/*;q=0.8",
+                )
+    assert [asks("127.9.9.9", 5000 + time, *page) for time, *page in pages] == [0, 0, 1, 1]
 
 
 @pytest.mark.skipif(not (shutil.which("nginx") and shutil.which("curl")), reason="needs nginx and curl")
