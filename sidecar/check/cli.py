@@ -102,8 +102,8 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
             found.add_error("lists", error)
             continue
         networks, agents, paths = len(holds.v4) + len(holds.v6), len(holds.agents), len(holds.paths)
-        if name == search_engines.NAME and plan.lists[name] == config.OURS[name]:
-            if config.uses_our_search_engines(plan):
+        if plan.lists[name] == config.OURS.get(name):
+            if name == search_engines.NAME and config.uses_our_search_engines(plan):
                 _look_at_our_search_engines(found, networks)
         elif networks or agents or paths:
             found.add("ok", "lists", f"{name}: {networks} networks, {agents} agents, {paths} paths")
