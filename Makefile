@@ -32,11 +32,7 @@ comma := ,
 # $(call install,extras,options of pip)
 install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-<<<<<<< HEAD
-.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz asan soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
-=======
-.PHONY: help build test test-servers test-long lint format demo bench bench-check fuzz asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
->>>>>>> module
+.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"

@@ -15,22 +15,20 @@ import click
 import msgspec
 
 from sidecar.board.served import Served
-<<<<<<< HEAD
-from sidecar.check import nginx_conf, promises, running, traps
-=======
-from sidecar.check import module, nginx_conf, running, traps
->>>>>>> module
+from sidecar.check import module, nginx_conf, promises, running, traps
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
 from sidecar.commands.serve import serve
-from sidecar.config import config, lists, search_engines
+from sidecar.config import config, lists, policies, search_engines
 from sidecar.config.addresses import Address, UnixAddress, group_id
 from sidecar.config.config import DEFAULT_POLICY, Overrides, Plan
 from sidecar.errors import XbotError
+from sidecar.verify import catalogue, ranges, signatures
 
 _PATH = click.Path(path_type=Path)
 ABOUT = "configuration"
+_STALE = 3  # days: from then on a list that is fetched each day is told
 
 
 class Result(msgspec.Struct):
@@ -106,13 +104,14 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
             found.add_error("lists", error)
             continue
         networks, agents, paths = len(holds.v4) + len(holds.v6), len(holds.agents), len(holds.paths)
-        if name == search_engines.NAME and plan.lists[name] == config.OURS[name]:
-            if config.uses_our_search_engines(plan):
+        if plan.lists[name] == config.OURS.get(name):
+            if name == search_engines.NAME and config.uses_our_search_engines(plan):
                 _look_at_our_search_engines(found, networks)
         elif networks or agents or paths:
             found.add("ok", "lists", f"{name}: {networks} networks, {agents} agents, {paths} paths")
         else:
             found.add("warning", "lists", str(plan.wrong(f"lists.{name}", "there is nothing in it")))
+    _look_at_ranges(found, plan)
     try:
         served = Served.load(plan, 1)
         served.close()
@@ -134,6 +133,30 @@ def _look_at_our_search_engines(found: Findings, networks: int) -> None:
         found.add("ok", "lists", f"{name}: {said}")
     else:
         found.add("warning", "lists", f"{name}: {said}: engines move", f"a newer xbot, or a list {name} of your own")
+
+
+def _look_at_ranges(found: Findings, plan: Plan) -> None:
+    """Lists of crawlers' networks that were refused, are old, or were to be fetched and are not fresh; and keys of signatures."""
+    copies, wrong = ranges.newest(plan.ranges)
+    for line in wrong:
+        found.add("warning", "ranges", f"{line}: it is not used")
+    bound = _STALE if plan.ranges else ranges.OLD
+    old = sorted(name for name, copy in copies.items() if copy.age() >= bound)
+    mend = "xbot refresh" if plan.ranges else "ranges = DIR, or a newer xbot"
+    if old:
+        what = "an absence from them disproves nobody" if not plan.ranges else "they were not fetched since"
+        found.add("warning", "ranges", f"{', '.join(old)}: {bound} days old or more: {what}", mend)
+    missing = sorted(set(catalogue.load().ranges) - set(copies))
+    if missing and plan.ranges:
+        found.add("warning", "ranges", f"no copy of {', '.join(missing)}: it proves and disproves nobody", mend)
+    if not old and not wrong:
+        oldest = max((copy.age() for copy in copies.values()), default=0)
+        found.add("ok", "ranges", f"{len(copies)} lists of crawlers' networks, {oldest} days old at most")
+    if plan.signatures.hosts and plan.ranges:
+        names = policies.material(plan).directories()
+        lost = sorted(name for name in names if not signatures.stored(plan.ranges, {name: names[name]}))
+        if lost:
+            found.add("warning", "signatures", f"no keys of {', '.join(lost)}: they prove nobody", "xbot refresh")
 
 
 def settings(plan: Plan) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from sidecar import core, inputs, model
-from sidecar.config import addresses, search_engines, toml_file
+from sidecar.config import addresses, presets, search_engines, toml_file
 from sidecar.config.toml_file import Doc
 from sidecar.config.toml_lines import field_of
 from sidecar.errors import XbotError
@@ -56,6 +56,10 @@ Answer = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="non-empty text")]
 Place = Annotated[str, Meta(pattern=r"^(/[^\x00]*|none)$", description="an absolute path, or none")]
 Mode = Literal["observe", "enforce"]
+if TYPE_CHECKING:
+    PresetName = str
+else:
+    PresetName = Literal[presets.NAMES]
 # Lists by name; or by purpose, crawler or list what becomes of whom.
 Verified = Annotated[
     tuple[Text, ...] | dict[str, Literal["allow", "deny", "score"]],
@@ -71,6 +75,14 @@ class _PolicyLists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The options of a policy that are worked out here: csrc/ gets routes and lists. Lists by name. `search_engines` None: what
     the whole file says."""
 
+    preset: Annotated[
+        PresetName | None,
+        Doc(
+            "what a kind of site commonly wants ([below](#presets)): words for `verified`, and lists of paths for `allow`. What the "
+            "policy says itself stands above it",
+            "none",
+        ),
+    ] = None
     paths: Annotated[
         tuple[Text, ...], Doc("how the paths begin that it holds for, unless the proxy asks for a policy by name")
     ] = ()
@@ -125,7 +137,10 @@ class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # Lists that exist without being in the file; a list of the same name in the file replaces them.
-OURS = {search_engines.NAME: Entries(network_files=(str(search_engines.FILE),))}
+OURS = {
+    search_engines.NAME: Entries(network_files=(str(search_engines.FILE),)),
+    **{name: Entries(paths=paths) for name, paths in presets.lists().items()},
+}
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -576,6 +591,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         clients=config.clients,
     )
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
+    policies = {name: _with_preset(each, config.search_engines) for name, each in policies.items()}
     ours = search_engines.NAME not in config.lists
     crawlers = {name: _crawlers(each, config.search_engines, ours) for name, each in policies.items()}
     policies = {name: _with_lists(each, config.search_engines) for name, each in policies.items()}
@@ -605,6 +621,22 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
 def _usable_cores() -> int:
     """As they were when this process first asked: a reload must not ask for other workers because of its affinity."""
     return len(os.sched_getaffinity(0))
+
+
+def _with_preset(policy: Policy, everywhere: bool) -> Policy:
+    """The policy with what its preset says where it says nothing itself; what it allows first is its own."""
+    if policy.preset is None:
+        return policy
+    found, said = presets.preset(policy.preset), policy.verified
+    own = said if isinstance(said, dict) else dict.fromkeys(said, "allow")
+    elsewhere = {*policy.allow, *policy.deny, *own}
+    engines = everywhere if policy.search_engines is None else policy.search_engines
+    words = {name: word for name, word in found.verified.items() if engines or name != "search"}
+    return msgspec.structs.replace(
+        policy,
+        allow=(*policy.allow, *(name for name in found.allow if name not in elsewhere)),
+        verified={**words, **own},
+    )
 
 
 def _verifies_engines(policy: Policy, everywhere: bool) -> bool:

@@ -80,7 +80,7 @@ MAY = {
     "training": {"sidecar", "sidecar.core", "sidecar.verify", "sidecar.sources", "sidecar.sources.fields"},
     "training.corpus": {"sidecar"},
     "training.corpus.sessions": {"sidecar", "training.corpus"},
-    "training.label": {"sidecar", "sidecar.core", "sidecar.sources"},
+    "training.label": {"sidecar", "sidecar.core", "sidecar.verify", "sidecar.sources"},
     "training.report": {"sidecar", "sidecar.core", "sidecar.sources", "training", "training.label"},
     "training.commands": {"sidecar", "sidecar.core", "sidecar.sources", "training", "training.report"},
 }

@@ -17,6 +17,7 @@ import pytest
 import tables
 from places import ROOT
 
+from sidecar.verify import ranges
 from training.label import rules, sets
 
 CHROME = (
@@ -218,6 +219,15 @@ def test_networks_of_lists(label) -> None:
         ip = ".".join(str(byte) for byte in first.to_bytes(4, "big"))
         found = label(people() + robot(ip, PAGES[: 3 if name == "datacenters" else 1]))
         assert found[-1] == ("bot", {rule})
+
+
+@pytest.mark.parametrize("name", ["googlebot", "bingbot", "gptbot", "ahrefs"])
+def test_who_is_verified_when_served_is_a_bot_whatever_it_says(label, name) -> None:
+    """By the same lists; also one that looks like a person."""
+    ip = str(ranges.newest(None)[0][name].networks[0][0])
+    outcome, fired = label(people() + person(ip))[-1]
+    assert outcome == "bot"
+    assert "crawler-network" in fired
 
 
 def test_a_person_in_a_cloud_is_nobody_we_know(label) -> None:

@@ -130,9 +130,11 @@ class Agents(Table, frozen=True):
 
 
 class Networks(Table, frozen=True):
-    """A set of networks: lists of the package pymispwarninglists, files of one's own, and networks in place."""
+    """A set of networks: `published`, those by which the sidecar verifies crawlers; lists of the package pymispwarninglists, files of
+    one's own, and networks in place."""
 
     doc: str
+    published: bool = False
     lists: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     ip: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from sidecar.errors import XbotError
+from sidecar.verify import ranges
 from training.label.rules import Agents, Networks
 
 _GRAM = 3  # letters; shorter words of a package are left to the regular expression
@@ -92,6 +93,8 @@ class NetworkSet:
 
     def __init__(self, table: Networks, name: str, where: Path | None) -> None:
         networks: list[IPv4Network | IPv6Network] = [ip_network(word) for word in table.ip]
+        if table.published:
+            networks += [each for copy in ranges.newest(None)[0].values() for each in copy.networks]
         for listed in table.lists:
             networks += _package_networks(listed, name, where)
         for file in table.files:
