@@ -171,3 +171,11 @@ void xb_behaviour_of(const xb_clients *t, const xb_client_places *places, uint64
     const float pace = out->site.fast * shape[XB_TALLY_PAGES];
     out->growth = out->shape.fast >= 10.0f && pace > 0.0f ? out->shape.fast * site[XB_TALLY_PAGES] / pace : 0.0f;
 }
+
+xb_proven xb_behaviour_proves(const xb_behaviour *b, const xb_facts *f)
+{
+    const uint32_t all = XB_MARK_PAGED | XB_MARK_PARTED | XB_MARK_BROUGHT;
+    if (b->what == XB_VISIT_PAGE && f->odd)
+        return XB_PROVEN_FALSE;
+    return b->browser && (b->client.marks & all) == all && b->client.count[XB_TALLY_OWN] > 0.0f ? XB_PROVEN_VISITOR : XB_PROVEN_NOTHING;
+}
