@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from sidecar import core
 from sidecar.errors import XbotError
-from training import behaviour
+from training import behaviour, proven
 from training.bounded import BoundedSVC
 from training.bounds import Bounds, Scale
 from training.dataset import Dataset
@@ -124,7 +124,8 @@ class Fitted:
     """The pipeline, its calibration (score = 1 / (1 + exp(a * margin + b))), threshold (of the score) and figures.
 
     `margins`: each row's, out of fold; `split`: "client", or "row" where there are too few clients to split by; `free`:
-    what free evidence would have given on the same folds, where it is bounded; `behaviour`: what sessions taught, if any were given."""
+    what free evidence would have given on the same folds, where it is bounded; `behaviour`: what sessions taught; `proven`: what
+    proven clients say; `bounds`: the scores between which they may move the threshold."""
 
     pipeline: Pipeline
     a: float
@@ -136,6 +137,8 @@ class Fitted:
     converged: bool
     free: Figures | None = None
     behaviour: Behaviour | None = None
+    proven: proven.Proven | None = None
+    bounds: tuple[float, float] | None = None
 
     def scores(self) -> np.ndarray:
         """The score of each row, out of fold."""
@@ -307,7 +310,8 @@ def fit(
 ) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
     out-of-fold margins. Features that are fitted last have no say in it: where they are absent, nothing changes. `advance` is
-    called settings.steps times. `sessions`: rows that the group `client` is learned from, and nothing else (bounded evidence only).
+    called settings.steps times. Proven clients then move it, within bounds, so that at most `max_clients` of them are refused.
+    `sessions`: rows that the group `client` is learned from, and nothing else (bounded evidence only).
     XbotError if a class is missing or the rows cannot be told apart at all."""
     check_classes(data.y)
     fold, split = folds_of(data, settings)
@@ -324,7 +328,10 @@ def fit(
             free = figures(others, data.y, choose_threshold(bare_others, data.y, settings.max_fpr))
         threshold = choose_threshold(bare, data.y, settings.max_fpr)
         taught = None if sessions is None else _teach(machine, machines, sessions, threshold, settings)
+    room, found = proven.bounds(margins, data.y, threshold), proven.of_rows(data, margins, settings.max_clients)
+    threshold = room.hold(found)
     a, b = calibrate(margins, data.y)
+    lowest, highest = sigmoid(np.array(room), a, b)
     return Fitted(
         pipeline=machine,
         a=a,
@@ -336,6 +343,8 @@ def fit(
         converged=not any(issubclass(w.category, ConvergenceWarning) for w in caught),
         free=free,
         behaviour=taught,
+        proven=found,
+        bounds=(float(lowest), float(highest)),
     )
 
 
