@@ -52,6 +52,10 @@ class Chunk(NamedTuple):
     time: np.ndarray
     client: np.ndarray
     line: np.ndarray
+    who: np.ndarray
+    network: np.ndarray
+    look: np.ndarray
+    proof: np.ndarray
     lines: int
     unreadable: int
     about: int
@@ -71,6 +75,15 @@ class Source:
     unreadable: int
 
 
+class Known(NamedTuple):
+    """What the client table knows of each row, as core.Matrix has it: keys of client, network and look (0 unknown), proof."""
+
+    who: np.ndarray
+    network: np.ndarray
+    look: np.ndarray
+    proof: np.ndarray
+
+
 @dataclass
 class Dataset:
     """X: CSR float32, rows x (len(core.FEATURES) + 2^k), labelled rows only, in the order in which they were read; y: int8;
@@ -88,6 +101,7 @@ class Dataset:
     unlabelled: int = 0
     first_error: str = ""
     remarks: list[str] = field(default_factory=list)  # what was left out of each log, where anything was
+    known: Known | None = None
 
     @property
     def unreadable(self) -> int:
@@ -178,6 +192,10 @@ def _chunk(matrix: core.Matrix, how: How, read: int, about: int = 0) -> Chunk:
         time=np.array(matrix.time, dtype=np.int64),
         client=np.array(matrix.client, dtype=np.uint64),
         line=np.array(matrix.line, dtype=np.int64),
+        who=np.array(matrix.keys[0::3], dtype=np.uint64),
+        network=np.array(matrix.keys[1::3], dtype=np.uint64),
+        look=np.array(matrix.keys[2::3], dtype=np.uint64),
+        proof=np.array(matrix.proof, dtype=np.int8),
         lines=read,
         unreadable=matrix.unreadable,
         about=about,
@@ -283,7 +301,8 @@ class _Rows:
 
     _FIELDS = (
         ("data", np.float32), ("columns", np.int32), ("counts", np.int32), ("label", np.int8), ("time", np.int64),
-        ("client", np.uint64), ("line", np.int64),
+        ("client", np.uint64), ("line", np.int64), ("who", np.uint64), ("network", np.uint64), ("look", np.uint64),
+        ("proof", np.int8),
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -392,12 +411,15 @@ def _read_lines(logs: Sequence[str], how: How, growing: _Growing, advance: Calla
         growing.end(log, digests[log].hexdigest(), count, each, "")
 
 
+_OF_A_ROW = ("counts", "time", "client", "line", *Known._fields)
+
+
 def _labelled(chunk: Chunk, labels: Labels | None) -> Chunk:
     """The rows of a chunk that have a label, with it."""
     label = chunk.label if labels is None else labels.of(chunk.line)
     known = label >= 0
     values = np.repeat(known, chunk.counts)
-    by_row = {name: getattr(chunk, name)[known] for name in ("counts", "time", "client", "line")}
+    by_row = {name: getattr(chunk, name)[known] for name in _OF_A_ROW}
     return chunk._replace(label=label[known], data=chunk.data[values], columns=chunk.columns[values], **by_row)
 
 
@@ -415,7 +437,8 @@ def _dataset(
         copy=False,
     )
     y, line, client, time = (rows.mapped(name) for name in ("label", "line", "client", "time"))
-    return Dataset(X, y, line, client, time, k, present, sources, unlabelled, first_error, remarks)
+    known = Known(*(rows.mapped(name) for name in Known._fields))
+    return Dataset(X, y, line, client, time, k, present, sources, unlabelled, first_error, remarks, known)
 
 
 def words_of(logs: Sequence[str], how: How, buckets: set[int], most_lines: int = 50_000) -> dict[int, str]:

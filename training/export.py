@@ -82,6 +82,7 @@ def provenance(
         "held_out": fitted.figures.as_dict(),
         **_bounds(fitted),
         **_sessions(fitted, sessions),
+        **_proven(fitted),
         "versions": {
             "python": platform.python_version(),
             "scikit-learn": sklearn.__version__,
@@ -107,6 +108,15 @@ def _sessions(fitted: Fitted, sessions: Dataset | None) -> dict[str, Any]:
         return {}
     sources = [asdict(source) for source in sessions.sources]
     return {"sessions": {"sources": sources, "rows": len(sessions.y), **asdict(fitted.behaviour)}}
+
+
+def _proven(fitted: Fitted) -> dict[str, Any]:
+    """Between which scores the threshold may move, and how many proven clients there were."""
+    if fitted.bounds is None or fitted.proven is None:
+        return {}
+    return {
+        "threshold": {"lowest": fitted.bounds[0], "highest": fitted.bounds[1], "proven_clients": fitted.proven.clients}
+    }
 
 
 def groups_of(data: Dataset, how: How) -> int:

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from sidecar import core
 from sidecar.errors import XbotError
-from training import behaviour
+from training import behaviour, proven
 from training.bounded import BoundedSVC
 from training.bounds import Bounds, Scale
 from training.dataset import Dataset, How
@@ -57,7 +57,7 @@ class Settings:
     no feature and no word may speak for a human by more than TRIFLE (svm only); `last`: features that are fitted when all
     others have their weights, so that where they are absent nothing depends on them (bounded evidence only); those of
     clients after the others; `start`: a model whose weights are kept but for what these rows add to them (svm only);
-    `max_clients`: the most of people's clients that may be refused, by share."""
+    `max_clients`: the most of proven clients, and of people's in sessions, that may be refused."""
 
     kind: Kind = "svm"
     evidence: Evidence = "free"
@@ -136,7 +136,8 @@ class Fitted:
     """The pipeline, its calibration (score = 1 / (1 + exp(a * margin + b))), threshold (of the score) and figures.
 
     `margins`: each row's, out of fold; `split`: "client", or "row" where there are too few clients to split by; `free`:
-    what free evidence would have given on the same folds, where it is bounded; `behaviour`: what sessions taught, if any were given."""
+    what free evidence would have given on the same folds, where it is bounded; `behaviour`: what sessions taught; `proven`: what
+    proven clients say; `bounds`: the scores between which they may move the threshold."""
 
     pipeline: Pipeline
     a: float
@@ -149,6 +150,8 @@ class Fitted:
     free: Figures | None = None
     start: Start | None = None
     behaviour: Behaviour | None = None
+    proven: proven.Proven | None = None
+    bounds: tuple[float, float] | None = None
 
     def scores(self) -> np.ndarray:
         """The score of each row, out of fold."""
@@ -324,7 +327,8 @@ def fit(
 ) -> Fitted:
     """Fits, calibrates and chooses the threshold: the most bots caught with at most `max_fpr` of the humans refused, by
     out-of-fold margins. Features that are fitted last have no say in it: where they are absent, nothing changes. `advance` is
-    called settings.steps times. `sessions`: rows that the group `client` is learned from, and nothing else (bounded evidence only).
+    called settings.steps times. Proven clients then move it, within bounds, so that at most `max_clients` of them are refused.
+    `sessions`: rows that the group `client` is learned from, and nothing else (bounded evidence only).
     XbotError if a class is missing or the rows cannot be told apart at all."""
     check_classes(data.y)
     fold, split = folds_of(data, settings)
@@ -341,7 +345,10 @@ def fit(
             free = figures(others, data.y, choose_threshold(bare_others, data.y, settings.max_fpr))
         threshold = choose_threshold(bare, data.y, settings.max_fpr)
         taught = None if sessions is None else _teach(machine, machines, sessions, threshold, settings)
+    room, found = proven.bounds(margins, data.y, threshold), proven.of_rows(data, margins, settings.max_clients)
+    threshold = room.hold(found)
     a, b = calibrate(margins, data.y)
+    lowest, highest = sigmoid(np.array(room), a, b)
     return Fitted(
         pipeline=machine,
         a=a,
@@ -354,6 +361,8 @@ def fit(
         free=free,
         start=settings.start,
         behaviour=taught,
+        proven=found,
+        bounds=(float(lowest), float(highest)),
     )
 
 

@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from training.dataset import Dataset
+
 LEAST_CLIENTS = 50  # proven clients, by weight, below which nothing is said
 # The most that one network, and one look, may be of all proven clients; and of those that the threshold spares.
 NETWORK_SHARE, SHAPE_SHARE = 0.02, 0.25
 NETWORK_SPARED, SHAPE_SPARED = 0.1, 0.5
 ROUNDS = 50
+VISITOR, FALSE = 1, 2  # of core.Matrix.proof
 
 
 class Proven(NamedTuple):
@@ -26,6 +29,33 @@ class Proven(NamedTuple):
     clients: int
     weight: float
     threshold: float
+
+
+class Bounds(NamedTuple):
+    """Between which margins proven clients may move a threshold: up from where requests put it, as long as half of the bots that
+    are caught there stay caught."""
+
+    lowest: float
+    highest: float
+
+    def hold(self, found: Proven) -> float:
+        """The threshold that proven clients want, within the bounds."""
+        return self.lowest if np.isnan(found.threshold) else min(max(found.threshold, self.lowest), self.highest)
+
+
+def bounds(margins: np.ndarray, y: np.ndarray, lowest: float) -> Bounds:
+    """The bounds of a threshold that requests put at `lowest`, by the margins of all rows and their labels (1: a bot)."""
+    caught = margins[(y == 1) & (margins >= lowest)]
+    return Bounds(lowest, float(np.median(caught)) if len(caught) else lowest)
+
+
+def of_rows(data: Dataset, margins: np.ndarray, most: float) -> Proven:
+    """What a data set's proven clients say; of a data set that was read without the client table there are none."""
+    if data.known is None:
+        return Proven(0, 0.0, float("nan"))
+    who, network, look, proof = data.known
+    proven = (proof == VISITOR) & ~np.isin(who, who[proof == FALSE])
+    return threshold(margins, who, network, look, proven, most)
 
 
 def weights(network: np.ndarray, shape: np.ndarray) -> np.ndarray:

@@ -60,8 +60,16 @@ def _figures(fitted: Fitted) -> Table:
     )
     table.add_row("accuracy", f"{figures.accuracy:.4f}", "")
     table.add_row("ROC AUC", f"{figures.roc_auc:.4f}", "")
-    table.add_row("threshold", f"{fitted.threshold:.4f}", "a score at or above it means bot")
+    table.add_row("threshold", f"{fitted.threshold:.4f}", _threshold(fitted))
     return table
+
+
+def _threshold(fitted: Fitted) -> str:
+    said = "a score at or above it means bot"
+    if fitted.proven is None or fitted.bounds is None or np.isnan(fitted.proven.threshold):
+        return said
+    at = {fitted.bounds[0]: "no need to move it", fitted.bounds[1]: "at its bound"}.get(fitted.threshold, "moved")
+    return f"{said}; {at} for {fitted.proven.clients} proven clients"
 
 
 def _behaviour(found: Behaviour) -> Table:

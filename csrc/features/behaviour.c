@@ -178,3 +178,18 @@ void xb_behaviour_of(const xb_clients *t, const xb_client_places *places, uint64
     const float pace = out->site.fast * shape[XB_TALLY_PAGES];
     out->growth = out->shape.fast >= 10.0f && pace > 0.0f ? out->shape.fast * site[XB_TALLY_PAGES] / pace : 0.0f;
 }
+
+/* Contradictions that hold whatever a log left out of the headers: neither their order nor the scheme decides them. */
+#define CONTRADICTION(name) (UINT64_C(1) << XB_ODD_##name)
+static const uint64_t contradictions =
+    CONTRADICTION(NO_ACCEPT) | CONTRADICTION(PAGE_ANY) | CONTRADICTION(ACCEPT) | CONTRADICTION(FETCH_MISFIT) | CONTRADICTION(HINTS) |
+    CONTRADICTION(HINT_VERSION) | CONTRADICTION(HINT_PLATFORM) | CONTRADICTION(HINT_MOBILE) | CONTRADICTION(HINT_BRAND) |
+    CONTRADICTION(HEADLESS_HINTS) | CONTRADICTION(TLS_CHROME) | CONTRADICTION(TLS_FIREFOX) | CONTRADICTION(TLS_SAFARI);
+
+xb_proven xb_behaviour_proves(const xb_behaviour *b, const xb_facts *f)
+{
+    const uint32_t all = XB_MARK_PAGED | XB_MARK_PARTED | XB_MARK_BROUGHT;
+    if (b->what == XB_VISIT_PAGE && f->present & XB_HAS_HEADERS && f->odd & contradictions)
+        return XB_PROVEN_FALSE;
+    return b->browser && (b->client.marks & all) == all && b->client.count[XB_TALLY_OWN] > 0.0f ? XB_PROVEN_VISITOR : XB_PROVEN_NOTHING;
+}

@@ -44,4 +44,12 @@ void xb_visit_of(const xb_facts *f, xb_visit *out);
 void xb_behaviour_of(const xb_clients *t, const xb_client_places *places, uint64_t now_ms, const xb_facts *f, const xb_visit *visit,
                      xb_behaviour *out);
 
+typedef enum { XB_PROVEN_NOTHING, XB_PROVEN_VISITOR, XB_PROVEN_FALSE } xb_proven;
+
+/* Has this client shown, before this request, that somebody's browser visits this site? VISITOR: it claims a browser, opened a page from
+ * another page of this site, loaded a part, and brought a cookie back that it did not come with. FALSE: this request opens a page
+ * and contradicts its agent, which undoes what was and will be given. A program that drives a browser can give it, too: so it may
+ * help to find how people here score, and clears nobody. */
+xb_proven xb_behaviour_proves(const xb_behaviour *b, const xb_facts *f);
+
 #endif

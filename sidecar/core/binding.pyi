@@ -205,6 +205,8 @@ class Matrix:
     time: array[int]
     line: array[int]
     client: array[int]
+    keys: array[int]
+    proof: array[int]
     k: int
     present: int
     families: int

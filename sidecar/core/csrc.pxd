@@ -139,6 +139,19 @@ cdef extern from "features/agent.h" nogil:
     void xb_agent_facts_of(xb_span s, xb_agent_facts *a)
     const char *xb_browser_names[]
 
+cdef extern from "features/facts.h" nogil:
+    ctypedef struct xb_facts:
+        pass
+
+cdef extern from "features/behaviour.h" nogil:
+    ctypedef struct xb_behaviour:
+        pass
+    enum:
+        XB_PROVEN_NOTHING
+        XB_PROVEN_VISITOR
+        XB_PROVEN_FALSE
+    int xb_behaviour_proves(const xb_behaviour *b, const xb_facts *f)
+
 cdef extern from "features/featurizer.h" nogil:
     enum:
         XB_N_DENSE
@@ -170,6 +183,8 @@ cdef extern from "features/featurizer.h" nogil:
         double *dense
         uint32_t n_tokens
         xb_token *tokens
+        xb_facts facts
+        xb_behaviour behaviour
     void xb_init()
     size_t xb_token_text(const xb_token *t, char *out, size_t size)
 

@@ -8,7 +8,8 @@ from libc.math cimport NAN
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from sidecar.core.csrc cimport (
-    XB_HAS_CLIENT, XB_N_DENSE, XB_N_FAMILIES, xb_address, xb_address_parse, xb_hash_bytes, xb_see, xb_shape, xb_span,
+    XB_HAS_CLIENT, XB_N_DENSE, XB_PROVEN_NOTHING, XB_N_FAMILIES, xb_address, xb_address_parse, xb_hash_bytes, xb_behaviour_proves, xb_see, xb_shape,
+    xb_span,
 )
 
 import array as _array
@@ -39,10 +40,12 @@ cdef class Matrix:
 
     dense: array("d"), rows x len(FEATURES), row after row, NaN for absent; indices: array("i"), buckets; indptr:
     array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), whole seconds, -1 unknown; line: array("q");
-    client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown. They are for reading: while a buffer
+    client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown. What the client table knows: keys: array("Q"), rows
+    x 3, of client, network and look, 0 unknown; proof: array("b"), 1 where the client has proven before that somebody's browser visits
+    this site, 2 where this request contradicts that (csrc/features/behaviour.h). They are for reading: while a buffer
     of one is held (numpy.frombuffer), adding a row is a BufferError, and changes nothing.
     """
-    cdef readonly array dense, indices, indptr, label, time, line, client
+    cdef readonly array dense, indices, indptr, label, time, line, client, keys, proof
     cdef readonly unsigned k
     cdef readonly int present
     cdef readonly list errors  # (line, field, why) of the first MOST_ERRORS
@@ -70,6 +73,7 @@ cdef class Matrix:
         self.dense, self.indices = _array.array("d"), _array.array("i")
         self.indptr, self.label = _array.array("q", [0]), _array.array("b")
         self.time, self.line, self.client = _array.array("q"), _array.array("q"), _array.array("Q")
+        self.keys, self.proof = _array.array("Q"), _array.array("b")
 
     def __len__(self):
         return len(self.label)
@@ -79,15 +83,24 @@ cdef class Matrix:
         cdef array column
         cdef uint32_t i
         request.idle()
-        for column in (self.dense, self.indices, self.indptr, self.label, self.time, self.line, self.client):
+        for column in (
+            self.dense, self.indices, self.indptr, self.label, self.time, self.line, self.client, self.keys, self.proof
+        ):
             if (<exporting *><void *>column).ob_exports:
                 raise BufferError("a buffer of the matrix is held: it cannot grow")
         shape = _shape(self.k, self.hosts, self.families)
         v = &request.work.vector
         xb_see(&shape, request.work)
         self.present |= request.work.request.present
-        if request.work.clients is not NULL and request.work.keys.client:
+        cdef int proof = XB_PROVEN_NOTHING
+        keys = &request.work.keys
+        if request.work.clients is not NULL and keys.client:
             self.present |= XB_HAS_CLIENT
+            proof = xb_behaviour_proves(&v.behaviour, &v.facts)
+        self.proof.append(proof)
+        # What a request was counted as is no part of its client's key (board/clients.h).
+        for key in (keys.client & ~<uint64_t>15, keys.network, keys.shape):
+            self.keys.append(key)
         for i in range(XB_N_DENSE):
             if self.masked[i]:
                 v.dense[i] = NAN

@@ -27,7 +27,7 @@ def moment(place: Place, rng: random.Random) -> float:
     """When somebody comes: fewer at night."""
     day = rng.randrange(max(1, int(place.days)))
     hour = rng.triangular(0, 24, 17) if rng.random() < 0.85 else rng.uniform(0, 24)
-    return place.start + day * DAY + hour * 3600.0 + rng.uniform(0, 60)
+    return place.start + min(1.0, place.days) * (day * DAY + hour * 3600.0) + rng.uniform(0, 60)
 
 
 def stay(place: Place, rng: random.Random, spread: float = 1.15) -> float:

@@ -137,7 +137,7 @@ def place(rng: random.Random, start: float) -> Place:
         newer=scheme == "https" and rng.random() < 0.8,
         year=min(max(1970 + int(start / YEAR), FIRST_YEAR), agents.LAST_YEAR),
         start=start,
-        days=rng.choice([1.0, 2.0, 3.0, 5.0]),
+        days=rng.choice([0.5, 1.0, 1.0, 2.0, 4.0]),
         language=agents.draw_language(rng),
         stay=float(stay) * rng.lognormvariate(0, 0.3),
         members=float(members),
