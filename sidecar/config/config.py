@@ -43,6 +43,7 @@ Connections = Annotated[int, Meta(ge=16, le=65536, description="a whole number f
 Bytes = Annotated[
     int, Meta(ge=1 << 20, le=1 << 40, description="a whole number of bytes from 1048576 to 1099511627776")
 ]
+Hours = Annotated[int, Meta(ge=1, le=8760, description="a whole number of hours from 1 to 8760")]
 Size = Annotated[
     str, Meta(pattern=r"^(0|[1-9][0-9]{0,4}MiB|[1-9][0-9]?GiB)$", description="a size such as 64MiB or 1GiB, or 0")
 ]
@@ -179,6 +180,10 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "what a client is: an address (IPv6: its /64) and an agent, or only a network (/24, IPv6: /48) and an agent"
         ),
     ] = "address"
+    key_hours: Annotated[
+        Hours | None,
+        Doc("after how many hours the table gets a new key: what clients did before that is no longer found", "never"),
+    ] = None
     outcomes: Annotated[
         Text | None,
         Doc(

@@ -149,6 +149,7 @@ class Master:
             self._compare_files(),
             daily.refresh(self),
             self.reach.watch(),
+            *([self.clients.stay_young(self.log)] if self.clients else []),
         )
         await asyncio.gather(*duties, self.workers.watch())
 
