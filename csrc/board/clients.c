@@ -453,6 +453,14 @@ static void count_all(xb_client_entry *e, uint32_t counts, uint64_t now_ms)
         store64(&e->last, now_ms);
 }
 
+/* Counts up and down what is known later. */
+static void correct(xb_client_entry *e, uint32_t up, uint32_t down, uint64_t now_ms)
+{
+    fade(e, now_ms);
+    count_up(e, up);
+    count_down(e, down);
+}
+
 /* What the group gets to know of a client that has these marks, and had the others before. */
 static uint32_t events(uint32_t before, uint32_t marks)
 {
@@ -519,7 +527,7 @@ void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *
     if (of_page && of_page != k->shape && group & OF_CLIENTS) { /* a part looks otherwise than its page */
         xb_client_entry *pages = find(t, of_page);
         if (pages)
-            count_up(pages, group & OF_CLIENTS);
+            correct(pages, group & OF_CLIENTS, 0, now_ms);
     }
     if (marks & XB_MARK_BROWSER) {
         fade(&t->site, now_ms);
@@ -568,13 +576,6 @@ static bool is_error(int status)
     return status >= 400 && status < 500 && status != 401 && status != 403 && status != 407 && status != 429 && status != 499;
 }
 
-static void correct(xb_client_entry *e, uint32_t up, uint32_t down, uint64_t now_ms)
-{
-    fade(e, now_ms);
-    count_up(e, up);
-    count_down(e, down);
-}
-
 void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
 {
     const xb_client_places places = xb_clients_find(t, k);
@@ -608,7 +609,7 @@ void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms,
         browser = marks & XB_MARK_BROWSER;
         xb_client_entry *pages = group ? find(t, load64(&e->shape)) : NULL;
         if (pages)
-            count_up(pages, group);
+            correct(pages, group, 0, now_ms);
     }
     if (places.network)
         correct(places.network, up | group, down, now_ms);

@@ -49,11 +49,11 @@ def test_a_build_with_another_expression_is_noticed(monkeypatch) -> None:
 
 
 def test_the_set_moves_most_rows() -> None:
-    """A row that is the same on every request could change unseen."""
+    """A row that is the same on every request could change unseen. Those of clients need a table: tests/c/test_behaviour.c."""
     columns = zip(*(request.features(8)[0] for request in row_versions.requests()), strict=True)
     still = {
         row.name
         for row, column in zip(row_versions.core.FEATURES, columns, strict=True)
-        if len(set(map(str, column))) == 1
+        if row.group != "client" and len(set(map(str, column))) == 1
     }
     assert len(still) < len(row_versions.core.FEATURES) // 10, sorted(still)
