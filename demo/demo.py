@@ -86,7 +86,7 @@ def train(folder: Path, rows: int) -> Path:
     console.rule("[bold]2. a linear SVM", align="left")
     # The handshake gets its weights last, as in the default model: what is judged without one is judged as before, and no
     # list of suites has to be known by heart.
-    words = f"train --format jsonl --evidence bounded -C 0.1 --max-fpr 0.003 {WITHOUT} --last tls --seed {SEED} --out"
+    words = f"train --format jsonl --stateless --evidence bounded -C 0.1 --max-fpr 0.003 {WITHOUT} --last tls --seed {SEED} --out"
     command = [*words.split(), str(model), str(corpus)]
     console.print(f"[dim]xbot {' '.join(command)}[/]", soft_wrap=True)
     if subprocess.run([*XBOT, *command], cwd=ROOT, check=False).returncode:

@@ -69,7 +69,7 @@ def corpus_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_path(corpus_path: Path) -> Path:
     """A small model that judges ordinary requests sensibly."""
     path = corpus_path.with_name("model.xbot")
-    run_xbot("train", "--quiet", "--format", "jsonl", "--without", "ip", "--out", path, corpus_path)
+    run_xbot("train", "--quiet", "--stateless", "--format", "jsonl", "--without", "ip", "--out", path, corpus_path)
     return path
 
 
@@ -80,6 +80,7 @@ def other_model_path(corpus_path: Path) -> Path:
     run_xbot(
         "train",
         "--quiet",
+        "--stateless",
         "--format",
         "jsonl",
         "-C",

@@ -52,8 +52,8 @@ class Settings:
     """What is fitted. `max_fpr`: the most humans that may be called bots, by share of their requests; `fit_rows`: the
     most rows that are fitted (a sample; all rows are judged); `split`: what is held out together; `evidence`: bounded where
     no feature and no word may speak for a human by more than TRIFLE (svm only); `last`: features that are fitted when all
-    others have their weights, so that where they are absent nothing depends on them (bounded evidence only); those of a group
-    together, one group after the other in this order."""
+    others have their weights, so that where they are absent nothing depends on them (bounded evidence only); those of
+    clients after the others."""
 
     kind: Kind = "svm"
     evidence: Evidence = "free"
@@ -67,16 +67,14 @@ class Settings:
     @property
     def last_columns(self) -> tuple[int, ...]:
         """Where they stand in the matrix."""
-        return tuple(i for group in self.last_groups for i in group)
+        return tuple(i for i, row in enumerate(core.FEATURES) if row.name in self.last)
 
     @property
-    def last_groups(self) -> tuple[tuple[int, ...], ...]:
-        """The same, those of each group by themselves."""
-        place = {row.name: i for i, row in enumerate(core.FEATURES)}
-        groups: dict[str, list[int]] = {}
-        for name in self.last:
-            groups.setdefault(core.FEATURES[place[name]].group, []).append(place[name])
-        return tuple(map(tuple, groups.values()))
+    def last_in_turn(self) -> tuple[tuple[int, ...], ...]:
+        """The same in the sets that are fitted one after the other: a request with a handshake and without a past is judged as if
+        there were none."""
+        past = tuple(i for i in self.last_columns if core.FEATURES[i].group == "client")
+        return tuple(filter(None, (tuple(i for i in self.last_columns if i not in past), past)))
 
     @property
     def steps(self) -> int:
@@ -158,7 +156,7 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     )
     machine: BoundedSVC | LinearSVC | LogisticRegression | MultinomialNB
     if settings.kind == "svm" and settings.evidence == "bounded":
-        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD, last=settings.last_groups)
+        machine = BoundedSVC(C=settings.C, most_against=trifle, least_rows=LEAST_WORD, last=settings.last_in_turn)
     elif settings.kind == "svm":
         # One problem, two ways to its solution. By coordinates of the dual it is found several times as fast, and nearer,
         # as long as C is small; with a large one that takes ever more rounds. bench/solvers.py measures both.

@@ -106,7 +106,7 @@ def fitting_options(command: Command) -> Command:
             multiple=True,
             metavar="NAME",
             help="Fit this group or feature after all others, so that requests without it are judged as if it did not exist "
-            "(with --evidence bounded; words of the group are left out); may be repeated: groups are fitted in that order.",
+            "(with --evidence bounded; words of the group are left out); may be repeated. client comes after the others.",
         ),
         click.option(
             "-C",
@@ -167,15 +167,11 @@ def fitting_settings(options: dict[str, Any]) -> Settings:
         options["without"] = (*options["without"], *DESCRIPTIONS)
     if options["last"] and options["evidence"] != "bounded":
         raise XbotError("--last needs --evidence bounded")
-    chosen = options.pop("last")
-    named = masked_names(chosen, "--last")
+    named = masked_names(options.pop("last"), "--last")
     # Words share buckets with those of other groups, so none of them can come last.
     options["without"] = (*options["without"], *(row.name for row in core.FAMILIES if row.name in named))
     late = named - masked_names(options["without"])
-    in_turn = (
-        row.name for word in chosen for row in core.FEATURES if row.name in late and word in (row.name, row.group)
-    )
-    last = tuple(dict.fromkeys(in_turn))
+    last = tuple(row.name for row in core.FEATURES if row.name in late)
     names = ("kind", "evidence", "C", "max_fpr", "fit_rows", "seed")
     return Settings(split=split, last=last, **{name: options.pop(name) for name in names})
 

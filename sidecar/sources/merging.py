@@ -97,9 +97,6 @@ class Order:
     def tell(self) -> None:
         """Says it on standard error; nothing where all lines are in order."""
         if self.late:
-            what = (
-                "line is earlier than the line before it"
-                if self.late == 1
-                else "lines are earlier than the line before them"
-            )
-            click.echo(f"xbot: {self.late} of {self.lines} {what}; first: {self.first}", err=True)
+            are, them = ("is", "it") if self.late == 1 else ("are", "them")
+            said = f"{self.late} of {self.lines} lines {are} earlier than the line before {them}; first: {self.first}"
+            click.echo(f"xbot: {said}", err=True)

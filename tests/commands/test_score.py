@@ -41,13 +41,18 @@ def write(path: Path, lines: Iterable[bytes]) -> Path:
     return path
 
 
-def judged(model: core.Model, log_format: str, line: bytes) -> core.Verdict:
+def judged(model: core.Model, log_format: str, line: bytes, clients: core.Clients | None = None) -> core.Verdict:
     request = core.Request()
     if log_format == "jsonl":
         records.load_record(line, request)
     else:
         request.load_line(log_format, line)
-    return model.judge(request)
+    if clients is None:
+        return model.judge(request)
+    clients.read(request)
+    verdict = model.judge(request)
+    clients.count(request)
+    return verdict
 
 
 @pytest.mark.parametrize("log_format", LOGS)
@@ -58,8 +63,9 @@ def test_score_prints_what_the_model_says(xbot, made_model, made_model_path, tmp
     command = ["score", "--model", made_model_path, "--format", log_format, log]
     text, objects = xbot(*command).stdout.splitlines(), xbot(*command, "--json").stdout.splitlines()
     assert len(text) == len(objects) == len(lines)
+    clients = core.Clients()
     for number, (line, row, one) in enumerate(zip(lines, text, objects, strict=True), 1):
-        verdict, said = judged(made_model, log_format, line), json.loads(one)
+        verdict, said = judged(made_model, log_format, line, clients), json.loads(one)
         assert said["line"] == number
         assert said["verdict"] == ("bot" if verdict.bot else "human")
         assert said["margin"] == verdict.margin
@@ -113,8 +119,9 @@ def test_contributions_add_up_to_the_margin(xbot, made_model, made_model_path, t
     done = xbot("explain", "--json", "--model", made_model_path, "--format", log_format, write(tmp_path / "log", lines))
     objects = done.stdout.splitlines()
     assert check_explained(objects, NAMES) == len(lines)
+    clients = core.Clients()
     for line, one in zip(lines, objects, strict=True):
-        verdict, said = judged(made_model, log_format, line), json.loads(one)
+        verdict, said = judged(made_model, log_format, line, clients), json.loads(one)
         assert (said["margin"], said["score"], said["reason"]) == (verdict.margin, verdict.score, verdict.reason)
 
 
@@ -367,7 +374,9 @@ def test_a_model_that_looks_at_less_is_not_doubted(xbot, made_model_path, made_m
     request = core.Request()
     for line, one in zip(
         COMBINED,
-        xbot("explain", "--json", "--model", made_model_path, "--format", "combined", log).stdout.splitlines(),
+        xbot(
+            "explain", "--stateless", "--json", "--model", made_model_path, "--format", "combined", log
+        ).stdout.splitlines(),
         strict=True,
     ):
         request.load_line("combined", line)

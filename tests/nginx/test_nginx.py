@@ -530,7 +530,7 @@ def test_the_decision_log_scores_as_the_visitors_did(
             labelled.append(b'{"label":"%s",' % label.encode() + line.removeprefix(b"{"))
     log, model = tmp_path / "train.jsonl", tmp_path / "own.xbot"
     log.write_bytes(b"\n".join(labelled) + b"\n")
-    xbot("train", "--quiet", "--format", "jsonl", "--without", "ip", "--out", model, log)
+    xbot("train", "--quiet", "--stateless", "--format", "jsonl", "--without", "ip", "--out", model, log)
 
     with (
         Sidecar(model, *alone(tmp_path), workers=1) as sidecar,
@@ -562,7 +562,7 @@ def test_the_combined_log_scores_as_the_visitors_did(
     """
     model = tmp_path / "combined.xbot"
     left_out = [f"--without={name}" for name in ("headers", "url_https", "ref_own", "ref_external")]
-    xbot("train", "--quiet", "--format", "jsonl", "--addresses", *left_out, "--out", model, corpus_path)
+    xbot("train", "--quiet", "--stateless", "--format", "jsonl", "--addresses", *left_out, "--out", model, corpus_path)
     server = "access_log {prefix}/log xbot; " + guarded(site)
     with Sidecar(model, *alone(tmp_path), workers=1) as sidecar, running_nginx(server, socket=sidecar.address) as nginx:
         for method, target, headers, body in some_visitors(280):

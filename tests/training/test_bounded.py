@@ -160,6 +160,20 @@ def test_without_the_last_columns_it_is_the_machine_that_never_saw_them(seed: in
     assert machine.coef_[0, LATE].any()
 
 
+def test_sets_of_last_columns_are_fitted_in_turn() -> None:
+    """Of the first set nothing depends on the second."""
+    X, y, weight = problem(SOME[0])
+    both = bounded.BoundedSVC(C=0.5, tol=1e-9, last=[LATE[:2], LATE[2:]]).fit(X, y, sample_weight=weight)
+    hidden = X.toarray()
+    hidden[:, LATE[2:]] = 0.0
+    first = bounded.BoundedSVC(C=0.5, tol=1e-9, last=[LATE[:2]]).fit(hidden, y, sample_weight=weight)
+    others = np.setdiff1d(np.arange(X.shape[1]), LATE[2:])
+    assert np.array_equal(both.coef_[0, others], first.coef_[0, others])
+    assert both.coef_[0, LATE[2:]].any()
+    joint = bounded.BoundedSVC(C=0.5, tol=1e-9, last=[LATE]).fit(X, y, sample_weight=weight)
+    assert not np.allclose(both.coef_[0, LATE[:2]], joint.coef_[0, LATE[:2]])
+
+
 @pytest.mark.parametrize("seed", SOME)
 @pytest.mark.parametrize("against", [0.0, 0.2])
 def test_the_last_columns_are_at_a_minimum_with_the_others_given(seed: int, against: float) -> None:
@@ -333,6 +347,55 @@ def test_where_the_last_features_are_absent_nothing_changes(here: Run, handshake
     assert set(about["last"]) == {row.name for row in core.FEATURES if row.group == "tls"} - set(about["without"])
     assert {"tls_go", "odd_tls_chrome"} <= set(about["last"])
     assert {"tls_ciphers", "tls_curves"} <= set(about["without"])  # words share buckets: none of them can come last
+
+
+def test_what_clients_did_comes_after_all_else(here: Run, handshakes: Path, tmp_path: Path) -> None:
+    """Of a request whose client is not known, nothing depends on behaviour, neither with a handshake nor without."""
+    draw, log = random.Random(3), tmp_path / "log.jsonl"
+    records_of = [json.loads(line) for line in handshakes.read_text().splitlines()]
+    dated = []
+    for i, record in enumerate(records_of):  # programs come in bursts from few addresses
+        bot = record["label"] == "bot"
+        ip, time = (f"198.51.100.{i % 9}", i) if bot else (f"192.0.2.{draw.randrange(250)}", 60 * i)
+        dated.append({**record, "ip": ip, "time": 1_700_000_000 + time, "uri": f"/{i}", "method": "GET"})
+    log.write_text("".join(json.dumps(record) + "\n" for record in sorted(dated, key=lambda one: one["time"])))
+    command = [
+        "train",
+        "--quiet",
+        "--evidence",
+        "bounded",
+        "--split",
+        "row",
+        "--max-fpr",
+        "0.05",
+        "--format",
+        "jsonl",
+        "--last",
+        "tls",
+    ]
+    loaded = []
+    for name, more in (("last", ["--last", "client"]), ("without", ["--stateless"])):
+        here(*command, *more, "--out", tmp_path / name, log)
+        loaded.append(model.load(tmp_path / name))
+    client = core.GROUPS["client"]
+    assert [bool(one.header["groups"] & client) for one in loaded] == [True, False]
+    weights = [one.weight[: len(core.FEATURES)] for one in loaded]
+    late = [row.group == "client" for row in core.FEATURES]
+    assert any(weight for weight, last in zip(weights[0], late, strict=True) if last)
+    assert not any(weight for weight, last in zip(weights[1], late, strict=True) if last)
+    request, clients, moved, shaken = core.Request(), core.Clients(), 0, 0
+    for line in log.read_text().splitlines():
+        records.load_record(line.encode(), request)
+        shaken += bool(request.present & core.GROUPS["tls"])
+        bare, without = (one.judge(request) for one in loaded)
+        assert bare.margin == pytest.approx(without.margin, abs=1e-9)
+        clients.read(request)
+        known = loaded[0].judge(request)
+        assert known.margin >= bare.margin - 1e-9
+        moved += known.margin > bare.margin + 0.1
+        clients.count(request)
+    assert moved > 20
+    assert shaken > 20
 
 
 @pytest.mark.parametrize(
