@@ -21,6 +21,7 @@ from sidecar.errors import XbotError
 
 NAME = "clients"
 CLOCK = "XBOT_CLOCK"  # in the environment: a file of 8 bytes, the table's time in milliseconds, for tests and replays
+_CLOCK_SIZE = 8
 _LOOK_SECONDS = 60.0  # how often it is looked whether a new key is due
 _CHUNK = 1 << 24  # bytes that are copied at a time
 
@@ -120,6 +121,15 @@ def _now() -> int:
 
 
 def clock() -> int | None:
-    """A descriptor of the file that tells the table's time, if the environment names one. OSError if it cannot be used."""
+    """A descriptor of the file that tells the table's time, if the environment names one. XbotError if it cannot be used."""
     path = os.environ.get(CLOCK)
-    return os.open(path, os.O_RDWR | os.O_CLOEXEC) if path else None
+    if not path:
+        return None
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise XbotError(f"{CLOCK}: {path}: {error.strerror}") from None
+    if os.fstat(fd).st_size < _CLOCK_SIZE:
+        os.close(fd)
+        raise XbotError(f"{CLOCK}: {path}: no file of {_CLOCK_SIZE} bytes")
+    return fd

@@ -28,7 +28,6 @@ from sidecar.board.board import Board
 from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
-from sidecar.board.outcomes import Receiver
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
@@ -82,7 +81,7 @@ class Master:
         self.handshakes = Handshakes()
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
-        self.outcomes: tuple[Bound, Receiver] | None = None
+        self.outcomes: Bound | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
@@ -139,8 +138,6 @@ class Master:
             return
         if self.admin is not None:
             self.admin[1].open()
-        if self.outcomes is not None:
-            self.outcomes[1].open()
         duties = (
             self._announce_first(),
             self._reload_on_demand(),
@@ -291,8 +288,6 @@ class Master:
         self.notifier.hand_over(pid)
         if self.admin is not None:
             asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
-        if self.outcomes is not None:
-            self.outcomes[1].close()
         self.board.give()
         successor.yours()
         self.log.info("upgraded", successor=pid)
@@ -323,8 +318,8 @@ class Master:
     def _sockets(self) -> dict[str, Bound]:
         """All that listen, by the names that two masters have for them."""
         named = {f"listener {i}": bound for i, (bound, _) in enumerate(self.bound)}
-        named |= {"admin": self.admin[0]} if self.admin else {}
-        return named | ({"outcomes": self.outcomes[0]} if self.outcomes else {})
+        others = {"admin": self.admin and self.admin[0], "outcomes": self.outcomes}
+        return named | {name: one for name, one in others.items() if one is not None}
 
     def _give_up(self, reason: str) -> None:
         """Leave it to the old master, if there is one; without one we are the master, and go on."""
@@ -457,6 +452,8 @@ def run(
             predecessor.take_up_the_log()
             log = log.bind(successor=os.getpid())
         board = Board(plan, predecessor.shared if predecessor else None)
+        if outcomes is not None:
+            board.hear(outcomes.sock, log)
         if predecessor is None:
             board.take(served)
         master = Master(source, fixed, served, bound, board, predecessor, log)
@@ -471,8 +468,8 @@ def run(
             master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
             master.reach.others.append(endpoint)
             started["admin"] = str(endpoint.address)
-        if outcomes is not None and board.clients is not None:
-            master.outcomes = outcomes, Receiver(outcomes.sock, board.clients.view, board.clock, log)
+        if outcomes is not None:
+            master.outcomes = outcomes
             master.reach.others.append(outcomes)
             started["outcomes"] = str(outcomes.address)
         if served.search_engines:

@@ -279,3 +279,22 @@ def test_a_key_grows_old() -> None:
     assert bytes(table.view[128:144]) != secret  # the very same memory
     assert not table.renew(begun + 2 * hour)
     assert not Clients(Wanted(size="1MiB")).renew(1 << 60)
+
+
+def test_a_clock_that_is_none(model_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"7")
+    for path, why in ((tmp_path / "none", "No such file or directory"), (tmp_path / "short", "no file of 8 bytes")):
+        command = [
+            XBOT,
+            "serve",
+            "--model",
+            str(model_path),
+            "--listen",
+            f"unix:{tmp_path}/xbot.sock",
+            "--board",
+            "none",
+        ]
+        environment = {**os.environ, "XBOT_CLOCK": str(path)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=environment)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1] == f"xbot: XBOT_CLOCK: {path}: {why}"
