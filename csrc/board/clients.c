@@ -38,6 +38,13 @@ void xb_clients_init(xb_clients *t, size_t size, const uint64_t secret[2], xb_cl
     t->privacy = privacy;
 }
 
+void xb_clients_rekey(xb_clients *t, const uint64_t secret[2], uint64_t now_ms)
+{
+    __atomic_store_n(&t->secret[0], secret[0], __ATOMIC_RELAXED);
+    __atomic_store_n(&t->secret[1], secret[1], __ATOMIC_RELAXED);
+    __atomic_store_n(&t->keyed_ms, now_ms, __ATOMIC_RELAXED);
+}
+
 const char *xb_clients_check(const void *memory, size_t size)
 {
     const xb_clients *t = memory;

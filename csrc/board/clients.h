@@ -115,7 +115,8 @@ typedef struct {
     uint64_t n_sets;
     uint32_t privacy;   /* xb_clients_privacy */
     uint32_t unused;
-    uint64_t reserved[4];
+    uint64_t keyed_ms;  /* when the secret was drawn, in milliseconds since 1970 UTC; 0: with the table */
+    uint64_t reserved[3];
     uint64_t entries;   /* places taken so far */
     uint64_t replaced;  /* entries that had to go for others */
     uint64_t outcomes;     /* what happened to requests, as it was told (outcomes.h) */
@@ -168,6 +169,10 @@ size_t xb_clients_size(unsigned mebibytes);
 
 /* Makes a table of zeroed memory of `size` bytes (xb_clients_size). */
 void xb_clients_init(xb_clients *t, size_t size, const uint64_t secret[2], xb_clients_privacy privacy);
+
+/* Gives the table another secret, while others use it. Whatever was counted so far is no longer found, nor can anybody find out by
+ * trying whose it was; it goes as its places are needed. A request that is counted in this moment may be lost. */
+void xb_clients_rekey(xb_clients *t, const uint64_t secret[2], uint64_t now_ms);
 
 /* Is what lies in `size` bytes of memory, aligned to 64, a table that this program can use? NULL, or why it is refused. Its entries
  * need no check. */

@@ -7,12 +7,15 @@ new master (serve/upgrade.py) that does not get that far has changed no file.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
+from typing import Any
 
 from sidecar.board import clients
 from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.directory import Directory, times
+from sidecar.board.outcomes import Receiver
 from sidecar.board.served import Served
 from sidecar.board.wheel import Wheel
 from sidecar.config import addresses
@@ -52,6 +55,7 @@ class Board:
             self.wheel = Wheel(booted, made, None)
         self.clients: Clients | None = None
         self.clock = clients.clock()
+        self._receiver: Receiver | None = None
         if plan.fixed.clients.mebibytes:
             try:
                 self.clients = Clients(plan.fixed.clients, self.directory, handed.get("clients"))
@@ -73,10 +77,17 @@ class Board:
         table = {"clients": self.clients.fd} if self.clients else {}
         return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock, **table}
 
+    def hear(self, sock: socket.socket, log: Any) -> None:
+        """From `take` on, what is told at this datagram socket counts in the table of clients."""
+        if self.clients is not None:
+            self._receiver = Receiver(sock, self.clients.view, self.clock, log)
+
     def take(self, served: Served) -> None:
         """We speak for the service: show our counters, and what is served. XbotError if the files cannot be written, and somebody
         asked for them."""
         self._ours = True
+        if self._receiver is not None:
+            self._receiver.open()
         try:
             self.counters.put()
             self.publish(served)
@@ -103,6 +114,8 @@ class Board:
     def give(self) -> None:
         """Another master speaks for the service."""
         self._ours = False
+        if self._receiver is not None:
+            self._receiver.close()
 
     def leave(self) -> None:
         """No worker is left, and the process ends: keep what the next one can use. XbotError if that cannot be."""

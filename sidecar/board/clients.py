@@ -7,8 +7,11 @@ at the next start, and removed. Nobody maps that file.
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import os
+import time
+from typing import Any
 
 from sidecar import core
 from sidecar.board import memory
@@ -18,6 +21,8 @@ from sidecar.errors import XbotError
 
 NAME = "clients"
 CLOCK = "XBOT_CLOCK"  # in the environment: a file of 8 bytes, the table's time in milliseconds, for tests and replays
+_CLOCK_SIZE = 8
+_LOOK_SECONDS = 60.0  # how often it is looked whether a new key is due
 _CHUNK = 1 << 24  # bytes that are copied at a time
 
 
@@ -29,6 +34,7 @@ class Clients:
         OSError if there is no memory for it."""
         self._size = core.clients_size(wanted.mebibytes)
         self._by_network = wanted.privacy == "network"
+        self._key_ms = wanted.key_hours and 3_600_000 * wanted.key_hours
         self.said: str | None = None
         if handed is not None and self._use(handed):
             return
@@ -40,6 +46,7 @@ class Clients:
             self.fd = memory.writable("xbot-clients", b"", self._size)
             self.view = memoryview(mmap.mmap(self.fd, self._size))
             core.make_clients(self.view, os.urandom(core.CLIENTS_SECRET), by_network=self._by_network)
+            self._rekey(_now())
 
     def _use(self, fd: int) -> bool:
         """Take this memory, if it holds a table as we want it."""
@@ -78,6 +85,23 @@ class Clients:
         finally:
             os.close(file)
 
+    def renew(self, now_ms: int) -> bool:
+        """Give the table a new key if the one that it has is old enough; whether it was."""
+        old = self._key_ms is not None and now_ms - core.read_clients(self.view)["keyed_ms"] >= self._key_ms
+        if old:
+            self._rekey(now_ms)
+        return old
+
+    async def stay_young(self, log: Any) -> None:
+        """Look for ever whether a new key is due. Its age goes on over upgrades and restarts."""
+        while self._key_ms is not None:
+            if self.renew(_now()):
+                log.info("clients rekeyed")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _rekey(self, now_ms: int) -> None:
+        core.rekey_clients(self.view, os.urandom(core.CLIENTS_SECRET), now_ms)
+
     def keep(self, directory: Directory) -> None:
         """Write the table into the directory, for the next start. XbotError if that cannot be."""
         os.close(directory.create(NAME, self.view))
@@ -91,7 +115,21 @@ class Clients:
             return {}
 
 
+def _now() -> int:
+    """The system's time, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 def clock() -> int | None:
-    """A descriptor of the file that tells the table's time, if the environment names one. OSError if it cannot be used."""
+    """A descriptor of the file that tells the table's time, if the environment names one. XbotError if it cannot be used."""
     path = os.environ.get(CLOCK)
-    return os.open(path, os.O_RDWR | os.O_CLOEXEC) if path else None
+    if not path:
+        return None
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise XbotError(f"{CLOCK}: {path}: {error.strerror}") from None
+    if os.fstat(fd).st_size < _CLOCK_SIZE:
+        os.close(fd)
+        raise XbotError(f"{CLOCK}: {path}: no file of {_CLOCK_SIZE} bytes")
+    return fd

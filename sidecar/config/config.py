@@ -48,6 +48,7 @@ Bytes = Annotated[
 ]
 Wait = Annotated[float, Meta(ge=0.1, le=60, description="a number of seconds from 0.1 to 60")]
 PerSecond = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+Hours = Annotated[int, Meta(ge=1, le=8760, description="a whole number of hours from 1 to 8760")]
 Size = Annotated[
     str, Meta(pattern=r"^(0|[1-9][0-9]{0,4}MiB|[1-9][0-9]?GiB)$", description="a size such as 64MiB or 1GiB, or 0")
 ]
@@ -233,6 +234,10 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "what a client is: an address (IPv6: its /64) and an agent, or only a network (/24, IPv6: /48) and an agent"
         ),
     ] = "address"
+    key_hours: Annotated[
+        Hours | None,
+        Doc("after how many hours the table gets a new key: what clients did before that is no longer found", "never"),
+    ] = None
     outcomes: Annotated[
         Text | None,
         Doc(

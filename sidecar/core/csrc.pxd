@@ -430,6 +430,7 @@ cdef extern from "board/clients.h" nogil:
     ctypedef struct xb_clients:
         uint64_t n_sets
         uint32_t privacy
+        uint64_t keyed_ms
         uint64_t entries
         uint64_t replaced
         uint64_t outcomes
@@ -449,6 +450,7 @@ cdef extern from "board/clients.h" nogil:
         uint8_t content
     size_t xb_clients_size(unsigned mebibytes)
     void xb_clients_init(xb_clients *t, size_t size, const uint64_t *secret, xb_clients_privacy privacy)
+    void xb_clients_rekey(xb_clients *t, const uint64_t *secret, uint64_t now_ms)
     const char *xb_clients_check(const void *memory, size_t size)
     uint8_t xb_content_of(xb_span content_type)
     void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)

@@ -8,7 +8,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from sidecar.core.csrc cimport (
-    XB_CLIENTS_BY_ADDRESS, XB_CLIENTS_BY_NETWORK, XB_CLIENTS_WAYS, XB_OUTCOME_MOST, xb_clients, xb_clients_check, xb_clients_init,
+    XB_CLIENTS_BY_ADDRESS, XB_CLIENTS_BY_NETWORK, XB_CLIENTS_WAYS, XB_OUTCOME_MOST, xb_clients, xb_clients_check, xb_clients_init, xb_clients_rekey,
     xb_clients_size, xb_outcome_take, xb_span, xb_time_ms,
 )
 
@@ -22,12 +22,16 @@ def clients_size(unsigned mebibytes):
     return xb_clients_size(mebibytes)
 
 
+cdef int _secret(bytes secret, uint64_t *words) except -1:
+    if len(secret) != 2 * sizeof(uint64_t):
+        raise ValueError(f"a secret has {2 * sizeof(uint64_t)} bytes, not {len(secret)}")
+    memcpy(words, <const char *>secret, len(secret))
+
+
 def make_clients(buffer, bytes secret not None, *, bint by_network=False):
     """Makes an empty table of zeroed memory, `clients_size` bytes; `secret` are CLIENTS_SECRET random bytes."""
     cdef uint64_t words[2]
-    if len(secret) != sizeof(words):
-        raise ValueError(f"a secret has {sizeof(words)} bytes, not {len(secret)}")
-    memcpy(words, <const char *>secret, sizeof(words))
+    _secret(secret, words)
     view = memoryview(buffer)
     xb_clients_init(<xb_clients *>_shared(view, view.nbytes, "clients"), view.nbytes, words,
                     XB_CLIENTS_BY_NETWORK if by_network else XB_CLIENTS_BY_ADDRESS)
@@ -42,13 +46,21 @@ cdef xb_clients *_table(view) except NULL:
     return <xb_clients *>at
 
 
+def rekey_clients(buffer, bytes secret not None, uint64_t now_ms):
+    """Gives a table another secret, drawn at this time: what was counted before is no longer found. It may be in use."""
+    cdef uint64_t words[2]
+    _secret(secret, words)
+    xb_clients_rekey(_table(memoryview(buffer)), words, now_ms)
+
+
 def read_clients(buffer):
     """What a table says of itself: `by_network`; `places`, those it has, and `entries`, those taken; `replaced`, entries that had to go;
+    `keyed_ms`, when its secret was drawn, in milliseconds since 1970, 0: with the table;
     `outcomes` and `bad_outcomes`, messages about what happened to requests. Raises BoardError with the reason when it is refused."""
     cdef xb_clients *table = _table(memoryview(buffer))
     return {
         "by_network": table.privacy == XB_CLIENTS_BY_NETWORK, "places": table.n_sets * XB_CLIENTS_WAYS, "entries": table.entries,
-        "replaced": table.replaced, "outcomes": table.outcomes, "bad_outcomes": table.bad_outcomes,
+        "replaced": table.replaced, "keyed_ms": table.keyed_ms, "outcomes": table.outcomes, "bad_outcomes": table.bad_outcomes,
     }
 
 

@@ -30,7 +30,6 @@ from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
 from sidecar.board.lookups import Shared
 from sidecar.board.nonces import Nonces
-from sidecar.board.outcomes import Receiver
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
@@ -87,7 +86,7 @@ class Master:
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.control: tuple[Bound, Control] | None = None
-        self.outcomes: tuple[Bound, Receiver] | None = None
+        self.outcomes: Bound | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
@@ -146,8 +145,6 @@ class Master:
             self.admin[1].open()
         if self.control is not None:
             await self.control[1].open()
-        if self.outcomes is not None:
-            self.outcomes[1].open()
         duties = (
             self._announce_first(),
             self._reload_on_demand(),
@@ -157,6 +154,7 @@ class Master:
             proofs.refresh(self),
             proofs.look_up(self),
             self.reach.watch(),
+            *([self.clients.stay_young(self.log)] if self.clients else []),
         )
         await asyncio.gather(*duties, self.workers.watch())
 
@@ -314,8 +312,6 @@ class Master:
             asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
         if self.control is not None:
             self.control[1].close()
-        if self.outcomes is not None:
-            self.outcomes[1].close()
         self.board.give()
         successor.yours()
         self.log.info("upgraded", successor=pid)
@@ -346,9 +342,8 @@ class Master:
     def _sockets(self) -> dict[str, Bound]:
         """All that listen, by the names that two masters have for them."""
         named = {f"listener {i}": bound for i, (bound, _) in enumerate(self.bound)}
-        named |= {"admin": self.admin[0]} if self.admin else {}
-        more = {"control": self.control, "outcomes": self.outcomes}
-        return named | {name: each[0] for name, each in more.items() if each}
+        others = {"admin": self.admin and self.admin[0], "control": self.control and self.control[0], "outcomes": self.outcomes}
+        return named | {name: one for name, one in others.items() if one is not None}
 
     def _give_up(self, reason: str) -> None:
         """Leave it to the old master, if there is one; without one we are the master, and go on."""
@@ -482,6 +477,8 @@ def run(
             predecessor.take_up_the_log()
             log = log.bind(successor=os.getpid())
         board = Board(plan, predecessor.shared if predecessor else None)
+        if outcomes is not None:
+            board.hear(outcomes.sock, log)
         if predecessor is None:
             board.take(served)
         master = Master(source, fixed, served, bound, board, predecessor, log)
@@ -501,8 +498,8 @@ def run(
             stack.callback(control_bound.close)
             master.control = control_bound, Control(control_bound.sock, master)
             started["control"] = str(control_bound.address)
-        if outcomes is not None and board.clients is not None:
-            master.outcomes = outcomes, Receiver(outcomes.sock, board.clients.view, board.clock, log)
+        if outcomes is not None:
+            master.outcomes = outcomes
             master.reach.others.append(outcomes)
             started["outcomes"] = str(outcomes.address)
         if served.search_engines:

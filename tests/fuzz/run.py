@@ -74,6 +74,10 @@ def seeds(target: str) -> Iterator[bytes]:
             yield b"\0".join([b"TLSv1.3", suites.encode(), groups.encode(), b"h2", b".", b"0x0a0a:0x0403", b"1-2-3"])
     elif target == "fuzz_policies":
         yield from policy_images()
+    elif target == "fuzz_outcome":
+        keys = b"0123456789abcdef" * 3
+        yield b"<190>Nov 27 13:24:01 xbot: " + keys + b" 200 5120 text/html; charset=utf-8"
+        yield from (keys + rest for rest in (b" 304 0 -", b" 000 0", b" 200 999999999999999 image/png", b" 200", b""))
     elif target == "fuzz_clients":
         for jumps in range(2):
             # A visit with parts, a crawl, outcomes that correct, long pauses.

@@ -508,6 +508,13 @@ def some_visitors(count: int) -> Iterator[tuple[str, str, list[tuple[str, str]],
         yield method, rng.choice(targets), headers, body
 
 
+def alone(tmp_path: Path) -> tuple[object, ...]:
+    """Options by which each request is judged alone; with its past, test_nginx_parity.py compares."""
+    toml = tmp_path / "alone.toml"
+    toml.write_text('[clients]\nsize = "0"\n')
+    return "--config", toml
+
+
 def test_the_decision_log_scores_as_the_visitors_did(
     site: EchoSite, observing: Sidecar, tmp_path: Path, xbot: Xbot
 ) -> None:
@@ -529,12 +536,14 @@ def test_the_decision_log_scores_as_the_visitors_did(
     xbot("train", "--quiet", "--stateless", "--format", "jsonl", "--without", "ip", "--out", model, log)
 
     with (
-        Sidecar(model, workers=1) as sidecar,
+        Sidecar(model, *alone(tmp_path), workers=1) as sidecar,
         running_nginx(server, **at(sidecar)) as nginx,
     ):
         replies = [(method, nginx.ask(target, headers, method, body)) for method, target, headers, body in visitors]
         lines = nginx.log_lines("log", at_least=len(visitors))
-        scored = xbot("score", "--model", model, "--format", "jsonl", "--json", nginx.prefix / "log").stdout
+        scored = xbot(
+            "score", "--stateless", "--model", model, "--format", "jsonl", "--json", nginx.prefix / "log"
+        ).stdout
     verdicts = set()
     for line, offline, (method, reply) in zip(lines, scored.splitlines(), replies, strict=True):
         found = json.loads(offline)
@@ -558,11 +567,13 @@ def test_the_combined_log_scores_as_the_visitors_did(
     left_out = [f"--without={name}" for name in ("headers", "url_https", "ref_own", "ref_external")]
     xbot("train", "--quiet", "--stateless", "--format", "jsonl", "--addresses", *left_out, "--out", model, corpus_path)
     server = "access_log {prefix}/log xbot; " + guarded(site)
-    with Sidecar(model, workers=1) as sidecar, running_nginx(server, **at(sidecar)) as nginx:
+    with Sidecar(model, *alone(tmp_path), workers=1) as sidecar, running_nginx(server, **at(sidecar)) as nginx:
         for method, target, headers, body in some_visitors(280):
             nginx.ask(target, headers, method, body)
         lines = nginx.log_lines("log", at_least=280)
-        scored = xbot("score", "--model", model, "--format", "combined", "--json", nginx.prefix / "log").stdout
+        scored = xbot(
+            "score", "--stateless", "--model", model, "--format", "combined", "--json", nginx.prefix / "log"
+        ).stdout
     verdicts = set()
     for line, offline in zip(lines, scored.splitlines(), strict=True):
         found = json.loads(offline)

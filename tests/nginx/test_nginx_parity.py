@@ -191,6 +191,8 @@ def test_a_log_through_nginx_gets_what_score_says(
         (nginx.prefix / "site").chmod(0o755)
         send(nginx, asked, clock, outcomes(sidecar))
         lines = nginx.log_lines("log", len(asked))
+        twice = sum(target.startswith("/moved/") for *_, target, _ in asked)
+        sidecar.wait_for("request", len(asked) + twice)
         events = sidecar.events("request")
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(record) + "\n" for record in records(lines, asked)))

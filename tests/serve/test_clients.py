@@ -11,11 +11,16 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from places import XBOT
 from sidecar_harness import BROWSER, CURL, TIMEOUT, Sidecar, ask, connect, head, load, read_replies, wait_until
+
+from sidecar import core
+from sidecar.board.clients import Clients
+from sidecar.config.config import Clients as Wanted
 
 TCP = "127.0.0.1:0"
 MESSAGE = "<190>Nov 27 13:24:01 xbot: {keys} 200 5120 text/html"
@@ -257,3 +262,39 @@ def test_the_socket_of_another_sidecar_is_not_taken(model_path: Path) -> None:
         sidecar.start()  # what a dead one left behind is cleared
         with proxy(sidecar.outcomes) as nginx:
             tell(nginx, sidecar, MESSAGE.format(keys=KEYS).encode())
+
+
+def test_a_key_grows_old() -> None:
+    """Then nobody is found any more; its age goes on in the table of the next master, and in the file of a restart."""
+    hour = 3_600_000
+    table = Clients(Wanted(size="1MiB", key_hours=2))
+    begun = core.read_clients(table.view)["keyed_ms"]
+    assert abs(begun - time.time() * 1000) < 60_000
+    secret = bytes(table.view[128:144])
+    assert not table.renew(begun + 2 * hour - 1)
+    assert bytes(table.view[128:144]) == secret
+    next_one = Clients(Wanted(size="1MiB", key_hours=2), None, os.dup(table.fd))
+    assert not next_one.renew(begun + 2 * hour - 1)
+    assert next_one.renew(begun + 2 * hour)
+    assert bytes(table.view[128:144]) != secret  # the very same memory
+    assert not table.renew(begun + 2 * hour)
+    assert not Clients(Wanted(size="1MiB")).renew(1 << 60)
+
+
+def test_a_clock_that_is_none(model_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"7")
+    for path, why in ((tmp_path / "none", "No such file or directory"), (tmp_path / "short", "no file of 8 bytes")):
+        command = [
+            XBOT,
+            "serve",
+            "--model",
+            str(model_path),
+            "--listen",
+            f"unix:{tmp_path}/xbot.sock",
+            "--board",
+            "none",
+        ]
+        environment = {**os.environ, "XBOT_CLOCK": str(path)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=environment)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1] == f"xbot: XBOT_CLOCK: {path}: {why}"

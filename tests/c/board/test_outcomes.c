@@ -173,12 +173,31 @@ static void counted_once(void)
     CHECK(work.vector.facts.present & XB_HAS_CLIENT); /* it is read all the same */
 }
 
+/* With another secret nobody is found again, and everybody is counted from the beginning. */
+static void rekeyed(void)
+{
+    case_name = "rekeyed";
+    new_table();
+    const uint64_t clock = 1000000, secret[2] = {3, 4};
+    const xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .clients = clients, .clock_ms = &clock};
+    for (int i = 0; i < 3; i++)
+        answer(&s, ASK("203.0.113.7", ""));
+    CHECK(requests() == 3.0f);
+    const xb_client_keys before = work.keys;
+    xb_clients_rekey(clients, secret, 77);
+    CHECK_EQUAL(clients->keyed_ms, 77);
+    answer(&s, ASK("203.0.113.7", ""));
+    CHECK(requests() == 1.0f);
+    CHECK(work.keys.client != before.client && work.keys.network != before.network && work.keys.shape != before.shape);
+}
+
 int main(void)
 {
     xb_init();
     read_or_not();
     told_to_whom();
     counted_once();
+    rekeyed();
     free(clients);
     return done("test_outcomes");
 }
