@@ -20,7 +20,8 @@ static char *copy(char *to, xb_span s)
 
 static char *copy_text(char *to, const char *text) { return copy(to, (xb_span){text, strlen(text)}); }
 
-static void write_reply(const xb_workspace *w, xb_reply *reply)
+/* `id` is NULL where the service gives none. */
+static void write_reply(const xb_workspace *w, const uint64_t *id, xb_reply *reply)
 {
     char *p = reply->bytes;
     const xb_decision *d = &w->decision;
@@ -45,6 +46,11 @@ static void write_reply(const xb_workspace *w, xb_reply *reply)
     }
     if (d->policy->name[0])
         p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Policy: ")), d->policy->name);
+    if (id) {
+        p = copy(p, XB_SPAN("\r\nX-Bot-Id: "));
+        xb_id_text(*id, p);
+        p += XB_ID_SIZE;
+    }
     if (reply->close)
         p = copy(p, XB_SPAN("\r\nConnection: close"));
     p = copy(p, XB_SPAN("\r\n\r\n"));
@@ -113,7 +119,8 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
     if (s->wheel)
         xb_steer(s->wheel, started, w);
-    write_reply(w, reply);
+    const uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;
+    write_reply(w, s->ids ? &id : NULL, reply);
     if (s->stats)
         count(s->stats, w, policy_known, started);
     return used;

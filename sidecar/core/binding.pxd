@@ -5,7 +5,7 @@
 from libc.stdint cimport uint64_t
 
 from sidecar.core.csrc cimport (
-    xb_closed, xb_connection, xb_handshakes, xb_line, xb_listener, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
+    xb_closed, xb_connection, xb_handshakes, xb_ids, xb_line, xb_listener, xb_model, xb_policies, xb_policy, xb_reply, xb_service,
     xb_span, xb_step, xb_workspace,
 )
 
@@ -46,6 +46,7 @@ cdef class Policies:
 
 cdef class Answerer:
     cdef xb_service service
+    cdef xb_ids ids
     cdef xb_workspace *work
     cdef xb_listener listener
     cdef xb_reply reply     # of the last step

@@ -343,6 +343,11 @@ cdef extern from "policy/policy.h" nogil:
     xb_span xb_path_resolve(xb_span path, char *scratch)
     size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
+cdef extern from "base/ids.h" nogil:
+    ctypedef struct xb_ids:
+        uint64_t key[2]
+        uint64_t count
+
 cdef extern from "board/wheel.h" nogil:
     enum:
         XB_N_WHEEL_MODES
@@ -437,12 +442,13 @@ cdef extern from "answer.h" nogil:
         xb_stats *stats
         xb_handshakes *handshakes
         uint32_t listener
+        xb_ids *ids
         const xb_wheel *wheel
     ctypedef struct xb_reply:
         size_t size
         bint close
         bint again
-        char bytes[416]
+        char bytes[448]
     uint64_t xb_now()
 
 cdef extern from "connection.h" nogil:
