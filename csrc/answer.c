@@ -57,7 +57,8 @@ static char *copy(char *to, xb_span s)
 
 static char *copy_text(char *to, const char *text) { return copy(to, (xb_span){text, strlen(text)}); }
 
-static void write_reply(const xb_service *s, const xb_workspace *w, xb_reply *reply)
+/* `id` is NULL where the service gives none. */
+static void write_reply(const xb_service *s, const xb_workspace *w, const uint64_t *id, xb_reply *reply)
 {
     char *p = reply->bytes;
     const xb_decision *d = &w->decision;
@@ -84,6 +85,11 @@ static void write_reply(const xb_service *s, const xb_workspace *w, xb_reply *re
         p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Policy: ")), d->policy->name);
     if (s->clients && w->keys.client && !d->refuse && s->dialect == XB_DIALECT_NGINX && w->request.files >= XB_FILES_OUTCOME)
         p = xb_client_keys_text(&w->keys, copy(p, XB_SPAN("\r\nX-Bot-Client: ")));
+    if (id) {
+        p = copy(p, XB_SPAN("\r\nX-Bot-Id: "));
+        xb_id_text(*id, p);
+        p += XB_ID_SIZE;
+    }
     if (reply->close)
         p = copy(p, XB_SPAN("\r\nConnection: close"));
     p = copy(p, XB_SPAN("\r\n\r\n"));
@@ -154,7 +160,8 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
         xb_steer(s->wheel, started, w);
     if (s->clients && w->decision.refuse && !w->reads_only)
         xb_clients_outcome(s->clients, &w->keys, w->now_ms, &(xb_response){403, -1, XB_CONTENT_UNKNOWN});
-    write_reply(s, w, reply);
+    const uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;
+    write_reply(s, w, s->ids ? &id : NULL, reply);
     if (s->stats)
         xb_count(s->stats, w, policy_known, xb_now() - started);
     return used;

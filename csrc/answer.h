@@ -14,6 +14,7 @@
 #ifndef XB_ANSWER_H
 #define XB_ANSWER_H
 
+#include "base/ids.h"
 #include "board/counters.h"
 #include "request/dialect.h"
 #include "board/handshakes.h"
@@ -28,12 +29,13 @@ typedef struct {
     xb_stats *stats; /* or NULL */
     xb_handshakes *handshakes; /* or NULL: then a handshake is known only for the request that has it */
     uint32_t listener;         /* its number, in the keys of `handshakes` */
+    xb_ids *ids;               /* or NULL: then decisions have no id */
     const xb_wheel *wheel;     /* or NULL: then no operator can intervene */
     xb_clients *clients;       /* or NULL: then each request is judged alone */
     const uint64_t *clock_ms;  /* the time of `clients`; NULL: the system's. Only tests and replays set it, in shared memory */
 } xb_service;
 
-enum { XB_MAX_REPLY = 480 };
+enum { XB_MAX_REPLY = 512 };
 
 typedef struct {
     size_t size; /* bytes of `bytes` */

@@ -5,7 +5,7 @@
 --     http-request lua.xbot
 --
 -- Asks for the policy that txn.xbot_ask names, if it is set. Sets txn.xbot to human, bot, ... or unknown. Where the sidecar answered also txn.xbot_score, txn.xbot_reason,
--- txn.xbot_policy, of a proven crawler txn.xbot_agent and txn.xbot_purpose, and txn.xbot_refused, true or false. It writes the head itself: HAProxy's own HTTP client for Lua keeps
+-- txn.xbot_policy, txn.xbot_id, of a proven crawler txn.xbot_agent and txn.xbot_purpose, and txn.xbot_refused, true or false. It writes the head itself: HAProxy's own HTTP client for Lua keeps
 -- headers in a table, and the sidecar looks at their order.
 
 local address = assert(os.getenv("XBOT_SIDECAR"), "setenv XBOT_SIDECAR must stand before lua-load")
@@ -18,6 +18,7 @@ local VARIABLES = {
     ["x-bot-policy"] = "txn.xbot_policy",
     ["x-bot-agent"] = "txn.xbot_agent",
     ["x-bot-purpose"] = "txn.xbot_purpose",
+    ["x-bot-id"] = "txn.xbot_id",
 }
 
 -- The sidecar believes what a proxy says under these names; a visitor does not get to say it. HAProxy has names in lower case.

@@ -4,6 +4,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
 
 from sidecar.core.csrc cimport (
     XB_IDLE, XB_HALF, XB_LAST, XB_MAX_REASON, XB_NEVER, XB_UNREAD, xb_closed, xb_connection, xb_connection_begin,
@@ -11,6 +12,8 @@ from sidecar.core.csrc cimport (
     xb_enforcing, xb_handshakes, xb_host, xb_listener_drain, xb_listener_init, xb_listener_out, xb_listener_over,
     xb_listener_wake, xb_now, xb_observing, xb_policy, xb_stats, xb_step, xb_wheel,
 )
+
+import os
 
 
 cdef void *_resize(void *memory, size_t size) noexcept nogil:
@@ -45,6 +48,9 @@ cdef class Answerer:
         self.work = _new_workspace()
         self.service.dialect = <xb_dialect>DIALECTS.index(dialect)
         self.service.policy = &xb_enforcing if enforce else &xb_observing
+        draw = os.urandom(sizeof(self.ids.key))
+        memcpy(self.ids.key, <const char *>draw, sizeof(self.ids.key))
+        self.service.ids = &self.ids
         self.model = model
         if policies is not None:
             self.serve(model, policies, policy)

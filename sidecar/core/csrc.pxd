@@ -400,6 +400,11 @@ cdef extern from "policy/policy.h" nogil:
     xb_span xb_path_resolve(xb_span path, char *scratch)
     size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
+cdef extern from "base/ids.h" nogil:
+    ctypedef struct xb_ids:
+        uint64_t key[2]
+        uint64_t count
+
 cdef extern from "board/wheel.h" nogil:
     enum:
         XB_N_WHEEL_MODES
@@ -529,6 +534,7 @@ cdef extern from "answer.h" nogil:
         xb_stats *stats
         xb_handshakes *handshakes
         uint32_t listener
+        xb_ids *ids
         const xb_wheel *wheel
         xb_clients *clients
         const uint64_t *clock_ms
@@ -536,7 +542,7 @@ cdef extern from "answer.h" nogil:
         size_t size
         bint close
         bint again
-        char bytes[480]
+        char bytes[512]
     uint64_t xb_now()
     uint64_t xb_time_ms(const uint64_t *clock_ms)
 

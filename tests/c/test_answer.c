@@ -223,6 +223,39 @@ static void pipelined(void)
     CHECK_EQUAL(xb_answer(&s, &work, buf + at, 8, 0, false, &reply), XB_PARTIAL);
 }
 
+/* An id comes last, and is another for each; what an operator says by hand comes before it. */
+static void ids_and_the_wheel(void)
+{
+    use_model(-1.0, 2.0);
+    xb_ids ids = {.key = {3, 4}}, same = ids;
+    static xb_wheel wheel;
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_enforcing, .ids = &ids, .wheel = &wheel};
+    char want[XB_MAX_REPLY], id[XB_ID_SIZE + 1] = "", before[XB_ID_SIZE + 1] = "";
+    for (int i = 0; i < 3; i++) {
+        xb_id_text(xb_ids_next(&same), id);
+        snprintf(want, sizeof want, BOT_403 "X-Bot-Id: %s\r\n\r\n", id);
+        ask(&s, NOBODY, want, false);
+        CHECK(strcmp(id, before) != 0);
+        memcpy(before, id, sizeof id);
+    }
+    s.ids = NULL;
+    xb_wheel_init(&wheel, 1, 1);
+    xb_wheel_turn(&wheel, NULL, XB_WHEEL_OBSERVE, 0, XB_WHEEL_EVER);
+    ask(&s, NOBODY, BOT_200 "\r\n", false);
+    xb_wheel_turn(&wheel, NULL, XB_WHEEL_OFF, 0, XB_WHEEL_EVER);
+    ask(&s, NOBODY, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: unknown\r\n\r\n", false);
+    xb_wheel_turn(&wheel, NULL, XB_WHEEL_ENFORCE, 0, XB_WHEEL_EVER);
+    s.policy = &xb_observing;
+    ask(&s, NOBODY, BOT_403 "\r\n", false);
+    /* Let by, if the proxy says all that it has to say. */
+    xb_address address;
+    CHECK(xb_address_parse(XB_SPAN("192.0.2.9"), &address) && xb_wheel_let_by(&wheel, &address, 32, 0, XB_WHEEL_EVER));
+#define ASKED "GET /xbot HTTP/1.1\r\nX-Real-IP: 192.0.2.9\r\nX-Original-Method: GET\r\n"
+    ask(&s, ASKED "X-Original-URI: /\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: human\r\nX-Bot-Score: 0.8808\r\nX-Bot-Reason: allow=xbot.allow\r\n\r\n", false);
+    ask(&s, ASKED "\r\n", BOT_403 "\r\n", false);
+}
+
 int main(void)
 {
     xb_init();
@@ -234,5 +267,6 @@ int main(void)
     hostile_reason();
     counts();
     pipelined();
+    ids_and_the_wheel();
     return done("answer");
 }

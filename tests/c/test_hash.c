@@ -1,6 +1,7 @@
 /* The hash of short texts at both edges of readable memory, against the same function stated byte by byte. */
 #include "harness.h"
 #include "base/hash.h"
+#include "base/ids.h"
 
 /* csrc/base/hash.h's comment, word for word; no load wider than a byte. */
 static uint64_t reference(const unsigned char *s, size_t size)
@@ -53,5 +54,17 @@ int main(void)
     /* What is behind or before the text does not count; its length does. */
     CHECK(xb_hash((xb_span){"abcdefgh-x" + 1, 8}) == xb_hash(XB_SPAN("bcdefgh-")));
     CHECK(xb_hash(XB_SPAN("a")) != xb_hash((xb_span){"a\0", 2}));
+    /* As CPython hashes these eight bytes with PYTHONHASHSEED=0, which is SipHash-1-3 with a key of zeros. */
+    const uint64_t key[2] = {0, 0};
+    CHECK(xb_sip13(key, 0) == UINT64_C(0xbd60acb658c79e45));
+    CHECK(xb_sip13(key, 1) == UINT64_C(0x1e9f734161d62dd9));
+    CHECK(xb_sip13(key, UINT64_C(0x0123456789abcdef)) == UINT64_C(0x8662046e52264db8));
+    xb_ids ids = {.key = {1, 2}};
+    CHECK(xb_ids_next(&ids) == (xb_sip13(ids.key, 0) & XB_ID_MASK) && ids.count == 1);
+    char letters[XB_ID_SIZE];
+    xb_id_text(XB_ID_MASK | XB_RECORDED, letters);
+    CHECK_TEXT(((xb_span){letters, sizeof letters}), "zzzzzzzzzzzz");
+    xb_id_text(1 << 5, letters);
+    CHECK_TEXT(((xb_span){letters, sizeof letters}), "000000000010");
     return done("hash");
 }

@@ -6,12 +6,15 @@ Law: the sidecar and the files of nginx/ are as users have them; the recipe for 
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from nginx_harness import FILES, EchoSite, Nginx, at, guarded, nginx_binary, running_nginx
-from sidecar_harness import BROWSER, CURL, Sidecar
+from sidecar_harness import BROWSER, CURL, Sidecar, wait_until
 
 pytestmark = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
 
@@ -190,3 +193,31 @@ def test_a_proven_crawler_reaches_the_site_and_a_forged_one_does_not(model_path:
         for ip, told in (("66.249.66.1", [["googlebot"], ["search"]]), ("8.8.8.8", [[], []])):
             reply = nginx.ask(headers={**BROWSER, **forged, "X-Test-IP": ip})
             assert [reply.seen("X-Bot-Agent"), reply.seen("X-Bot-Purpose")] == told, ip
+
+
+def test_a_refusal_names_its_id_and_whom_to_write_to(model_path: Path) -> None:
+    """The site gets the id, too; and never one that a visitor made up, under any name that it may take for it."""
+    forged = dict.fromkeys(("X-Bot-Id", "X_Bot_Id", "X.Bot.Id", "X-Bot_Id", "X_Bot-Id", "X-Bot.Id"), "forged")
+    with EchoSite() as site, Sidecar(model_path, "--mode", "enforce") as sidecar:
+        server = f"""
+            include xbot/enforce.conf; include xbot/refused.conf; set $xbot_contact "help@site.example";
+            underscores_in_headers on; ignore_invalid_headers off;
+            location / {{ {passing(site)} }}
+            location /closed {{ deny all; {passing(site)} }}
+        """
+        with running_nginx(server, socket=sidecar.address) as nginx:
+            reply = nginx.ask("/", {**CURL, **forged})
+            found = re.search(
+                r"write to help@site\.example and name the id <b>([0-9a-z]{12})</b>\.", reply.body.decode()
+            )
+            assert reply.status == 403
+            assert found
+            passed = nginx.ask("/", {**BROWSER, **forged})
+            assert re.fullmatch("[0-9a-z]{12}", *passed.seen("X-Bot-Id"))
+            assert [passed.seen(name) for name in forged if name != "X-Bot-Id"] == [[]] * (len(forged) - 1)
+            assert b"name the id" not in nginx.ask("/closed", BROWSER).body
+            os.kill(sidecar.process.pid, signal.SIGKILL)
+            sidecar.process.wait()
+            wait_until(lambda: nginx.ask("/", {**CURL, **forged}).status == 200)
+            away = nginx.ask("/", {**CURL, **forged})
+            assert (away.seen("X-Bot"), away.seen("X-Bot-Id")) == (["unknown"], [])

@@ -148,6 +148,7 @@ def test_extensions_import_little(path: Path) -> None:
         "sidecar",
         "array",
         "json",
+        "os",
         "collections",
         "asyncio",
     }

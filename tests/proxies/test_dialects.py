@@ -25,8 +25,7 @@ from sidecar import core
 QUESTIONS = tables.questions()
 ASKED = ("ip", "method", "uri", "protocol", "scheme", "host", "policy")
 ORDER = 1 << 6  # XB_HAS_ORDER of csrc/request/request.h
-OURS = ["X-Bot", "X-Bot-Score", "X-Bot-Reason", "X-Bot-Policy", "X-Bot-Agent", "X-Bot-Purpose"]
-OTHERS = ["X-Bot-Id"]  # nobody says it yet; from a visitor it is forged all the same
+OURS = ["X-Bot", "X-Bot-Score", "X-Bot-Reason", "X-Bot-Policy", "X-Bot-Agent", "X-Bot-Purpose", "X-Bot-Id"]
 TLS = [f"X-TLS-{name}" for name in ("Protocol", "Ciphers", "Curves", "ALPN", "Reused", "Sigalgs")]
 
 
@@ -162,7 +161,7 @@ def traefik() -> dict[str, dict]:
 
 def aliases() -> Iterator[str]:
     """The names that a site may take for one of ours, and that forwardAuth does not delete itself."""
-    for name in OURS + OTHERS:
+    for name in OURS:
         words = name.split("-")
         for separators in itertools.product("-_.", repeat=len(words) - 1):
             alias = "".join(itertools.chain(*itertools.zip_longest(words, separators, fillvalue="")))
@@ -195,7 +194,7 @@ def test_the_ingresses() -> None:
     for ingress in ingresses():
         assert (ingress["apiVersion"], ingress["kind"]) == ("networking.k8s.io/v1", "Ingress")
         notes = ingress["metadata"]["annotations"]
-        assert notes["nginx.ingress.kubernetes.io/auth-response-headers"].split(",") == OURS + OTHERS
+        assert notes["nginx.ingress.kubernetes.io/auth-response-headers"].split(",") == OURS
         assert len(notes) == 2
 
 
