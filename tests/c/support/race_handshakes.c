@@ -1,5 +1,5 @@
 /* Threads that keep and find handshakes in one table, all in the same few places: whatever is found is whole and of the key that
- * was asked for. Built with ThreadSanitizer by tests/core/test_handshakes_table.py; `race_handshakes SECONDS`. */
+ * was asked for. Built with ThreadSanitizer by tests/core/test_shared_tables.py; `race_handshakes SECONDS`. */
 #define _GNU_SOURCE
 #include "harness.h"
 
