@@ -79,7 +79,9 @@ def seeds(target: str) -> Iterator[bytes]:
             # A visit with parts, a crawl, outcomes that correct, long pauses.
             yield bytes([jumps]) + b"".join(bytes([1 + (n % 4 > 0), 0, 0x21, 1, 0, n, 90, n % 20]) for n in range(40))
             yield bytes([jumps]) + b"".join(bytes([1, n % 5, 0x20, 1, 0, n, 125, 6]) for n in range(200))
-            yield bytes([jumps]) + b"".join(bytes([n % 3 | 128 * (n % 2), n % 5, 0x20, n, n * 7 % 256, n, 3, n % 24]) for n in range(200))
+            yield bytes([jumps]) + b"".join(
+                bytes([n % 3 | 128 * (n % 2), n % 5, 0x20, n, n * 7 % 256, n, 3, n % 24]) for n in range(200)
+            )
     else:
         yield b"\x00\x89XBOT\r\n\x1a" + bytes(512)
         yield from (b"\x01" + bytes([place % 256, place // 256, 0x7F]) for place in range(0, 6000, 89))
