@@ -212,10 +212,10 @@ def test_as_many_verdicts_and_errors_as_lines(made_model, given_lines: list[byte
     assert [line[0] for line in found] == list(range(1, len(lines) + 1))
     if form.record is None:
         out: list[bytes] = []
-        count, bad, _ = made_model.report_lines(core.Request(), name, b"\n".join(lines) + b"\n", 1, True, out.append)
+        done = made_model.report_lines(core.Request(), name, b"\n".join(lines) + b"\n", 1, True, out.append)
         said = [json.loads(line) for line in b"".join(out).splitlines()]
-        assert count == len(said) == len(lines)
-        assert bad == sum("error" in one for one in said) == sum(line[2] is None for line in found)
+        assert done.lines == len(said) == len(lines)
+        assert done.bad == sum("error" in one for one in said) == sum(line[2] is None for line in found)
 
 
 @pytest.mark.parametrize("command", ["score", "train"])

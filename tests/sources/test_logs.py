@@ -35,12 +35,14 @@ Score = Callable[..., tuple[list[dict[str, Any]], str]]
 
 @pytest.fixture
 def score(xbot, made_model_path, tmp_path) -> Score:
-    """Scores these bytes as a file; returns the objects and what was said on standard error."""
+    """Scores these bytes as a file, each line by itself; returns the objects and what was said on standard error."""
 
     def run(log_format: str, data: bytes, *, code: int = 0, name: str = "site.log") -> tuple[list[dict[str, Any]], str]:
         log = tmp_path / name
         log.write_bytes(data)
-        done = xbot("score", "--model", made_model_path, "--format", log_format, "--json", log, code=code)
+        done = xbot(
+            "score", "--model", made_model_path, "--stateless", "--format", log_format, "--json", log, code=code
+        )
         return [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 
     return run
