@@ -198,7 +198,7 @@ install-files:
 	done
 
 lint: build $(VENV)/lint
-	@for source in $(C_SOURCES) bench/head.c; do gcc $(C_STRICT) -D_POSIX_C_SOURCE=200809L -Icsrc -c $$source -o /dev/null || exit 1; done
+	@for source in $(C_SOURCES) bench/head.c bench/table.c; do gcc $(C_STRICT) -D_POSIX_C_SOURCE=200809L -Icsrc -c $$source -o /dev/null || exit 1; done
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy

@@ -99,6 +99,7 @@ typedef struct {
     uint64_t last, last_page;   /* milliseconds since 1970; 0: none yet */
     uint64_t shape;             /* of a client: the key of the shape that its first page had; 0: none yet */
     uint64_t sketch[XB_CLIENTS_SKETCHES]; /* client: paths; network: agents, addresses, shapes */
+    uint64_t reserved;
 } xb_client_entry;
 
 typedef struct {
@@ -123,12 +124,11 @@ typedef struct {
     uint64_t bad_outcomes; /* messages about it that were none */
     uint64_t reserved_too[4];
     xb_client_entry site;
-    uint64_t reserved_more;
     uint64_t versions[XB_CLIENTS_FAMILIES][XB_CLIENTS_VERSIONS]; /* upper half: the version; lower: how many, as a float's bits */
     xb_client_set set[];
 } xb_clients;
 
-_Static_assert(sizeof(xb_client_entry) == 184 && sizeof(xb_client_set) % 64 == 0, "whole lines of the cache");
+_Static_assert(sizeof(xb_client_entry) == 192 && sizeof(xb_client_set) % 64 == 0, "whole lines of the cache");
 _Static_assert(sizeof(xb_clients) % 64 == 0 && offsetof(xb_clients, site) % 64 == 0, "the header is whole lines, too");
 
 /* The keys of one request. 0: absent. The lowest four bits of `client` are no part of its key: they say what the request was

@@ -166,7 +166,9 @@ void xb_behaviour_of(const xb_clients *t, const xb_client_places *places, uint64
     out->cookies_told = f->present & XB_HAS_HEADERS && site[XB_TALLY_KEEPERS] >= 10.0f &&
                         site[XB_TALLY_KEEPERS] >= 0.3f * (out->parts_told ? site[XB_TALLY_LOADERS] : site[XB_TALLY_VISITORS]);
     out->outcomes_told = site[XB_TALLY_OUTCOMES] >= 0.5f * site[XB_TALLY_REQUESTS];
-    const uint32_t current = visit->version && out->browser ? xb_clients_version(t, visit->family) : 0;
+    /* Of those who load parts nobody asks. */
+    const bool asked = visit->version && out->browser && !(out->client.marks & XB_MARK_PARTED);
+    const uint32_t current = asked ? xb_clients_version(t, visit->family) : 0;
     out->lag = current > visit->version ? current - visit->version : 0;
     const float pace = out->site.fast * shape[XB_TALLY_PAGES];
     out->growth = out->shape.fast >= 10.0f && pace > 0.0f ? out->shape.fast * site[XB_TALLY_PAGES] / pace : 0.0f;

@@ -30,7 +30,8 @@ typedef struct {
                           elsewhere, or are not logged, and until ten clients did */
     bool cookies_told; /* this site's visitors bring cookies, likewise */
     bool outcomes_told; /* outcomes are known */
-    uint32_t lag;      /* versions that the browser is behind those of this site's people; 0 if it is not, or nobody can tell */
+    uint32_t lag;      /* versions that the browser is behind those of this site's people; 0 if it is not, if nobody
+                          can tell, and for clients that loaded a part */
     float growth;      /* of the shape's pages in the last minutes over their pace in the last hours, as a multiple of the site's; 0: unknown */
 } xb_behaviour;
 

@@ -153,19 +153,24 @@ static inline __attribute__((always_inline)) void rows(const xb_request *r, cons
 #undef XB_FAMILY
 }
 
-/* Each returns how many rows there are, in rounds of four; those behind are absent. */
+/* Returns how many there are, in rounds of four; those behind are absent. */
 static uint32_t dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
 {
     rows(r, hosts, f, NULL, out, 0, FIRST_OF_CLIENT);
-    for (int i = FIRST_OF_CLIENT; i < XB_N_DENSE; i++)
-        out[i] = NAN;
     return f->present & XB_HAS_TLS ? WITHOUT_CLIENT : WITHOUT_TLS;
 }
 
-static uint32_t dense_client(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, const xb_behaviour *b, double *out)
+/* The rows of the client: of the behaviour, or NAN. */
+static void dense_client(const xb_request *r, const xb_hosts *hosts, xb_vector *v, bool client)
 {
-    rows(r, hosts, f, b, out, FIRST_OF_CLIENT, XB_N_DENSE);
-    return XB_PADDED_DENSE;
+    if (client) {
+        rows(r, hosts, &v->facts, &v->behaviour, v->dense, FIRST_OF_CLIENT, XB_N_DENSE);
+        v->n_held = XB_PADDED_DENSE;
+    } else if (!v->no_client) {
+        for (int i = FIRST_OF_CLIENT; i < XB_N_DENSE; i++)
+            v->dense[i] = NAN;
+    }
+    v->no_client = !client;
 }
 
 /* ---- hashed words ---- */
@@ -302,8 +307,8 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
         f->present |= XB_HAS_CLIENT;
         xb_visit_of(f, &look->visit);
         xb_behaviour_of(look->table, &look->places, look->now_ms, f, &look->visit, &v->behaviour);
-        v->n_held = dense_client(r, &shape->hosts, f, &v->behaviour, v->dense);
     }
+    dense_client(r, &shape->hosts, v, client);
 }
 
 void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v) { featurize(r, shape, NULL, v); }
