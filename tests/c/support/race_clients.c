@@ -1,5 +1,5 @@
 /* Threads that count and read in one small table, all in the same few entries: no access is a data race, every number that is
- * read is one that could have been counted, and few counts are lost. Built with ThreadSanitizer by tests/core/test_clients_table.py;
+ * read is one that could have been counted, and few counts are lost. Built with ThreadSanitizer by tests/board/test_clients_table.py;
  * `race_clients SECONDS`. */
 #define _GNU_SOURCE
 #include "harness.h"
