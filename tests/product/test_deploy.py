@@ -89,6 +89,7 @@ def test_what_is_commented_out_may_be_used(tmp_path: Path) -> None:
     plan = config.load(tmp_path / "xbot.toml")
     assert (plan.fixed.workers, plan.fixed.socket_group, str(plan.model)) == (2, "www-data", "/var/lib/xbot/site.xbot")
     assert plan.policies["login"].allow == ("monitoring",)
+    assert str(plan.fixed.outcomes) == "unix:/run/xbot/outcome.sock"
 
 
 def test_files_of_the_operator_stay(tmp_path: Path) -> None:
