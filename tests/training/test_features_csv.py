@@ -96,6 +96,11 @@ def test_several_logs_gzip_and_standard_input(log: Path, tmp_path: Path, xbot: C
     assert xbot("features", "--csv", *options, log, packed).stdout == b""
     read = table(out.read_bytes())
     assert list(read.columns[:3]) == ["log", "line", "label"]
+    assert read.log.tolist() == [str(log), str(packed)] * 3  # by time
+    assert read.line.tolist() == [1, 1, 2, 2, 4, 4]
+    assert read.label.fillna("").tolist() == ["bot", "", "", "human", "", ""]
+    xbot("features", "--csv", "--stateless", *options, log, packed)
+    read = table(out.read_bytes())
     assert read.log.tolist() == [str(log)] * 3 + [str(packed)] * 3
     assert read.line.tolist() == [1, 2, 4] * 2
     assert read.label.fillna("").tolist() == ["bot", "", "", "", "human", ""]
