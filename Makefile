@@ -278,6 +278,7 @@ docs: build
 
 # The default model, from packages alone. The same packages give the same file: its date is that of the corpus' code.
 MODEL_ROWS := 120000
+MODEL_SESSIONS := 200000
 MODEL_DATE := 1795737600
 # Names and order of headers and hosts of referrers are words that anybody can choose; claims.c says what order contradicts. The
 # handshake comes last: many requests reach a model without. So does what is new since the last release: the rest stays as it was.
@@ -285,7 +286,8 @@ MODEL_OPTIONS := --stateless --evidence bounded -C 0.1 --max-fpr 0.003 --without
 model: build
 	@mkdir -p build
 	@$(BIN)/python -m training.corpus --views --seed 1 --rows $(MODEL_ROWS) --out build/corpus.jsonl
-	@SOURCE_DATE_EPOCH=$(MODEL_DATE) $(BIN)/xbot train $(MODEL_OPTIONS) --format jsonl --out sidecar/default.xbot build/corpus.jsonl
+	@$(BIN)/python -m training.corpus.sessions --seed 1 --rows $(MODEL_SESSIONS) --out build/sessions.jsonl
+	@SOURCE_DATE_EPOCH=$(MODEL_DATE) $(BIN)/xbot train $(MODEL_OPTIONS) --sessions build/sessions.jsonl --format jsonl --out sidecar/default.xbot build/corpus.jsonl
 
 # The list `search-engines`, from what the newest package has. Look at what changed before you commit it.
 networks: build

@@ -53,9 +53,16 @@ def of_rows(data: Dataset, margins: np.ndarray, most: float) -> Proven:
     """What a data set's proven clients say; of a data set that was read without the client table there are none."""
     if data.known is None:
         return Proven(0, 0.0, float("nan"))
-    who, network, look, proof = data.known
-    proven = (proof == VISITOR) & ~np.isin(who, who[proof == FALSE])
-    return threshold(margins, who, network, look, proven, most)
+    who, network, look, _ = data.known
+    return threshold(margins, who, network, look, np.isin(who, clients_of(data)), most)
+
+
+def clients_of(data: Dataset) -> np.ndarray:
+    """The keys of a data set's proven clients: proven at some time, and never false."""
+    if data.known is None:
+        return np.empty(0, dtype=np.uint64)
+    who, proof = data.known.who, data.known.proof
+    return np.setdiff1d(who[proof == VISITOR], who[proof == FALSE])
 
 
 def weights(network: np.ndarray, shape: np.ndarray) -> np.ndarray:

@@ -120,23 +120,26 @@ def same_packages() -> None:
             pytest.skip(f"{name} is {version(name)} here, {release} where the model was made")
 
 
-def recipe() -> tuple[str, str, str]:
-    """Rows, date and options of `make model`."""
-    text = (ROOT / "Makefile").read_text()
-    rows, date, options = (
-        re.search(rf"^MODEL_{name}\s*:=\s*(.+)$", text, re.MULTILINE) for name in ("ROWS", "DATE", "OPTIONS")
-    )
-    assert rows
-    assert date
-    assert options
-    return rows[1], date[1], options[1]
+def recipe(name: str) -> str:
+    """What `make model` is told: ROWS, SESSIONS, DATE, OPTIONS."""
+    found = re.search(rf"^MODEL_{name}\s*:=\s*(.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert found
+    return found[1]
 
 
 def make_corpus(place: Path) -> Path:
     """The corpus as `make model` makes it."""
     out = place / "corpus.jsonl"
-    command = [sys.executable, "-m", "training.corpus", "--views", "--seed", "1", "--rows", recipe()[0], "--out", out]
-    subprocess.run(command, check=True, cwd=ROOT)
+    words = ["training.corpus", "--views", "--seed", "1", "--rows", recipe("ROWS"), "--out", out]
+    subprocess.run([sys.executable, "-m", *words], check=True, cwd=ROOT)
+    return out
+
+
+def make_sessions(place: Path) -> Path:
+    """The sessions as `make model` makes them."""
+    out = place / "sessions.jsonl"
+    words = ["training.corpus.sessions", "--seed", "1", "--rows", recipe("SESSIONS"), "--out", out]
+    subprocess.run([sys.executable, "-m", *words], check=True, cwd=ROOT)
     return out
 
 
@@ -160,9 +163,9 @@ def test_the_recipe_makes_it_byte_for_byte(default: model.Model, tmp_path: Path,
     if (made := default.provenance["versions"]) != here:
         pytest.skip(f"made with {made}, here is {here}")
     out = tmp_path / "default.xbot"
-    command = [Path(sys.executable).parent / "xbot", "train", "--quiet", *recipe()[2].split()]
-    command += ["--format", "jsonl", "--out", out]
-    environment = os.environ | {"SOURCE_DATE_EPOCH": recipe()[1]}
+    command = [Path(sys.executable).parent / "xbot", "train", "--quiet", *recipe("OPTIONS").split()]
+    command += ["--sessions", make_sessions(tmp_path), "--format", "jsonl", "--out", out]
+    environment = os.environ | {"SOURCE_DATE_EPOCH": recipe("DATE")}
     subprocess.run([*command, make_corpus(tmp_path)], check=True, env=environment)
     assert out.read_bytes() == PATH.read_bytes()
 

@@ -3,6 +3,7 @@ a log's proven clients move."""
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def test_sessions_without_times_teach_nothing(xbot: Any, place: Path) -> None:
     assert b"no line tells what its client did before" in done.stderr
 
 
-def test_proven_clients_move_the_threshold_within_bounds(place: Path) -> None:
+def test_proven_clients_move_the_threshold_within_bounds(place: Path, xbot: Any) -> None:
     log = place / "sites.jsonl"
     sites = [site for site in logs(4, 48_000) if site.place.kind in ("shop", "docs") and site.place.sets]
     kept = [row for site in sites for row in site.records if isinstance(row.get("headers"), list)]
@@ -148,3 +149,10 @@ def test_proven_clients_move_the_threshold_within_bounds(place: Path) -> None:
     assert found["lowest"] == lenient.threshold
     assert found["lowest"] < strict.threshold <= found["highest"]
     assert strict.provenance["held_out"]["false_positive_rate"] < lenient.provenance["held_out"]["false_positive_rate"]
+    pytest.importorskip("jinja2", reason="the report needs: pip install 'xbot[report]'")
+    page = place / "report.html"
+    xbot("report", "--quiet", "--format", "jsonl", "--judge", place / "strict.xbot", "--out", page, log)
+    told = re.search(r"Of (\d+) proven clients .* (\d+) were refused at least once", page.read_text())
+    assert told is not None
+    assert int(told[1]) == found["proven_clients"]
+    assert int(told[2]) < int(told[1])

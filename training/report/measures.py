@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import beta
 from sklearn.metrics import brier_score_loss
 
-from training import fit
+from training import fit, proven
 from training.report.subject import LEAST_LOG_ODDS, MOST_LOG_ODDS, Subject
 
 BINS = 10  # of the calibration
@@ -131,6 +131,29 @@ def refused_clients(subject: Subject, label: int) -> RefusedClients:
     _, place, requests = np.unique(subject.data.client[rows], return_inverse=True, return_counts=True)
     called = np.bincount(place, weights=subject.called[rows], minlength=len(requests))
     return RefusedClients(len(requests), int((called > 0).sum()), int((called == requests).sum()))
+
+
+@dataclass(frozen=True)
+class ProvenClients:
+    """Proven clients (training.proven): all, those of whom some request is called a bot's, and the threshold at which at most
+    `share` of them would be refused, None where they are too few to say."""
+
+    all: int
+    refused: int
+    share: float
+    threshold: float | None
+
+
+def proven_clients(subject: Subject) -> ProvenClients:
+    """How the model does on them, whatever their labels."""
+    known, most = subject.data.known, subject.settings.max_clients
+    found = proven.of_rows(subject.data, subject.margins, most)
+    refused = 0 if known is None else np.intersect1d(known.who[subject.called], proven.clients_of(subject.data)).size
+    header = subject.model.header
+    wanted = (
+        None if np.isnan(found.threshold) else float(fit.sigmoid(np.array(found.threshold), header["a"], header["b"]))
+    )
+    return ProvenClients(found.clients, int(refused), most, wanted)
 
 
 @dataclass(frozen=True)

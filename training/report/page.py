@@ -93,6 +93,7 @@ def _contents(
         "figures": figures,
         "most_false": measures.interval(figures.false_bots, figures.false_bots + figures.true_humans)[1],
         "by_client": {"bots": measures.refused_clients(subject, 1), "humans": measures.refused_clients(subject, 0)},
+        "proven": measures.proven_clients(subject),
         "threshold": subject.model.threshold,
         "cautions": cautions(subject, figures, coverage, default, compared["groups"]),
         "rows": _rows(subject, again.seen),
