@@ -59,9 +59,11 @@ const char *xb_crawlers_open(xb_crawlers *c, const char *image, uint64_t total, 
 
 /* ---- identifying ---- */
 
-static const xb_holder *holder_of(const xb_crawlers *c, const xb_address *address)
+const xb_holder *xb_holder_of(const xb_crawlers *c, const xb_address *address)
 {
     int64_t found = -1;
+    if (!c->head)
+        return NULL;
     if (address->version == 4) {
         found = xb_find4(c->v4, c->head->n_v4, xb_number4(address));
         return found < 0 ? NULL : &c->holder4[found];
@@ -143,12 +145,11 @@ static bool may_be_claim(const xb_crawlers *c, uint64_t hash)
     return c->head->words[hash >> 58] >> (hash >> 52 & 63) & 1;
 }
 
-xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_agent_facts *agent, xb_span text)
+xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent, xb_span text)
 {
     xb_identity found = {NULL, XB_NO_CLAIM, false};
     if (!c->head)
         return found;
-    const xb_holder *holder = holder_of(c, address);
     const char *end = text.at + text.size, *at = text.at;
     const uint32_t n = text.size ? agent->n_words : 0;
     for (uint32_t i = 0; i < n; i++) {

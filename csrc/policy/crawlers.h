@@ -107,8 +107,11 @@ struct xb_signer {
 /* Opens the catalogue at offset `at` of an image of `total` bytes that has `n_policies` policies. Returns NULL, or why it is refused. */
 const char *xb_crawlers_open(xb_crawlers *c, const char *image, uint64_t total, uint64_t at, uint32_t n_policies);
 
-/* Who sent this? `address` may have version 0: then nothing is proven, nor disproved. */
-xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_agent_facts *agent, xb_span text);
+/* The lists that hold an address, or NULL. */
+const xb_holder *xb_holder_of(const xb_crawlers *c, const xb_address *address);
+
+/* Who sent this? `address` may have version 0: then nothing is proven, nor disproved. `holder`: of that address. */
+xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent, xb_span text);
 
 /* Who signed this? XB_NO_CLAIM without a signature. */
 xb_identity xb_identify_signer(const xb_crawlers *c, const xb_request *r);

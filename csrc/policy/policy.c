@@ -151,7 +151,11 @@ const char *xb_policies_open(xb_policies *p, const void *image, size_t size)
     }
     for (uint32_t i = 0; i < p->n_policies && !why; i++)
         why = check_policy(p, &p->policy[i], h.n_order);
-    return why ? why : xb_crawlers_open(&p->crawlers, p->image, size, h.crawlers, h.n_policies);
+    why = why ? why : xb_crawlers_open(&p->crawlers, p->image, size, h.crawlers, h.n_policies);
+    for (uint32_t i = 0; i < p->n_lists && !why; i++)
+        if (p->list[i].source && !p->crawlers.head)
+            why = "a list among the networks of crawlers, which are not there";
+    return why;
 }
 
 const xb_policy *xb_policy_named(const xb_policies *p, xb_span name)
@@ -174,6 +178,10 @@ const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path)
 
 bool xb_list_has_address(const xb_policies *p, const xb_list *list, const xb_address *address)
 {
+    if (list->source) {
+        const xb_holder *holder = xb_holder_of(&p->crawlers, address);
+        return holder && holder->sources & list->source;
+    }
     if (address->version == 4)
         return xb_find4((const uint32_t *)(const void *)(p->image + list->v4), list->n_v4, xb_number4(address)) >= 0;
     const uint64_t number[2] = {xb_big_endian64(address->bytes), xb_big_endian64(address->bytes + 8)};
@@ -294,7 +302,7 @@ xb_span xb_path_resolve(xb_span path, char *scratch)
 /* What a list is compared with. */
 static uint32_t needed(const xb_list *list)
 {
-    return (list->n_v4 | list->n_v6 ? XB_HAS_IP : 0u) | (list->n_paths ? XB_HAS_URL : 0u) | (list->agent_bits ? XB_HAS_UA : 0u);
+    return (list->n_v4 | list->n_v6 || list->source ? XB_HAS_IP : 0u) | (list->n_paths ? XB_HAS_URL : 0u) | (list->agent_bits ? XB_HAS_UA : 0u);
 }
 
 /* What the proxy should have sent and did not. An address that cannot be parsed counts as missing; "unix:" means that there is none. */
@@ -306,11 +314,13 @@ static uint32_t missing(const xb_facts *f)
 }
 
 /* The first of `n` lists that names the visitor, or needs a part that is missing. */
-static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, const xb_facts *f, xb_span path, uint32_t lost)
+static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, const xb_facts *f, const xb_holder *holder, xb_span path,
+                             uint32_t lost)
 {
     for (uint32_t i = from; i < from + n; i++) {
         const xb_list *list = &p->list[p->order[i]];
-        if ((lost && needed(list) & lost) || xb_list_has_address(p, list, &f->ip) || xb_list_has_path(p, list, path) ||
+        const bool here = list->source ? holder && holder->sources & list->source : xb_list_has_address(p, list, &f->ip);
+        if ((lost && needed(list) & lost) || here || xb_list_has_path(p, list, path) ||
             xb_list_has_agent(p, list, &f->agent, f->request->agent))
             return list;
     }
@@ -325,10 +335,11 @@ static xb_outcome by_score(const xb_policy *policy, const xb_model *m, double sc
 }
 
 /* What the policy says of the crawler that sent this, where no list has decided; and who that is, in any case. */
-static void by_crawler(const xb_policies *p, const xb_facts *f, xb_decision *d)
+static void by_crawler(const xb_policies *p, const xb_facts *f, const xb_holder *holder, xb_decision *d)
 {
     static const xb_address none;
-    d->identity = xb_identify(&p->crawlers, missing(f) ? &none : &f->ip, &f->agent, f->request->agent);
+    const bool lost = missing(f) != 0;
+    d->identity = xb_identify(&p->crawlers, lost ? &none : &f->ip, lost ? NULL : holder, &f->agent, f->request->agent);
     const xb_identity signer = xb_identify_signer(&p->crawlers, f->request);
     if (signer.proof > d->identity.proof)
         d->identity = signer;
@@ -351,15 +362,16 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
     const uint32_t n[] = {0, policy->n_allow, policy->n_deny, policy->n_verified};
     xb_decision d = {.policy = policy};
     uint32_t from = policy->first;
+    const xb_holder *holder = p ? xb_holder_of(&p->crawlers, &f->ip) : NULL;
     if (n[1] | n[2] | n[3]) {
         xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
         const uint32_t lost = missing(f);
         for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++])
-            if ((!lost || by == XB_BY_DENY) && (d.list = naming(p, from, n[by], f, path, lost)))
+            if ((!lost || by == XB_BY_DENY) && (d.list = naming(p, from, n[by], f, holder, path, lost)))
                 d.by = (xb_decided_by)by;
     }
     if (p && d.by != XB_BY_ALLOW && d.by != XB_BY_DENY)
-        by_crawler(p, f, &d);
+        by_crawler(p, f, holder, &d);
     d.outcome = d.by == XB_BY_SCORE ? by_score(policy, m, v->score) : outcomes[d.by];
     /* While an engine's list is old, or the DNS does not answer, a site must not lose its place in the index: nobody is refused by
      * score who says its name. A new list or an answer ends that. Otherwise a word lets nobody by, not even behind a proxy that

@@ -6,7 +6,8 @@
  * that is proven follows the policy's word on it, one that is disproved is a bot; the score decides the rest. Where a part of the request is missing that
  * the proxy always sends (dialect.h), no list allows or verifies, and each list that denies by that part denies the visitor: by networks without an address, by paths without a target, by agents behind a head that was cut. No allocation;
  * a lookup costs the logarithm of a list's networks and path prefixes, and one probe for each word of the agent; finding the
- * policy of a path, one comparison for each route.
+ * policy of a path, one comparison for each route. The list of search engines that comes with xbot lies among the networks of
+ * crawlers, so one search of an address answers for both.
  *
  * Policies and lists lie in one image, made by sidecar/config/policies.py from the configuration and shared by all workers.
  * Layout, little-endian, all parts at multiples of 8; offsets count from the image's beginning:
@@ -41,7 +42,7 @@ enum {
     XB_N_OPTIONS
 };
 /* A new option changes the layout, so a worker of another version refuses the image. */
-enum { XB_POLICIES_VERSION = 0x400 + XB_N_OPTIONS };
+enum { XB_POLICIES_VERSION = 0x500 + XB_N_OPTIONS };
 
 #define XB_SHARE(name, without, doc)
 #define XB_CHOICE(name, first, second, doc) enum { XB_##name##_##first, XB_##name##_##second };
@@ -74,6 +75,7 @@ typedef struct {
     uint32_t n_v4, n_v6, n_paths;
     uint32_t agent_bits; /* 0: no agents */
     uint64_t v4, v6, agents, paths; /* offsets */
+    uint64_t source; /* a bit: its networks lie among those of crawlers (crawlers.h), which are looked at anyhow; 0: they lie here */
 } xb_list;
 
 /* Requests whose path begins so are decided by this policy, unless the proxy asks for one by name. */
@@ -98,7 +100,7 @@ typedef struct {
     uint64_t crawlers; /* offset of struct xb_catalogue (crawlers.h), or 0 */
 } xb_policies_header;
 
-_Static_assert(sizeof(xb_policy) % 8 == 0 && sizeof(xb_list) == 80 && sizeof(xb_route) == 16 && sizeof(xb_policies_header) == 48,
+_Static_assert(sizeof(xb_policy) % 8 == 0 && sizeof(xb_list) == 88 && sizeof(xb_route) == 16 && sizeof(xb_policies_header) == 48,
                "parts lie at multiples of 8");
 
 typedef struct {

@@ -31,14 +31,21 @@ class Crawlers:
     words: tuple[tuple[bytes, int], ...]
 
 
-def load(directory: Path | None, look_up: bool = False) -> Crawlers:
-    """Of the newest copies; `directory` holds those that were fetched. `look_up`: the DNS proves, too."""
+LISTED = 1 << 63  # the bit of networks that are in a list of the configuration, and in no owner's
+
+
+def load(directory: Path | None, look_up: bool = False, listed: tuple[Network, ...] = ()) -> Crawlers:
+    """Of the newest copies; `directory` holds those that were fetched. `look_up`: the DNS proves, too. `listed`: networks of a list,
+    which lie among these and prove nobody."""
     copies, _ = ranges.newest(directory)
-    return _made(tuple((each.name, each.networks, each.age() < ranges.OLD) for each in copies.values()), look_up)
+    lists = tuple((each.name, each.networks, each.age() < ranges.OLD) for each in copies.values())
+    return _made(lists, look_up, listed)
 
 
 @functools.lru_cache(maxsize=2)
-def _made(lists: tuple[tuple[str, tuple[Network, ...], bool], ...], look_up: bool) -> Crawlers:
+def _made(
+    lists: tuple[tuple[str, tuple[Network, ...], bool], ...], look_up: bool, listed: tuple[Network, ...]
+) -> Crawlers:
     known = catalogue.load()
     domain = {name: 1 << i if look_up else 0 for i, name in enumerate(catalogue.domains())}
     bit = {name: 1 << i for i, name in enumerate(known.ranges)}
@@ -51,6 +58,7 @@ def _made(lists: tuple[tuple[str, tuple[Network, ...], bool], ...], look_up: boo
         )
         words += [(agent.encode(), number) for agent in each.agents if each.sent]
     holds = [(network, bit[name]) for name, networks, _ in lists for network in networks]
+    holds += [(network, LISTED) for network in listed]
     silent = [(number, row[2]) for number, row in enumerate(rows) if row[5] and row[2]]
     v4, v6 = (_segments(((n, b) for n, b in holds if n.version == version), silent, len(rows)) for version in (4, 6))
     return Crawlers(tuple(rows), v4, v6, tuple(words))

@@ -31,12 +31,14 @@ _FIRST_WORD = re.compile(rb"[a-z0-9\x80-\xff]+")
 
 @dataclass(frozen=True)
 class Contents:
-    """`v4`, `v6`: ascending, none touching another; `agents`: lower case; `paths`: ascending, none a prefix of another."""
+    """`v4`, `v6`: ascending, none touching another; `agents`: lower case; `paths`: ascending, none a prefix of another; `source`: the bit
+    by which its networks are known that lie among those of crawlers (crawlers.py), else 0."""
 
     v4: list[Range]
     v6: list[Range]
     agents: list[bytes]
     paths: list[bytes]
+    source: int = 0
 
 
 class _Prefix(msgspec.Struct, rename="camel"):

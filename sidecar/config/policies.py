@@ -6,15 +6,18 @@ csrc/policy/policy.h.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sidecar import core
-from sidecar.config import crawlers, lists
+from sidecar.config import config, crawlers, lists, search_engines
 from sidecar.config.config import Plan, Policy, Signatures
 from sidecar.config.lists import Contents
 from sidecar.verify import catalogue, signatures
+from sidecar.verify.ranges import Network
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,12 @@ class Material:
     ranges: Path | None
     look_up: bool
     signatures: Signatures
+    listed: tuple[Network, ...]  # of the list of search engines that comes with xbot, where a policy uses it
 
     def image(self) -> bytes:
         """The image, with the newest networks."""
-        return core.policies_image(
-            self.policies, self.lists, self.routes, crawlers.load(self.ranges, self.look_up), self.actions
-        )
+        everybody = crawlers.load(self.ranges, self.look_up, self.listed)
+        return core.policies_image(self.policies, self.lists, self.routes, everybody, self.actions)
 
     def directories(self) -> dict[str, str]:
         """Crawler -> where the keys of its signatures are fetched; none where none is checked."""
@@ -53,8 +56,22 @@ def material(plan: Plan) -> Material:
     """What a configuration says, with the lists that its policies name; XbotError for a list that cannot be read."""
     used = dict.fromkeys(name for each in plan.policies.values() for name in (*each.allow, *each.deny, *each.verified))
     named = {name: lists.contents(plan, name) for name in used}
+    listed: tuple[Network, ...] = ()
+    if config.uses_our_search_engines(plan):
+        # Most of its networks are those of crawlers, too: one search finds both.
+        ours = named[search_engines.NAME]
+        listed = _networks(ours)
+        named[search_engines.NAME] = replace(ours, v4=[], v6=[], source=crawlers.LISTED)
     actions = {name: crawlers.actions(plan.crawlers.get(name, {})) for name in plan.policies}
-    return Material(plan.policies, named, lists.routes(plan), actions, plan.ranges, plan.dns.look_up, plan.signatures)
+    routes = lists.routes(plan)
+    return Material(plan.policies, named, routes, actions, plan.ranges, plan.dns.look_up, plan.signatures, listed)
+
+
+def _networks(held: Contents) -> tuple[Network, ...]:
+    """Those of a list; none touches another."""
+    v4 = (summarize_address_range(IPv4Address(first), IPv4Address(last)) for first, last in held.v4)
+    v6 = (summarize_address_range(IPv6Address(first), IPv6Address(last)) for first, last in held.v6)
+    return (*chain.from_iterable(v4), *chain.from_iterable(v6))
 
 
 def image(plan: Plan) -> bytes:

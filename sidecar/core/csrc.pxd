@@ -364,6 +364,7 @@ cdef extern from "policy/policy.h" nogil:
         uint64_t v6
         uint64_t agents
         uint64_t paths
+        uint64_t source
     ctypedef struct xb_route:
         xb_text prefix
         uint32_t policy

@@ -83,6 +83,7 @@ cdef bytes _packed_list(xb_list *row, listed, uint64_t at):
     cdef xb_span word
     cdef size_t i, mask
     row.n_v4, row.n_v6, row.n_paths = len(listed.v4), len(listed.v6), len(listed.paths)
+    row.source = listed.source
     networks = bytearray(2 * sizeof(uint32_t) * row.n_v4 + sizeof(xb_range6) * row.n_v6)
     row.v4, row.v6 = at, at + 2 * sizeof(uint32_t) * row.n_v4
     v4 = <uint32_t *><char *>networks
@@ -186,7 +187,7 @@ def policies_image(dict policies not None, dict lists not None, list routes not 
     """The image of policies, lists and routes (csrc/policy/policy.h); `Policies` opens it.
 
     policies: name -> what has an attribute for each of POLICY_OPTIONS, None for a share that is not set, and allow, deny and
-    verified, names of `lists`; lists: name -> what has v4, v6, agents and paths as Contents of
+    verified, names of `lists`; lists: name -> what has v4, v6, agents, paths and source as Contents of
     sidecar/config/lists.py; routes: (path prefix in bytes, name of its policy), the longer before the shorter; crawlers: what
     has the attributes of Crawlers of sidecar/config/crawlers.py, or None, and for each policy its actions, a byte a crawler. ValueError for
     a name that is too long, KeyError for one that is not there.

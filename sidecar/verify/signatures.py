@@ -14,6 +14,7 @@ import binascii
 import contextlib
 import datetime
 import hashlib
+import importlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,6 +80,11 @@ class Verifier:
     _second: int = 0
     _checked: int = 0
     _verifiers: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The libraries are loaded now: the first request that is signed must not wait for them."""
+        for name in ("http_sfv.dictionary", "http_sfv.item", "cryptography.hazmat.primitives.asymmetric.ed25519"):
+            importlib.import_module(name)
 
     def __call__(self, request: Signed) -> Answer:
         """Who signed it."""

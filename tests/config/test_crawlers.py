@@ -10,7 +10,8 @@ import ipaddress
 from pathlib import Path
 
 import pytest
-from sidecar_harness import Sidecar, ask, head
+from sidecar_harness import BROWSER, Sidecar, ask, head
+from tables import DATA
 
 from sidecar import core
 from sidecar.config import config, crawlers, policies
@@ -130,6 +131,28 @@ def test_every_name_that_is_sent_is_met(tmp_path) -> None:
                 else:
                     assert name not in found.reason
     assert tried > 600
+
+
+def test_every_name_of_ai_robots_txt_is_known(tmp_path) -> None:
+    """Behind Chrome's agent with full headers, from an address of nobody's: all that are sent are refused."""
+    everything = ENFORCE + "verified = { " + ", ".join(f'{each} = "deny"' for each in catalogue.PURPOSES) + " }\n"
+    (tmp_path / "x.toml").write_text(everything)
+    rules, model, request = (
+        core.Policies(policies.image(config.load(tmp_path / "x.toml"))),
+        load(DEFAULT_MODEL),
+        core.Request(),
+    )
+    names = [line for line in (DATA / "ai_robots.txt").read_text().splitlines() if not line.startswith("#")]
+    assert len(names) > 140
+    passed = set()
+    for name in names:
+        for agent in (name, f"{name}/1.0", f"{BROWSER['User-Agent']} (compatible; {name}; +https://x.example/)"):
+            pairs = [(key.encode(), value.encode()) for key, value in {**BROWSER, "User-Agent": agent}.items()]
+            request.load_record(pairs, True, ip=OUTSIDE.encode(), uri=b"/")
+            found = rules.decide(model, request, "default")
+            if not found.refuse or found.reason.partition("=")[0] not in ("deny", "impostor"):
+                passed.add(name)
+    assert passed == {"Google-Extended"}  # which nobody sends; Applebot-Extended says Applebot, too
 
 
 def disproves(crawler: catalogue.Crawler) -> bool:
