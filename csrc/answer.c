@@ -119,7 +119,9 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
     if (s->wheel)
         xb_steer(s->wheel, started, w);
-    const uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;
+    uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;
+    if (s->ids && s->lane)
+        id |= xb_record_decision(s->lane, s->sample, id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, w);
     write_reply(w, s->ids ? &id : NULL, reply);
     if (s->stats)
         count(s->stats, w, policy_known, started);

@@ -18,6 +18,7 @@ TABLES = {
     "## `[[listen]]`": config.Listen,
     "## `[log]`": config.Log,
     "## `[limits]`": config.Limits,
+    "## `[decisions]`": config.Decisions,
     "## `[policies.NAME]`": config.Policy,
     "## `[lists.NAME]`": config.Entries,
 }

@@ -132,9 +132,9 @@ def explain(
             continue
         why = judge.why(request)
         if as_json:
-            click.echo(json.dumps(_as_object(line, request, why)))
+            click.echo(json.dumps(as_object(line, request, why)))
         else:
-            console.print(_as_table(line, request, logged, why))
+            console.print(as_table(line, request, logged, why))
 
 
 Found = tuple[int, core.Request | None, str, tuple[str, str]]
@@ -173,7 +173,8 @@ def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
     yield 1, request, "", ("", "")
 
 
-def _as_object(line: int, request: core.Request, why: Why) -> dict[str, Any]:
+def as_object(line: int, request: core.Request, why: Why) -> dict[str, Any]:
+    """All of it, for JSON."""
     decided = {}
     if why.decision is not None:
         decided = {
@@ -234,7 +235,8 @@ def _claim(request: core.Request) -> str:
     return _BROWSERS.get(name) or f"{name.title()} {version or ''}".rstrip()
 
 
-def _as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
+def as_table(line: int, request: core.Request, logged: str, why: Why) -> Table:
+    """All of it, for a person; `logged`: what the log itself says."""
     fields, verdict = request.fields, why.verdict
     title = [
         f"line {line}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",

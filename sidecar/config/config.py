@@ -162,6 +162,24 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 16 << 20
 
 
+class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[decisions]: the log of decisions, where `file` is given."""
+
+    file: Annotated[Text | None, Doc("where decisions are written, a line of JSON each", "there is no such log")] = None
+    sample: Annotated[
+        Share, Doc("which share of the decisions about others than bots is written; those about bots all are")
+    ] = 0.01
+    privacy: Annotated[
+        Literal["whole", "network", "keyed"],
+        Doc(
+            "visitors' addresses: as they are; the first of their /24 or /48; or a hash with a key of this machine's own"
+        ),
+    ] = "whole"
+    redact: Annotated[
+        Answer, Doc("whether what looks like a secret in targets, referrers and headers is replaced by as many letters")
+    ] = True
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
@@ -225,6 +243,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: tuple[Listen, ...] = ()
     log: Log = Log()
     limits: Limits = Limits()
+    decisions: Decisions = Decisions()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
 
@@ -261,6 +280,7 @@ class Fixed(NamedTuple):
     drain_timeout: float
     log: Log
     limits: Limits
+    decisions: Decisions
 
 
 @dataclass(frozen=True)
@@ -435,6 +455,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         drain_timeout=config.drain_timeout if over.drain_timeout is None else over.drain_timeout,
         log=msgspec.convert({"level": level, "format": form}, Log),
         limits=config.limits,
+        decisions=config.decisions,
     )
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
     ours = search_engines.NAME not in config.lists

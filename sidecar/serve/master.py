@@ -30,6 +30,7 @@ from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
+from sidecar.decisions.log import DecisionLog
 from sidecar.errors import XbotError
 from sidecar.serve import control, daily, listeners, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
@@ -80,6 +81,7 @@ class Master:
         self.notifier = systemd.Notifier()
         self.admin: tuple[Bound, Endpoint] | None = None
         self.control: tuple[Bound, Control] | None = None
+        self.decisions: DecisionLog | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
@@ -119,6 +121,10 @@ class Master:
             loop.add_signal_handler(number, self._stop)
             signal.signal(number, self._count_stops)  # besides: the loop hears all signals by their descriptor
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the command, or by an old master
+        if self.decisions is not None:
+            self.decisions.serves(self.served.generation, self.served.image(), self.served.sha256)
+            self.decisions.start()
+            loop.add_signal_handler(signal.SIGUSR1, self.decisions.reopen)
         self.workers.start()
         duties = asyncio.create_task(self._duties())
         await self._stop_wanted.wait()
@@ -166,12 +172,14 @@ class Master:
             "generation": self.served.generation,
             "drain_timeout": self.fixed.drain_timeout,
             "limits": self._limits(),
+            "sample": self.fixed.decisions.sample,
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
             "counters": self.board.counters.fd,
             "handshakes": self.handshakes.fd,
             "wheel": self.board.wheel.fd,
+            **({"lanes": self.decisions.lanes.fd} if self.decisions else {}),
             "served": self.served.fd,
             **named,
         }
@@ -228,6 +236,8 @@ class Master:
         except BaseException:
             served.close()
             raise
+        if self.decisions is not None:
+            self.decisions.serves(served.generation, served.image(), served.sha256)
         old, self.served = self.served, served
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
@@ -364,6 +374,8 @@ class Master:
         await self.workers.until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
         left = self.workers.kill("it still had connections")
         await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
+        if self.decisions is not None:
+            self.decisions.close(1.0)
         if self._successor is not None:
             await self._successor.ended(0)
         self.log.info("stopped", drained=not left)
@@ -455,7 +467,9 @@ def run(
         board = Board(plan, predecessor.shared if predecessor else None)
         if predecessor is None:
             board.take(served)
+        decisions = DecisionLog.planned(plan, log)
         master = Master(source, fixed, served, bound, board, predecessor, log)
+        master.decisions = decisions
         started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
         started["policies"] = served.modes
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
@@ -472,6 +486,8 @@ def run(
             stack.callback(control_bound.close)
             master.control = control_bound, Control(control_bound.sock, master)
             started["control"] = str(control_bound.address)
+        if decisions is not None:
+            started["decisions"] = str(decisions.path)
         if served.search_engines:
             started["search_engines"] = search_engines.said()
         log.info("started", **started, **served.labels())

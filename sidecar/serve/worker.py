@@ -25,6 +25,7 @@ from typing import Any
 import uvloop
 
 from sidecar.board.handshakes import map_handshakes
+from sidecar.board.lanes import claim_lane
 from sidecar.board.slots import claim
 from sidecar.board.wheel import map_wheel
 from sidecar.core import Model, Policies, served_parts
@@ -51,6 +52,8 @@ class Worker:
         stats = claim(self._counters)
         handshakes = map_handshakes(descriptors.pop("handshakes"))
         wheel = map_wheel(descriptors.pop("wheel"))
+        self._lanes = descriptors.pop("lanes", None)  # likewise
+        lane = claim_lane(self._lanes) if self._lanes is not None else None
         model, policies = _served(descriptors.pop("served"))
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
@@ -64,12 +67,16 @@ class Worker:
                 handshakes=handshakes,
                 listener=number,
                 wheel=wheel,
+                lane=lane,
+                sample=start["sample"],
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
                 **start["limits"],
             )
             for number, (each, sock) in enumerate(zip(listeners, self._listening, strict=True))
         ]
+        for server, each in zip(self._servers, listeners, strict=True):
+            server.serve(model, policies, each["policy"], self._generation)
         self._accepting: list[tuple[asyncio.AbstractServer, socket.socket, Server]] = []
         self._moving = asyncio.Lock()  # of `_accepting`
         self._tasks: set[asyncio.Future[None]] = set()  # the loop itself holds none of them
@@ -96,6 +103,7 @@ class Worker:
             server.drain()
         while any(server.connections for server in self._servers):
             await asyncio.sleep(_POLL_SECONDS)
+        self._servers.clear()  # they hold memory, and us: without the circle it is let go of in its order
 
     async def _listen(self, sock: socket.socket, server: Server) -> asyncio.AbstractServer:
         loop = asyncio.get_running_loop()
@@ -169,9 +177,9 @@ class Worker:
 
     def _swap(self, message: control.Message, served: int) -> None:
         model, policies = _served(served)
-        for server, policy in zip(self._servers, message["policies"], strict=True):
-            server.serve(model, policies, policy)
         self._generation = message["generation"]
+        for server, policy in zip(self._servers, message["policies"], strict=True):
+            server.serve(model, policies, policy, self._generation)
         control.send(self._control, {"op": "serve", "generation": self._generation})
 
     def _at_bound(self, listener: str, bound: str) -> None:

@@ -105,6 +105,7 @@ def test_every_option_is_read(place: Path) -> None:
     for kind, values in (
         (config.Policy, plan.policies.values()),
         (config.Limits, [plan.fixed.limits]),
+        (config.Decisions, [plan.fixed.decisions]),
         (config.Entries, plan.lists.values()),
     ):
         for field in msgspec.structs.fields(kind):
@@ -391,6 +392,7 @@ def as_toml(value: Any) -> str:
         ("`[[listen]]`", config.Listen),
         ("`[log]`", config.Log),
         ("`[limits]`", config.Limits),
+        ("`[decisions]`", config.Decisions),
         ("`[policies.NAME]`", config.Policy),
         ("`[lists.NAME]`", config.Entries),
     ],
@@ -399,7 +401,7 @@ def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -
     """Each with what is allowed, in the words of the errors, and its default; and none that does not exist."""
     rows = {row[0].strip("`"): row for row in tables()[heading]}
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    inner = {"limits", "listen", "log", "policies", "lists"} if kind is config.Config else set()
+    inner = {"limits", "decisions", "listen", "log", "policies", "lists"} if kind is config.Config else set()
     assert rows.keys() == fields.keys() - inner
     for name, (_, allowed, default, *_) in rows.items():
         assert allowed.replace("`", "") == toml_file.allowed(fields[name].type), name

@@ -84,12 +84,20 @@ def test_an_image_with_a_value_that_no_row_allows_is_refused(tmp_path: Path, opt
 
 def test_every_option_has_a_doc() -> None:
     """But for those that are tables of their own; and none of them breaks the table that it stands in."""
-    for kind in (config.Config, config.Listen, config.Log, config.Limits, config.Policy, config.Entries):
+    for kind in (
+        config.Config,
+        config.Listen,
+        config.Log,
+        config.Limits,
+        config.Decisions,
+        config.Policy,
+        config.Entries,
+    ):
         for field in msgspec.structs.fields(kind):
             doc = toml_file.doc_of(field.type)
             if doc is None:
                 assert (kind, field.name) in {
-                    (config.Config, name) for name in ("listen", "log", "limits", "policies", "lists")
+                    (config.Config, name) for name in ("listen", "log", "limits", "decisions", "policies", "lists")
                 }
             else:
                 assert doc.text
