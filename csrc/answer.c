@@ -160,7 +160,9 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
         xb_steer(s->wheel, started, w);
     if (s->clients && w->decision.refuse && !w->reads_only)
         xb_clients_outcome(s->clients, &w->keys, w->now_ms, &(xb_response){403, -1, XB_CONTENT_UNKNOWN});
-    const uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;
+    uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;
+    if (s->ids && s->lane)
+        id |= xb_record_decision(s->lane, s->sample, id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, w);
     write_reply(s, w, s->ids ? &id : NULL, reply);
     if (s->stats)
         xb_count(s->stats, w, policy_known, xb_now() - started);

@@ -19,6 +19,7 @@
 #include "request/dialect.h"
 #include "board/handshakes.h"
 #include "judge.h"
+#include "record.h"
 
 typedef struct {
     const xb_model *model;
@@ -30,6 +31,9 @@ typedef struct {
     xb_handshakes *handshakes; /* or NULL: then a handshake is known only for the request that has it */
     uint32_t listener;         /* its number, in the keys of `handshakes` */
     xb_ids *ids;               /* or NULL: then decisions have no id */
+    xb_lane *lane;             /* where decisions are recorded, by their ids; or NULL */
+    uint64_t sample;           /* of those that are not bots: a share of 2^58 */
+    uint64_t generation;       /* of model and policies, for the records */
     const xb_wheel *wheel;     /* or NULL: then no operator can intervene */
     xb_clients *clients;       /* or NULL: then each request is judged alone */
     const uint64_t *clock_ms;  /* the time of `clients`; NULL: the system's. Only tests and replays set it, in shared memory */

@@ -21,6 +21,7 @@ TABLES = {
     "## `[dns]`": config.Dns,
     "## `[signatures]`": config.Signatures,
     "## `[clients]`": config.Clients,
+    "## `[decisions]`": config.Decisions,
     "## `[policies.NAME]`": config.Policy,
     "## `[lists.NAME]`": config.Entries,
 }

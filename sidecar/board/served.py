@@ -85,7 +85,7 @@ class Served:
         """The same model and configuration, not read again, with the networks of crawlers that are there now."""
         rules = self.material.image()
         core.Policies(rules)
-        loaded, _ = core.served_parts(os.pread(self.fd, os.fstat(self.fd).st_size, 0), verified=True)
+        loaded, _ = core.served_parts(self.image(), verified=True)
         fd = memory.sealed("xbot-served", core.served_image(bytes(loaded), rules, *times()))
         return replace(self, generation=generation, fd=fd, signing=self.material.signing())
 
@@ -116,8 +116,12 @@ class Served:
 
     def publish(self, directory: Directory, group: int | None) -> None:
         """Put a copy into the board, which `group` may read. XbotError if that cannot be; then what was there is still there."""
-        os.close(directory.create(NAME, os.pread(self.fd, os.fstat(self.fd).st_size, 0), GROUP_READS, group))
+        os.close(directory.create(NAME, self.image(), GROUP_READS, group))
         directory.put(NAME)
+
+    def image(self) -> bytes:
+        """A copy of it."""
+        return os.pread(self.fd, os.fstat(self.fd).st_size, 0)
 
     def close(self) -> None:
         """Let go of the memory; workers keep what they mapped."""

@@ -36,6 +36,7 @@ _HERE = {
     "status": "sidecar.steer.cli:status",
     "allow": "sidecar.steer.cli:allow",
     "reload": "sidecar.steer.cli:reload",
+    "why": "sidecar.commands.why:why",
 }
 _GROUP = "xbot.commands"
 # Until the master's loop can hear them they wait: a reload that comes while it starts is no reason to end.

@@ -150,9 +150,9 @@ def explain(
             continue
         why = judge.why(request)
         if as_json:
-            click.echo(json.dumps({**({"log": log} if log else {}), **_as_object(line, request, why)}))
+            click.echo(json.dumps({**({"log": log} if log else {}), **as_object(line, request, why)}))
         else:
-            console.print(_as_table(f"{log}:{line}" if log else f"line {line}", request, logged, why))
+            console.print(as_table(f"{log}:{line}" if log else f"line {line}", request, logged, why))
 
 
 # The log, if there are several, the line, the request, what the log itself says of it, and the error.
@@ -214,7 +214,8 @@ def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
     yield "", 1, request, "", ("", "")
 
 
-def _as_object(line: int, request: core.Request, why: Why) -> dict[str, Any]:
+def as_object(line: int, request: core.Request, why: Why) -> dict[str, Any]:
+    """All of it, for JSON."""
     decided = {}
     if why.decision is not None:
         decided = {
@@ -275,7 +276,8 @@ def _claim(request: core.Request) -> str:
     return _BROWSERS.get(name) or f"{name.title()} {version or ''}".rstrip()
 
 
-def _as_table(place: str, request: core.Request, logged: str, why: Why) -> Table:
+def as_table(place: str, request: core.Request, logged: str, why: Why) -> Table:
+    """All of it, for a person; `logged`: what the log itself says."""
     fields, verdict = request.fields, why.verdict
     title = [
         f"{place}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",

@@ -254,6 +254,24 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return number * 1024 if unit == "GiB" else number
 
 
+class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[decisions]: the log of decisions, where `file` is given."""
+
+    file: Annotated[Text | None, Doc("where decisions are written, a line of JSON each", "there is no such log")] = None
+    sample: Annotated[
+        Share, Doc("which share of the decisions about others than bots is written; those about bots all are")
+    ] = 0.01
+    privacy: Annotated[
+        Literal["whole", "network", "keyed"],
+        Doc(
+            "visitors' addresses: as they are; the first of their /24 or /48; or a hash with a key of this machine's own"
+        ),
+    ] = "whole"
+    redact: Annotated[
+        Answer, Doc("whether what looks like a secret in targets, referrers and headers is replaced by as many letters")
+    ] = True
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `workers` None: one a usable core. `drain_timeout` is in seconds."""
 
@@ -320,6 +338,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dns: Dns = Dns()
     signatures: Signatures = Signatures()
     clients: Clients = Clients()
+    decisions: Decisions = Decisions()
     policies: dict[str, Policy] = {}
     lists: dict[str, Entries] = {}
 
@@ -357,6 +376,7 @@ class Fixed(NamedTuple):
     log: Log
     limits: Limits
     clients: Clients
+    decisions: Decisions
 
     @property
     def outcomes(self) -> addresses.Address | None:
@@ -594,6 +614,7 @@ def _settle(path: Path | None, config: Config, over: Overrides) -> Plan:
         log=msgspec.convert({"level": level, "format": form}, Log),
         limits=config.limits,
         clients=config.clients,
+        decisions=config.decisions,
     )
     policies = {DEFAULT_POLICY: Policy(), **config.policies}
     policies = {name: _with_preset(each, config.search_engines) for name, each in policies.items()}

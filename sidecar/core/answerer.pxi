@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 from sidecar.core.csrc cimport (
     XB_IDLE, XB_HALF, XB_LAST, XB_MAX_REASON, XB_NEVER, XB_UNREAD, xb_closed, xb_connection, xb_connection_begin,
     xb_connection_end, xb_connection_last, xb_connection_next, xb_connection_unread, xb_decision_text, xb_dialect,
-    xb_enforcing, xb_handshakes, xb_host, xb_listener_drain, xb_listener_init, xb_listener_out, xb_listener_over,
+    xb_enforcing, xb_handshakes, xb_host, xb_lane, xb_listener_drain, xb_listener_init, xb_listener_out, xb_listener_over,
     xb_listener_wake, xb_now, xb_observing, xb_policy, xb_stats, xb_step, xb_wheel,
 )
 
@@ -34,15 +34,16 @@ cdef class Answerer:
 
     Without `policies` it observes, or enforces by the model's own threshold. `stats` and `handshakes` are writable buffers of
     STATS_SIZE and HANDSHAKES_SIZE bytes; without `handshakes` one is known only to the request that tells it. `listener` is its
-    number there; `wheel`: a buffer of WHEEL_SIZE bytes by which an operator intervenes. `clients` is a writable buffer with a table of
-    clients (make_clients); without it each request is judged alone. `clock` is one of 8 bytes, the table's time in milliseconds, for
-    tests and replays; else it is the system's. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and `last_seconds` (behind the
-    last reply) are the bounds of csrc/connection.h.
+    number there; `wheel`: a buffer of WHEEL_SIZE bytes by which an operator intervenes; `lane`: one of LANE_SIZE, where decisions
+    are recorded, of those that are not bots the share `sample`. `clients` is a writable buffer with a table of clients
+    (make_clients); without it each request is judged alone. `clock` is one of 8 bytes, the table's time in milliseconds, for tests
+    and replays; else it is the system's. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and
+    `last_seconds` (behind the last reply) are the bounds of csrc/connection.h.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, clients=None, clock=None, size_t max_connections=4096,
-                  size_t max_bytes=1 << 24,
+                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, lane=None, double sample=0.0, clients=None, clock=None,
+                  size_t max_connections=4096, size_t max_bytes=1 << 24,
                   double peer_seconds=10.0, double last_seconds=1.0):
         cdef xb_host host
         self.work = _new_workspace()
@@ -61,6 +62,12 @@ cdef class Answerer:
             self.handshakes = memoryview(handshakes)
             self.service.handshakes = <xb_handshakes *>_shared(self.handshakes, sizeof(xb_handshakes), "handshakes")
             self.service.listener = listener
+        if lane is not None:
+            if not 0 <= sample <= 1:
+                raise ValueError(f"{sample} is no share")
+            self.lane = memoryview(lane)
+            self.service.lane = <xb_lane *>_shared(self.lane, sizeof(xb_lane), "lane")
+            self.service.sample = <uint64_t>(sample * (1 << 58))
         if wheel is not None:
             self.wheel = memoryview(wheel)
             self.service.wheel = <const xb_wheel *>_seen(self.wheel, sizeof(xb_wheel), "wheel")
@@ -82,13 +89,15 @@ cdef class Answerer:
     def __dealloc__(self):
         free(self.work)
 
-    def serve(self, Model model not None, Policies policies not None, str policy not None):
-        """From the next answer on: this model, these policies, and `policy` for requests that ask for none."""
+    def serve(self, Model model not None, Policies policies not None, str policy not None, uint64_t generation=0):
+        """From the next answer on: this model, these policies, and `policy` for requests that ask for none. `generation` is
+        what records of decisions call them."""
         cdef const xb_policy *chosen = policies.named(policy)
         # First what answers, then what keeps it: letting go of the old may run code that answers.
         self.service.model = &model.model
         self.service.policies = &policies.policies
         self.service.policy = chosen
+        self.service.generation = generation
         self.held, self.held_policies = model, policies
 
     @property

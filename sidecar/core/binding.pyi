@@ -35,6 +35,23 @@ class Decision(NamedTuple):
     list: str | None
     crawler: tuple[str, str] | None  # name and purpose, where proven
 
+class Recorded(NamedTuple):
+    id: str
+    time: int
+    generation: int
+    margin: float
+    score: float
+    outcome: str
+    refuse: bool
+    untold: bool
+    reason: str
+    policy: str
+    dialect: str
+    dense: list[float]
+    words: list[tuple[int, int]]
+    head: bytes
+    handshake: bytes | None
+
 class Contribution(NamedTuple):
     name: str
     value: float | None
@@ -63,6 +80,9 @@ MAX_HEAD: Final[int]
 MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
 CLOSED: Final[tuple[str, ...]]
+LANE_SIZE: Final[int]
+ID_LETTERS: Final[int]
+FATES: Final[tuple[str, ...]]
 WHEEL_SIZE: Final[int]
 WHEEL_EVER: Final[int]
 WHEEL_MODES: Final[tuple[str, ...]]
@@ -185,6 +205,11 @@ class Request:
     def fields(self) -> dict[str, bytes | None]: ...
     @property
     def headers(self) -> list[tuple[bytes, bytes]]: ...
+    @property
+    def own_headers(self) -> list[tuple[bytes, bytes]]: ...
+    @property
+    def ordered(self) -> bool: ...
+    def know_handshake(self, facts: bytes) -> None: ...
     def features(
         self, k: int, hosts: array[int] | None = None, families: int = ...
     ) -> tuple[list[float], list[tuple[int, str, str]]]: ...
@@ -251,6 +276,9 @@ class Model:
     def provenance(self) -> dict[str, Any]: ...
     def judge(self, request: Request, threshold: float | None = None) -> Verdict: ...
     def explain(self, request: Request) -> tuple[Verdict, float, list[Contribution]]: ...
+    def explain_vector(
+        self, request: Request, dense: dict[str, float], words: list[tuple[str, int, str]]
+    ) -> tuple[Verdict, float, list[Contribution]]: ...
     def report(self, request: Request, line: int, as_json: bool) -> bytes: ...
     def report_lines(
         self,
@@ -311,12 +339,14 @@ class Answerer:
         wheel: Any = None,
         clients: Any = None,
         clock: Any = None,
+        lane: Any = None,
+        sample: float = 0.0,
         max_connections: int = 4096,
         max_bytes: int = 16777216,
         peer_seconds: float = 10.0,
         last_seconds: float = 1.0,
     ) -> None: ...
-    def serve(self, model: Model, policies: Policies, policy: str) -> None: ...
+    def serve(self, model: Model, policies: Policies, policy: str, generation: int = 0) -> None: ...
 
 class Wheel:
     def __init__(self, memory: Any) -> None: ...
@@ -337,3 +367,5 @@ def read_clients(buffer: Any) -> dict[str, int]: ...
 
 class Outcomes:
     def __init__(self, clients: Any, clock: Any = None) -> None: ...
+def read_lane(memory: Any, most: int) -> tuple[list[Recorded], int]: ...
+def lane_dropped(memory: Any) -> int: ...

@@ -22,6 +22,8 @@ cdef extern from "request/handshake.h" nogil:
         xb_span reused
         xb_span sigalgs
     enum:
+        XB_N_STACKS
+        XB_ALPN_OTHER
         XB_KNOWS_CIPHERS
         XB_KNOWS_CURVES
     ctypedef struct xb_handshake:
@@ -179,8 +181,12 @@ cdef extern from "features/featurizer.h" nogil:
     ctypedef struct xb_token:
         uint32_t bucket
         uint8_t family
+    enum:
+        XB_MAX_TOKENS
+        XB_PADDED_DENSE
     ctypedef struct xb_vector:
         double *dense
+        uint32_t n_held
         uint32_t n_tokens
         xb_token *tokens
         xb_facts facts
@@ -243,6 +249,7 @@ cdef extern from "model/scorer.h" nogil:
         double score
         bint bot
         int reason
+    xb_verdict xb_score(const xb_model *m, const xb_vector *v)
     double xb_contribution(const xb_model *m, const xb_vector *v, size_t i)
     double xb_token_contribution(const xb_model *m, const xb_token *t)
     char *xb_score_text(char *to, double score)
@@ -405,6 +412,8 @@ cdef extern from "base/ids.h" nogil:
     ctypedef struct xb_ids:
         uint64_t key[2]
         uint64_t count
+    enum: XB_ID_SIZE
+    void xb_id_text(uint64_t id, char *out)
 
 cdef extern from "board/wheel.h" nogil:
     enum:
@@ -523,6 +532,34 @@ cdef extern from "board/counters.h" nogil:
     void xb_counters_add(xb_stats *total, const void *file)
     xb_stats *xb_counters_slot(void *file, uint32_t i)
 
+cdef extern from "board/lane.h" nogil:
+    ctypedef struct xb_lane:
+        uint64_t dropped
+    const void *xb_lane_first(xb_lane *lane, size_t *size)
+    void xb_lane_next(xb_lane *lane, size_t size)
+
+cdef extern from "record.h" nogil:
+    ctypedef struct xb_record_word:
+        uint32_t bucket
+        uint32_t family
+    ctypedef struct xb_record:
+        uint32_t head
+        uint64_t id
+        uint64_t generation
+        int64_t time
+        double margin
+        double score
+        uint32_t n_dense
+        uint32_t n_words
+        uint8_t dialect
+        uint8_t outcome
+        uint8_t refuse
+        uint8_t untold
+        uint8_t has_tls
+        xb_handshake handshake
+        char policy[32]
+        char reason[96]
+
 cdef extern from "answer.h" nogil:
     enum:
         XB_MAX_REPLY
@@ -536,6 +573,9 @@ cdef extern from "answer.h" nogil:
         xb_handshakes *handshakes
         uint32_t listener
         xb_ids *ids
+        xb_lane *lane
+        uint64_t sample
+        uint64_t generation
         const xb_wheel *wheel
         xb_clients *clients
         const uint64_t *clock_ms

@@ -4,15 +4,16 @@
 
 from cpython.buffer cimport PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.math cimport isnan
+from libc.math cimport NAN, isnan
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_DTYPE_F64, XB_MAX_REASON, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, xb_contribution, xb_judge,
-    xb_model_header, xb_model_open, xb_model_row, xb_reason_text, xb_span, xb_token_contribution, xb_token_text,
-    xb_workspace,
+    XB_DTYPE_F64, XB_MAX_REASON, XB_MAX_TOKENS, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_PADDED_DENSE,
+    xb_contribution, xb_judge,
+    xb_model_header, xb_model_open, xb_model_row, xb_reason_text, xb_score, xb_span, xb_token_contribution, xb_token_text,
+    xb_verdict, xb_workspace,
 )
 
 import json
@@ -155,6 +156,36 @@ cdef class Model:
         finally:
             request.busy -= 1
         return verdict, self.model.header.bias, parts
+
+    def explain_vector(self, Request request not None, dict dense not None, list words not None):
+        """As `explain`, of a vector that was recorded: feature -> value, without those that are absent, and (family, bucket,
+        text) of each word. The reason of the Verdict is empty. `request` lends its memory. ValueError for what is no vector."""
+        cdef uint32_t i
+        cdef double value
+        cdef xb_verdict verdict
+        families = {each.name: number for number, each in enumerate(FAMILIES)}
+        request.idle()
+        v = &request.work.vector
+        if len(words) > XB_MAX_TOKENS or not dense.keys() <= {each.name for each in FEATURES}:
+            raise ValueError("features of another version")
+        for i in range(XB_PADDED_DENSE):
+            v.dense[i] = 0 if i >= XB_N_DENSE else dense.get(FEATURES[i].name, NAN)
+        v.n_held, v.n_tokens = XB_PADDED_DENSE, 0
+        for family, bucket, _ in words:
+            if family not in families or not 0 <= bucket < 1 << self.model.header.k:
+                raise ValueError(f"no word {family}, {bucket}")
+            v.tokens[v.n_tokens].family, v.tokens[v.n_tokens].bucket = families[family], bucket
+            v.n_tokens += 1
+        verdict = xb_score(&self.model, v)
+        parts = []
+        for i in range(XB_N_DENSE):
+            value = v.dense[i]
+            parts.append(Contribution(FEATURES[i].name, None if isnan(value) else value, xb_contribution(&self.model, v, i), FEATURES[i].doc))
+        for i, (family, _, text) in enumerate(words):
+            parts.append(Contribution(f"{family}={text}", 1.0, xb_token_contribution(&self.model, &v.tokens[i]),
+                                      FAMILIES[families[family]].doc))
+        v.n_tokens = 0
+        return Verdict(bool(verdict.bot), verdict.score, verdict.margin, ""), self.model.header.bias, parts
 
     def report(self, Request request not None, unsigned long line, bint as_json):
         """The line that `xbot score` prints for what `request` holds now."""

@@ -7,13 +7,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport Py_SIZE
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from sidecar.core.csrc cimport (
     XB_ALL_FAMILIES, XB_BROWSER_NONE, XB_CLF_COMBINED, XB_CLF_DASH_UNKNOWN, XB_CLF_FORWARDED, XB_CLF_HOST, XB_CLF_SHORT,
-    XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED, XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED,
-    XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_TEST_TLS, xb_agent_facts, xb_agent_facts_of,
-    xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_fields, xb_handshake,
-    xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_see, xb_self_test,
+    XB_ALPN_OTHER, XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED,
+    XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_N_STACKS, XB_TEST_TLS,
+    xb_agent_facts, xb_agent_facts_of, xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_fields,
+    xb_handshake, xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_see, xb_self_test,
     xb_shape, xb_shape_of, xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
 
@@ -315,6 +316,35 @@ cdef class Request:
             return [(_bytes(r.headers[i].name), _bytes(r.headers[i].value)) for i in range(r.n_headers)]
         finally:
             self.busy -= 1
+
+    @property
+    def own_headers(self):
+        """The visitor's own (name, value) pairs, in order: no proxy's, and none that is for one hop only."""
+        cdef uint32_t i
+        r = &self.work.request
+        self.busy += 1
+        try:
+            return [(_bytes(r.headers[i].name), _bytes(r.headers[i].value)) for i in range(r.n_headers) if r.headers[i].visitor]
+        finally:
+            self.busy -= 1
+
+    @property
+    def ordered(self):
+        """Are the headers in the order, and their names in the case, in which they were sent?"""
+        return (self.work.request.present & (XB_HAS_ORDER | XB_HAS_CASE)) == (XB_HAS_ORDER | XB_HAS_CASE)
+
+    def know_handshake(self, bytes facts not None):
+        """Takes the facts of a handshake, as a record of a decision has them, for what this request says of it. ValueError if
+        they are none."""
+        cdef xb_handshake h
+        if PyBytes_GET_SIZE(facts) != sizeof(h):
+            raise ValueError(f"not {sizeof(h)} bytes")
+        memcpy(&h, PyBytes_AS_STRING(facts), sizeof(h))
+        if h.stack >= XB_N_STACKS or h.alpn > XB_ALPN_OTHER or not h.known:
+            raise ValueError("no facts of a handshake")
+        self.idle()
+        self.work.request.handshake = h
+        self.work.request.present |= XB_HAS_TLS
 
     def features(self, unsigned k, array hosts=None, uint32_t families=XB_ALL_FAMILIES):
         """(dense, tokens): a list of floats in the order of FEATURES, NaN for absent; a list of (bucket, family, text).

@@ -28,6 +28,13 @@ class Processes(Protocol):
     def pids(self) -> Mapping[int, int]: ...
 
 
+class Records(Protocol):
+    """The log of decisions: records by what became of them."""
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+
 class Watched(Protocol):
     """A master, read from another thread."""
 
@@ -49,6 +56,8 @@ class Watched(Protocol):
     def unreachable(self) -> Mapping[str, str]: ...
     @property
     def healthy(self) -> bool: ...
+    @property
+    def decisions(self) -> Records | None: ...
     @property
     def reloads_ok(self) -> int: ...
     @property

@@ -34,6 +34,7 @@ from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
+from sidecar.decisions.log import DecisionLog
 from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
@@ -87,6 +88,7 @@ class Master:
         self.admin: tuple[Bound, Endpoint] | None = None
         self.control: tuple[Bound, Control] | None = None
         self.outcomes: Bound | None = None
+        self.decisions: DecisionLog | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
@@ -131,6 +133,10 @@ class Master:
             loop.add_signal_handler(number, self._stop)
             signal.signal(number, self._count_stops)  # besides: the loop hears all signals by their descriptor
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the command, or by an old master
+        if self.decisions is not None:
+            self.decisions.serves(self.served.generation, self.served.image(), self.served.sha256)
+            self.decisions.start()
+            loop.add_signal_handler(signal.SIGUSR1, self.decisions.reopen)
         self.workers.start()
         duties = asyncio.create_task(self._duties())
         await self._stop_wanted.wait()
@@ -181,6 +187,7 @@ class Master:
             "drain_timeout": self.fixed.drain_timeout,
             "limits": self._limits(),
             "signing": self.served.signing,
+            "sample": self.fixed.decisions.sample,
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
@@ -189,6 +196,7 @@ class Master:
             "lookups": self.lookups.fd,
             "nonces": self.nonces.fd,
             "wheel": self.board.wheel.fd,
+            **({"lanes": self.decisions.lanes.fd} if self.decisions else {}),
             "served": self.served.fd,
             **named,
         }
@@ -245,6 +253,8 @@ class Master:
         except BaseException:
             served.close()
             raise
+        if self.decisions is not None:
+            self.decisions.serves(served.generation, served.image(), served.sha256)
         old, self.served = self.served, served
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
@@ -387,6 +397,8 @@ class Master:
         await self.workers.until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
         left = self.workers.kill("it still had connections")
         await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
+        if self.decisions is not None:
+            self.decisions.close(1.0)
         if self._successor is not None:
             await self._successor.ended(0)
         try:
@@ -485,7 +497,9 @@ def run(
             board.hear(outcomes.sock, log)
         if predecessor is None:
             board.take(served)
+        decisions = DecisionLog.planned(plan, log)
         master = Master(source, fixed, served, bound, board, predecessor, log)
+        master.decisions = decisions
         started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
         started["policies"] = served.modes
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
@@ -506,6 +520,8 @@ def run(
             master.outcomes = outcomes
             master.reach.others.append(outcomes)
             started["outcomes"] = str(outcomes.address)
+        if decisions is not None:
+            started["decisions"] = str(decisions.path)
         if served.search_engines:
             started["search_engines"] = search_engines.said()
         log.info("started", **started, **served.labels())

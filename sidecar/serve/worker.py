@@ -25,6 +25,7 @@ from typing import Any
 import uvloop
 
 from sidecar.board.handshakes import map_handshakes
+from sidecar.board.lanes import claim_lane
 from sidecar.board.lookups import map_lookups
 from sidecar.board.slots import claim
 from sidecar.board.wheel import map_wheel
@@ -55,6 +56,8 @@ class Worker:
         os.close(descriptors.pop("lookups"))
         self._nonces = descriptors.pop("nonces")
         wheel = map_wheel(descriptors.pop("wheel"))
+        self._lanes = descriptors.pop("lanes", None)  # likewise
+        lane = claim_lane(self._lanes) if self._lanes is not None else None
         clients, clock = (_mapped(descriptors.pop(name, None)) for name in ("clients", "clock"))
         model, policies = self._served(start, descriptors.pop("served"))
         listeners = start["listeners"]
@@ -71,12 +74,16 @@ class Worker:
                 clock=clock,
                 listener=number,
                 wheel=wheel,
+                lane=lane,
+                sample=start["sample"],
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
                 **start["limits"],
             )
             for number, (each, sock) in enumerate(zip(listeners, self._listening, strict=True))
         ]
+        for server, each in zip(self._servers, listeners, strict=True):
+            server.serve(model, policies, each["policy"], self._generation)
         self._accepting: list[tuple[asyncio.AbstractServer, socket.socket, Server]] = []
         self._moving = asyncio.Lock()  # of `_accepting`
         self._tasks: set[asyncio.Future[None]] = set()  # the loop itself holds none of them
@@ -103,6 +110,7 @@ class Worker:
             server.drain()
         while any(server.connections for server in self._servers):
             await asyncio.sleep(_POLL_SECONDS)
+        self._servers.clear()  # they hold memory, and us: without the circle it is let go of in its order
 
     async def _listen(self, sock: socket.socket, server: Server) -> asyncio.AbstractServer:
         loop = asyncio.get_running_loop()
@@ -186,9 +194,9 @@ class Worker:
 
     def _swap(self, message: control.Message, served: int) -> None:
         model, policies = self._served(message, served)
-        for server, policy in zip(self._servers, message["policies"], strict=True):
-            server.serve(model, policies, policy)
         self._generation = message["generation"]
+        for server, policy in zip(self._servers, message["policies"], strict=True):
+            server.serve(model, policies, policy, self._generation)
         control.send(self._control, {"op": "serve", "generation": self._generation})
 
     def _at_bound(self, listener: str, bound: str) -> None:

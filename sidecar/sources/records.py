@@ -56,6 +56,7 @@ class Record(msgspec.Struct):
     label: Literal["bot", "human"] | None = None
     policy: str | None = None  # that decided; empty where nobody did
     tls: Handshake | None = None
+    handshake: str | None = None  # its facts, as xbot's log of decisions has them; they count more than the texts
     order: str | None = (
         None  # "lost": order, protocol, scheme, connection and handshake are another proxy's, not the visitor's
     )
@@ -140,7 +141,9 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
     pairs = _pairs(record)
     ip = None if record.ip is None else variables.address(raw(record.ip))
     if record.order == "lost":
-        record = msgspec.structs.replace(record, protocol=None, scheme=None, tls=None, connection_requests=None)
+        record = msgspec.structs.replace(
+            record, protocol=None, scheme=None, tls=None, handshake=None, connection_requests=None
+        )
         ordered = False
     seconds = record.time.timestamp() if isinstance(record.time, datetime.datetime) else record.time
     request.load_record(
@@ -163,6 +166,13 @@ def _load(record: Record, ordered: bool, request: core.Request) -> None:
         size=-1 if record.bytes is None else record.bytes,
         content_type=_bytes(record.type) or None,
     )
+    if record.handshake is not None:
+        try:
+            request.know_handshake(bytes.fromhex(record.handshake))
+        except ValueError:
+            raise core.LineError(
+                "handshake", "not the facts of a handshake, as xbot's log of decisions has them"
+            ) from None
     if record.policy:
         request.ask_policy(raw(record.policy))
 

@@ -108,6 +108,7 @@ def test_every_option_is_read(place: Path) -> None:
         (config.Dns, [plan.dns]),
         (config.Signatures, [plan.signatures]),
         (config.Clients, [plan.fixed.clients]),
+        (config.Decisions, [plan.fixed.decisions]),
         (config.Entries, plan.lists.values()),
     ):
         for field in msgspec.structs.fields(kind):
@@ -397,6 +398,7 @@ def as_toml(value: Any) -> str:
         ("`[dns]`", config.Dns),
         ("`[signatures]`", config.Signatures),
         ("`[clients]`", config.Clients),
+        ("`[decisions]`", config.Decisions),
         ("`[policies.NAME]`", config.Policy),
         ("`[lists.NAME]`", config.Entries),
     ],
@@ -406,7 +408,7 @@ def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -
     rows = {row[0].strip("`"): row for row in tables()[heading]}
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     inner = (
-        {"limits", "clients", "dns", "signatures", "listen", "log", "policies", "lists"}
+        {"limits", "clients", "decisions", "dns", "signatures", "listen", "log", "policies", "lists"}
         if kind is config.Config
         else set()
     )

@@ -1,14 +1,18 @@
-# What an operator decides at once: the writer's side of csrc/board/wheel.h.
+# Memory that master and workers share: what an operator says (csrc/board/wheel.h), which the master writes and workers read; and
+# what workers decided (csrc/board/lane.h, csrc/record.h), which they write and the master reads.
 #
-# Law: one process writes, in words that csrc/ writes whole. Readers are csrc/'s alone: they get the memory, and nothing else.
+# Law: csrc/ writes words whole, and alone reads the wheel. A record is copied out, and checked while that is done: whatever a lane
+# holds, nothing outside it is read.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_BY_HAND, XB_N_WHEEL_MODES, XB_WHEEL_ADDRESSES, XB_WHEEL_EVER, XB_WHEEL_NAME, XB_WHEEL_POLICIES, xb_address, xb_wheel,
-    xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode, xb_wheel_names, xb_wheel_turn,
+    XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_MAX_TOKENS, XB_N_DENSE, XB_N_FAMILIES, XB_N_OUTCOMES, XB_N_WHEEL_MODES,
+    XB_WHEEL_ADDRESSES, XB_WHEEL_EVER, XB_WHEEL_NAME, XB_WHEEL_POLICIES, xb_address, xb_id_text, xb_lane, xb_lane_first,
+    xb_lane_next, xb_record, xb_record_word, xb_wheel, xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode,
+    xb_wheel_names, xb_wheel_turn,
 )
 
 WHEEL_SIZE = sizeof(xb_wheel)
@@ -16,6 +20,13 @@ WHEEL_EVER = XB_WHEEL_EVER
 # "configured" ends an override, or says that a policy is as configured whatever is said of all.
 WHEEL_MODES = tuple(xb_wheel_names[i].decode() for i in range(XB_N_WHEEL_MODES))
 BY_HAND = XB_BY_HAND.decode()
+LANE_SIZE = sizeof(xb_lane)
+ID_LETTERS = XB_ID_SIZE
+# What became of the record of a decision, by the last two bits of its id (csrc/base/ids.h).
+FATES = ("no log", "not sampled", "dropped", "recorded")
+Recorded = namedtuple(
+    "Recorded", "id time generation margin score outcome refuse untold reason policy dialect dense words head handshake"
+)
 
 
 def wheel_image(uint64_t made, uint64_t booted):
@@ -81,3 +92,62 @@ cdef class Wheel:
                 address = (<uint64_t>self.wheel.address[i].high).to_bytes(8, "big") + (<uint64_t>self.wheel.address[i].low).to_bytes(8, "big")
                 addresses.append((address, min(word & 255, 128), end))
         return modes, addresses
+
+
+cdef object _recorded(const char *at, size_t size):
+    """A record of `size` bytes; None if it is none."""
+    cdef xb_record r
+    cdef xb_record_word word
+    cdef char letters[16]
+    cdef double value
+    cdef uint32_t i
+    if size < sizeof(r):
+        return None
+    memcpy(&r, at, sizeof(r))
+    if (r.n_dense != XB_N_DENSE or r.n_words > XB_MAX_TOKENS or r.dialect >= XB_DIALECT_COUNT or r.outcome >= XB_N_OUTCOMES or
+            <uint64_t>sizeof(r) + r.n_dense * sizeof(double) + r.n_words * sizeof(word) + r.head != size):
+        return None
+    at += sizeof(r)
+    dense = []
+    for i in range(r.n_dense):
+        memcpy(&value, at, sizeof(value))
+        dense.append(value)
+        at += sizeof(value)
+    words = []
+    for i in range(r.n_words):
+        memcpy(&word, at, sizeof(word))
+        if word.family >= XB_N_FAMILIES:
+            return None
+        words.append((word.family, word.bucket))
+        at += sizeof(word)
+    xb_id_text(r.id, letters)
+    return Recorded(
+        letters[:XB_ID_SIZE].decode("ascii"), r.time, r.generation, r.margin, r.score, OUTCOMES[r.outcome], bool(r.refuse), bool(r.untold),
+        (<const char *>r.reason)[:sizeof(r.reason)].partition(b"\0")[0].decode("ascii", "replace"),
+        (<const char *>r.policy)[:sizeof(r.policy)].partition(b"\0")[0].decode("ascii", "replace"),
+        DIALECTS[r.dialect], dense, words, at[:r.head], (<const char *>&r.handshake)[:sizeof(r.handshake)] if r.has_tls else None)
+
+
+def read_lane(memory, unsigned most):
+    """At most `most` records of a lane, a writable buffer of LANE_SIZE bytes, oldest first, and how many were no records."""
+    cdef xb_lane *lane = <xb_lane *>_shared(memory, sizeof(xb_lane), "a lane")
+    cdef const char *at
+    cdef size_t size
+    cdef list out = []
+    cdef unsigned bad = 0
+    while len(out) + bad < most:
+        at = <const char *>xb_lane_first(lane, &size)
+        if at is NULL:
+            break
+        one = _recorded(at, size)
+        xb_lane_next(lane, size)
+        if one is None:
+            bad += 1
+        else:
+            out.append(one)
+    return out, bad
+
+
+def lane_dropped(memory):
+    """How many records of a lane found no room, ever."""
+    return (<xb_lane *>_shared(memory, sizeof(xb_lane), "a lane")).dropped

@@ -1,0 +1,1 @@
+"""The log of decisions: what workers decided, cleaned of secrets, line by line; and one of them looked up again."""
