@@ -28,7 +28,7 @@ _HERE = {
     "inspect": "sidecar.commands.offline:inspect",
     "refresh": "sidecar.commands.refresh:refresh",
     "robots": "sidecar.commands.robots:robots",
-    "replay": "sidecar.commands.replay:replay",
+    "replay": "sidecar.replay.cli:replay",
     "check": "sidecar.check.cli:check",
     "serve": "sidecar.commands.serve:serve",
     "nginx": "sidecar.commands.nginx:nginx",

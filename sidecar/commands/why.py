@@ -53,7 +53,9 @@ def why(id_: str, log: Path | None, configuration: Path | None, model: Path | No
     told = f"{decided.verdict} {decided.score:.4f} {decided.reason}" + (
         f" by {decided.policy}" if decided.policy else ""
     )
-    plain_console().print(as_table(found.line, request, f"{told}, {'403' if decided.refused else 'let by'}", said))
+    plain_console().print(
+        as_table(f"line {found.line}", request, f"{told}, {'403' if decided.refused else 'let by'}", said)
+    )
     if not same:
         other = decided.model[:12] or "unknown"
         click.echo(f"another model decided ({other}): above is what {path} says; served was {decided.margin:+.6f}")

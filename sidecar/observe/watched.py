@@ -11,7 +11,7 @@ from typing import Protocol
 from sidecar.board.board import Board
 from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
-from sidecar.board.lookups import Shared
+from sidecar.board.proofs import Shared
 from sidecar.board.served import Served
 
 

@@ -28,8 +28,7 @@ from sidecar.board.board import Board
 from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
-from sidecar.board.lookups import Shared
-from sidecar.board.nonces import Nonces
+from sidecar.board.proofs import Nonces, Shared
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Fixed, Overrides, Plan

@@ -12,7 +12,7 @@ import datetime
 import json
 from typing import Any, Protocol
 
-from sidecar.board.lookups import Shared
+from sidecar.board.proofs import Shared
 from sidecar.board.served import Served
 from sidecar.config import config
 from sidecar.serve import spawn

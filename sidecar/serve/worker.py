@@ -26,7 +26,7 @@ import uvloop
 
 from sidecar.board.handshakes import map_handshakes
 from sidecar.board.lanes import claim_lane
-from sidecar.board.lookups import map_lookups
+from sidecar.board.proofs import map_lookups
 from sidecar.board.slots import claim
 from sidecar.board.wheel import map_wheel
 from sidecar.core import Model, Policies, served_parts
@@ -234,7 +234,7 @@ def _signer(signing: control.Message | None, nonces: int) -> Any:
     """Who checks signatures, if any are to be checked: only then its libraries are loaded."""
     if signing is None:
         return None
-    from sidecar.board.nonces import Nonces
+    from sidecar.board.proofs import Nonces
     from sidecar.verify import signatures
 
     keys = signatures.heard(signing["keys"])

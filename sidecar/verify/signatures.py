@@ -42,7 +42,7 @@ _NONE: Answer = "none", 0
 
 
 class Nonces(Protocol):
-    """Those that were used (board/nonces.py)."""
+    """Those that were used (board/proofs.py)."""
 
     def is_new(self, nonce: bytes, until: float, now: float) -> bool:
         """Whether it was not used yet; from now on it is."""

@@ -99,7 +99,17 @@ def test_every_option_has_a_doc() -> None:
             if doc is None:
                 assert (kind, field.name) in {
                     (config.Config, name)
-                    for name in ("listen", "log", "limits", "clients", "decisions", "dns", "signatures", "policies", "lists")
+                    for name in (
+                        "listen",
+                        "log",
+                        "limits",
+                        "clients",
+                        "decisions",
+                        "dns",
+                        "signatures",
+                        "policies",
+                        "lists",
+                    )
                 }
             else:
                 assert doc.text

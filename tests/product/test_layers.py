@@ -72,6 +72,7 @@ MAY = {
         "sidecar.observe",
         "sidecar.serve",
     },
+    "sidecar.replay": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.commands.judging"},
     "sidecar.check": {
         "sidecar",
         "sidecar.core",
@@ -211,7 +212,7 @@ def test_a_worker_loads_less() -> None:
         "board",
         "board.handshakes",
         "board.lanes",
-        "board.lookups",
+        "board.proofs",
         "board.memory",
         "board.slots",
         "board.wheel",

@@ -21,7 +21,7 @@ from name_server import BROKEN, DEAD, GARBAGE, SLOW, NameServer
 from nginx_harness import EchoSite, guarded, nginx_binary, running_nginx
 from sidecar_harness import Sidecar, ask, children, head, wait_until
 
-from sidecar.board.lookups import Shared
+from sidecar.board.proofs import Shared
 from sidecar.config.config import DEFAULT_MODEL
 from sidecar.verify import catalogue
 

@@ -12,7 +12,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sidecar.board.nonces import Nonces
+from sidecar.board.proofs import Nonces
 from sidecar.core import Signed
 from sidecar.verify import signatures
 from sidecar.verify.signatures import Key, Verifier

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sidecar import core
 from sidecar.commands.judging import Rules
-from sidecar.commands.tally import Judge, Judgement, Top
+from sidecar.replay.tally import Judge, Judgement, Top
 from sidecar.sources.shown import text
 
 _KEPT = 1000  # clients of a policy, at least

@@ -1,8 +1,10 @@
-"""The nonces of signatures that were accepted, in memory that workers share: none is accepted twice.
+"""What the proofs of crawlers need in memory that processes share: what the DNS said of addresses (csrc/board/lookups.h), and the
+nonces of signatures that were accepted, as none is accepted twice.
 
-Law: a table of a fixed size without a lock. Only nonces of signatures that proved a crawler come here, so nobody else can fill it. Of
+Law: tables of a fixed size without a lock, which are the master's for as long as he lives; whoever dies leaves them as good as
+they were, and blocks nobody. Only nonces of signatures that proved a crawler come here, so nobody else can fill their table; of
 the eight places that one may take, the one that ends first is replaced. Two workers that meet one nonce within the same
-microsecond may both take it for new; no process that dies can block another.
+microsecond may both take it for new.
 """
 
 from __future__ import annotations
@@ -12,10 +14,24 @@ import mmap
 import os
 
 from sidecar.board import memory
+from sidecar.core import LOOKUPS_SECRET, LOOKUPS_SIZE, Lookups
 
 _SETS, _WAYS = 8192, 8
 _SECRET = 16  # bytes
 _SIZE = _SECRET + _SETS * _WAYS * 16  # each has a hash, and when it ends
+
+
+class Shared:
+    """An empty table. `fd` is handed to the other processes, which map it by `map_lookups`; `table` is the master's view."""
+
+    def __init__(self) -> None:
+        self.fd = memory.writable("xbot-lookups", os.urandom(LOOKUPS_SECRET), LOOKUPS_SIZE)
+        self.table = map_lookups(self.fd)
+
+
+def map_lookups(fd: int) -> Lookups:
+    """The table behind `fd`."""
+    return Lookups(mmap.mmap(fd, LOOKUPS_SIZE))
 
 
 class Nonces:

@@ -20,10 +20,10 @@ from rich.table import Table
 
 from sidecar import core, model, outputs
 from sidecar.commands.judging import Rules, clients_for, judging_options, load, mode_option
-from sidecar.commands.ruled import OfPolicy, Ruled
-from sidecar.commands.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
 from sidecar.errors import XbotError
 from sidecar.options import MODEL_FILE
+from sidecar.replay.ruled import OfPolicy, Ruled
+from sidecar.replay.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
 from sidecar.sources import formats, merging, progress, reading
 from sidecar.sources.choosing import format_options
 from sidecar.sources.merging import stateless_option
