@@ -479,7 +479,7 @@ static void happenings(void)
 static void versions(void)
 {
     case_name = "versions";
-    fresh(1);
+    fresh(4);
     CHECK_EQUAL(xb_clients_version(table_of_all, 3), 0);
     for (uint64_t i = 1; i <= 40; i++) { /* 25 of 142, 10 of 143, 5 older; each in a network of its own */
         xb_visit p = page(), q = part();
