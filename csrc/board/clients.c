@@ -224,7 +224,7 @@ static int64_t idle(uint32_t used, uint32_t now)
 {
     const int32_t twice = (int32_t)(now - (used & ~1u));
     const int64_t seconds = twice >= 0 ? twice / 2 : twice < -2 * (SET_BACK_MS >> 10) ? INT32_MAX : 0;
-    return used & 1 ? seconds : 8 * seconds + 1;
+    return used & 1 ? seconds : 8 * seconds;
 }
 
 static void touch(xb_client_entry *e, xb_client_set *set, uint64_t now_ms)
