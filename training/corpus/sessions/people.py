@@ -128,7 +128,7 @@ def tabs(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
     look = _look(place, crowd, rng)
     browsing = Browsing(place, rng, known=rng.random() < 0.6)
     now, asks = moment(place, rng), []
-    if rng.random() < 0.4:
+    if rng.random() < 0.1:
         for _ in range(rng.randint(3, 14)):
             asks += browsing.open(place.popular(rng), now, "", again=rng.random() < 0.5)
             now += rng.expovariate(4)
