@@ -53,6 +53,8 @@ static int ascending(const void *a, const void *b)
 static xb_workspace work; /* zero before its first use */
 static xb_stats stats;
 static xb_handshakes handshakes;
+static xb_ids ids = {.key = {1, 2}};
+static xb_wheel wheel;
 static xb_reply reply;
 
 /* Takes one head as far as `stage`. */
@@ -90,7 +92,8 @@ int main(int argc, char **argv)
     const char *refused = xb_model_open(&model, image, size, &work.request, &work.vector);
     if (refused)
         fail(argv[1], refused);
-    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats, .handshakes = &handshakes};
+    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats, .handshakes = &handshakes,
+                                .ids = &ids, .wheel = &wheel};
 
     static xb_span heads[MAX_HEADS];
     size_t n = 0;

@@ -58,7 +58,7 @@ static char *copy(char *to, xb_span s)
 static char *copy_text(char *to, const char *text) { return copy(to, (xb_span){text, strlen(text)}); }
 
 /* `id` is NULL where the service gives none. */
-static void write_reply(const xb_service *s, const xb_workspace *w, const uint64_t *id, xb_reply *reply)
+static void write_reply(const xb_service *s, const xb_workspace *w, xb_span reason, const uint64_t *id, xb_reply *reply)
 {
     char *p = reply->bytes;
     const xb_decision *d = &w->decision;
@@ -75,7 +75,7 @@ static void write_reply(const xb_service *s, const xb_workspace *w, const uint64
         p = copy(p, XB_SPAN("\r\nX-Bot-Score: "));
         p = xb_score_text(p, w->verdict.score);
         p = copy(p, XB_SPAN("\r\nX-Bot-Reason: "));
-        p += xb_decision_text(d, &w->verdict, &w->vector, p, XB_MAX_REASON);
+        p = copy(p, reason);
     }
     if (d->identity.proof == XB_PROVEN && !d->untold) {
         p = copy_text(copy(p, XB_SPAN("\r\nX-Bot-Agent: ")), d->identity.crawler->name);
@@ -160,10 +160,12 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
         xb_steer(s->wheel, started, w);
     if (s->clients && w->decision.refuse && !w->reads_only)
         xb_clients_outcome(s->clients, &w->keys, w->now_ms, &(xb_response){403, -1, XB_CONTENT_UNKNOWN});
+    char text[XB_MAX_REASON];
+    const xb_span reason = {text, xb_decision_text(&w->decision, &w->verdict, &w->vector, text, sizeof text)};
     uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;
     if (s->ids && s->lane)
-        id |= xb_record_decision(s->lane, s->sample, id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, w);
-    write_reply(s, w, s->ids ? &id : NULL, reply);
+        id |= xb_record_decision(s->lane, s->sample, id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, reason, w);
+    write_reply(s, w, reason, s->ids ? &id : NULL, reply);
     if (s->stats)
         xb_count(s->stats, w, policy_known, xb_now() - started);
     return used;

@@ -4,7 +4,7 @@
 #include <time.h>
 
 xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t generation, xb_dialect dialect, xb_span head,
-                           const xb_workspace *w)
+                           xb_span reason, const xb_workspace *w)
 {
     const xb_decision *d = &w->decision;
     const xb_vector *v = &w->vector;
@@ -33,7 +33,7 @@ xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t
         .handshake = w->vector.facts.handshake,
     };
     memcpy(r.policy, d->policy->name, sizeof r.policy);
-    xb_decision_text(d, &w->verdict, v, r.reason, sizeof r.reason);
+    memcpy(r.reason, reason.at, reason.size < sizeof r.reason ? reason.size : sizeof r.reason);
     memcpy(to, &r, sizeof r);
     to += sizeof r;
     memcpy(to, v->dense, XB_N_DENSE * sizeof(double));
