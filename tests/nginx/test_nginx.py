@@ -438,6 +438,7 @@ def test_the_decision_log_holds_each_header_that_a_feature_reads(site: EchoSite,
     assert line.pop("reason")
     assert line.pop("verdict") in ("human", "bot")
     assert line.pop("policy") == "default"
+    assert len(line.pop("id")) == 12
     assert line.pop("connection") > 0
     assert line.pop("connection_requests") == 1
     assert set(line.pop("tls").values()) == {""}

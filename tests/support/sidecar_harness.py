@@ -56,10 +56,15 @@ class LostError(AssertionError):
 
 @dataclass(frozen=True)
 class Reply:
-    """One reply, which has no body."""
+    """One reply, which has no body. Two are equal but for their ids: each answer has one of its own."""
 
     status: int
-    headers: dict[str, str]
+    headers: dict[str, str] = field(compare=False)
+    said: dict[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        said = {name: value for name, value in self.headers.items() if name != "X-Bot-Id"}
+        object.__setattr__(self, "said", said)
 
     def __getitem__(self, name: str) -> str:
         return self.headers[name]
