@@ -17,8 +17,8 @@ import pytest
 from places import XBOT
 
 from sidecar import core
-from sidecar.commands import tally
 from sidecar.config.config import DEFAULT_MODEL
+from sidecar.replay import tally
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"

@@ -166,8 +166,8 @@ def test_a_log_through_nginx_gets_what_score_says(
 ) -> None:
     copy = nginx_harness.copy_files
 
-    def edited(to: Path, listen: str) -> None:
-        copy(to, listen)
+    def edited(to: Path, *others: Any) -> None:
+        copy(to, *others)
         conf = to / "outcome.conf"
         conf.write_text(conf.read_text().replace("/run/xbot/outcome.sock", f"{tmp_path}/outcome.sock"))
 

@@ -26,6 +26,7 @@ from sidecar_harness import BROWSER, CURL, Sidecar, wait_until
 
 from sidecar import core
 
+ID = re.compile(r"[0-9a-z]{12}")
 SCORE = re.compile(r"[01]\.\d{4}")
 CURL_BINARY = shutil.which("curl")
 
@@ -142,6 +143,7 @@ def told(headers: list[list[str]], verdict: str) -> None:
     if verdict != "unknown":
         assert SCORE.fullmatch(words.pop("x-bot-score"))
         assert words.pop("x-bot-reason")
+        assert ID.fullmatch(words.pop("x-bot-id"))
     assert words == {}
 
 

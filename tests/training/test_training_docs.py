@@ -1,6 +1,6 @@
 """The commands of docs/training.md run as they stand, in their order: on a small log made on the fly, and on real ones.
 
-Not run in their order: pip, xbot serve, and --backend dask (tests/sources/test_logs.py, on a real cluster). What the page says of
+Not run in their order: xbot serve, and --backend dask (tests/sources/test_logs.py, on a real cluster). What the page says of
 enforcing and of taking it back is done at the end, with its own file and its own commands.
 """
 
@@ -29,7 +29,7 @@ from training.corpus import generate, published
 
 PAGE = ROOT / "docs" / "training.md"
 XBOT = str(Path(sys.executable).parent / "xbot")
-ELSEWHERE = ("pip ", "xbot serve", "--backend dask")
+ELSEWHERE = ("xbot serve", "--backend dask")
 
 needs_corpus = pytest.mark.skipif(
     not all(map(find_spec, published.PACKAGES)), reason="needs the packages of the extra `corpus`"
