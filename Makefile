@@ -186,6 +186,9 @@ SHARE    = $(DESTDIR)$(PREFIX)/share
 # What completes the command in a shell, and where that looks for it.
 COMPLETIONS := bash:bash-completion/completions/xbot zsh:zsh/site-functions/_xbot fish:fish/vendor_completions.d/xbot.fish
 LIB     := $(DESTDIR)$(PREFIX)/lib
+IN_ETC  := deploy/xbot.toml deploy/logrotate/xbot $(wildcard nginx/*.conf)
+# The ending of a newer file beside one that is there. logrotate reads all of its directory but such endings as dpkg's.
+BESIDE_IT = $$(case $$file in */logrotate/*) echo dpkg-dist;; *) echo new;; esac)
 install: interpreter install-files
 	@$(PYTHON) -m venv --clear build/pip
 	@rm -rf build/lib* $(LIB)/xbot.new
@@ -214,23 +217,23 @@ uninstall:
 	@rm -f $(foreach each,$(COMPLETIONS),$(SHARE)/$(lastword $(subst :, ,$(each))))
 	@rm -f $(DESTDIR)$(PREFIX)/bin/xbot $(LIB)/sysusers.d/xbot.conf $(LIB)/tmpfiles.d/xbot.conf \
 	  $(LIB)/systemd/system/xbot.socket $(LIB)/systemd/system/xbot.service
-	@for file in deploy/xbot.toml nginx/*.conf; do \
-	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; *) echo xbot;; esac)/$${file##*/}; \
-	  for one in $$to $$to.new; do \
+	@for file in $(IN_ETC); do \
+	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; */logrotate/*) echo logrotate.d;; *) echo xbot;; esac)/$${file##*/}; \
+	  for one in $$to $$to.$(BESIDE_IT); do \
 	    if cmp -s $$file $$one; then rm $$one; elif [ -e $$one ]; then echo "kept: $$one"; fi; \
 	  done; \
 	done
 	@for place in etc/nginx/xbot etc/xbot var/lib/xbot; do rmdir --ignore-fail-on-non-empty $(DESTDIR)/$$place 2>/dev/null || :; done
 
 install-files:
-	@install -d $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot
+	@install -d $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot $(DESTDIR)/etc/logrotate.d
 	@install -D -m 644 deploy/systemd/sysusers.conf $(LIB)/sysusers.d/xbot.conf
 	@install -D -m 644 deploy/systemd/tmpfiles.conf $(LIB)/tmpfiles.d/xbot.conf
 	@install -D -m 644 deploy/systemd/xbot.socket $(LIB)/systemd/system/xbot.socket
 	@sed 's|/usr/bin/xbot|$(PREFIX)/bin/xbot|' deploy/systemd/xbot.service > $(LIB)/systemd/system/xbot.service
-	@for file in deploy/xbot.toml nginx/*.conf; do \
-	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; *) echo xbot;; esac)/$${file##*/}; \
-	  cmp -s $$file $$to || { test ! -e $$to || to=$$to.new; install -m 644 $$file $$to; echo "$$to"; }; \
+	@for file in $(IN_ETC); do \
+	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; */logrotate/*) echo logrotate.d;; *) echo xbot;; esac)/$${file##*/}; \
+	  cmp -s $$file $$to || { test ! -e $$to || to=$$to.$(BESIDE_IT); install -m 644 $$file $$to; echo "$$to"; }; \
 	done
 
 lint: build $(VENV)/lint

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from sidecar import core
 from sidecar.commands.judging import Rules, clients_for, judging_options, load
 from sidecar.commands.offline import plain_console
 from sidecar.config import config, lists, policies
 from sidecar.errors import XbotError
-from sidecar.sources import formats, reading
+from sidecar.sources import formats, reading, sentences
 from sidecar.sources.choosing import format_options
 from sidecar.sources.lines import Unreadable, of_logs
 from sidecar.sources.merging import stateless_option
@@ -44,6 +47,7 @@ _BROWSERS = {
     "APP": "a browser inside a program",
 }
 _ALPN = {b"-": "no protocol agreed on"}
+_DIGITS = 6  # of what is added up
 
 
 class Why(NamedTuple):
@@ -97,6 +101,9 @@ class Judge:
         return lists.naming(plan, decision.list, names)
 
 
+every_option = click.option("--all", "every", is_flag=True, help="Show every part too, not only the strongest.")
+
+
 @click.command(epilog="Example: xbot explain --line 17 access.log")
 @judging_options
 @format_options("head")
@@ -109,6 +116,7 @@ class Judge:
 )
 @click.option("--dialect", type=click.Choice(core.DIALECTS), help="The head is a proxy's question in this dialect.")
 @click.option("--ip", help="The address that the request of a head came from.")
+@every_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, with every feature.")
 @click.argument("logs", nargs=-1, default=("-",))
 def explain(
@@ -118,17 +126,19 @@ def explain(
     log_format: str,
     dialect: str | None,
     ip: str | None,
+    every: bool,
     as_json: bool,
     stateless: bool,
     wanted: str | None,
     logs: tuple[str, ...],
 ) -> None:
-    """Show what each feature of each line of LOGS adds to its margin. The parts and the bias add up to the margin.
+    """Show why each line of LOGS gets its verdict: the three parts that speak most for a bot, the three that speak most
+    against, and all others in one. They and the bias add up to the margin; --all shows every part.
 
     LOGS are files, compressed too, or - for standard input. What the client did before is what LOGS hold of it: a single line is
     judged by itself, and --line shows one with the lines before it. Several logs are read by time.
 
-    Above 0 speaks for a bot. A hashed word is shown as family=word. Without --json, what adds nothing is left out. A
+    Above 0 speaks for a bot. In the table and the JSON, a hashed word is family=word. Without --json, what adds nothing is left out. A
     line of the log formats that come with nginx/ is decided by the policy that it names.
 
     \b
@@ -152,7 +162,7 @@ def explain(
         if as_json:
             click.echo(json.dumps({**({"log": log} if log else {}), **as_object(line, request, why)}))
         else:
-            console.print(as_table(f"{log}:{line}" if log else f"line {line}", request, logged, why))
+            console.print(as_page(f"{log}:{line}" if log else f"line {line}", request, logged, why, every))
 
 
 # The log, if there are several, the line, the request, what the log itself says of it, and the error.
@@ -276,8 +286,8 @@ def _claim(request: core.Request) -> str:
     return _BROWSERS.get(name) or f"{name.title()} {version or ''}".rstrip()
 
 
-def as_table(place: str, request: core.Request, logged: str, why: Why) -> Table:
-    """All of it, for a person; `logged`: what the log itself says."""
+def as_page(place: str, request: core.Request, logged: str, why: Why, every: bool) -> RenderableType:
+    """For a person: what speaks for a bot and against, and the sum; `every` part too, in a table. `logged`: what the log itself says."""
     fields, verdict = request.fields, why.verdict
     title = [
         f"{place}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",
@@ -288,15 +298,53 @@ def as_table(place: str, request: core.Request, logged: str, why: Why) -> Table:
         f"agent: {_text(fields['agent']) or '-'}",
         *_handshake(request),
     ]
-    table = Table(title="\n".join(title), title_justify="left", title_style="", show_edge=False, pad_edge=False)
-    table.add_column("adds", justify="right")
-    table.add_column("feature")
-    table.add_column("value", justify="right")
-    table.add_column("what it is", overflow="fold")
+    parts: list[RenderableType] = [Text("\n".join(title)), "", _sum(why, every)]
+    if every:
+        parts += ["", _table(why)]
+    return Group(*parts, "")
+
+
+def _sum(why: Why, every: bool) -> Table:
+    """The strongest parts in sentences, and the rest in one: as they are printed, they add up to the margin."""
+    shown = sentences.strongest(why.parts)
+    others = sum(1 for part in why.parts if part.contribution) - len(shown)
+    lines = [
+        *((part.contribution, "for a bot" if part.contribution > 0 else "against", _said(part)) for part in shown),
+        (why.bias, "bias", "what the model adds to every request"),
+    ]
+    margin = round(why.verdict.margin, _DIGITS)
+    rest = round(margin - math.fsum(round(added, _DIGITS) for added, _, _ in lines), _DIGITS) + 0.0
+    if others:
+        parts = f"{others} part{'s' * (others > 1)}{'' if every else '; --all shows each'}"
+        lines.append((rest, "all others", parts))
+    elif rest:
+        lines.append((rest, "rounding", "of the above"))
+    lines.append((margin, "margin", "the sum; above 0 leans to bot"))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for added, what, text in lines:
+        table.add_row(f"{added:+.{_DIGITS}f}", what, Text(text))
+    return table
+
+
+def _said(part: core.Contribution) -> str:
+    return f"{sentences.sentence(part)} ({sentences.name(part)})"
+
+
+def _table(why: Why) -> Table:
+    """Every part that adds something."""
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("adds", justify="right", no_wrap=True)
+    table.add_column("feature", overflow="fold")
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("what it says", overflow="fold")
     for part in sorted(why.parts, key=lambda part: -abs(part.contribution)):
         if part.contribution:
             value = "" if part.value is None else f"{part.value:g}"
-            table.add_row(f"{part.contribution:+.6f}", part.name, value, part.doc)
-    table.add_row(f"{why.bias:+.6f}", "bias", "", "what the model adds to every request")
-    table.add_row(f"{verdict.margin:+.6f}", "margin", "", "the sum; above 0 leans to bot")
+            name = Text(_text(part.name.encode()))
+            table.add_row(f"{part.contribution:+.{_DIGITS}f}", name, value, Text(sentences.sentence(part)))
+    table.add_row(f"{why.bias:+.{_DIGITS}f}", "bias", "", "what the model adds to every request")
+    table.add_row(f"{why.verdict.margin:+.{_DIGITS}f}", "margin", "", "the sum; above 0 leans to bot")
     return table

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from sidecar.commands.explain import Judge, as_object, as_table
+from sidecar.commands.explain import Judge, as_object, as_page, every_option
 from sidecar.commands.judging import load
 from sidecar.commands.offline import plain_console
 from sidecar.config import config
@@ -26,10 +26,12 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--model", type=_PATH, help="The model that decided.  [default: that of --config, or the one that comes with xbot]"
 )
+@every_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every feature.")
 @click.argument("id_", metavar="ID")
-def why(id_: str, log: Path | None, configuration: Path | None, model: Path | None, as_json: bool) -> None:
-    """Explain the decision with this X-Bot-Id: each feature's part, and they add up to the margin that was served.
+def why(id_: str, log: Path | None, configuration: Path | None, model: Path | None, every: bool, as_json: bool) -> None:
+    """Explain the decision with this X-Bot-Id: what spoke most for a bot and against, and all others in one. They add up to the
+    margin that was served; --all shows every part.
 
     The id is in the answer, in nginx's logs, and on the page that a visitor sees who was refused (nginx/refused.conf).
     Files that were rotated away from the log are looked through too.
@@ -54,7 +56,7 @@ def why(id_: str, log: Path | None, configuration: Path | None, model: Path | No
         f" by {decided.policy}" if decided.policy else ""
     )
     plain_console().print(
-        as_table(f"line {found.line}", request, f"{told}, {'403' if decided.refused else 'let by'}", said)
+        as_page(f"line {found.line}", request, f"{told}, {'403' if decided.refused else 'let by'}", said, every)
     )
     if not same:
         other = decided.model[:12] or "unknown"

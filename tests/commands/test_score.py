@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from places import XBOT
 
 from sidecar import core
 from sidecar.commands import offline
-from sidecar.sources import records
+from sidecar.sources import records, sentences
 
 CHALLENGE = [row["line"] for row in tables.lines() if row["format"] == "challenge" and row["field"] == "ok"]
 COMBINED = [row["line"] for row in tables.lines() if row["format"] == "combined" and row["field"] == "ok"]
@@ -171,9 +172,52 @@ def test_hashed_words_show_their_text(xbot, made_model_path) -> None:
         "ua_word=curl", "ua_word=spam", "ref_host=ref.example", "url_word=wp", "url_word=login", "url_word=php",
         "ip_net=192.0.2.7/32", "ip_net=192.0.2.0/24", "ip_net=192.0.0.0/16",
     }  # fmt: skip
-    text = xbot(*command, stdin=line).stdout.decode()
+    text = xbot(*command, "--all", stdin=line).stdout.decode()
     for shown in (*words, "bias", "margin", "GET /wp-login.php", "curl/8.5.0 spam"):
         assert shown in text
+
+
+@pytest.mark.parametrize("log_format", LOGS)
+def test_what_is_printed_adds_up_to_the_last_digit(xbot, made_model_path, tmp_path, log_format) -> None:
+    """Three parts for a bot at most, three against, the bias and the rest."""
+    done = xbot(
+        "explain", "--model", made_model_path, "--format", log_format, write(tmp_path / "log", LOGS[log_format])
+    )
+    line = re.compile(r"([+-]\d+\.\d{6})  (for a bot|against|bias|all others|rounding|margin) ")
+    found = [(Decimal(number), what) for number, what in line.findall(done.stdout.decode())]
+    sums = 0
+    while found:
+        end = [what for _, what in found].index("margin")
+        (*parts, (margin, _)), found = found[: end + 1], found[end + 1 :]
+        assert sum(number for number, _ in parts) == margin
+        named = [what for _, what in parts]
+        assert named.count("for a bot") + named.count("against") > 0
+        assert max(named.count("for a bot"), named.count("against")) <= 3
+        assert all((number > 0) == (what == "for a bot") for number, what in parts if what in {"for a bot", "against"})
+        sums += 1
+    assert sums == len(LOGS[log_format])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("hdr_accept", 1.0, "sends Accept"),
+        ("hdr_accept", 0.0, "does not send Accept"),
+        ("tls_nss", 0.0, "does not have the handshake of NSS (the library of Firefox)"),
+        ("ua_empty", 0.0, "sends a User-Agent"),
+        ("odd_no_accept", 0.0, "not so: claims a browser, but sends no Accept"),
+        ("url_depth", 0.0, "the slashes in the path: 0"),
+        ("ua_length", 113.0, "the bytes of the User-Agent: 113"),
+        ("ua_word=curl", 1.0, "the word `curl` of the User-Agent"),
+        ("ref_host=a.example", 1.0, "the Referer's host `a.example`"),
+        ("hdr_order=host>accept", 1.0, "the pair `host>accept` of header names that follow each other"),
+        ("ip_net=192.0.2.0/24", 1.0, "the network `192.0.2.0/24` of the address"),
+        ("url_word=a=b\x1b[31m" + "c" * 99, 1.0, "the word `a=b\\x1b[31m" + "c" * 49 + "…` of the path"),
+    ],
+)
+def test_a_part_is_a_sentence(name: str, value: float, said: str) -> None:
+    docs = {row.name: row.doc for row in (*core.FEATURES, *core.FAMILIES)}
+    assert sentences.sentence(core.Contribution(name, value, 1.0, docs[name.partition("=")[0]])) == said
 
 
 def test_explain_shows_hostile_text_as_it_came(xbot, made_model_path) -> None:

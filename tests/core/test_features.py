@@ -17,13 +17,14 @@ from urllib.parse import quote_plus
 
 import msgspec
 import pytest
+import row_versions
 import tables
 from hypothesis import example, given
 from hypothesis import strategies as st
 from places import ROOT
 
 from sidecar import core
-from sidecar.sources import records
+from sidecar.sources import records, sentences
 
 K = 15
 NAMES = [row.name for row in core.FEATURES]
@@ -446,3 +447,19 @@ def test_rows_say_what_they_are() -> None:
     assert len({row.doc for row in rows}) == len(rows)
     assert {row.group for row in rows} <= set(core.GROUPS)
     assert all(row.doc and not row.doc.endswith(".") for row in rows)
+
+
+def test_what_rows_say_fits_their_values() -> None:
+    """A row that says no bound is 0 or 1, and says what the visitor does; only so can its text be turned round for a 0."""
+    says = [sentences.counts(row.doc) for row in core.FEATURES]
+    for row, count in zip(core.FEATURES, says, strict=True):
+        assert count or re.match(r"(has|[a-z]+s) ", row.doc), row.name
+    counted = 0
+    for request in row_versions.requests():
+        dense, _ = request.features(8, None)
+        for i, value in enumerate(dense):
+            if value not in (0.0, 1.0) and not math.isnan(value):
+                assert says[i], core.FEATURES[i].name
+                counted += 1
+    assert counted > 100
+    assert all(re.match(r"(a|the) ", row.doc) for row in core.FAMILIES)

@@ -146,16 +146,20 @@ def test_uninstall_takes_away_what_install_put(makefile: Path) -> None:
         (image / "usr/local" / name).write_text("")
     assert really_make(makefile, "install-files").returncode == 0
     toml, observe = image / "etc/xbot/xbot.toml", image / "etc/nginx/xbot/observe.conf"
+    assert (image / "etc/logrotate.d/xbot").read_bytes() == (ROOT / "deploy/logrotate/xbot").read_bytes()
     toml.write_text("workers = 3\n")
+    rotation = image / "etc/logrotate.d/xbot"
+    rotation.write_text("# ours\n")
     assert really_make(makefile, "install-files").returncode == 0  # xbot.toml.new
+    assert {path.name for path in rotation.parent.iterdir()} == {"xbot", "xbot.dpkg-dist"}
     (image / "var/lib/xbot/site.xbot").write_text("a model\n")
     observe.write_text("# ours\n")
     done = really_make(makefile, "uninstall")
     assert done.returncode == 0
-    assert sorted(done.stdout.splitlines()) == [f"kept: {observe}", f"kept: {toml}"]
+    assert sorted(done.stdout.splitlines()) == [f"kept: {rotation}", f"kept: {observe}", f"kept: {toml}"]
     left = {path for path in image.rglob("*") if path.is_file()}
-    assert left == {others, toml, observe, image / "var/lib/xbot/site.xbot"}
-    for path in (toml, observe, image / "var/lib/xbot/site.xbot"):
+    assert left == {others, toml, observe, rotation, image / "var/lib/xbot/site.xbot"}
+    for path in (toml, observe, rotation, image / "var/lib/xbot/site.xbot"):
         path.unlink()
     assert really_make(makefile, "uninstall").stdout == ""
     assert not (image / "etc/xbot").exists()
