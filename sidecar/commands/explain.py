@@ -35,6 +35,9 @@ _HOLDS = {
 }  # fmt: skip
 
 
+# Over plain http there is no handshake, and of a first request no past: a verdict without them is whole.
+_NO_DOUBT = {"tls", "client"}
+
 # Whose handshake it is (core.Request.stack), in words.
 _PROGRAMS = {
     "openssl": "OpenSSL", "gnutls": "GnuTLS", "nss": "NSS, as Firefox", "chromium": "BoringSSL, as Chromium", "apple": "Apple's",
@@ -263,7 +266,9 @@ def _decided(decision: core.Decision, entry: str | None) -> str:
 
 def _doubt(why: Why) -> str:
     """A warning where the model reads groups that the source does not hold."""
-    lacks, by = (", ".join(_HOLDS[name] for name in groups if name != "tls") for groups in (why.not_held, why.held))
+    lacks, by = (
+        ", ".join(_HOLDS[name] for name in groups if name not in _NO_DOUBT) for groups in (why.not_held, why.held)
+    )
     more = ", or not all of them in their order" if "headers" in why.not_held else ""
     return f"judged by {by or 'nothing'} only: there are no {lacks} here{more}; behind the proxy the verdict may differ"
 
@@ -291,7 +296,7 @@ def as_page(place: str, request: core.Request, logged: str, why: Why, every: boo
     fields, verdict = request.fields, why.verdict
     title = [
         f"{place}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",
-        *([_doubt(why)] if set(why.not_held) - {"tls"} else []),  # over plain http there is no handshake, and no doubt
+        *([_doubt(why)] if set(why.not_held) - _NO_DOUBT else []),
         *([f"logged: {logged}"] if logged else []),
         *([_decided(why.decision, why.entry)] if why.decision else []),
         " ".join(_text(fields[name]) or "-" for name in ("ip", "method", "uri")),

@@ -110,6 +110,8 @@ _TOLD = frozenset(
         "humans",
         "sources",
         "held_out",
+        "sessions",
+        "threshold",
         "bounded",
         "settings",
         "split",
@@ -206,6 +208,17 @@ def _trained(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 f"ROC AUC {held['roc_auc']:.4f}"
             ),
         )
+    if watched := said.get("sessions"):
+        yield (
+            "behaviour",
+            (
+                f"from {watched['rows']:,} requests in sessions; held out: catches {watched['programs_caught']:,} of "
+                f"{watched['programs']:,} clients of programs ({watched['programs_caught_bare']:,} without it), calls "
+                f"{watched['people_refused']:,} of {watched['people']:,} clients of people bots ({watched['people_refused_bare']:,})"
+            ),
+        )
+    if moved := said.get("threshold"):
+        yield "proven clients", f"{moved['proven_clients']:,}; their threshold may be up to {moved['highest']:.6f}"
     if bounded:
         yield "bounded", f"nothing speaks for a human; without these bounds it would catch {bounded['recall_free']:.2%}"
     if start := settings.get("start"):

@@ -356,7 +356,7 @@ def test_explain_shows_one_line_with_its_past(xbot, made_model_path, tmp_path: P
     assert json.loads(alone)["groups_not_held"] == ["headers", "client", "tls"]
     assert json.loads(every[-1])["groups_not_held"] == ["headers", "tls"]
     shown = xbot("explain", "--model", made_model_path, "--format", "combined", "-", stdin=TRAFFIC[-1]).stdout
-    assert b"there are no headers, earlier lines of the client here" in shown
+    assert b"there are no headers here" in shown
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_inspect(xbot, made_model, made_model_path) -> None:
 def test_inspect_tells_where_a_model_comes_from(xbot) -> None:
     text = xbot("inspect", "--weights", "1").stdout.decode()
     said = json.loads(xbot("inspect", "--json").stdout)["provenance"]
-    assert f"trained on  │ {said['rows']:,} requests, {said['bots']:,} of bots" in text
+    assert re.search(rf"trained on +│ {said['rows']:,} requests, {said['bots']:,} of bots", text)
     assert f"catches {said['held_out']['recall']:.2%} of the bots" in text
     assert "{" not in text
     assert "ip_... (6)" in text
@@ -408,15 +408,20 @@ def test_the_reason_goes_by_the_threshold_that_decides(made_model) -> None:
 @pytest.mark.parametrize(
     ("log_format", "line", "lacks", "says"),
     [
-        ("combined", COMBINED[0], ["headers", "tls"], "judged by agent, referrer, URL only: there are no headers here"),
+        (
+            "combined",
+            COMBINED[0],
+            ["headers", "client", "tls"],
+            "judged by agent, referrer, URL only: there are no headers here",
+        ),
         (
             "challenge",
             CHALLENGE[0],
-            ["url", "headers", "tls"],
+            ["url", "headers", "client", "tls"],
             "judged by agent, referrer only: there are no URL, headers here",
         ),
-        ("jsonl", b'{"headers": [["User-Agent", "curl/8.5.0"]]}', ["url", "tls"], "there are no URL here"),
-        ("head", b"GET / HTTP/1.1\nHost: a\nUser-Agent: curl/8.5.0", ["tls"], None),
+        ("jsonl", b'{"headers": [["User-Agent", "curl/8.5.0"]]}', ["url", "client", "tls"], "there are no URL here"),
+        ("head", b"GET / HTTP/1.1\nHost: a\nUser-Agent: curl/8.5.0", ["client", "tls"], None),
     ],
 )
 def test_explain_says_what_the_log_does_not_hold(

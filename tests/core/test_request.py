@@ -100,6 +100,9 @@ def text_of(verdict: core.Verdict, *, dialect: str = "nginx", enforce: bool = Fa
 BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
+ID = re.compile(rb"X-Bot-Id: [0-9a-z]{12}\r\n")  # another one in each reply
+
+
 class Peer:
     """One connection to a Server, over a pair of sockets; each `send` is one read on the other side."""
 
@@ -130,14 +133,20 @@ class Peer:
             await asyncio.sleep(0)
 
     async def receive(self, size: int) -> bytes:
-        """Exactly `size` bytes, or what came before the end."""
+        """Exactly `size` bytes of replies without their ids, up to the end of a line; or what came before the end."""
         got, loop = b"", asyncio.get_running_loop()
-        while len(got) < size:
-            more = await asyncio.wait_for(loop.sock_recv(self.ours, size - len(got)), PATIENCE)
+        while True:
+            whole = got.rfind(b"\n") + 1
+            held = len(ID.sub(b"", got[:whole]))
+            if held >= size:
+                break
+            # Of a line that has begun it is not known yet whether it counts.
+            most = size - held if whole == len(got) else 1
+            more = await asyncio.wait_for(loop.sock_recv(self.ours, most), PATIENCE)
             if not more:
                 break
             got += more
-        return got
+        return ID.sub(b"", got)
 
     async def rest(self) -> bytes:
         """Says that no more comes, and takes all up to the other side's end."""
@@ -156,17 +165,14 @@ def run() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
     loop.close()
 
 
-ID = re.compile(rb"X-Bot-Id: [0-9a-z]{12}\r\n")  # another one in each reply
-
-
 async def converse(server: Server, pieces: Sequence[bytes]) -> bytes:
-    """All that a connection answers to these reads, up to its end, but for ids."""
+    """All that a connection answers to these reads, up to its end."""
     peer = await Peer(server).connect()
     for piece in pieces:
         await peer.send(piece)
     answer = await peer.rest()
     peer.close()
-    return ID.sub(b"", answer)
+    return answer
 
 
 def expected(model: core.Model, heads: Sequence[bytes], **how: Any) -> bytes:

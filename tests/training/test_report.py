@@ -278,7 +278,7 @@ def test_mistakes_are_the_worst_and_the_commands_show_them(
         agent = texts(next(e for e in details.iter("span") if e.get("class") == "agent"))
         assert agent[:60] in done.stdout.decode().replace("\n", "")
         kinds.add(command.split()[0])
-    assert kinds == {"sed", "zcat"}  # plain and gzip
+    assert kinds == {"xbot"}  # with what the client did before
 
 
 def test_strongest_features_are_the_models(place: Path, judged: Page, xbot: Callable[..., Any]):
@@ -475,7 +475,9 @@ def test_one_class_is_not_enough(
     options = ("--format", "combined", "--labels", place / "one.tsv", "--out", place / "none.html")
     extra = ("--judge", place / "site.xbot") if judge else ()
     done = xbot("report", *extra, *options, place / "access.log", code=2)
-    assert re.fullmatch(rf"xbot: (a report|training) needs both classes: {said} in the log\n", done.stderr.decode())
+    assert re.fullmatch(
+        rf"xbot: (a report|training) needs both classes: {said} in the log", done.stderr.decode().splitlines()[-1]
+    )
     assert not (place / "none.html").exists()
 
 
@@ -499,7 +501,7 @@ def test_errors_are_one_line(place: Path, xbot: Callable[..., Any], options: tup
     given = [option.format(place=place) for option in (*options, log)]
     done = xbot("report", "--format", "combined", "--out", place / "x.html", *given, code=2)
     assert said.format(place=place) in done.stderr.decode()
-    assert done.stderr.decode().count("\n") == 1
+    assert sum(" are earlier than " not in line for line in done.stderr.decode().splitlines()) == 1
     assert not (place / "x.html").exists()
 
 
