@@ -109,6 +109,10 @@ static void write_again(xb_reply *reply)
 void xb_count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t ns)
 {
     const xb_decision *d = &w->decision;
+    if (is_check(&w->request)) {
+        stats->probes++;
+        return;
+    }
     stats->requests++;
     stats->outcome[d->outcome]++;
     stats->decided_by[d->by]++;

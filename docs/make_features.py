@@ -33,7 +33,7 @@ HEAD = """\
 
 Generated from `csrc/features/features.def` by `make docs`: edit that table, not this page. {dense} features and {families} families of
 hashed words. A model file names each with its version, which is raised when its values change. A feature that a log does not hold is
-absent: it adds nothing to the margin. `xbot explain` shows what each one adds to a request's margin; `xbot train --without
+absent: it adds nothing to the margin. `xbot explain --all` shows what each one adds to a request's margin; `xbot train --without
 NAME` leaves out a group, a feature or a family.
 """
 

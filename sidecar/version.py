@@ -12,11 +12,17 @@ import sidecar
 _HERE = Path(__file__).parent
 
 
-def said() -> str:
-    """Such as `0.1.0 (commit 1a2b3c4d5e6f)`, with `+changes` behind a commit that is not all of it; `0.1.0 (working tree)`;
-    or the version alone, of a build that knew no commit."""
+def commit() -> str | None:
+    """The commit that it was built from, with `+changes` behind one that is not all of it; None if the build knew none."""
     try:
-        return f"{sidecar.__version__} (commit {(_HERE / 'commit.txt').read_text().strip()})"
+        return (_HERE / "commit.txt").read_text().strip()
     except FileNotFoundError:
-        tree = (_HERE.parent / ".git").exists()
-        return f"{sidecar.__version__} (working tree)" if tree else sidecar.__version__
+        return None
+
+
+def said() -> str:
+    """Such as `0.1.0 (commit 1a2b3c4d5e6f)`; `0.1.0 (working tree)`; or the version alone, of a build that knew no commit."""
+    if built := commit():
+        return f"{sidecar.__version__} (commit {built})"
+    tree = (_HERE.parent / ".git").exists()
+    return f"{sidecar.__version__} (working tree)" if tree else sidecar.__version__

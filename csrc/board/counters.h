@@ -39,9 +39,11 @@ typedef struct {
     uint64_t closed[XB_N_CLOSED]; /* of these */
     uint64_t sum_ns;       /* from the last byte of the head to the reply, over all answers */
     uint64_t histogram[XB_HISTOGRAM]; /* bucket i: answers that took [2^i, 2^(i+1)) ns */
+    uint64_t probes;       /* questions of `xbot check` that got a verdict; in none of the above but what is of connections and files */
 } xb_stats;
 
-_Static_assert(sizeof(xb_stats) == 696, "another xb_stats is another XB_COUNTERS_VERSION");
+/* A counter at the end, where a slot has room, leaves the version as it is: there it was 0. */
+_Static_assert(sizeof(xb_stats) == 704, "another xb_stats is another XB_COUNTERS_VERSION");
 
 enum { XB_COUNTERS_VERSION = 1, XB_COUNTERS_HEADER = 256, XB_COUNTERS_MOST = 1 << 14 /* slots */ };
 #define XB_COUNTERS_SLOT ((sizeof(xb_stats) + 127) / 128 * 128) /* no two writers share a cache line, nor two lines that are

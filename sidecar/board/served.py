@@ -26,6 +26,7 @@ from sidecar.errors import RefusedModelError, XbotError
 from sidecar.verify import ranges
 
 NAME = "served"
+_LATEST = 1e12  # seconds; a date beyond is none
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Served:
     sha256: str
     search_engines: bool  # whether the list that comes with xbot is in use
     loaded_at: float
+    trained_at: float | None  # Unix time, as the model's file says; None if it does not
     material: policies.Material
     publishers: Mapping[str, str]
     dns: config.Dns
@@ -75,6 +77,7 @@ class Served:
             sha256=hashlib.sha256(loaded.data).hexdigest(),
             search_engines=config.uses_our_search_engines(plan),
             loaded_at=time.time(),
+            trained_at=_created(loaded),
             material=material,
             publishers=plan.publishers,
             dns=plan.dns,
@@ -130,3 +133,15 @@ class Served:
     def labels(self) -> dict[str, str]:
         """Of the model, for the log and the metrics; `sha256` is what sha256sum prints for the file."""
         return {"path": str(self.path), "sha256": self.sha256}
+
+
+def _created(loaded: core.Model) -> float | None:
+    """What provenance says, which anybody may have written."""
+    try:
+        said = loaded.provenance
+    except (ValueError, RecursionError):
+        return None
+    created = said.get("created") if isinstance(said, dict) else None
+    if isinstance(created, bool) or not isinstance(created, (int, float)) or not 0 <= created < _LATEST:
+        return None
+    return float(created)

@@ -526,6 +526,7 @@ cdef extern from "board/counters.h" nogil:
         uint64_t closed[4]
         uint64_t sum_ns
         uint64_t histogram[64]
+        uint64_t probes
     size_t xb_counters_size(uint32_t n_slots)
     void xb_counters_init(void *file, uint32_t n_slots, uint64_t made, uint64_t booted)
     const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)

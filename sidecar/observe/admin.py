@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from prometheus_client import CollectorRegistry, make_asgi_app
+from prometheus_client import CollectorRegistry, ProcessCollector, make_asgi_app
 
 from sidecar.core import LineError, Request
 from sidecar.observe.metrics import SidecarCollector
@@ -38,6 +38,7 @@ class Endpoint:
     def __init__(self, sock: socket.socket, master: Watched) -> None:
         registry = CollectorRegistry()
         registry.register(SidecarCollector(master))
+        ProcessCollector(registry=registry)  # process_*, of the master: it answers here
         self._metrics: Any = make_asgi_app(registry)
         self._master = master
         self._sock = sock

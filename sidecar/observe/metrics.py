@@ -20,6 +20,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+import sidecar
+from sidecar import version
 from sidecar.config import search_engines
 from sidecar.core import CLOSED, DECIDERS, OUTCOMES
 from sidecar.observe.watched import Watched
@@ -27,6 +29,7 @@ from sidecar.observe.watched import Watched
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
 # to +Inf.
 _FIRST_EDGE, _LAST_EDGE = 8, 30  # 256 ns to 1.07 s
+_HOST = "worker"  # who judged: nginx's module, the other host, has a page of its own
 
 
 class SidecarCollector(Collector):
@@ -57,26 +60,32 @@ class SidecarCollector(Collector):
 
     def _traffic(self) -> Iterator[Metric]:
         total = self._master.counters.total()
-        requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["verdict"])
+        requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["host", "verdict"])
         for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
-            requests.add_metric([outcome], count)
+            requests.add_metric([_HOST, outcome], count)
         yield requests
         decisions = CounterMetricFamily(
-            "xbot_decisions", "Requests by what decided: the score, or a list", labels=["rule"]
+            "xbot_decisions", "Requests by what decided: the score, or a list", labels=["host", "rule"]
         )
         for decider, count in zip(DECIDERS, total["decided_by"], strict=True):
-            decisions.add_metric([decider], count)
+            decisions.add_metric([_HOST, decider], count)
         yield decisions
         for name, key, text in (
             ("xbot_refused", "refused", "Requests answered 403 because the verdict is enforced"),
-            ("xbot_bad_requests", "bad_request", "Requests with broken framing, answered 400"),
             (
                 "xbot_unknown_policy",
                 "unknown_policy",
                 "Requests for a policy that is not there: the listener's decided",
             ),
             ("xbot_truncated", "truncated", "Request heads past a bound, judged by what fits"),
+        ):
+            counter = CounterMetricFamily(name, text, labels=["host"])
+            counter.add_metric([_HOST], total[key])
+            yield counter
+        for name, key, text in (
+            ("xbot_bad_requests", "bad_request", "Requests with broken framing, answered 400"),
             ("xbot_connections", "connections_total", "Connections accepted"),
+            ("xbot_probes", "probes", "Questions of xbot check, which are no requests"),
             ("xbot_asked_again", "asked_again", "Questions answered 428: nginx asks once more and tells the handshake"),
         ):
             yield CounterMetricFamily(name, text, value=total[key])
@@ -119,6 +128,8 @@ class SidecarCollector(Collector):
             yield CounterMetricFamily(name, text, value=counts[key])
 
     def _processes(self) -> Iterator[Metric]:
+        build = {"version": sidecar.__version__, "commit": version.commit() or ""}
+        yield InfoMetricFamily("xbot_build", "Which xbot this is; no commit where the build knew none", value=build)
         workers = self._master.workers
         yield GaugeMetricFamily("xbot_workers", "Workers that should be up", value=workers.count)
         yield GaugeMetricFamily("xbot_workers_up", "Workers that are up", value=workers.up)
@@ -138,6 +149,8 @@ class SidecarCollector(Collector):
         yield reloads
         model = master.served
         yield InfoMetricFamily("xbot_model", "The model that is served", value=model.labels())
+        if model.trained_at is not None:
+            yield GaugeMetricFamily("xbot_model_trained_timestamp_seconds", "When it was made", value=model.trained_at)
         refused = "1 while the default model observes in the place of one that was refused at the start"
         yield GaugeMetricFamily("xbot_model_refused", refused, value=model.refused is not None)
         if model.search_engines:

@@ -33,7 +33,7 @@ from sidecar.errors import XbotError
 
 TCP = "127.0.0.1:0"
 NOBODY = 65534
-BOT = 'xbot_requests_total{verdict="bot"}'
+BOT = 'xbot_requests_total{host="worker",verdict="bot"}'
 
 
 @pytest.fixture

@@ -186,6 +186,8 @@ static void counts(void)
     CHECK_EQUAL(xb_answer(&s, &work, head, XB_MAX_HEAD, 0, true, &reply), XB_MAX_HEAD);
     CHECK(reply.close);
     free(head);
+    ask(&s, "GET / HTTP/1.1\r\nX-Real-IP: 192.0.2.1\r\nUser-Agent: a\r\n\r\n", HUMAN_200 "\r\n", false); /* `xbot check` */
+    CHECK_EQUAL(stats.probes, 1);
     CHECK_EQUAL(stats.requests, 11);
     CHECK_EQUAL(stats.outcome[XB_HUMAN], 7);
     CHECK_EQUAL(stats.outcome[XB_BOT], 4);

@@ -334,15 +334,15 @@ def test_a_location_chooses_its_policy_and_a_listener_has_one(model_path, tmp_pa
             (plain, asked("default", headers=CURL, uri="/login"), 200, "bot", "default"),
             (plain, asked("none-such", headers=CURL, uri="/login"), 403, "bot", "login"),
             (plain, asked("none-such", headers=CURL), 200, "bot", "default"),
-            (strict, head(CURL, ip="192.0.2.1"), 200, "human", "login"),
+            (strict, head(CURL, ip="192.0.2.2"), 200, "human", "login"),
             (strict, head(BROWSER, ip="66.249.66.1"), 200, "verified", "login"),
         ):
             reply = ask(place, request)
             assert (reply.status, reply["X-Bot"], reply["X-Bot-Policy"]) == (status, outcome, policy), request
         metrics = sidecar.metrics()
-        assert metrics["xbot_unknown_policy_total"] == 2
-        assert metrics['xbot_decisions_total{rule="allow"}'] == 1
-        assert metrics['xbot_requests_total{verdict="verified"}'] == 1
+        assert metrics['xbot_unknown_policy_total{host="worker"}'] == 2
+        assert metrics['xbot_decisions_total{host="worker",rule="allow"}'] == 1
+        assert metrics['xbot_requests_total{host="worker",verdict="verified"}'] == 1
         # A reload takes new lists, and a broken one changes nothing.
         text = path.read_text()
         path.write_text(text.replace('"192.0.2.0/25", ', ""))

@@ -49,7 +49,7 @@ MAY = {
     "sidecar.config": {"sidecar", "sidecar.core", "sidecar.verify"},
     "sidecar.board": {"sidecar", "sidecar.core", "sidecar.net", "sidecar.verify", "sidecar.config"},
     "sidecar.decisions": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.config", "sidecar.board"},
-    "sidecar.observe": {"sidecar.core", "sidecar.config", "sidecar.board"},
+    "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.serve": {
         "sidecar",

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import models
 import pytest
 from sidecar_harness import TIMEOUT, Sidecar, connect, get, wait_until
 
@@ -77,6 +78,16 @@ def test_metrics_are_what_the_client_asks_for(sidecar: Sidecar) -> None:
     accept = b"Accept: application/openmetrics-text; version=1.0.0\r\n"
     reply = said(sidecar, b"GET /metrics HTTP/1.1\r\n" + accept + b"\r\n")
     assert reply.endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize("written", [1_700_000_000, 1.7e9, True, "x", [], -1, 1e300, None])
+def test_the_date_of_the_model_is_what_its_file_says(tmp_path: Path, written: object) -> None:
+    """Which anybody may have written."""
+    path = tmp_path / "a.xbot"
+    path.write_bytes(models.image(provenance={"created": written}))
+    with Sidecar(path, "--admin", "127.0.0.1:0", workers=1) as running:
+        found = running.metrics().get("xbot_model_trained_timestamp_seconds")
+    assert found == (1_700_000_000 if written in (1_700_000_000, 1.7e9) and written is not True else None)
 
 
 def test_a_request_in_pieces(sidecar: Sidecar) -> None:

@@ -36,7 +36,7 @@ from sidecar_harness import (
     wait_until,
 )
 
-from sidecar import core
+from sidecar import __version__, core
 
 TCP = ["127.0.0.1:0"]
 
@@ -152,7 +152,7 @@ def test_several_listeners_share_workers_and_counters(model_path):
         first, second = sidecar.addresses
         assert first != second
         assert ask(first) == ask(second)
-        assert sidecar.metrics()['xbot_requests_total{verdict="bot"}'] == 2
+        assert sidecar.metrics()['xbot_requests_total{host="worker",verdict="bot"}'] == 2
 
 
 def test_a_client_that_aborts_does_no_harm(sidecar):
@@ -546,6 +546,13 @@ def test_systemd_is_told_of_every_state(model_path, tmp_path):
 # What the operator sees
 
 
+def boot_time() -> int:
+    """When the system began, in Unix time, as the kernel counts from."""
+    return next(
+        int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime ")
+    )
+
+
 @pytest.mark.parametrize("place", ["unix", "tcp"])
 def test_the_admin_endpoint_counts(model_path, tmp_path, place):
     admin = f"unix:{tmp_path}/admin" if place == "unix" else "127.0.0.1:0"
@@ -558,9 +565,9 @@ def test_the_admin_endpoint_counts(model_path, tmp_path, place):
             ask(sidecar.address, head(BROWSER))
         assert ask(sidecar.address, b"nonsense\r\n\r\n").status == 400
         metrics = sidecar.metrics()
-        assert metrics['xbot_requests_total{verdict="bot"}'] == 3
-        assert metrics['xbot_requests_total{verdict="human"}'] == 4
-        assert metrics["xbot_refused_total"] == 3
+        assert metrics['xbot_requests_total{host="worker",verdict="bot"}'] == 3
+        assert metrics['xbot_requests_total{host="worker",verdict="human"}'] == 4
+        assert metrics['xbot_refused_total{host="worker"}'] == 3
         assert metrics["xbot_bad_requests_total"] == 1
         assert metrics["xbot_connections_total"] == 8
         assert metrics["xbot_workers"] == metrics["xbot_workers_up"] == 2
@@ -568,6 +575,11 @@ def test_the_admin_endpoint_counts(model_path, tmp_path, place):
         edges = [value for name, value in metrics.items() if name.startswith("xbot_verdict_seconds_bucket")]
         assert edges == sorted(edges)
         assert 0 < metrics["xbot_verdict_seconds_sum"] < 7
+        assert metrics["xbot_probes_total"] == 0
+        assert any(name.startswith("xbot_build_info") and f'version="{__version__}"' in name for name in metrics)
+        started = float(Path(f"/proc/{sidecar.process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        since_boot = metrics["process_start_time_seconds"] - boot_time()
+        assert since_boot == pytest.approx(started / os.sysconf("SC_CLK_TCK"), abs=0.02)
         digest = subprocess.run(["sha256sum", model_path], capture_output=True, text=True, check=True).stdout.split()[0]
         assert any(name.startswith("xbot_model_info") and digest in name for name in metrics)
 
@@ -581,7 +593,7 @@ def test_counters_do_not_go_back_when_workers_die(model_path):
                 os.kill(pid, signal.SIGKILL)
             sidecar.wait_for("worker ready", 2 + 2 * turn)
             metrics = sidecar.metrics()
-            assert metrics['xbot_requests_total{verdict="bot"}'] == 10 * turn
+            assert metrics['xbot_requests_total{host="worker",verdict="bot"}'] == 10 * turn
             assert metrics["xbot_worker_restarts_total"] == 2 * turn
 
 

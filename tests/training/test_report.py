@@ -27,6 +27,7 @@ from report_page import HOSTILE_AGENT, HOSTILE_PATH, HOSTILE_REASON, Page, count
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from sidecar import core
 from training.report import lists, measures, plots
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -148,6 +149,17 @@ def test_a_hostile_visitor_is_only_text(page: Page):
     handlers = [name for element in page.root.iter() for name in element.attrib if str(name).startswith("on")]
     assert handlers == []
     assert {"b", "iframe", "img"} & {element.tag for element in page.root.iter()} == set()
+
+
+def test_what_counted_is_said_in_sentences(page: Page):
+    """And of an address only that it counted."""
+    found = [texts(e) for e in page.all("div") if (e.get("class") or "").startswith("part ")]
+    assert found
+    group = {row.name: row.group for row in (*core.FEATURES, *core.FAMILIES)}
+    for each in found:
+        said = re.fullmatch(r"[+\-−]\S+ (?:(.+) \((\w+)\)|(\w+))", each)
+        assert said, each
+        assert group[said[2] or said[3]] == "ip" if said[3] else group[said[2]] != "ip"
 
 
 def test_the_same_input_gives_the_same_page(place: Path, trained: Page, judged: Page, xbot: Callable[..., Any]):

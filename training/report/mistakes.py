@@ -11,20 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar import core
-from sidecar.sources import merging, reading
+from sidecar.sources import merging, reading, sentences
 from sidecar.sources.shown import text
 from training.report.rereading import Row
 from training.report.subject import Subject
 
 SHOWN = 15  # of each kind
-PARTS = 4  # of a row's contributions
 LONGEST = 200  # characters of what a visitor sent
+_OF_ADDRESS = {row.name for row in (*core.FEATURES, *core.FAMILIES) if row.group == "ip"}
 
 
 @dataclass(frozen=True)
 class Mistake:
     """A row. `wrong`: it is on the wrong side of the threshold; `same`: rows of its client that are, itself included.
-    `parts`: what adds most to its margin in the model; `command` shows all of it."""
+    `parts`: what adds most to its margin in the model, and what takes most away; `command` shows all of it."""
 
     log: str
     line: int
@@ -59,7 +59,6 @@ def describe(subject: Subject, row: Row) -> Mistake:
     client = subject.data.client
     same = (client == client[number]) & wrong & (subject.bot == bot) if client[number] else None
     _, _, parts = subject.model.explain(row.request)
-    strongest = sorted(parts, key=lambda part: -abs(part.contribution))[:PARTS]
     return Mistake(
         log=row.log,
         line=row.line,
@@ -71,7 +70,7 @@ def describe(subject: Subject, row: Row) -> Mistake:
         wrong=bool(wrong[number]),
         same=int(same.sum()) if same is not None else int(wrong[number]),
         reasons=subject.reasons(row.through),
-        parts=[(_named(part), part.contribution) for part in strongest if part.contribution],
+        parts=[(_said(part), part.contribution) for part in sentences.strongest(parts)],
         command=explain_command(subject, row.log, row.line),
     )
 
@@ -81,14 +80,15 @@ def _cut(sent: bytes | None) -> str:
     return shown if len(shown) <= LONGEST else shown[:LONGEST] + "…"
 
 
-def _named(part: core.Contribution) -> str:
+def _said(part: core.Contribution) -> str:
+    name = sentences.name(part)
     # An address is no one else's business, and a page may be handed on.
-    return "ip_net" if part.name.startswith("ip_net=") else part.name
+    return name if name in _OF_ADDRESS else f"{sentences.sentence(part)} ({name})"
 
 
 def explain_command(subject: Subject, log: str, line: int) -> str:
     """The command that shows every contribution of one line."""
-    explain = f"xbot explain --model {shlex.quote(subject.name)} {subject.how.form.option}"
+    explain = f"xbot explain --all --model {shlex.quote(subject.name)} {subject.how.form.option}"
     if subject.how.looks_back:
         return f"{explain} {merging.line_options(subject.logs, log, line)}"
     return f"{reading.take(log, line)} | {explain}"

@@ -26,6 +26,7 @@ cdef dict _counts(const xb_stats *stats):
         "asked_again": stats.asked_again, "older_files": stats.older_files, "newer_files": stats.newer_files,
         "closed": [stats.closed[i] for i in range(XB_N_CLOSED)],
         "sum_ns": stats.sum_ns, "histogram": [stats.histogram[i] for i in range(XB_HISTOGRAM)],
+        "probes": stats.probes,
     }
 
 
