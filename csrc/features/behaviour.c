@@ -97,13 +97,14 @@ static uint8_t what_of(const xb_facts *f)
     const uint8_t kind_of_path = f->path.kind;
     const xb_span dest = VALUE(SEC_FETCH_DEST);
     const bool document = xb_span_is(dest, XB_SPAN("document"));
+    const bool accepts_page = xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,"));
     if (!(f->present & XB_HAS_URL) || (r->method.size && !xb_span_is(r->method, XB_SPAN("get")) && !xb_span_is(r->method, XB_SPAN("head"))))
         return XB_VISIT_OTHER;
-    if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA || is_part(dest))
+    if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA || (is_part(dest) && !accepts_page))
         return document ? XB_VISIT_OTHER : XB_VISIT_PART;
     if (kind_of_path != XB_KIND_PAGE && kind_of_path != XB_KIND_SCRIPT)
         return XB_VISIT_OTHER;
-    if (xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,")))
+    if (accepts_page)
         return XB_VISIT_PAGE;
     if ((dest.size && !document) || HAS(X_REQUESTED_WITH) || HAS(SEC_WEBSOCKET_KEY))
         return XB_VISIT_OTHER;
