@@ -66,7 +66,7 @@ static uint64_t shape_of(const xb_clients *t, const xb_facts *f, uint64_t agent)
 }
 
 /* Is never 0, and the lowest bits are free. */
-static uint64_t key_of(uint64_t h) { return (h & ~UINT64_C(15)) ? h & ~UINT64_C(15) : 16; }
+static uint64_t key_of(uint64_t h) { return (h & ~(uint64_t)XB_SAYS) ? h & ~(uint64_t)XB_SAYS : XB_SAYS + 1; }
 
 void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *out)
 {
@@ -160,6 +160,7 @@ void xb_behaviour_of(const xb_clients *t, const xb_client_places *places, uint64
                      xb_behaviour *out)
 {
     xb_client_read(places->client, now_ms, &out->client);
+    out->client.marks |= out->client.marks & XB_MARK_REFUSED ? XB_MARK_PAGED : 0; /* it would have opened one */
     xb_client_read(places->network, now_ms, &out->network);
     xb_client_read(places->shape, now_ms, &out->shape);
     xb_client_read(&t->site, now_ms, &out->site);
