@@ -28,13 +28,16 @@ static bool is_check(const xb_request *r)
     return xb_span_is(r->ip, XB_SPAN("192.0.2.1"));
 }
 
+/* Where the last question about this request of its connection is kept, with others. */
+static size_t asked_at(const xb_connection_id *c) { return (c->serial + c->requests) % XB_ASKED; }
+
 /* Was this very request of the visitor asked about just before? The proxy counts the requests on a connection. */
 static bool asked_before(xb_workspace *w)
 {
     const xb_connection_id *asked = &w->request.connection;
     if (!asked->requests)
         return false;
-    xb_connection_id *last = &w->asked[(asked->serial + asked->requests) % XB_ASKED];
+    xb_connection_id *last = &w->asked[asked_at(asked)];
     const bool same = last->serial == asked->serial && last->process == asked->process && last->requests == asked->requests;
     *last = *asked;
     return same;
@@ -47,6 +50,19 @@ static void look_up(const xb_service *s, xb_workspace *w)
         return;
     w->now_ms = xb_time_ms(s->clock_ms);
     w->reads_only = is_check(&w->request) || asked_before(w);
+}
+
+/* A request that is asked about again was counted once: its keys say as what, as they did then. */
+static void recall(xb_workspace *w)
+{
+    const xb_connection_id *asked = &w->request.connection;
+    if (!asked->requests || !w->keys.client || is_check(&w->request))
+        return;
+    uint16_t *said = &w->said[asked_at(asked)];
+    if (w->reads_only)
+        w->keys.client |= *said;
+    else
+        *said = (uint16_t)(w->keys.client & XB_SAYS);
 }
 
 static char *copy(char *to, xb_span s)
@@ -159,6 +175,7 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     }
     look_up(s, w);
     xb_judge(s->model, w);
+    recall(w);
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
     if (s->wheel)
         xb_steer(s->wheel, started, w);

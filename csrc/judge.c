@@ -11,8 +11,6 @@ void xb_see(const xb_shape *shape, xb_workspace *w)
     xb_featurize_client(&w->request, shape, &look, &w->vector);
     if (look.keys.client && !w->reads_only)
         xb_clients_count(w->clients, &look.keys, &look.places, w->now_ms, &look.visit);
-    else if (look.keys.client)
-        look.keys.client = (look.keys.client & ~UINT64_C(15)) | look.visit.what; /* as the one that was counted has it */
     w->keys = look.keys;
 }
 

@@ -26,8 +26,10 @@ typedef struct {
     xb_clients *clients; /* the table, or NULL: stateless */
     uint64_t now_ms;     /* milliseconds since 1970 UTC, of this request; only for the table */
     bool reads_only;     /* this request is not counted: what the table says is only looked at */
-    xb_client_keys keys; /* of the judged request, for its outcome (xb_clients_outcome); 0 where the group is absent */
+    xb_client_keys keys; /* of the judged request, for its outcome (xb_clients_outcome); 0 where the group is absent. Says nothing (XB_SAYS) of
+                            one that is not counted */
     xb_connection_id asked[XB_ASKED]; /* the last questions about connections (answer.c) */
+    uint16_t said[XB_ASKED];          /* and what they were counted as (XB_SAYS_*) */
     char scratch[XB_MAX_HEAD]; /* what the dialect decodes */
     char path[XB_MAX_HEAD];    /* the path, resolved for routes and lists */
 } xb_workspace;

@@ -172,7 +172,7 @@ void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *o
 
 /* ---- places ---- */
 
-static uint64_t client_key(const xb_client_keys *k) { return k->client & ~UINT64_C(15); }
+static uint64_t client_key(const xb_client_keys *k) { return k->client & ~(uint64_t)XB_SAYS; }
 
 static xb_client_set *set_of(const xb_clients *t, uint64_t key)
 {
@@ -181,7 +181,7 @@ static xb_client_set *set_of(const xb_clients *t, uint64_t key)
 
 static uint32_t tag_of(uint64_t key)
 {
-    const uint32_t tag = (uint32_t)(key >> 4);
+    const uint32_t tag = (uint32_t)(key >> 16); /* all that is not in the lowest bits */
     return tag ? tag : 1;
 }
 
@@ -277,6 +277,9 @@ static xb_client_entry *take(xb_clients *t, uint64_t key, uint64_t now_ms)
     store32(&e->first, (uint32_t)(now_ms / 1000));
     store64(&e->last, now_ms);
     store64(&e->last_page, 0);
+    store32(&e->last_gap, 0);
+    store(&e->mean_before, 0.0f);
+    store(&e->spread_before, 0.0f);
     store64(&e->shape, 0);
     for (int i = 0; i < XB_CLIENTS_SKETCHES; i++)
         store64(&e->sketch[i], 0);
@@ -314,14 +317,15 @@ static void fade(xb_client_entry *e, uint64_t now_ms)
     }
 }
 
-static void count_fast(xb_client_entry *e, uint64_t now_ms)
+/* One page more, or one less. */
+static void count_fast(xb_client_entry *e, uint64_t now_ms, float by)
 {
     const uint32_t now = fast_steps_of(now_ms), then = load32(&e->fast_faded);
     const uint32_t steps = passed(then, now);
     float fast = sane(load(&e->fast));
     if ((steps || set_back(then, now, FAST_STEP_MS)) && claimed(&e->fast_faded, then, now))
         fast *= left_after(steps);
-    store(&e->fast, fast + 1.0f);
+    store(&e->fast, sane(fast + by));
 }
 
 /* Beyond, adding one to a float would soon change nothing. All counts are halved together, so their shares stay. */
@@ -346,10 +350,13 @@ static void count_down(xb_client_entry *e, uint32_t counts)
     }
 }
 
+/* Which of the 64 classes. */
+static unsigned class_of(uint64_t hash) { return (unsigned)(xb_mix(hash) >> 58); }
+
 /* Marks a class of the sketch. Was it new? */
 static bool sketch_add(uint64_t *sketch, uint64_t hash)
 {
-    const uint64_t bit = UINT64_C(1) << (xb_mix(hash) >> 58), before = load64(sketch);
+    const uint64_t bit = UINT64_C(1) << class_of(hash), before = load64(sketch);
     if (before & bit)
         return false;
     store64(sketch, before | bit);
@@ -364,15 +371,20 @@ static float log2_of(uint64_t x)
     return (float)whole + part * (1.3465f - 0.3465f * part);
 }
 
-/* Gaps below half a second count as that: logs have whole seconds. Those beyond a half-life are between visits. */
-static void count_gap(xb_client_entry *e, uint64_t now_ms)
+/* Gaps below half a second count as that: logs have whole seconds. Those beyond a half-life are between visits. Was there one? */
+static bool count_gap(xb_client_entry *e, uint64_t now_ms)
 {
     const uint64_t then = load64(&e->last_page);
-    if (then && now_ms < then && then - now_ms < SET_BACK_MS)
-        return;
+    const bool out_of_order = then && now_ms < then && then - now_ms < SET_BACK_MS;
+    const bool none = !then || now_ms < then || now_ms - then > XB_CLIENTS_HALF_LIFE_MS;
+    store(&e->mean_before, load(&e->gap_mean));
+    store(&e->spread_before, load(&e->gap_spread));
+    store32(&e->last_gap, out_of_order ? 0 : none ? UINT32_MAX : (uint32_t)(now_ms - then));
+    if (out_of_order)
+        return false;
     store64(&e->last_page, now_ms);
-    if (!then || now_ms < then || now_ms - then > XB_CLIENTS_HALF_LIFE_MS)
-        return;
+    if (none)
+        return false;
     const uint64_t gap = now_ms - then > 500 ? now_ms - then : 500;
     const uint32_t n = load32(&e->gaps) & 0xff;
     const float weight = n < 7 ? 1.0f / (float)(n + 1) : 0.125f;
@@ -380,6 +392,19 @@ static void count_gap(xb_client_entry *e, uint64_t now_ms)
     store(&e->gap_mean, mean + weight * off);
     store(&e->gap_spread, (1.0f - weight) * (sane(load(&e->gap_spread)) + weight * off * off));
     store32(&e->gaps, n < 255 ? n + 1 : n);
+    return true;
+}
+
+/* As if the last page had not been. Of several that are taken back, the gap of the last goes as if it had not been; of the others only the number. */
+static void take_gap_back(xb_client_entry *e, bool counted)
+{
+    const uint32_t by = load32(&e->last_gap), n = load32(&e->gaps) & 0xff;
+    store64(&e->last_page, by == UINT32_MAX ? 0 : load64(&e->last_page) - by);
+    store32(&e->last_gap, 0);
+    store(&e->gap_mean, sane(load(&e->mean_before)));
+    store(&e->gap_spread, sane(load(&e->spread_before)));
+    if (counted && n)
+        store32(&e->gaps, n - 1);
 }
 
 static void count_version(xb_clients *t, uint32_t family, uint32_t version)
@@ -460,7 +485,7 @@ static void count_all(xb_client_entry *e, uint32_t counts, uint64_t now_ms)
 {
     count_up(e, counts);
     if (counts & XB_COUNT(PAGES))
-        count_fast(e, now_ms);
+        count_fast(e, now_ms, 1.0f);
     const uint64_t last = load64(&e->last);
     if (now_ms > last || last - now_ms > SET_BACK_MS)
         store64(&e->last, now_ms);
@@ -472,6 +497,8 @@ static void correct(xb_client_entry *e, uint32_t up, uint32_t down, uint64_t now
     fade(e, now_ms);
     count_up(e, up);
     count_down(e, down);
+    if (down & XB_COUNT(PAGES))
+        count_fast(e, now_ms, -1.0f);
 }
 
 /* What the group gets to know of a client that has these marks, and had the others before. */
@@ -487,6 +514,25 @@ static uint32_t events(uint32_t before, uint32_t marks)
     return counts;
 }
 
+/* The kinds of referrers, as they are said. */
+static const uint32_t REFERRERS[4] = {0, XB_COUNT(UNREFERRED), XB_COUNT(OWN), XB_COUNT(EXTERNAL)};
+
+/* What these counts of a page are called in the client's key. */
+static uint32_t says(uint32_t counts)
+{
+    uint32_t referrer = 0;
+    for (uint32_t i = 1; i < 4; i++)
+        referrer = counts & REFERRERS[i] ? i : referrer;
+    return referrer << XB_SAYS_REFERRER | (counts & XB_COUNT(TYPED) ? XB_SAYS_TYPED : 0) | (counts & XB_COUNT(QUERIES) ? XB_SAYS_QUERIES : 0);
+}
+
+/* And back: what a page of this key counted. */
+static uint32_t said(uint32_t says)
+{
+    return XB_COUNT(PAGES) | REFERRERS[says >> XB_SAYS_REFERRER & 3] | (says & XB_SAYS_TYPED ? XB_COUNT(TYPED) : 0) |
+           (says & XB_SAYS_QUERIES ? XB_COUNT(QUERIES) : 0);
+}
+
 static const uint32_t OF_CLIENTS = XB_COUNT(LOADERS) | XB_COUNT(KEEPERS) | XB_COUNT(LOADED_PAGES) | XB_COUNT(LOADED_PARTS);
 
 void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit)
@@ -495,7 +541,7 @@ void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *
     const bool page = visit->what == XB_VISIT_PAGE, part = visit->what == XB_VISIT_PART;
     if (!key)
         return;
-    k->client = key | visit->what;
+    uint32_t as = visit->what;
     if (places->client)
         touch(places->client, set_of(t, key), now_ms);
     if (places->network)
@@ -517,17 +563,21 @@ void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *
         store64(&client->shape, of_page = k->shape);
     count_all(client, visit->counts, now_ms);
     if (page) {
-        count_gap(client, now_ms);
+        as |= says(visit->counts) | (before & XB_MARK_PAGED ? 0 : XB_SAYS_FIRST);
+        as |= count_gap(client, now_ms) ? XB_SAYS_GAP : 0;
         const uint32_t since = load32(&client->pages_since_part) & 0xff;
         store32(&client->pages_since_part, since < 255 ? since + 1 : since);
-        sketch_add(&client->sketch[0], visit->path);
+        as |= sketch_add(&client->sketch[0], visit->path) ? XB_SAYS_NEW | class_of(visit->path) << XB_SAYS_CLASS : 0;
     } else if (part && load32(&client->pages_since_part)) {
         store32(&client->pages_since_part, 0);
     }
 
     uint32_t group = events(before, marks) | (arrived ? XB_COUNT(ARRIVED) : 0);
-    if (before & XB_MARK_PARTED && marks & XB_MARK_BROWSER)
+    if (before & XB_MARK_PARTED && marks & XB_MARK_BROWSER) {
         group |= page ? XB_COUNT(LOADED_PAGES) : part ? XB_COUNT(LOADED_PARTS) : 0;
+        as |= XB_SAYS_LOADED;
+    }
+    k->client = key | as;
     if (network) {
         sketch_add(&network->sketch[0], visit->agent);
         sketch_add(&network->sketch[1], visit->address);
@@ -584,52 +634,73 @@ static bool is_part(uint8_t content)
     return content == XB_CONTENT_SCRIPT || content == XB_CONTENT_STYLE || content == XB_CONTENT_IMAGE || content == XB_CONTENT_FONT;
 }
 
-static bool is_error(int status)
+/* By these a gate refuses, which says nothing about who asked. */
+static bool is_refusal(int status) { return status == 401 || status == 403 || status == 407 || status == 429; }
+
+static bool is_error(int status) { return status >= 400 && status < 500 && !is_refusal(status) && status != 499; }
+
+/* A page of the client that was none. */
+static void take_page_back(xb_client_entry *e, uint32_t as)
 {
-    return status >= 400 && status < 500 && status != 401 && status != 403 && status != 407 && status != 429 && status != 499;
+    const uint32_t since = load32(&e->pages_since_part) & 0xff;
+    if (since)
+        store32(&e->pages_since_part, since - 1);
+    take_gap_back(e, as & XB_SAYS_GAP);
+    if (as & XB_SAYS_NEW)
+        store64(&e->sketch[0], load64(&e->sketch[0]) & ~(UINT64_C(1) << (as >> XB_SAYS_CLASS & 63)));
 }
 
 void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
 {
     const xb_client_places places = xb_clients_find(t, k);
-    const unsigned what = k->client & 15;
-    const bool good = r->status >= 200 && r->status < 300;
-    uint32_t up = XB_COUNT(OUTCOMES), down = 0, group = 0;
+    const uint32_t as = k->client & XB_SAYS, what = as & XB_SAYS_WHAT;
+    const bool good = r->status >= 200 && r->status < 300, refused = what == XB_VISIT_PAGE && is_refusal(r->status);
+    const bool part_after_all = good && what != XB_VISIT_PART && is_part(r->content); /* the path did not tell */
+    const bool no_page = refused || (good && what == XB_VISIT_PAGE && r->content != XB_CONTENT_UNKNOWN && r->content != XB_CONTENT_PAGE);
+    const bool no_part = what == XB_VISIT_PART && (is_error(r->status) || (good && r->content == XB_CONTENT_PAGE));
+    uint32_t up = XB_COUNT(OUTCOMES), down = no_page ? said(as) : no_part ? XB_COUNT(PARTS) : 0, group_up = 0, group_down = 0;
     up |= is_error(r->status) ? XB_COUNT(ERRORS) : r->status == 304 ? XB_COUNT(UNCHANGED) : 0;
-    if (good && what != XB_VISIT_PART && is_part(r->content))
-        up |= XB_COUNT(PARTS); /* the path did not tell */
-    if (good && what == XB_VISIT_PAGE && r->content != XB_CONTENT_UNKNOWN && r->content != XB_CONTENT_PAGE)
-        down |= XB_COUNT(PAGES);
-    if (what == XB_VISIT_PART && (is_error(r->status) || (good && r->content == XB_CONTENT_PAGE)))
-        down |= XB_COUNT(PARTS);
+    up |= part_after_all ? XB_COUNT(PARTS) : 0;
+    if (as & XB_SAYS_LOADED) {
+        group_up = part_after_all ? XB_COUNT(LOADED_PARTS) : 0;
+        group_down = no_page ? XB_COUNT(LOADED_PAGES) : no_part ? XB_COUNT(LOADED_PARTS) : 0;
+    }
     bool browser = false;
     if (places.client) {
         xb_client_entry *e = places.client;
         const uint32_t before = load32(&e->marks);
+        const uint64_t of_page = load64(&e->shape);
         uint32_t marks = before;
         correct(e, up, down, now_ms);
-        if (up & XB_COUNT(PARTS)) {
+        if (no_page)
+            take_page_back(e, as);
+        if (part_after_all) {
             marks |= XB_MARK_PARTED;
             store32(&e->pages_since_part, 0);
         }
-        if (down & XB_COUNT(PARTS) && load(&e->count[XB_TALLY_PARTS]) < 0.5f)
+        if (no_part && load(&e->count[XB_TALLY_PARTS]) < 0.5f)
             marks &= ~(uint32_t)XB_MARK_PARTED; /* what it asked for was none */
-        if (down & XB_COUNT(PAGES) && !(up & XB_COUNT(PARTS)) && load32(&e->pages_since_part))
-            store32(&e->pages_since_part, (load32(&e->pages_since_part) & 0xff) - 1);
+        if (refused && as & XB_SAYS_FIRST && marks & XB_MARK_PAGED && load(&e->count[XB_TALLY_PAGES]) < 0.5f) {
+            marks = (marks & ~(uint32_t)XB_MARK_PAGED) | XB_MARK_REFUSED;
+            group_down |= events(marks, before);
+            store64(&e->shape, 0); /* the next page is the first, then */
+        }
         if (marks != before)
             store32(&e->marks, marks);
-        group = events(before, marks);
+        group_up |= events(before, marks);
         browser = marks & XB_MARK_BROWSER;
-        xb_client_entry *pages = group ? find(t, load64(&e->shape)) : NULL;
+        xb_client_entry *pages = group_up | group_down ? find(t, of_page) : NULL;
         if (pages)
-            correct(pages, group, 0, now_ms);
+            correct(pages, group_up, group_down, now_ms);
+    } else {
+        group_up = group_down = 0; /* nobody knows any more where they were counted */
     }
     if (places.network)
-        correct(places.network, up | group, down, now_ms);
+        correct(places.network, up | group_up, down | group_down, now_ms);
     if (places.shape)
         correct(places.shape, up, down, now_ms);
     if (browser)
-        correct(&t->site, up | group, down, now_ms);
+        correct(&t->site, up | group_up, down | group_down, now_ms);
 }
 
 /* ---- keys as text ---- */

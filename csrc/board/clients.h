@@ -22,6 +22,9 @@
  * XB_CLIENTS_FAST_MS: some five minutes, long enough for a burst and too short to remember a visit. Marks (a part was loaded, a cookie
  * came) do not fade: who loaded a part once has loaded one.
  *
+ * What a gate refuses says nothing against who asked: a page that is answered with 401, 403, 407 or 429 takes back all that it counted as
+ * a page (xb_clients_outcome). Nobody who was refused by mistake gathers evidence by trying again. It stays a request.
+ *
  * Sketches: 64 bits, one for each of 64 classes of what is told apart. n distinct things set about 64 (1 - e^(-n/64)) of
  * them (linear counting, Whang, Vander-Zanden and Taylor, 1990). At each half-life, half of the bits are cleared, others each time.
  *
@@ -35,7 +38,7 @@
 #include "board/file.h"
 
 enum {
-    XB_CLIENTS_VERSION = 1, /* of the layout and of what fields mean */
+    XB_CLIENTS_VERSION = 2, /* of the layout and of what fields mean */
     XB_CLIENTS_WAYS = 8,
     XB_CLIENTS_FAMILIES = 16, /* browsers of which versions are counted */
     XB_CLIENTS_VERSIONS = 8,  /* versions of a browser that are told apart at a time */
@@ -83,7 +86,8 @@ enum {
     XB_MARK_KEEPS = 1 << 2,  /* sent a cookie */
     XB_MARK_BROUGHT = 1 << 3, /* sent a cookie, and none with its first request: brought one back */
     XB_MARK_ROBOTS = 1 << 4, /* asked for /robots.txt */
-    XB_MARK_BROWSER = 1 << 5 /* claims a browser */
+    XB_MARK_BROWSER = 1 << 5, /* claims a browser */
+    XB_MARK_REFUSED = 1 << 6 /* was refused its first page: that it opened none says nothing */
 };
 
 /* An entry. Words are only read and written atomically; use the functions below. */
@@ -95,15 +99,15 @@ typedef struct {
     uint32_t marks;             /* XB_MARK_* */
     uint32_t pages_since_part, gaps; /* of a client, at most 255 */
     uint32_t first;             /* seconds since 1970 */
-    uint32_t unused;
+    uint32_t last_gap;          /* milliseconds by which the last page moved last_page; UINT32_MAX: from what counts as none */
     uint64_t last, last_page;   /* milliseconds since 1970; 0: none yet */
     uint64_t shape;             /* of a client: the key of the shape that its first page had; 0: none yet */
     uint64_t sketch[XB_CLIENTS_SKETCHES]; /* client: paths; network: agents, addresses, shapes */
-    uint64_t reserved;
+    float mean_before, spread_before; /* gap_mean and gap_spread before the last page, in case that it is taken back */
 } xb_client_entry;
 
 typedef struct {
-    uint32_t tag[XB_CLIENTS_WAYS];  /* the upper half of the key, never 0; 0: empty */
+    uint32_t tag[XB_CLIENTS_WAYS];  /* 32 bits of the key, never 0; 0: empty */
     uint32_t used[XB_CLIENTS_WAYS]; /* when: about seconds (1024 ms), twice; the lowest bit says that it was used again */
     xb_client_entry entry[XB_CLIENTS_WAYS];
 } xb_client_set;
@@ -131,8 +135,8 @@ typedef struct {
 _Static_assert(sizeof(xb_client_entry) == 192 && sizeof(xb_client_set) % 64 == 0, "whole lines of the cache");
 _Static_assert(sizeof(xb_clients) % 64 == 0 && offsetof(xb_clients, site) % 64 == 0, "the header is whole lines, too");
 
-/* The keys of one request. 0: absent. The lowest four bits of `client` are no part of its key: they say what the request was
- * counted as (xb_visit_what), so that its outcome can correct that. */
+/* The keys of one request. 0: absent. The lowest 16 bits of `client` are no part of its key: they say what the request was
+ * counted as (XB_SAYS_*), so that its outcome can correct that. */
 typedef struct {
     uint64_t client, network, shape;
 } xb_client_keys;
@@ -144,9 +148,23 @@ typedef struct {
 
 typedef enum { XB_VISIT_OTHER, XB_VISIT_PAGE, XB_VISIT_PART } xb_visit_what;
 
+/* The lowest bits of a client's key, as xb_clients_count leaves them. All but XB_SAYS_WHAT and XB_SAYS_LOADED are only said of pages. */
+enum {
+    XB_SAYS_WHAT = 3,            /* xb_visit_what */
+    XB_SAYS_FIRST = 1 << 2,      /* the client's first page: it made XB_MARK_PAGED */
+    XB_SAYS_LOADED = 1 << 3,     /* the client had loaded a part: a page counted as LOADED_PAGES, a part as LOADED_PARTS */
+    XB_SAYS_GAP = 1 << 4,        /* the gap before it was counted */
+    XB_SAYS_NEW = 1 << 5,        /* its path was new to the sketch, in the class of the next six bits */
+    XB_SAYS_CLASS = 6,           /* shift */
+    XB_SAYS_REFERRER = 12,       /* shift of two bits: 1 UNREFERRED, 2 OWN, 3 EXTERNAL, 0 none of these */
+    XB_SAYS_TYPED = 1 << 14,
+    XB_SAYS_QUERIES = 1 << 15,
+    XB_SAYS = 0xffff             /* all of them */
+};
+
 /* One request, as it is counted. */
 typedef struct {
-    uint32_t counts;    /* XB_COUNT(...) of what goes up by one, without those of clients and outcomes */
+    uint32_t counts;    /* XB_COUNT(...) of what goes up by one, without those of clients and outcomes; at most one kind of referrer */
     uint32_t marks;     /* XB_MARK_BROWSER, _KEEPS, _ROBOTS of this request; the others follow */
     uint8_t what;       /* xb_visit_what */
     uint8_t family;     /* of its browser, below XB_CLIENTS_FAMILIES */
@@ -191,7 +209,8 @@ void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *o
  * 0 while fewer than eight are known. */
 uint32_t xb_clients_version(const xb_clients *t, unsigned family);
 
-/* Counts a request, in the places where its keys were found just now, or in new ones; and puts `what` into the key. */
+/* Counts a request, in the places where its keys were found just now, or in new ones; and puts what it counted as into the
+ * client's key. */
 void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit);
 
 /* ---- what happened to a request ---- */
@@ -216,7 +235,11 @@ typedef struct {
 /* Which kind a content type is of ("text/html; charset=utf-8"); unknown for an absent or empty one, and for a lone dash. */
 xb_content xb_content_of(xb_span content_type);
 
-/* Counts what happened to the request of these keys, as xb_clients_count left them. Entries that are gone stay so. */
+/* Counts what happened to the request of these keys, as xb_clients_count left them. Entries that are gone stay so.
+ *
+ * A page that was refused, and one that was of another content, was none: what it counted as a page is taken back, in the entries of
+ * client, network, shape and site. Of a client's first page that was refused, also that it opened one (XB_MARK_PAGED; VISITORS, and what
+ * follows from it), unless it has another by now. Paths, agents and shapes that networks have seen stay. */
 void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r);
 
 /* ---- keys as text ---- */

@@ -66,7 +66,7 @@ static uint64_t shape_of(const xb_clients *t, const xb_facts *f, uint64_t agent)
 }
 
 /* Is never 0, and the lowest bits are free. */
-static uint64_t key_of(uint64_t h) { return (h & ~UINT64_C(15)) ? h & ~UINT64_C(15) : 16; }
+static uint64_t key_of(uint64_t h) { return (h & ~(uint64_t)XB_SAYS) ? h & ~(uint64_t)XB_SAYS : XB_SAYS + 1; }
 
 void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *out)
 {
@@ -97,17 +97,15 @@ static uint8_t what_of(const xb_facts *f)
     const uint8_t kind_of_path = f->path.kind;
     const xb_span dest = VALUE(SEC_FETCH_DEST);
     const bool document = xb_span_is(dest, XB_SPAN("document"));
+    const bool accepts_page = xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,"));
     if (!(f->present & XB_HAS_URL) || (r->method.size && !xb_span_is(r->method, XB_SPAN("get")) && !xb_span_is(r->method, XB_SPAN("head"))))
         return XB_VISIT_OTHER;
-    if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA)
+    if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA || (is_part(dest) && !accepts_page))
         return document ? XB_VISIT_OTHER : XB_VISIT_PART;
-    const bool page = kind_of_path == XB_KIND_PAGE || kind_of_path == XB_KIND_SCRIPT;
-    if (page && xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,")))
-        return XB_VISIT_PAGE;
-    if (is_part(dest))
-        return XB_VISIT_PART;
-    if (!page)
+    if (kind_of_path != XB_KIND_PAGE && kind_of_path != XB_KIND_SCRIPT)
         return XB_VISIT_OTHER;
+    if (accepts_page)
+        return XB_VISIT_PAGE;
     if ((dest.size && !document) || HAS(X_REQUESTED_WITH) || HAS(SEC_WEBSOCKET_KEY))
         return XB_VISIT_OTHER;
     if (xb_span_is(VALUE(ACCEPT), XB_SPAN("*/*")) && (f->referrer.length || HAS(SEC_FETCH_MODE) || HAS(ORIGIN)))
@@ -162,6 +160,7 @@ void xb_behaviour_of(const xb_clients *t, const xb_client_places *places, uint64
                      xb_behaviour *out)
 {
     xb_client_read(places->client, now_ms, &out->client);
+    out->client.marks |= out->client.marks & XB_MARK_REFUSED ? XB_MARK_PAGED : 0; /* it would have opened one */
     xb_client_read(places->network, now_ms, &out->network);
     xb_client_read(places->shape, now_ms, &out->shape);
     xb_client_read(&t->site, now_ms, &out->site);

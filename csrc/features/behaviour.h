@@ -8,6 +8,8 @@
  * X-Requested-With, for a WebSocket, or if a page's script asks for star/star. A part has a path that ends as styles, scripts,
  * fonts and pictures do, and is not opened as a document; what no path tells, the content type of the answer tells later.
  *
+ * A client whose first page was refused counts as one that opened a page, for rows that ask whether it did: it would have.
+ *
  * A shape is made of the agent, the names of headers that headers.def knows (in their order, where it is known), the values of
  * Accept, Accept-Encoding and Accept-Language, and the lists of the handshake. Headers that come and go with the situation (Cookie,
  * Referer, conditions, caches, ranges, Origin and those of bodies and fetches) are left out, so all pages that one program opens have one shape.

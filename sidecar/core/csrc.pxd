@@ -442,6 +442,7 @@ cdef extern from "board/wheel.h" nogil:
 cdef extern from "board/clients.h" nogil:
     enum:
         XB_CLIENTS_WAYS
+        XB_SAYS
     ctypedef struct xb_clients:
         uint64_t n_sets
         uint32_t privacy

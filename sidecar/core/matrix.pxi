@@ -8,8 +8,8 @@ from libc.math cimport NAN
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from sidecar.core.csrc cimport (
-    XB_HAS_CLIENT, XB_N_DENSE, XB_PROVEN_NOTHING, XB_N_FAMILIES, xb_address, xb_address_parse, xb_hash_bytes, xb_behaviour_proves, xb_see, xb_shape,
-    xb_span,
+    XB_HAS_CLIENT, XB_N_DENSE, XB_PROVEN_NOTHING, XB_N_FAMILIES, XB_SAYS, xb_address, xb_address_parse, xb_hash_bytes, xb_behaviour_proves, xb_see,
+    xb_shape, xb_span,
 )
 
 import array as _array
@@ -99,7 +99,7 @@ cdef class Matrix:
             proof = xb_behaviour_proves(&v.behaviour, &v.facts)
         self.proof.append(proof)
         # What a request was counted as is no part of its client's key (board/clients.h).
-        for key in (keys.client & ~<uint64_t>15, keys.network, keys.shape):
+        for key in (keys.client & ~<uint64_t>XB_SAYS, keys.network, keys.shape):
             self.keys.append(key)
         for i in range(XB_N_DENSE):
             if self.masked[i]:

@@ -446,6 +446,101 @@ static void fleet(void)
         person(0xf10000 + 256 * i, &old, 3);
 }
 
+/* As answer.c tells what it refused. */
+static void refuse(void) { xb_clients_outcome(work.clients, &work.keys, now, &(xb_response){.status = 403, .bytes = -1}); }
+
+/* Who is refused by mistake, and tries again: nothing of that is held against him. */
+static void refused_people(void)
+{
+    static const char *const ways[] = {"", "Referer: https://search.example/\r\n", "Referer: https://example.org/\r\n"};
+    char path[64];
+    case_name = "refused ten times, then let by";
+    site();
+    for (uint32_t i = 0; i < 60; i++) { /* each of another network and, by its language, in turn of four shapes that nobody else has */
+        static const char *const languages[] = {"de-AT", "fr", "it", "pl"};
+        const program p = {.agent = i % 2 ? CHROME : FIREFOX, .language = languages[i % 4]};
+        const uint32_t ip = i % 3 ? 0x110000 + 256 * i : 0x120000 + i; /* and some of one network */
+        for (unsigned n = 0; n < 10; n++) {
+            snprintf(path, sizeof path, "/articles/%u?again=%u", i % 2 ? n : 0, n);
+            open_page(ip, &p, path, ways[i % 3]);
+            SILENT();
+            refuse();
+            now += 300 + draw(1000);
+        }
+        ask(ip, &p, "GET", "/site.webmanifest", "*/*", "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: manifest\r\n");
+        SILENT();
+        refuse();
+        for (unsigned n = 0; n < 3; n++) {
+            snprintf(path, sizeof path, "/articles/%u", n);
+            visit(ip, &p, path, n == 0, n == 0 ? 8 : 2); /* silent, all of it */
+            pause_of_people();
+        }
+    }
+
+    case_name = "refused in the middle of a visit";
+    site();
+    person(0x130000, &chrome, 6);
+    for (unsigned n = 0; n < 60; n++) {
+        snprintf(path, sizeof path, "/articles/%u", n);
+        open_page(0x130000, &chrome, path, "Referer: https://example.org/\r\nCookie: s=1\r\n");
+        SILENT();
+        refuse();
+        now += 1000;
+    }
+    person(0x130000, &chrome, 6);
+
+    case_name = "an old browser, refused";
+    site();
+    const program old = {.agent = OLD_CHROME, .language = "de"};
+    for (uint32_t i = 0; i < 20; i++)
+        for (unsigned n = 0; n < 3; n++) {
+            open_page(0x140000 + 256 * i, &old, "/", "");
+            SILENT();
+            refuse();
+        }
+}
+
+/* A program that is refused shows less than one that is let by, and never more. */
+static void refused_programs(void)
+{
+    char path[64];
+    case_name = "a program, refused and let by";
+    for (int kind = 0; kind < 3; kind++) {
+        static bool let_by[60][XB_N_DENSE];
+        for (int round = 0; round < 2; round++) {
+            random_state = 7;
+            site();
+            for (unsigned i = 0; i < 60; i++) {
+                snprintf(path, sizeof path, i % 5 == 4 ? "/api/%u.json" : "/articles/%u", i);
+                const bool form = kind == 1 && i % 3 == 2;
+                ask(0xc10000 + (kind == 2 ? 256 * i : 0), &chrome, form ? "POST" : "GET", path, i % 5 == 4 ? "*/*" : HTML, "");
+                for (int row = XB_F_cl_no_part_2; row < XB_N_DENSE; row++) {
+                    if (round && fires(row) && !let_by[i][row])
+                        fprintf(stderr, "    kind %d, request %u: %s\n", kind, i, xb_feature_rows[row].name);
+                    CHECK(!round || !fires(row) || let_by[i][row]);
+                    let_by[i][row] = fires(row);
+                }
+                if (round)
+                    refuse();
+                now += 1000;
+            }
+        }
+    }
+    case_name = "a program that is let by for its pages, and refused elsewhere";
+    site();
+    for (unsigned i = 0; i < 16; i++) {
+        snprintf(path, sizeof path, "/articles/%u", i);
+        open_page(0xc20000, &chrome, path, "");
+        CHECK_EQUAL(fires(XB_F_cl_no_part_5), i >= 5);
+        CHECK_EQUAL(fires(XB_F_cl_fast_no_part), i >= 5);
+        open_page(0xc20000, &chrome, "/private/", "");
+        refuse();
+        now += 1000;
+    }
+    FIRES(cl_no_part_15);
+    FIRES(cl_regular);
+}
+
 /* The same heads with another secret and another size give the same rows: nothing but its behaviour says who a client is. */
 static void alike(void)
 {
@@ -486,7 +581,7 @@ static void keys(void)
         xb_dialect_apply(XB_DIALECT_NGINX, &work.request, work.scratch);                  \
         xb_judge(&model, &work);                                                          \
         out = work.keys;                                                                  \
-        out.client &= ~UINT64_C(15);                                                      \
+        out.client &= ~(uint64_t)XB_SAYS;                                                 \
     } while (0)
 #define HEAD(ip, agent, more) "GET / HTTP/1.1\r\nX-Real-IP: " ip "\r\nX-Original-Order: kept\r\nX-Original-URI: /\r\nX-Original-Host: a\r\nHost: a\r\nUser-Agent: " agent "\r\n" more "\r\n"
     KEYS_OF(HEAD("192.0.2.1", "x", "Accept: a\r\nCookie: b\r\n"), a);
@@ -529,6 +624,8 @@ int main(void)
     people();
     programs();
     fleet();
+    refused_people();
+    refused_programs();
     alike();
     keys();
     free(work.clients);

@@ -16,6 +16,8 @@ typedef struct {
     bool there;
     double count[XB_N_TALLIES], fast, gap_mean, gap_spread;
     uint64_t steps, fast_steps, last, last_page;
+    double mean_before, spread_before;
+    uint64_t last_gap;
     uint32_t marks, since, gaps;
     bool has_shape, knows_shape;
 } thing;
@@ -43,16 +45,29 @@ static void down(thing *t, uint32_t counts)
         t->count[i] = fmax(0.0, t->count[i] - (counts >> i & 1));
 }
 
-static void pages_up(thing *t, uint64_t now)
+static void fast_by(thing *t, uint64_t now, double by)
 {
     const uint64_t steps = now / (XB_CLIENTS_FAST_MS / 64);
-    t->fast = t->fast * exp2((double)(int64_t)(t->fast_steps - steps) / 64.0) + 1.0;
+    t->fast = fmax(0.0, t->fast * exp2((double)(int64_t)(t->fast_steps - steps) / 64.0) + by);
     t->fast_steps = steps;
 }
 
-static void gap_up(thing *t, uint64_t now)
+static void pages_up(thing *t, uint64_t now) { fast_by(t, now, 1.0); }
+
+/* Counts down, and a page in the fast count, too. */
+static void back(thing *t, uint64_t now, uint32_t counts)
+{
+    down(t, counts);
+    if (counts & XB_COUNT(PAGES))
+        fast_by(t, now, -1.0);
+}
+
+static bool gap_up(thing *t, uint64_t now)
 {
     const uint64_t gap = now - t->last_page;
+    const bool counts = t->last_page && gap <= XB_CLIENTS_HALF_LIFE_MS;
+    t->mean_before = t->gap_mean, t->spread_before = t->gap_spread;
+    t->last_gap = counts ? gap : t->last_page ? t->last_page + gap : now; /* from 0: none */
     if (t->last_page && gap <= XB_CLIENTS_HALF_LIFE_MS) {
         const double x = log2((double)(gap > 500 ? gap : 500)), weight = t->gaps < 7 ? 1.0 / (t->gaps + 1.0) : 0.125, off = x - t->gap_mean;
         t->gap_mean += weight * off;
@@ -60,6 +75,7 @@ static void gap_up(thing *t, uint64_t now)
         t->gaps += t->gaps < 255;
     }
     t->last_page = now;
+    return counts;
 }
 
 /* The news of a client, for its groups. */
@@ -76,8 +92,10 @@ static uint32_t news(uint32_t before, uint32_t after)
     return counts;
 }
 
-static void model_count(thing *c, thing *n, thing *s, uint64_t now, const xb_visit *v)
+/* Returns what the key must say, but for the sketch. */
+static unsigned model_count(thing *c, thing *n, thing *s, uint64_t now, const xb_visit *v)
 {
+    unsigned as = v->what;
     const bool page = v->what == XB_VISIT_PAGE, part = v->what == XB_VISIT_PART, arrived = !c->there;
     const uint32_t before = c->marks;
     c->there = n->there = s->there = true;
@@ -89,13 +107,20 @@ static void model_count(thing *c, thing *n, thing *s, uint64_t now, const xb_vis
     if (v->counts & XB_COUNT(PAGES))
         pages_up(c, now), pages_up(n, now), pages_up(s, now);
     if (page) {
-        gap_up(c, now);
+        as |= before & XB_MARK_PAGED ? 0 : XB_SAYS_FIRST;
+        as |= gap_up(c, now) ? XB_SAYS_GAP : 0;
+        as |= v->counts & XB_COUNT(UNREFERRED) ? 1u << XB_SAYS_REFERRER : 0;
+        as |= v->counts & XB_COUNT(OWN) ? 2u << XB_SAYS_REFERRER : 0;
+        as |= v->counts & XB_COUNT(EXTERNAL) ? 3u << XB_SAYS_REFERRER : 0;
+        as |= v->counts & XB_COUNT(TYPED) ? XB_SAYS_TYPED : 0;
+        as |= v->counts & XB_COUNT(QUERIES) ? XB_SAYS_QUERIES : 0;
         c->since += c->since < 255;
     } else if (part) {
         c->since = 0;
     }
     uint32_t group = news(before, c->marks) | (arrived ? XB_COUNT(ARRIVED) : 0);
-    if (before & XB_MARK_PARTED && c->marks & XB_MARK_BROWSER)
+    as |= before & XB_MARK_PARTED && c->marks & XB_MARK_BROWSER ? XB_SAYS_LOADED : 0;
+    if (as & XB_SAYS_LOADED)
         group |= page ? XB_COUNT(LOADED_PAGES) : part ? XB_COUNT(LOADED_PARTS) : 0;
     up(n, now, v->counts | group);
     const uint32_t of_pages = XB_COUNT(LOADERS) | XB_COUNT(KEEPERS) | XB_COUNT(LOADED_PAGES) | XB_COUNT(LOADED_PARTS);
@@ -107,44 +132,64 @@ static void model_count(thing *c, thing *n, thing *s, uint64_t now, const xb_vis
         if (v->counts & XB_COUNT(PAGES))
             pages_up(&things[SITE], now);
     }
+    return as;
 }
 
-static void model_outcome(thing *c, thing *n, thing *s, uint64_t now, unsigned what, const xb_response *r)
+static void model_outcome(thing *c, thing *n, thing *s, uint64_t now, unsigned as, const xb_response *r)
 {
+    const unsigned what = as & XB_SAYS_WHAT, referrer = as >> XB_SAYS_REFERRER & 3;
     const bool good = r->status >= 200 && r->status < 300, asset = r->content >= XB_CONTENT_SCRIPT && r->content <= XB_CONTENT_FONT;
-    const bool error = r->status >= 400 && r->status < 500 && r->status != 403 && r->status != 429;
-    uint32_t plus = XB_COUNT(OUTCOMES) | (error ? XB_COUNT(ERRORS) : 0) | (r->status == 304 ? XB_COUNT(UNCHANGED) : 0), minus = 0, group = 0;
-    if (good && asset && what != XB_VISIT_PART)
+    const bool gate = r->status == 403 || r->status == 429, error = r->status >= 400 && r->status < 500 && !gate;
+    uint32_t plus = XB_COUNT(OUTCOMES) | (error ? XB_COUNT(ERRORS) : 0) | (r->status == 304 ? XB_COUNT(UNCHANGED) : 0), minus = 0;
+    uint32_t group_plus = 0, group_minus = 0;
+    if (good && asset && what != XB_VISIT_PART) {
         plus |= XB_COUNT(PARTS);
-    if (good && what == XB_VISIT_PAGE && r->content != XB_CONTENT_PAGE && r->content != XB_CONTENT_UNKNOWN)
-        minus |= XB_COUNT(PAGES);
-    if (what == XB_VISIT_PART && (error || (good && r->content == XB_CONTENT_PAGE)))
+        group_plus |= as & XB_SAYS_LOADED ? XB_COUNT(LOADED_PARTS) : 0;
+    }
+    if (what == XB_VISIT_PAGE && (gate || (good && r->content != XB_CONTENT_PAGE && r->content != XB_CONTENT_UNKNOWN))) {
+        minus |= XB_COUNT(PAGES) | (as & XB_SAYS_TYPED ? XB_COUNT(TYPED) : 0) | (as & XB_SAYS_QUERIES ? XB_COUNT(QUERIES) : 0);
+        minus |= referrer == 1 ? XB_COUNT(UNREFERRED) : referrer == 2 ? XB_COUNT(OWN) : referrer == 3 ? XB_COUNT(EXTERNAL) : 0;
+        group_minus |= as & XB_SAYS_LOADED ? XB_COUNT(LOADED_PAGES) : 0;
+    }
+    if (what == XB_VISIT_PART && (error || (good && r->content == XB_CONTENT_PAGE))) {
         minus |= XB_COUNT(PARTS);
+        group_minus |= as & XB_SAYS_LOADED ? XB_COUNT(LOADED_PARTS) : 0;
+    }
     if (c->there) {
         const uint32_t before = c->marks;
+        const bool had_shape = c->has_shape;
         up(c, now, plus);
-        down(c, minus);
+        back(c, now, minus);
+        if (minus & XB_COUNT(PAGES)) {
+            c->since -= c->since > 0;
+            c->gaps -= as & XB_SAYS_GAP && c->gaps;
+            c->gap_mean = c->mean_before, c->gap_spread = c->spread_before;
+            c->last_page -= c->last_gap;
+            c->last_gap = 0;
+        }
         if (plus & XB_COUNT(PARTS)) {
             c->marks |= XB_MARK_PARTED;
             c->since = 0;
-        } else if (minus & XB_COUNT(PAGES) && c->since) {
-            c->since--;
         }
         if (minus & XB_COUNT(PARTS) && c->count[XB_TALLY_PARTS] < 0.5)
             c->marks &= ~(uint32_t)XB_MARK_PARTED;
-        group = news(before, c->marks);
-        if (c->has_shape && s->there) {
-            fade_to(s, now);
-            for (int i = 0; i < XB_N_TALLIES; i++)
-                s->count[i] += group >> i & 1;
+        if (minus & XB_COUNT(PAGES) && gate && as & XB_SAYS_FIRST && before & XB_MARK_PAGED && c->count[XB_TALLY_PAGES] < 0.5) {
+            c->marks = (c->marks | XB_MARK_REFUSED) - XB_MARK_PAGED;
+            c->has_shape = false;
+            group_minus |= news(c->marks, before);
         }
+        group_plus |= news(before, c->marks);
+        if (had_shape && s->there)
+            up(s, now, group_plus), down(s, group_minus);
+    } else {
+        group_plus = group_minus = 0;
     }
     if (n->there)
-        up(n, now, plus | group), down(n, minus);
+        up(n, now, plus | group_plus), back(n, now, minus | group_minus);
     if (s->there)
-        up(s, now, plus), down(s, minus);
+        up(s, now, plus), back(s, now, minus);
     if (c->there && c->marks & XB_MARK_BROWSER)
-        up(&things[SITE], now, plus | group), down(&things[SITE], minus);
+        up(&things[SITE], now, plus | group_plus), back(&things[SITE], now, minus | group_minus);
 }
 
 static void require_near(double got, double want, const char *what) { REQUIRE(fabs(got - want) <= 1e-3 * fmax(1.0, fabs(want)), what); }
@@ -191,6 +236,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     xb_clients *const tables[2] = {made(0, 3), made(1, 99)};
     const bool jumps = size && data[0] & 1;
+    enum { SKETCH = XB_SAYS_NEW | 63 << XB_SAYS_CLASS };
+    unsigned said[CLIENTS] = {0};
     uint64_t now = UINT64_C(1795737600000);
     memset(things, 0, sizeof things);
     things[SITE].there = true;
@@ -205,23 +252,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         v.marks |= d[2] & 1 ? XB_MARK_KEEPS : 0;
         v.marks |= d[2] & 2 ? XB_MARK_ROBOTS : 0;
         v.counts |= v.what == XB_VISIT_PAGE ? XB_COUNT(PAGES) : v.what == XB_VISIT_PART ? XB_COUNT(PARTS) : 0;
-        v.counts |= (uint32_t)d[3] << XB_TALLY_UNREFERRED & (XB_COUNT(OUTCOMES) - 1);
+        v.counts |= d[3] & 3 ? XB_COUNT(UNREFERRED) << ((d[3] & 3) - 1) : 0; /* one kind of referrer */
+        v.counts |= (uint32_t)(d[3] >> 2) << XB_TALLY_TYPED & (XB_COUNT(OUTCOMES) - 1);
         static const int statuses[] = {0, 200, 206, 301, 304, 403, 404, 410, 429, 500};
         const xb_response r = {.status = statuses[d[4] % 10], .bytes = -1, .content = (d[4] >> 4) % 8};
+        const unsigned as = d[0] & 0x40 ? said[c] : v.what | (d[5] << 8 & XB_SAYS) | (d[3] & 0xfc); /* of the last request, or of anything */
         xb_client_view views[2][4];
         memset(views, 0, sizeof views); /* padding, too: they are compared as bytes */
         thing *const three[] = {&things[c], &things[CLIENTS + n], &things[CLIENTS + NETWORKS], &things[SITE]};
         for (int i = 0; i < 2; i++) {
             const uint64_t salt = i ? 1000 : 77; /* other keys, as another secret gives */
-            xb_client_keys k = {xb_mix(salt + c) & ~UINT64_C(15), xb_mix(salt + 10 + n), xb_mix(salt + 20)};
+            xb_client_keys k = {xb_mix(salt + c) & ~(uint64_t)XB_SAYS, xb_mix(salt + 10 + n), xb_mix(salt + 20)};
             if (d[0] & 0x80) {
-                k.client |= v.what;
+                k.client |= as;
                 xb_clients_outcome(tables[i], &k, now, &r);
             } else {
                 const xb_client_places places = xb_clients_find(tables[i], &k);
                 REQUIRE((places.client != NULL) == three[0]->there && (places.network != NULL) == three[1]->there, "who is there");
                 xb_clients_count(tables[i], &k, &places, now, &v);
-                REQUIRE((k.client & 15) == v.what, "what it was counted as");
+                REQUIRE(!i || (k.client & XB_SAYS) == said[c], "the tables say other things");
+                said[c] = k.client & XB_SAYS;
             }
             const xb_client_places places = xb_clients_find(tables[i], &k);
             xb_client_read(places.client, now, &views[i][0]);
@@ -229,10 +279,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             xb_client_read(places.shape, now, &views[i][2]);
             xb_client_read(&tables[i]->site, now, &views[i][3]);
         }
-        if (d[0] & 0x80)
-            model_outcome(three[0], three[1], three[2], now, v.what, &r);
-        else
-            model_count(three[0], three[1], three[2], now, &v);
+        if (d[0] & 0x80) {
+            model_outcome(three[0], three[1], three[2], now, as, &r);
+        } else {
+            const unsigned want = model_count(three[0], three[1], three[2], now, &v);
+            REQUIRE(jumps || ((said[c] & ~SKETCH) == want && (v.what == XB_VISIT_PAGE || !(said[c] & SKETCH))), "what it was counted as");
+        }
         for (int j = 0; j < 4; j++) {
             views[0][j].distinct[2] = views[1][j].distinct[2]; /* of shapes, by their keys; what is new by it follows */
             views[0][j].count[XB_TALLY_NETWORKS] = views[1][j].count[XB_TALLY_NETWORKS];

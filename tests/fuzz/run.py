@@ -86,6 +86,38 @@ def seeds(target: str) -> Iterator[bytes]:
             yield bytes([jumps]) + b"".join(
                 bytes([n % 3 | 128 * (n % 2), n % 5, 0x20, n, n * 7 % 256, n, 3, n % 24]) for n in range(200)
             )
+            # Pages that are refused, each of them or every other one, and parts in between.
+            yield bytes([jumps]) + b"".join(
+                bytes(
+                    [
+                        1,
+                        0,
+                        0x21,
+                        n,
+                        0,
+                        n,
+                        90,
+                        6,
+                        0xC1,
+                        0,
+                        0x21,
+                        n,
+                        5 if n % 4 else 1,
+                        n,
+                        1,
+                        3,
+                        n % 3,
+                        0,
+                        0x20,
+                        n,
+                        0,
+                        n,
+                        9,
+                        9,
+                    ]
+                )
+                for n in range(60)
+            )
     else:
         yield b"\x00\x89XBOT\r\n\x1a" + bytes(512)
         yield from (b"\x01" + bytes([place % 256, place // 256, 0x7F]) for place in range(0, 6000, 89))

@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nginx_harness
 import pytest
@@ -36,8 +35,8 @@ def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The files of nginx/ as the owner edits them: where the socket is, and a trap of his own."""
     copy = nginx_harness.copy_files
 
-    def edited(to: Path, *others: Any) -> None:
-        copy(to, *others)
+    def edited(to: Path, listen: str, board: Path | None = None) -> None:
+        copy(to, listen, board)
         for name, old, new in (
             ("outcome.conf", "/run/xbot/outcome.sock", f"{tmp_path}/outcome.sock"),
             ("traps.conf", "/choose-your-own-path/", "/archive-4711/"),

@@ -72,7 +72,7 @@ def people(rng: random.Random, address: str) -> Iterator[tuple[int, str, str, li
             now += rng.randrange(4, 200)
             yield now, address, part, browser(page, cookie=n > 0, part=True, version=version)
         now += int(1000 * 2 ** rng.uniform(1, 8))
-        page = rng.choice(["/p1.html", "/p2.html", "/moved/1", "/missing.html"])
+        page = rng.choice(["/p1.html", "/p2.html", "/moved/1", "/missing.html", "/refused/2"])
 
 
 def crawler(rng: random.Random, address: str) -> Iterator[tuple[int, str, str, list[tuple[str, str]]]]:
@@ -166,8 +166,8 @@ def test_a_log_through_nginx_gets_what_score_says(
 ) -> None:
     copy = nginx_harness.copy_files
 
-    def edited(to: Path, *others: Any) -> None:
-        copy(to, *others)
+    def edited(to: Path, listen: str, board: Path | None = None) -> None:
+        copy(to, listen, board)
         conf = to / "outcome.conf"
         conf.write_text(conf.read_text().replace("/run/xbot/outcome.sock", f"{tmp_path}/outcome.sock"))
 

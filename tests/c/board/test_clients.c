@@ -30,7 +30,7 @@ static void fresh(unsigned mebibytes)
 
 static xb_client_keys keys_of(uint64_t client, uint64_t network, uint64_t shape)
 {
-    const xb_client_keys k = {client ? xb_mix(client) & ~UINT64_C(15) : 0, network ? xb_mix(network + 1000000007) : 0,
+    const xb_client_keys k = {client ? xb_mix(client) & ~(uint64_t)XB_SAYS : 0, network ? xb_mix(network + 1000000007) : 0,
                               shape ? xb_mix(shape + 2000000011) : 0};
     return k;
 }
@@ -120,11 +120,11 @@ static void counted(void)
     second.marks |= XB_MARK_KEEPS;
     second.path = 2;
     xb_client_keys done = count(k, NOON, first);
-    CHECK_EQUAL(done.client & 15, XB_VISIT_PAGE);
-    CHECK_EQUAL(done.client & ~UINT64_C(15), k.client);
+    CHECK_EQUAL(done.client & XB_SAYS_WHAT, XB_VISIT_PAGE);
+    CHECK_EQUAL(done.client & ~(uint64_t)XB_SAYS, k.client);
     CHECK_EQUAL(client_of(k, NOON).pages_since_part, 1);
     done = count(done, NOON + 100, part()); /* a key that says what it was counted as is the same key */
-    CHECK_EQUAL(done.client & 15, XB_VISIT_PART);
+    CHECK_EQUAL(done.client & XB_SAYS, XB_VISIT_PART);
     CHECK_EQUAL(client_of(k, NOON).pages_since_part, 0);
     count(k, NOON + 10000, second);
     const xb_client_view c = client_of(k, NOON + 11000);
@@ -476,6 +476,126 @@ static void happenings(void)
     CHECK_EQUAL(xb_content_of((xb_span){NULL, 0}), XB_CONTENT_UNKNOWN);
 }
 
+/* All of a view but the time, which goes on, and what a refused request is besides a page. */
+static bool same_pages(const xb_client_view *a, const xb_client_view *b)
+{
+    static const uint32_t besides = XB_COUNT(REQUESTS) | XB_COUNT(OUTCOMES) | XB_COUNT(ARRIVED);
+    bool same = a->pages_since_part == b->pages_since_part && a->gaps == b->gaps && a->distinct[0] == b->distinct[0] && near(a->fast, b->fast) &&
+                near(a->gap_mean, b->gap_mean) && near(a->gap_spread, b->gap_spread) && (a->marks & ~XB_MARK_REFUSED) == (b->marks & ~XB_MARK_REFUSED);
+    for (int i = 0; i < XB_N_TALLIES; i++)
+        if (!(besides >> i & 1) && !near(a->count[i], b->count[i])) {
+            same = false;
+            fprintf(stderr, "    count %d: %.4f, want %.4f\n", i, (double)a->count[i], (double)b->count[i]);
+        }
+    return same;
+}
+
+/* A page that was refused leaves the table as it was but for the request: at whatever point of a visit it comes, and whatever it was. */
+static void refused(void)
+{
+    static const int gates[] = {401, 403, 407, 429};
+    static const uint32_t kinds[] = {XB_COUNT(UNREFERRED) | XB_COUNT(TYPED), XB_COUNT(OWN) | XB_COUNT(QUERIES), XB_COUNT(EXTERNAL), 0};
+    const xb_client_keys k = keys_of(1, 1, 1), people = keys_of(2, 1, 1);
+    case_name = "refused";
+    fresh(1);
+    count(people, NOON, page()), count(people, NOON, part()); /* others, whose counts stay */
+    for (unsigned step = 0; step < 12; step++) {
+        const uint64_t now = NOON + 40000 * step;
+        xb_visit let_by = step % 4 == 2 ? part() : page();
+        let_by.path = 100 + step;
+        let_by.marks |= step > 5 ? XB_MARK_KEEPS : 0;
+        if (step == 0) { /* known from what is no page */
+            let_by = other();
+            let_by.marks |= XB_MARK_KEEPS;
+        }
+        count(k, now, let_by);
+        const uint64_t then = now + 1000;
+        const xb_client_view client = client_of(k, then), network = network_of(k, then), shape = shape_of(k, then), all = site(then);
+        for (unsigned i = 0; i < 10; i++) {
+            xb_visit v = page();
+            v.counts |= kinds[i % 4];
+            v.path = i % 3 ? 1000 + i : 100;
+            const xb_client_keys done = count(k, then + 10 * i, v);
+            CHECK_NEAR(TALLY(client_of(k, then), PAGES), TALLY(client, PAGES) + 1);
+            happened(done, then + 10 * i, gates[i % 4], i % 2 ? XB_CONTENT_PAGE : XB_CONTENT_UNKNOWN);
+        }
+        const xb_client_view after[] = {client_of(k, then), network_of(k, then), shape_of(k, then), site(then)};
+        CHECK(same_pages(&after[0], &client));
+        CHECK(same_pages(&after[1], &network));
+        CHECK(same_pages(&after[2], &shape));
+        CHECK(same_pages(&after[3], &all));
+        CHECK_NEAR(TALLY(after[0], REQUESTS), TALLY(client, REQUESTS) + 10);
+        CHECK_EQUAL(TALLY(after[0], ERRORS), 0);
+    }
+    const xb_client_keys other_shape = keys_of(3, 1, 3), late = keys_of(3, 1, 4); /* the shape is that of the first page that was let by */
+    happened(count(other_shape, NOON, page()), NOON, 403, XB_CONTENT_PAGE);
+    CHECK_EQUAL(client_of(other_shape, NOON).marks, XB_MARK_BROWSER | XB_MARK_REFUSED);
+    count(late, NOON, page()), count(keys_of(3, 1, 9), NOON, part());
+    CHECK_EQUAL(TALLY(shape_of(other_shape, NOON), VISITORS), 0);
+    CHECK_NEAR(TALLY(shape_of(late, NOON), VISITORS), 1);
+    CHECK_NEAR(TALLY(shape_of(late, NOON), LOADERS), 1);
+
+    case_name = "refused, several at once";
+    xb_client_keys tabs[15];
+    const xb_client_keys one = keys_of(4, 4, 4);
+    for (unsigned i = 0; i < 15; i++) {
+        xb_visit v = page();
+        v.path = 2000 + i;
+        tabs[i] = count(one, NOON + i, v);
+    }
+    for (unsigned i = 0; i < 15; i++)
+        happened(tabs[i], NOON + 20, 429, XB_CONTENT_PAGE);
+    CHECK_EQUAL(TALLY(client_of(one, NOON), PAGES), 0);
+    CHECK_EQUAL(client_of(one, NOON).gaps, 0);
+    CHECK_EQUAL(client_of(one, NOON).distinct[0], 0);
+    CHECK_EQUAL(client_of(one, NOON).fast, 0);
+    const xb_client_keys two = keys_of(5, 5, 5), first = count(two, NOON, page()); /* a first page that is refused after another was let by */
+    count(two, NOON, page());
+    happened(first, NOON, 403, XB_CONTENT_PAGE);
+    CHECK_EQUAL(client_of(two, NOON).marks, XB_MARK_BROWSER | XB_MARK_PAGED);
+    CHECK_NEAR(TALLY(network_of(two, NOON), VISITORS), 1);
+
+    case_name = "refused, and no page";
+    const xb_client_keys three = keys_of(6, 6, 6);
+    happened(count(three, NOON, part()), NOON, 403, XB_CONTENT_PAGE); /* it wanted a part, as browsers do */
+    CHECK(client_of(three, NOON).marks & XB_MARK_PARTED);
+    CHECK_NEAR(TALLY(client_of(three, NOON), PARTS), 1);
+    happened(count(three, NOON, page()), NOON, 499, XB_CONTENT_UNKNOWN); /* the visitor left */
+    CHECK_NEAR(TALLY(client_of(three, NOON), PAGES), 1);
+}
+
+/* What the content type corrects is corrected for loaders, too. */
+static void loaded(void)
+{
+    const xb_client_keys k = keys_of(1, 1, 1);
+    case_name = "loaded";
+    fresh(1);
+    count(k, NOON, page()), count(k, NOON, part());
+#define LOADED(pages, parts)                                                                                            \
+    do {                                                                                                                \
+        const xb_client_view of[] = {network_of(k, NOON), shape_of(k, NOON), site(NOON)};                               \
+        for (int i = 0; i < 3; i++)                                                                                     \
+            CHECK_NEAR(TALLY(of[i], LOADED_PAGES), pages), CHECK_NEAR(TALLY(of[i], LOADED_PARTS), parts);               \
+    } while (0)
+    LOADED(0, 0);
+    xb_client_keys done = count(k, NOON, page());
+    LOADED(1, 0);
+    happened(done, NOON, 200, XB_CONTENT_IMAGE); /* "/thumb/17" */
+    LOADED(0, 1);
+    happened(count(k, NOON, page()), NOON, 200, XB_CONTENT_DATA);
+    LOADED(0, 1);
+    happened(count(k, NOON, other()), NOON, 200, XB_CONTENT_SCRIPT);
+    LOADED(0, 2);
+    happened(count(k, NOON, part()), NOON, 200, XB_CONTENT_STYLE);
+    LOADED(0, 3);
+    happened(count(k, NOON, part()), NOON, 200, XB_CONTENT_PAGE);
+    LOADED(0, 3);
+    happened(count(k, NOON, page()), NOON, 200, XB_CONTENT_PAGE);
+    LOADED(1, 3);
+    CHECK_NEAR(client_of(k, NOON).fast, 2); /* nor do pages that were none count in any other way */
+    CHECK_EQUAL(client_of(k, NOON).gaps, 1);
+}
+
 static void versions(void)
 {
     case_name = "versions";
@@ -627,6 +747,8 @@ int main(void)
     flood();
     beyond();
     happenings();
+    refused();
+    loaded();
     versions();
     texts();
     strange_bytes();

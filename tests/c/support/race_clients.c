@@ -35,7 +35,7 @@ static void *run(void *number)
         for (int i = 0; i < 500; i++) {
             random = xb_mix(random + XB_GOLDEN);
             const uint64_t n = random % KEYS, ms = NOON + (random >> 20 & 0xfffffff);
-            xb_client_keys k = {.client = xb_mix(n + 1) & ~UINT64_C(15), .network = xb_mix(n / 3 + 100), .shape = xb_mix(200)};
+            xb_client_keys k = {.client = xb_mix(n + 1) & ~(uint64_t)XB_SAYS, .network = xb_mix(n / 3 + 100), .shape = xb_mix(200)};
             const xb_client_places places = xb_clients_find(table_of_all, &k);
             xb_client_view view;
             xb_client_read(places.client, ms, &view);
