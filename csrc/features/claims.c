@@ -9,7 +9,7 @@ typedef struct {
     xb_engine engine;
     uint32_t version;  /* of the engine, 0 unknown */
     bool browsing;     /* the agent claims a browser, whatever else it says: a tool's word must not lift a contradiction */
-    bool socket, preflight, worker, player, well_known, prefetch; /* what the request is, by what only that has */
+    bool socket, preflight, worker, player, font, well_known, prefetch; /* what the request is, by what only that has */
     bool html;         /* Accept is that of an opened page */
     bool any;          /* Accept is star/star */
     bool stripped;     /* a page is opened with neither Accept-Language nor Sec-Fetch-*: other headers may be missing or moved, too */
@@ -127,9 +127,7 @@ static uint64_t accepts(const claim *c)
         odd |= c->stripped ? ODD(STRIPPED) : ODD(NO_LANGUAGE);
     if (!HAS(ACCEPT_ENCODING) && !c->player)
         odd |= ODD(NO_ENCODING);
-    /* Firefox takes fonts as they are. */
-    if (HAS(ACCEPT_ENCODING) && !c->player && !(READS(GZIP) && READS(DEFLATE)) &&
-        !(c->engine == XB_ENGINE_GECKO && c->f->path.kind == XB_KIND_ASSET) &&
+    if (HAS(ACCEPT_ENCODING) && !c->player && !c->font && !(READS(GZIP) && READS(DEFLATE)) &&
         (chromium_since(c, 30) || gecko_since(c, 20) || (c->engine == XB_ENGINE_WEBKIT && c->version >= 10)))
         odd |= ODD(ENCODING);
     if (HAS(CONTENT_TYPE) && (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head"))) && !c->scripted)
@@ -263,7 +261,7 @@ static uint64_t over_https(const claim *c)
     uint64_t odd = 0;
     if (c->well_known)
         return 0;
-    if (!c->player && !c->stripped && HAS(ACCEPT_ENCODING)) {
+    if (!c->player && !c->font && !c->stripped && HAS(ACCEPT_ENCODING)) {
         if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
             odd |= ODD(NO_BR);
         if (!READS(ZSTD) && own && (chromium_since(c, 124) || gecko_since(c, 128)))
@@ -463,6 +461,8 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     c->scripted = HAS(SEC_FETCH_MODE) || HAS(REFERER) || HAS(ORIGIN) || HAS(X_REQUESTED_WITH);
     /* Films and sounds are not packed: Chromium and Firefox say so, WebKit says nothing. */
     c->player = (HAS(RANGE) || HAS(ICY_METADATA)) && !c->html && (READS(IDENTITY) || (c->engine == XB_ENGINE_WEBKIT && !HAS(ACCEPT_ENCODING)));
+    /* Firefox takes fonts as they are: those that a style sheet says to be WOFF are packed already. */
+    c->font = c->engine == XB_ENGINE_GECKO && f->path.kind == XB_KIND_ASSET && !c->html;
     uint64_t odd = accepts(c) | fetch(c) | hints(c) | (f->handshake.known ? handshake(c) : 0);
     if (c->browsing) {
         if (r->scheme.size)
