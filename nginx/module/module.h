@@ -50,7 +50,7 @@ typedef struct {
     unsigned refused : 1; /* the gate did so; what follows is the site's error page */
     unsigned lost : 1;    /* the order of headers was, by $xbot_order */
     double margin;
-    ngx_str_t verdict, score, reason, policy, agent, purpose; /* empty: none */
+    ngx_str_t verdict, score, reason, policy, agent, purpose, id; /* empty: none */
 } xbot_context;
 
 extern ngx_module_t ngx_http_xbot_module;

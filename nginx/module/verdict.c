@@ -1,10 +1,12 @@
 #include "module.h"
 
 #include <stdio.h>
+#include <sys/random.h>
 
 #include "answer.h"
 
 static xb_workspace work;
+static xb_ids ids; /* of this worker; nothing is recorded by them */
 
 /* ---- the context of a request ---- */
 
@@ -54,7 +56,7 @@ static ngx_int_t keep_texts(ngx_http_request_t *r, xbot_context *ctx)
     const size_t score_size = (size_t)(xb_score_text(score, work.verdict.score) - score);
     const size_t reason_size = xb_decision_text(d, &work.verdict, &work.vector, reason, sizeof reason);
     const char *policy = d->policy->name, *agent = proven ? d->identity.crawler->name : "", *purpose = proven ? d->identity.crawler->purpose : "";
-    u_char *p = ngx_pnalloc(r->pool, score_size + reason_size + strlen(policy) + strlen(agent) + strlen(purpose));
+    u_char *p = ngx_pnalloc(r->pool, score_size + reason_size + strlen(policy) + strlen(agent) + strlen(purpose) + XB_ID_SIZE);
     if (!p)
         return NGX_ERROR;
     const char *verdict = xb_outcome_names[d->outcome];
@@ -63,7 +65,9 @@ static ngx_int_t keep_texts(ngx_http_request_t *r, xbot_context *ctx)
     p = put(&ctx->reason, p, reason, reason_size);
     p = put(&ctx->policy, p, policy, strlen(policy));
     p = put(&ctx->agent, p, agent, strlen(agent));
-    put(&ctx->purpose, p, purpose, strlen(purpose));
+    p = put(&ctx->purpose, p, purpose, strlen(purpose));
+    xb_id_text(xb_ids_next(&ids), (char *)p);
+    ctx->id = (ngx_str_t){XB_ID_SIZE, p};
     return NGX_OK;
 }
 
@@ -119,6 +123,10 @@ void xbot_verdict_begin(ngx_cycle_t *cycle)
 {
     const xbot_main *conf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_xbot_module);
     xb_init();
+    if (getrandom(ids.key, sizeof ids.key, 0) != sizeof ids.key) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno, "xbot: no random bytes: ids of decisions can be guessed");
+        ids.key[0] = (uint64_t)ngx_pid << 32 | (uint64_t)ngx_time();
+    }
     xbot_board_look(&conf->board, &work, cycle->log);
 }
 
@@ -210,6 +218,7 @@ ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf)
         {"xbot_score", tell_text, offsetof(xbot_context, score)},
         {"xbot_reason", tell_text, offsetof(xbot_context, reason)},
         {"xbot_policy_used", tell_text, offsetof(xbot_context, policy)},
+        {"xbot_id", tell_text, offsetof(xbot_context, id)},
         {"xbot_agent", tell_text, offsetof(xbot_context, agent)},
         {"xbot_purpose", tell_text, offsetof(xbot_context, purpose)},
     };
@@ -217,6 +226,9 @@ ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf)
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
         if (add(cf, told[i].name, told[i].get, told[i].offset, NGX_HTTP_VAR_NOCACHEABLE) != NGX_OK)
             return NGX_ERROR;
+    /* outcome.conf: the module keeps no table of clients, so there is nobody to tell what happened. */
+    if (add(cf, "xbot_client", tell_nothing, 0, NGX_HTTP_VAR_NOCACHEABLE) != NGX_OK)
+        return NGX_ERROR;
     if (add(cf, "xbot_policy", tell_nothing, 0, NGX_HTTP_VAR_CHANGEABLE) != NGX_OK ||
         add(cf, "xbot_order", tell_nothing, 0, NGX_HTTP_VAR_CHANGEABLE) != NGX_OK)
         return NGX_ERROR;

@@ -153,24 +153,24 @@ static void recalled(void)
 {
     case_name = "recalled";
     clear();
-    CHECK(!recall(ASK("192.0.2.1", "https", "9-1-2", ""), 0) && absent()); /* nobody told */
-    CHECK(recall(ASK("192.0.2.1", "https", "9-1-1", CIPHERS), 0) && told());
-    CHECK(recall(ASK("192.0.2.1", "https", "9-1-2", ""), 0) && told());
-    CHECK(recall(ASK("192.0.2.1", "https", "9-1-1000", ""), 0) && told());
-    CHECK(recall(ASK("::ffff:192.0.2.1", "https", "9-1-3", ""), 0) && told());
+    CHECK(!recall(ASK("192.0.2.31", "https", "9-1-2", ""), 0) && absent()); /* nobody told */
+    CHECK(recall(ASK("192.0.2.31", "https", "9-1-1", CIPHERS), 0) && told());
+    CHECK(recall(ASK("192.0.2.31", "https", "9-1-2", ""), 0) && told());
+    CHECK(recall(ASK("192.0.2.31", "https", "9-1-1000", ""), 0) && told());
+    CHECK(recall(ASK("::ffff:192.0.2.31", "https", "9-1-3", ""), 0) && told());
     CHECK(recall(ASK("192.0.2.2", "https", "9-1-2", ""), 0) && absent()); /* another visitor through a CDN's connection */
-    CHECK(!recall(ASK("192.0.2.1", "https", "9-2-2", ""), 0) && absent());
-    CHECK(!recall(ASK("192.0.2.1", "https", "8-1-2", ""), 0) && absent());
-    CHECK(!recall(ASK("192.0.2.1", "https", "9-1-2", ""), 1) && absent());
-    CHECK(recall(ASK("192.0.2.1", "http", "9-1-2", ""), 0) && absent()); /* of plain http nothing is to be known */
-    CHECK(recall(ASK("192.0.2.1", "https", "9-1-2x", ""), 0) && absent());
-    CHECK(recall(ASK("192.0.2.1", "https", "", ""), 0) && absent());
-    CHECK(recall(ASK("192.0.2.1", "https", "9-1-2", "X-Original-Order: lost\r\n"), 0) && absent());
-    CHECK(recall(ASK("192.0.2.1", "https", "9-1-2", ""), 0) && told());
-    CHECK(!recall(ASK("192.0.2.1", "https", "9-1-1", ""), 0) && absent()); /* another connection with the same number */
-    CHECK(!recall(ASK("192.0.2.1", "https", "9-1-2", ""), 0) && absent());
-    CHECK(recall(ASK("192.0.2.1", "https", "9-1-3", CIPHERS), 0) && told()); /* asked for, and told late */
-    CHECK(recall(ASK("192.0.2.1", "https", "9-1-4", ""), 0) && told());
+    CHECK(!recall(ASK("192.0.2.31", "https", "9-2-2", ""), 0) && absent());
+    CHECK(!recall(ASK("192.0.2.31", "https", "8-1-2", ""), 0) && absent());
+    CHECK(!recall(ASK("192.0.2.31", "https", "9-1-2", ""), 1) && absent());
+    CHECK(recall(ASK("192.0.2.31", "http", "9-1-2", ""), 0) && absent()); /* of plain http nothing is to be known */
+    CHECK(recall(ASK("192.0.2.31", "https", "9-1-2x", ""), 0) && absent());
+    CHECK(recall(ASK("192.0.2.31", "https", "", ""), 0) && absent());
+    CHECK(recall(ASK("192.0.2.31", "https", "9-1-2", "X-Original-Order: lost\r\n"), 0) && absent());
+    CHECK(recall(ASK("192.0.2.31", "https", "9-1-2", ""), 0) && told());
+    CHECK(!recall(ASK("192.0.2.31", "https", "9-1-1", ""), 0) && absent()); /* another connection with the same number */
+    CHECK(!recall(ASK("192.0.2.31", "https", "9-1-2", ""), 0) && absent());
+    CHECK(recall(ASK("192.0.2.31", "https", "9-1-3", CIPHERS), 0) && told()); /* asked for, and told late */
+    CHECK(recall(ASK("192.0.2.31", "https", "9-1-4", ""), 0) && told());
     CHECK(recall(ASK("unix:", "https", "9-7-1", CIPHERS), 0) && told());
     CHECK(recall(ASK("unix:", "https", "9-7-2", ""), 0) && told());
 }
@@ -193,7 +193,7 @@ static void forged(void)
         xb_dialect_apply(XB_DIALECT_HAPROXY, &work.request, work.scratch);
         CHECK_EQUAL(work.request.present & XB_HAS_TLS ? 1 : 0, own);
     }
-    parse(ASK("192.0.2.1", "https", "9-1-1", CIPHERS "X-TLS-Ciphers: TLS_AES_256_GCM_SHA384\r\nX-Xbot-Files: 2\r\n"));
+    parse(ASK("192.0.2.31", "https", "9-1-1", CIPHERS "X-TLS-Ciphers: TLS_AES_256_GCM_SHA384\r\nX-Xbot-Files: 2\r\n"));
     CHECK(!(work.request.present & XB_HAS_TLS)); /* twice */
     CHECK_EQUAL(work.request.files, 2);
     static const char *const numbers[] = {"", "x", "2x", "-2", "9999999", "2 2"};
@@ -226,27 +226,27 @@ static void answered(void)
     xb_stats stats = {0};
     xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats, .handshakes = &table_of_all};
 #define ANSWER(head) (CHECK_EQUAL(xb_answer(&s, &work, head, sizeof head - 1, 0, false, &reply), sizeof head - 1))
-    ANSWER(ASK("192.0.2.1", "https", "9-1-2", "X-Xbot-Files: 2\r\n"));
+    ANSWER(ASK("192.0.2.31", "https", "9-1-2", "X-Xbot-Files: 2\r\n"));
     CHECK(says("HTTP/1.1 428 ") && reply.again && !reply.close);
     CHECK(reply.size > 4 && memcmp(reply.bytes + reply.size - 4, "\r\n\r\n", 4) == 0);
-    ANSWER(ASK("192.0.2.1", "https", "9-1-2", "X-Xbot-Files: 2\r\n" CIPHERS));
+    ANSWER(ASK("192.0.2.31", "https", "9-1-2", "X-Xbot-Files: 2\r\n" CIPHERS));
     CHECK(says("HTTP/1.1 200 ") && !reply.again && told());
-    ANSWER(ASK("192.0.2.1", "https", "9-1-3", "X-Xbot-Files: 2\r\n"));
+    ANSWER(ASK("192.0.2.31", "https", "9-1-3", "X-Xbot-Files: 2\r\n"));
     CHECK(says("HTTP/1.1 200 ") && told());
-    ANSWER(ASK("192.0.2.1", "https", "9-2-2", "")); /* files that say nothing would take 428 for an error */
+    ANSWER(ASK("192.0.2.31", "https", "9-2-2", "")); /* files that say nothing would take 428 for an error */
     CHECK(says("HTTP/1.1 200 ") && absent());
-    ANSWER(ASK("192.0.2.1", "https", "9-2-2", "X-Xbot-Files: 1\r\n"));
+    ANSWER(ASK("192.0.2.31", "https", "9-2-2", "X-Xbot-Files: 1\r\n"));
     CHECK(says("HTTP/1.1 200 ") && absent());
-    ANSWER(ASK("192.0.2.1", "http", "9-2-2", "X-Xbot-Files: 4\r\n"));
+    ANSWER(ASK("192.0.2.31", "http", "9-2-2", "X-Xbot-Files: 4\r\n"));
     CHECK(says("HTTP/1.1 200 ") && absent());
-    ANSWER(ASK("192.0.2.1", "https", "9-2-2", "X-Xbot-Files: 4\r\nConnection: close\r\n"));
+    ANSWER(ASK("192.0.2.31", "https", "9-2-2", "X-Xbot-Files: 4\r\nConnection: close\r\n"));
     CHECK(says("HTTP/1.1 428 ") && reply.close);
     CHECK_EQUAL(stats.requests, 5);
     CHECK_EQUAL(stats.asked_again, 2);
     CHECK_EQUAL(stats.older_files, 4);
     CHECK_EQUAL(stats.newer_files, 2);
     s.handshakes = NULL;
-    ANSWER(ASK("192.0.2.1", "https", "9-1-4", "X-Xbot-Files: 2\r\n"));
+    ANSWER(ASK("192.0.2.31", "https", "9-1-4", "X-Xbot-Files: 2\r\n"));
     CHECK(says("HTTP/1.1 200 ") && absent());
 }
 
