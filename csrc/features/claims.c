@@ -462,7 +462,7 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     /* Films and sounds are not packed: Chromium and Firefox say so, WebKit says nothing. */
     c->player = (HAS(RANGE) || HAS(ICY_METADATA)) && !c->html && (READS(IDENTITY) || (c->engine == XB_ENGINE_WEBKIT && !HAS(ACCEPT_ENCODING)));
     /* Firefox takes fonts as they are: those that a style sheet says to be WOFF are packed already. */
-    c->font = c->engine == XB_ENGINE_GECKO && f->path.kind == XB_KIND_ASSET && !c->html;
+    c->font = c->engine == XB_ENGINE_GECKO && f->path.kind == XB_KIND_ASSET;
     uint64_t odd = accepts(c) | fetch(c) | hints(c) | (f->handshake.known ? handshake(c) : 0);
     if (c->browsing) {
         if (r->scheme.size)

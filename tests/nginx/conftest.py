@@ -6,7 +6,7 @@ import pytest
 from nginx_harness import without_module
 
 
-@pytest.fixture(scope="module", params=["sidecar", "module"])
+@pytest.fixture(scope="module", params=["sidecar", pytest.param("module", marks=pytest.mark.servers)])
 def host(request: pytest.FixtureRequest) -> str:
     """A test that has it runs on both. What it starts has a board where this is `module`."""
     if request.param == "module" and (why := without_module()):

@@ -36,7 +36,10 @@ from nginx_harness import (
 )
 from sidecar_harness import BROWSER, CURL, Sidecar, alive, children, wait_until
 
-pytestmark = pytest.mark.skipif(nginx_binary() is None or bool(without_module()), reason=without_module() or "no nginx")
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(nginx_binary() is None or bool(without_module()), reason=without_module() or "no nginx"),
+]
 
 Xbot = Callable[..., subprocess.CompletedProcess[bytes]]
 
