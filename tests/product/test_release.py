@@ -109,7 +109,7 @@ def test_make_wheel(reachable: None) -> None:
     assert (ROOT / sdist).exists()
     with zipfile.ZipFile(ROOT / wheel) as archive:
         compiled = [archive.read(name) for name in archive.namelist() if name.endswith(".so")]
-    assert len(compiled) == 2
+    assert len(compiled) == 3
     assert not [one for one in compiled if b".debug_info" in one or b".symtab" in one]
 
 

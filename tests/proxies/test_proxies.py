@@ -30,6 +30,8 @@ ID = re.compile(r"[0-9a-z]{12}")
 SCORE = re.compile(r"[01]\.\d{4}")
 CURL_BINARY = shutil.which("curl")
 
+# What one visitor did before is no matter here: each request is judged alone.
+ALONE = '[clients]\nsize = "0"\n'
 POLICIES = """
 [policies.login]
 paths = ["/login"]
@@ -104,7 +106,7 @@ def setup(
         pytest.skip(f"{kind.name}: {kind.missing}")
     with contextlib.ExitStack() as stack:
         place = tmp_path_factory.mktemp(kind.name)
-        (place / "xbot.toml").write_text(POLICIES)
+        (place / "xbot.toml").write_text(ALONE + POLICIES)
         options = ("--config", place / "xbot.toml", "--dialect", kind.dialect)
         sidecars = {
             mode: stack.enter_context(Sidecar(model_path, *options, "--mode", mode, workers=1))
