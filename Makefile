@@ -36,7 +36,7 @@ install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-vers
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
-	@echo "make test-servers   those with other proxies than nginx, browsers, DNS, the package index"
+	@echo "make test-servers   those with other proxies than nginx, its module, browsers, DNS, the package index"
 	@echo "make test-long      those that measure, soak, or fit the default model again"
 	@echo "make soak    100 reloads and 20 upgrades in place under load; make test does a few"
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
