@@ -1,6 +1,6 @@
 """The command `xbot serve`: its options, and the start of the master.
 
-Law: whatever is given here stands above the file; what it means is config.py's to say, and what runs is master.py's.
+Law: whatever is given here stands above the file; what it means is config.py's to say, and what starts is start.py's.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def serve(path: Path | None, **options: Any) -> None:
     """
     from sidecar.config import config
     from sidecar.observe import logs
-    from sidecar.serve import listeners, master, systemd, upgrade  # here: other commands need none of this
+    from sidecar.serve import listeners, master, start, systemd, upgrade  # here: other commands need none of this
 
     predecessor = upgrade.Predecessor.find()
     activated = [listeners.adopt(sock) for sock in systemd.listening_sockets()]
@@ -105,6 +105,6 @@ def serve(path: Path | None, **options: Any) -> None:
     if not plan.fixed.listen and not any(one.activated for one in inherited):
         raise XbotError("serve: no --listen, no [[listen]] in a --config, and no socket inherited from systemd")
     try:
-        master.run(source, plan, inherited, predecessor)
+        start.run(source, plan, inherited, predecessor)
     finally:
         logs.flush()

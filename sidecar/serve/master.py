@@ -9,28 +9,25 @@ are heard here; a master that takes over from another (upgrade.py) speaks for th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import faulthandler
 import os
 import resource
 import signal
-import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-import sidecar
 from sidecar.board.board import Board
 from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
 from sidecar.board.proofs import Nonces, Shared
 from sidecar.board.served import Served
-from sidecar.config import addresses, config, search_engines
+from sidecar.config import config
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.decisions.log import DecisionLog
@@ -38,7 +35,7 @@ from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import in_time, reason
-from sidecar.serve.worker import IGNORED_SIGNALS, name_process
+from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
 from sidecar.steer.server import Control
 
@@ -48,7 +45,6 @@ if TYPE_CHECKING:
 _FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
 END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
 _OTHER_FILES = 64  # that a worker has besides its sockets
-_OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 
 @dataclass(frozen=True)
@@ -268,7 +264,7 @@ class Master:
             raise plan.wrong(
                 changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
             )
-        _warn(plan, self.log)
+        warn(plan, self.log)
         return Served.load(plan, generation)
 
     # Who is the master
@@ -448,98 +444,12 @@ class Master:
             self.notifier.ready(state)
 
 
-def _warn(plan: Plan, log: Any) -> None:
+def warn(plan: Plan, log: Any) -> None:
+    """Say what is sound, and yet not as it should be."""
     for line in plan.outdated():
         log.warning("old name of an option", option=line)
     for place, why in plan.open_to_others():
         log.warning("open to others", path=str(place), problem=why, mend="chmod o-w")
-
-
-def run(
-    source: Source, plan: Plan, inherited: Sequence[Bound] = (), predecessor: upgrade.Predecessor | None = None
-) -> None:
-    """Serve as planned until told to stop; `inherited` are sockets that somebody else opened, or the `predecessor`, from
-    which we take over. XbotError when a list or an address cannot be used, the model's file cannot be read, or a new master is
-    refused its model."""
-    log = structlog.get_logger()
-    name_process(b"xbot")  # a new master is started by the name of its interpreter
-    fixed = plan.fixed
-    # A new master that cannot use the model leaves it to the old one, who can.
-    served = Served.load(plan, 1) if predecessor else Served.at_start(plan)
-    _warn(plan, log)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    _raise_open_files()
-    pool = list(inherited)
-    with contextlib.ExitStack() as stack:
-
-        def listening(address: addresses.Address, kind: socket.SocketKind = socket.SOCK_STREAM) -> Bound:
-            one = listeners.take(pool, address) or listeners.bind(address, fixed.socket_group, kind)
-            stack.callback(one.close)
-            return one
-
-        bound = [(listening(address), dialect) for address, dialect in fixed.listen]
-        endpoint = listening(fixed.admin) if fixed.admin is not None else None
-        kept = listeners.take(pool, fixed.control) if fixed.control is not None else None
-        outcomes = listening(fixed.outcomes, socket.SOCK_DGRAM) if fixed.outcomes is not None else None
-        for one in pool:
-            if one.activated:
-                bound.append((one, plan.dialect))
-            else:
-                one.close()  # the configuration no longer lists it
-        if len(bound) > config.MOST_LISTENERS:
-            raise XbotError(f"{len(bound)} listeners with those of systemd, at most {config.MOST_LISTENERS}")
-        if predecessor is not None:
-            predecessor.take_up_the_log()
-            log = log.bind(successor=os.getpid())
-        board = Board(plan, predecessor.shared if predecessor else None)
-        if outcomes is not None:
-            board.hear(outcomes.sock, log)
-        if predecessor is None:
-            board.take(served)
-        decisions = DecisionLog.planned(plan, log)
-        master = Master(source, fixed, served, bound, board, predecessor, log)
-        master.decisions = decisions
-        started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
-        started["policies"] = served.modes
-        started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
-        if board.directory is not None:
-            started["board"] = str(board.directory.path)
-        if endpoint is not None:
-            from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
-
-            master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
-            master.reach.others.append(endpoint)
-            started["admin"] = str(endpoint.address)
-        control_bound, no_control = reach.control(plan, board.directory is not None, kept)
-        if control_bound is not None:
-            stack.callback(control_bound.close)
-            master.control = control_bound, Control(control_bound.sock, master)
-            started["control"] = str(control_bound.address)
-        if outcomes is not None:
-            master.outcomes = outcomes
-            master.reach.others.append(outcomes)
-            started["outcomes"] = str(outcomes.address)
-        if decisions is not None:
-            started["decisions"] = str(decisions.path)
-        if served.search_engines:
-            started["search_engines"] = search_engines.said()
-        log.info("started", **started, **served.labels())
-        if master.most_connections < fixed.limits.connections:
-            few = {"connections": master.most_connections, "wanted": fixed.limits.connections}
-            log.warning("limit lowered", **few, reason="the system allows no more open files: ulimit -n, LimitNOFILE=")
-        if served.refused:
-            log.error("model refused", reason=served.refused, instead=served.instead)
-        if no_control:
-            log.warning("no control", reason=no_control)
-        for override in board.wheel.said()[0]:
-            log.warning("mode by hand", **override._asdict(), since="before")
-        if board.unfit:
-            log.warning("no board", reason=board.unfit)
-        if board.counters.said:
-            log.warning("counters replaced", reason=board.counters.said)
-        if board.clients is not None and board.clients.said:
-            log.warning("clients forgotten", reason=board.clients.said)
-        asyncio.run(master.run())
 
 
 def _most_connections(listeners: int) -> int:
@@ -548,10 +458,3 @@ def _most_connections(listeners: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return sys.maxsize
     return max(1, (soft - _OTHER_FILES - 2 * listeners) // max(1, listeners))
-
-
-def _raise_open_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(hard, _OPEN_FILES) if hard != resource.RLIM_INFINITY else _OPEN_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
