@@ -395,7 +395,7 @@ static bool count_gap(xb_client_entry *e, uint64_t now_ms)
     return true;
 }
 
-/* As if the last page had not been. Of several that are taken back, the gap of the last goes as if it had not been; of the others only the number. */
+/* As if the last page had not been. Of several that are taken back, the last one's gap goes wholly; of the others only the number. */
 static void take_gap_back(xb_client_entry *e, bool counted)
 {
     const uint32_t by = load32(&e->last_gap), n = load32(&e->gaps) & 0xff;
