@@ -16,7 +16,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from places import XBOT
-from sidecar_harness import BROWSER, CURL, TIMEOUT, Sidecar, ask, connect, head, load, read_replies, wait_until
+from sidecar_harness import (
+    BROWSER,
+    CURL,
+    TIMEOUT,
+    LostError,
+    Sidecar,
+    ask,
+    connect,
+    head,
+    load,
+    read_replies,
+    read_reply,
+    wait_until,
+)
 
 from sidecar import core
 from sidecar.board.clients import Clients
@@ -46,11 +59,18 @@ class Table(Sidecar):
 
 
 def visit(sidecar: Sidecar, visitors: int, first: int = 0) -> None:
-    """So many visitors at addresses of networks of their own ask once."""
-    with connect(sidecar.address) as sock:
+    """So many visitors at addresses of networks of their own ask once. On a lost connection once more, as proxies do."""
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(connect(sidecar.address))
         for n in range(first, first + visitors):
-            sock.sendall(head(BROWSER, ip=f"10.{n >> 8}.{n & 255}.9"))
-            read_replies(sock, 1)
+            request = head(BROWSER, ip=f"10.{n >> 8}.{n & 255}.9")
+            try:
+                sock.sendall(request)
+                read_reply(sock)
+            except (LostError, ConnectionError):  # accepted by a worker of the old master, which ends
+                sock = stack.enter_context(connect(sidecar.address))
+                sock.sendall(request)
+                read_reply(sock)
 
 
 @contextlib.contextmanager
