@@ -34,7 +34,7 @@ from sidecar.decisions.log import DecisionLog
 from sidecar.errors import XbotError
 from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
-from sidecar.serve.threads import in_time, reason
+from sidecar.serve.threads import ended, in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
 from sidecar.steer.server import Control
@@ -135,8 +135,7 @@ class Master:
         self.workers.start()
         duties = asyncio.create_task(self._duties())
         await self._stop_wanted.wait()
-        duties.cancel()
-        await asyncio.wait([duties])
+        await ended(duties)
         await self._drain()
 
     async def _duties(self) -> None:

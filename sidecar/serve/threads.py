@@ -1,4 +1,4 @@
-"""What may wait for ever, such as a file on a dead mount, is read in a thread of its own, and waited for within a bound."""
+"""What may wait for ever: a file on a dead mount is read in a thread of its own, within a bound; a task is made to end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sidecar.errors import XbotError
 
@@ -38,6 +38,14 @@ async def in_time(read: Callable[[], T]) -> T:
         return await asyncio.wait_for(future, LOAD_SECONDS)
     except asyncio.TimeoutError:
         raise XbotError(f"configuration, lists and model: not read within {LOAD_SECONDS:g} s") from None
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    """Cancel `task`, and wait for its end. Until Python 3.12, wait_for() takes no notice of being cancelled in the moment in which
+    what it waits for is done (cpython issue 86296): who then waits in a loop would never end. So it is told again."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
 
 
 def reason(error: Exception) -> str:

@@ -260,6 +260,12 @@ def test_the_log_scores_as_the_visitors_did(
                 running_nginx(server, **at(sidecar), secure=True, listen_options=options, workers=2)
             )
             told: list[str] = []
+
+            def ask(visitor: Visitor) -> None:
+                """Its line is in the log before the next one asks: two workers write after their replies, each in its own time."""
+                told.append(visitor.score())
+                nginx.log_lines("log", at_least=len(told))
+
             one, other = (
                 stack.enter_context(Visitor(nginx)),
                 stack.enter_context(Visitor(nginx, "ECDHE-ECDSA-CHACHA20-POLY1305")),
@@ -267,10 +273,10 @@ def test_the_log_scores_as_the_visitors_did(
             late = stack.enter_context(Visitor(nginx))
             late.ask("/unasked")
             for visitor in (one, other, other, late, one, late, other, one):
-                told.append(visitor.score())
+                ask(visitor)
             for _ in range(3):
                 with Visitor(nginx) as once:
-                    told.append(once.score())
+                    ask(once)
             if options and CURL_BINARY:
                 done = subprocess.run(
                     [CURL_BINARY, "-sk", "--http2", *(f"{nginx.url}/{i}" for i in range(5))],
