@@ -245,6 +245,12 @@ def explained(xbot: Xbot, path: Path, log: Path) -> list[float]:
     return [json.loads(line)["score"] for line in said]
 
 
+def logged(visitor: Visitor, nginx: Nginx, told: list[str]) -> None:
+    """One more score in `told`, and in the log: two workers write after their replies, each in its own time."""
+    told.append(visitor.score())
+    nginx.log_lines("log", at_least=len(told))
+
+
 def test_the_log_scores_as_the_visitors_did(
     host: str, site: EchoSite, handshakes_path: Path, xbot: Xbot, tmp_path: Path
 ) -> None:
@@ -260,12 +266,6 @@ def test_the_log_scores_as_the_visitors_did(
                 running_nginx(server, **at(sidecar), secure=True, listen_options=options, workers=2)
             )
             told: list[str] = []
-
-            def ask(visitor: Visitor) -> None:
-                """Its line is in the log before the next one asks: two workers write after their replies, each in its own time."""
-                told.append(visitor.score())
-                nginx.log_lines("log", at_least=len(told))
-
             one, other = (
                 stack.enter_context(Visitor(nginx)),
                 stack.enter_context(Visitor(nginx, "ECDHE-ECDSA-CHACHA20-POLY1305")),
@@ -273,10 +273,10 @@ def test_the_log_scores_as_the_visitors_did(
             late = stack.enter_context(Visitor(nginx))
             late.ask("/unasked")
             for visitor in (one, other, other, late, one, late, other, one):
-                ask(visitor)
+                logged(visitor, nginx, told)
             for _ in range(3):
                 with Visitor(nginx) as once:
-                    ask(once)
+                    logged(once, nginx, told)
             if options and CURL_BINARY:
                 done = subprocess.run(
                     [CURL_BINARY, "-sk", "--http2", *(f"{nginx.url}/{i}" for i in range(5))],

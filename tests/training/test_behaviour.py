@@ -137,6 +137,7 @@ def test_sessions_without_times_teach_nothing(xbot: Any, place: Path) -> None:
     assert b"no line tells what its client did before" in done.stderr
 
 
+@pytest.mark.long
 def test_proven_clients_move_the_threshold_within_bounds(place: Path, xbot: Any) -> None:
     log = place / "sites.jsonl"
     sites = [site for site in logs(4, 48_000) if site.place.kind in ("shop", "docs") and site.place.sets]

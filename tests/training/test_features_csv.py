@@ -117,6 +117,7 @@ def test_nothing_that_a_visitor_sent_breaks_the_table(log: Path, xbot: Callable[
     assert all(not str(cell).startswith(("=", "+", "-", "@")) for row in read.itertuples() for cell in row)
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_log(tmp_path: Path):
     def peak(lines: int) -> int:
         path = tmp_path / f"{lines}.log"

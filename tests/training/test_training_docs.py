@@ -87,6 +87,7 @@ def small_log(tmp_path: Path) -> Path:
 
 
 @needs_corpus
+@pytest.mark.long
 def test_the_commands_run_on_a_small_log(small_log: Path) -> None:
     run_all(small_log)
 
