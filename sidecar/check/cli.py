@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from sidecar.board.served import Served
-from sidecar.check import module, nginx_conf, promises, running, traps
+from sidecar.check import module, nginx_conf, promises, running, traps, visitors
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
@@ -210,7 +210,11 @@ def look_at_nginx(found: Findings, plan: Plan | None, given: Path | None) -> Set
     listen = [address for address, _ in plan.fixed.listen] if plan else []
     setup = Setup(tree, program.version if program else (), listen, plan.policies if plan else {})
     found.extend(module.look(setup, program, plan))
-    traps_found = traps.look(setup)
+    prefix = Path((program.option("prefix") if program else None) or conf.parent)
+    traps_found = [
+        *traps.look(setup),
+        *visitors.look(setup, prefix, program.option("http-log-path") if program else None),
+    ]
     found.extend(traps_found)
     if not traps_found:
         found.add("ok", "nginx", f"{conf}: {len(setup.gates)} places are asked about, no trap")

@@ -196,8 +196,6 @@ TRAPS = [
          SITE + "set_real_ip_from 192.0.2.0/24; real_ip_header X-Forwarded-For;", status="warning"),
     Trap("behind another, for all", "visitors come through another proxy", "set_real_ip_from",
          http="set_real_ip_from 192.0.2.0/24;", status="warning"),
-    question("forwarded", "X-Real-IP $remote_addr", "X-Real-IP $http_cf_connecting_ip", "visitors come through another proxy",
-             "X-Real-IP", status="warning"),
     Trap("certificates", "may refuse a certificate authority", "location /", SITE.replace("/.well-known/", "/other/"), status="warning"),
     # Of the whole.
     Trap("log", "log_format mine: $upstream_http_x_bot", "log_format mine", http="log_format mine $upstream_http_x_bot;", status="warning"),

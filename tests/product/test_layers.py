@@ -76,6 +76,7 @@ MAY = {
     "sidecar.check": {
         "sidecar",
         "sidecar.core",
+        "sidecar.sources",
         "sidecar.verify",
         "sidecar.config",
         "sidecar.board",
