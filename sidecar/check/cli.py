@@ -74,6 +74,7 @@ def check(
     setup = look_at_nginx(found, plan, conf)
     if plan:
         found += doubts(plan, overrides, setup)
+        promises.look_at_words(found, plan)
         if robots:
             promises.look(found, plan, robots)
     probes = running.look(found, plan, setup, user)

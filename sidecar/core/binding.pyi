@@ -35,6 +35,11 @@ class Decision(NamedTuple):
     list: str | None
     crawler: tuple[str, str] | None  # name and purpose, where proven
 
+class Identity(NamedTuple):
+    crawler: str
+    purpose: str
+    proof: Literal["none", "claimed", "unproven", "disproved", "proven"]  # as xb_proof of csrc/policy/crawlers.h
+
 class Recorded(NamedTuple):
     id: str
     time: int
@@ -321,6 +326,7 @@ class Policies:
     @property
     def names(self) -> tuple[str, ...]: ...
     def decide(self, model: Model, request: Request, policy: str) -> Decision: ...
+    def identify(self, request: Request) -> Identity | None: ...
 
 class Answerer:
     model: Model

@@ -327,6 +327,7 @@ cdef extern from "policy/crawlers.h" nogil:
     ctypedef int xb_proof
     enum:
         XB_NO_CLAIM
+        XB_CLAIMED
         XB_UNPROVEN
         XB_DISPROVED
     ctypedef struct xb_signer:
@@ -334,6 +335,8 @@ cdef extern from "policy/crawlers.h" nogil:
     ctypedef struct xb_crawlers:
         xb_lookups *lookups
         const xb_signer *signer
+    const xb_holder *xb_holder_of(const xb_crawlers *c, const xb_address *address)
+    xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent, xb_span text)
 
 cdef extern from "policy/policy.h" nogil:
     const char *XB_POLICIES_MAGIC

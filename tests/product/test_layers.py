@@ -72,7 +72,7 @@ MAY = {
         "sidecar.observe",
         "sidecar.serve",
     },
-    "sidecar.replay": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.commands.judging"},
+    "sidecar.replay": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.verify", "sidecar.commands.judging"},
     "sidecar.check": {
         "sidecar",
         "sidecar.core",
