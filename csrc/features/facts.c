@@ -52,11 +52,12 @@ static xb_span present(xb_span s)
     return s.at ? s : XB_SPAN("");
 }
 
-/* A lone dash is how logs write "nothing"; a visitor who sends one must look the same in a log and on the wire. */
 static xb_span undashed(xb_span s)
 {
     return s.size == 1 && *s.at == '-' ? (xb_span){s.at, 0} : present(s);
 }
+
+xb_span xb_agent_text(const xb_request *r) { return undashed(r->agent); }
 
 /* QUIC opens with lists of its own: TLS 1.3's alone, and Chromium sends no GREASE there. Nothing here knows who sends which. */
 static void handshake_facts(const xb_request *r, xb_facts *f)
@@ -69,7 +70,7 @@ static void handshake_facts(const xb_request *r, xb_facts *f)
     f->present = (f->present & ~(uint32_t)XB_HAS_TLS) | (f->handshake.known ? XB_HAS_TLS : 0); /* texts may say nothing */
 }
 
-void xb_facts_of(const xb_request *r, xb_facts *f)
+void xb_facts_begin(const xb_request *r, xb_facts *f)
 {
     f->present = r->present;
     f->request = r;
@@ -78,13 +79,18 @@ void xb_facts_of(const xb_request *r, xb_facts *f)
         xb_address_parse(r->ip, &f->ip);
     if (!f->ip.version)
         f->present &= ~(uint32_t)XB_HAS_IP; /* "unix:" and the like: no address, so nothing to go by */
-    xb_agent_facts_of(undashed(r->agent), &f->agent);
+    f->protocol = protocol_number(r->protocol);
+    handshake_facts(r, f);
+}
+
+void xb_facts_finish(xb_facts *f)
+{
+    const xb_request *r = f->request;
+    xb_agent_facts_of(xb_agent_text(r), &f->agent);
     xb_url_split(undashed(r->referrer), &f->referrer);
     xb_path_facts_of(present(r->uri), &f->path);
     f->referrer_own = r->host.size && f->referrer.host.size &&
                       xb_span_same(xb_without_www(f->referrer.host), xb_without_www(xb_without_port(r->host)));
-    f->protocol = protocol_number(r->protocol);
-    handshake_facts(r, f);
     header_facts(r, f);
     f->odd = xb_claims(r, f);
 }

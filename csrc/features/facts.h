@@ -116,6 +116,16 @@ enum {
 };
 
 void xb_facts_init(void);
-void xb_facts_of(const xb_request *r, xb_facts *f);
+
+/* Who asks: address, protocol and handshake. That is what the keys of a client are made of, beside the request itself (behaviour.h), so
+ * the table's memory can be asked for before everything else is found. */
+void xb_facts_begin(const xb_request *r, xb_facts *f);
+
+/* Everything else, after xb_facts_begin. */
+void xb_facts_finish(xb_facts *f);
+
+/* The agent, or an empty text for none, and for a lone dash: so logs write "nothing", and a visitor who sends one must look the same in a
+ * log and on the wire. */
+xb_span xb_agent_text(const xb_request *r);
 
 #endif

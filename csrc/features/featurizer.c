@@ -278,16 +278,18 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
         v->taken[v->tokens[i].bucket >> 6] = 0;
     v->truncated = false;
     xb_facts *f = &v->facts;
-    xb_facts_of(r, f);
-    /* The table's memory is far away. It is asked for as soon as it is known where, and the words are found in the meantime. */
+    xb_facts_begin(r, f);
+    /* The table's memory is far away. The sets are asked for as soon as it is known where they are, the entries as soon as the sets are
+     * there; everything else is found in the meantime. */
     if (look) {
         xb_client_keys_of(look->table, f, &look->keys);
         xb_clients_prefetch(look->table, &look->keys);
     }
-    v->n_held = dense(r, &shape->hosts, f, v->dense);
+    xb_facts_finish(f);
     const bool client = look && look->keys.client;
     if (client)
         look->places = xb_clients_find(look->table, &look->keys);
+    v->n_held = dense(r, &shape->hosts, f, v->dense);
     const uint32_t families = shape->families;
     uint32_t n = 0;
     if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)

@@ -8,7 +8,6 @@ at the next start, and removed. Nobody maps that file.
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
 import time
 from typing import Any
@@ -44,7 +43,7 @@ class Clients:
             kept = None
         if kept is None:
             self.fd = memory.writable("xbot-clients", b"", self._size)
-            self.view = memoryview(mmap.mmap(self.fd, self._size))
+            self.view = memory.mapped(self.fd)
             core.make_clients(self.view, os.urandom(core.CLIENTS_SECRET), by_network=self._by_network)
             self._rekey(_now())
 
@@ -53,7 +52,7 @@ class Clients:
         if os.fstat(fd).st_size != self._size:
             self.said = "it has another size"
             return False
-        view = memoryview(mmap.mmap(fd, self._size))
+        view = memory.mapped(fd)
         try:
             by_network = core.read_clients(view)["by_network"]
         except core.BoardError as error:

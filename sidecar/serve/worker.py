@@ -24,6 +24,7 @@ from typing import Any
 
 import uvloop
 
+from sidecar.board import memory
 from sidecar.board.handshakes import map_handshakes
 from sidecar.board.lanes import claim_lane
 from sidecar.board.proofs import map_lookups
@@ -246,7 +247,7 @@ def _mapped(fd: int | None) -> memoryview | None:
     if fd is None:
         return None
     try:
-        return memoryview(mmap.mmap(fd, 0))
+        return memory.mapped(fd)
     finally:
         os.close(fd)
 
