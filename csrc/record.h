@@ -35,7 +35,7 @@ typedef struct {
 
 _Static_assert(sizeof(xb_record) % 8 == 0, "doubles follow it");
 
-/* Records the decision of the workspace, about this head: bots and refusals always, of all others a share of `sample` / 2^58.
+/* Records the decision of the workspace, about this head: bots, refusals and what is in doubt (answer.h) always, of all others a share of `sample` / 2^58.
  * `reason` is that of xb_decision_text. Never waits. Returns the fate of the record, which is also in it. */
 xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t generation, xb_dialect dialect, xb_span head,
                            xb_span reason, const xb_workspace *w);
