@@ -84,7 +84,8 @@ def run(
         if endpoint is not None:
             from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
-            master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
+            host = fixed.admin.host if isinstance(fixed.admin, addresses.TcpAddress) else None
+            master.admin = endpoint, admin.Endpoint(endpoint.sock, master, host)
             master.reach.others.append(endpoint)
             started["admin"] = str(endpoint.address)
         control_bound, no_control = reach.control(plan, board.directory is not None, kept)

@@ -201,7 +201,7 @@ def test_a_worker_loads_less() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.decode().split())
     assert not {name.partition(".")[0] for name in loaded} & (
-        HEAVY | {"rich", "prometheus_client", "click", "structlog", "msgspec"}
+        HEAVY | {"rich", "h11", "prometheus_client", "click", "structlog", "msgspec"}
     )
     ours = {name.removeprefix("sidecar.") for name in loaded if name.startswith("sidecar.")}
     assert ours == {
