@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
 _FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
+_TURN_SECONDS = 1.0
 END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
 _OTHER_FILES = 64  # that a worker has besides its sockets
 
@@ -86,6 +88,7 @@ class Master:
         self.decisions: DecisionLog | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
+        self.turned = time.monotonic()  # when our loop last went round
         self._stops = 0
         self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115 -- open as long as the process
         self._serving = False  # all workers have been up once
@@ -108,7 +111,7 @@ class Master:
         return self.reach.unreachable
 
     @property
-    def healthy(self) -> bool:
+    def ready(self) -> bool:
         """Whether all workers accept connections, and a proxy can make them."""
         return not self.draining and not self.unreachable and self._complete()
 
@@ -152,6 +155,7 @@ class Master:
             self._upgrade_on_demand(),
             self._stay_alive(),
             self._compare_files(),
+            self._turn(),
             proofs.refresh(self),
             proofs.look_up(self),
             self.reach.watch(),
@@ -420,6 +424,12 @@ class Master:
             while True:
                 self.notifier.alive()
                 await asyncio.sleep(self.notifier.watchdog_seconds / 2)
+
+    async def _turn(self) -> None:
+        """Say that our loop goes round, for whoever asks another thread of ours."""
+        while True:
+            self.turned = time.monotonic()
+            await asyncio.sleep(_TURN_SECONDS)
 
     async def _compare_files(self) -> None:
         """Say, once for each, that nginx asks by files of an older version, or of a newer one."""
