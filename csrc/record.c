@@ -8,7 +8,7 @@ xb_fate xb_record_decision(xb_lane *lane, xb_recorder *recorder, uint64_t now, u
 {
     const xb_decision *d = &w->decision;
     const xb_vector *v = &w->vector;
-    const bool accused = d->refuse || d->outcome == XB_BOT;
+    const bool accused = d->refuse || d->outcome == XB_BOT || w->doubt;
     const bool logged = recorder->logged && (accused || id >> XB_FATE_BITS < recorder->sample);
     const xb_fate unlogged = recorder->logged ? XB_NOT_SAMPLED : XB_NO_LOG;
     if (!logged && !xb_rate_take(accused ? &recorder->accused : &recorder->others, now))

@@ -43,9 +43,9 @@ _Static_assert(sizeof(xb_record) % 8 == 0, "doubles follow it");
 
 /* What is recorded of the decisions of a worker. */
 typedef struct {
-    bool logged;     /* there is a log: it gets all bots and refusals, and of all others a share of `sample` / 2^58 */
+    bool logged;     /* there is a log: it gets all bots, refusals and what is in doubt (answer.h), and of all others a share of `sample` / 2^58 */
     uint64_t sample;
-    xb_rate accused, others; /* for who watches: so many bots and refusals in a second, and so many of all others */
+    xb_rate accused, others; /* for who watches: so many of these in a second, and so many of all others */
 } xb_recorder;
 
 /* Records the decision of the workspace, about this head, if anybody wants it at this time (nanoseconds of a monotonic clock).

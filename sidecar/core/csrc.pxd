@@ -473,7 +473,8 @@ cdef extern from "board/clients.h" nogil:
         XB_TALLY_LOADERS
         XB_TALLY_NETWORKS
         XB_MARK_PARTED
-        XB_MARK_KEEPS
+        XB_MARK_DOUBTED
+        XB_MARK_REGRETTED
         XB_MARK_BROUGHT
     ctypedef struct xb_client_view:
         float count[24]
@@ -533,13 +534,17 @@ cdef extern from "board/counters.h" nogil:
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
         XB_COUNTED_DECIDERS
+        XB_COUNTED_POLICIES
+        XB_SCORES
+        XB_MARGINS
     ctypedef int xb_closed
+    ctypedef struct xb_policy_counts:
+        char name[32]
+        uint64_t named
+        uint64_t decided[5][4]
+        uint64_t refused[5]
     ctypedef struct xb_stats:
-        uint64_t requests
-        uint64_t outcome[4]
-        uint64_t decided_by[5]
         uint64_t unknown_policy
-        uint64_t refused
         uint64_t bad_request
         uint64_t truncated
         uint64_t connections_total
@@ -550,6 +555,13 @@ cdef extern from "board/counters.h" nogil:
         uint64_t sum_ns
         uint64_t histogram[64]
         uint64_t probes
+        uint64_t sum_score
+        uint64_t score[20]
+        uint64_t margin[32]
+        uint64_t doubted
+        uint64_t regretted
+        xb_policy_counts policy[33]
+    uint64_t xb_counters_decided(const xb_stats *stats, uint64_t *outcome, uint64_t *decided_by, uint64_t *refused)
     size_t xb_counters_size(uint32_t n_slots)
     void xb_counters_init(void *file, uint32_t n_slots, uint64_t made, uint64_t booted)
     const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)

@@ -227,18 +227,17 @@ class Feed:
         return sorted(found, key=lambda each: (not each["grows"], -each["lately"]))[:_SHOWN]
 
     def _people(self, accused: Sequence[core.Recorded]) -> list[dict[str, Any]]:
-        """Clients that were called bots, and yet load what pages are made of, or bring a cookie back; the surest and latest first."""
+        """Clients that were called bots by their score, and yet look like people (csrc/answer.h): first the refused, the latest first."""
         found = []
         for one in reversed(accused):
             known = self._known("client", one.client)
-            if known is None or not (known["loaded"] and (known["kept"] or known["brought"])):
-                continue
-            found.append((known["brought"], one, known))
+            if known is not None and known["doubted"]:
+                found.append((known["regretted"], one, known))
         found.sort(key=lambda each: not each[0])
         return [
             {
                 **shown.decision(one, self._writer),
-                "loaded": known["loaded"],
+                "regretted": known["regretted"],
                 "brought": known["brought"],
                 "pages": round(known["pages"], 1),
                 "parts": round(known["parts"], 1),
@@ -279,7 +278,7 @@ def _put(table: OrderedDict[int, Any], key: int, value: Any, most: int) -> None:
 
 def _totals(total: Mapping[str, Any]) -> dict[str, Any]:
     """Since the counters began, as /metrics has them."""
-    return {"requests": sum(total["outcome"]), "refused": total["refused"], **dict(zip(core.OUTCOMES, total["outcome"], strict=True))}
+    return {"requests": total["requests"], "refused": total["refused"], **dict(zip(core.OUTCOMES, total["outcome"], strict=True))}
 
 
 def _between(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,8 +286,23 @@ def _between(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     before, after = _totals(old), _totals(new)
     histogram = [b - a for a, b in zip(old["histogram"], new["histogram"], strict=True)]
     told: dict[str, Any] = {name: max(0, after[name] - before[name]) for name in after}
+    told["policies"] = {
+        name: _of_policy(old["policies"].get(name), counts) for name, counts in sorted(new["policies"].items())
+    }
+    told["policies"] = {name: each for name, each in told["policies"].items() if name or each["requests"]}
+    told["scores"] = [b - a for a, b in zip(old["score"], new["score"], strict=True)]
     told["latency"] = {f"p{share * 100:g}": _quantile(histogram, share) for share in (0.5, 0.9, 0.99)}
     return told
+
+
+def _of_policy(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, int]:
+    """What one policy decided between two moments; None: it had decided nothing before."""
+    sums = [sum(column) for column in zip(*new["decided"], strict=True)]
+    refused = sum(new["refused"])
+    if old is not None:
+        sums = [b - sum(a) for a, b in zip(zip(*old["decided"], strict=True), sums, strict=True)]
+        refused -= sum(old["refused"])
+    return {**dict(zip(core.OUTCOMES, sums, strict=True)), "requests": sum(sums), "refused": refused}
 
 
 def _quantile(histogram: Sequence[int], share: float) -> float | None:
