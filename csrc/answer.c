@@ -178,7 +178,7 @@ static void count_files(xb_stats *stats, const xb_request *r)
 
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply)
 {
-    uint64_t started = s->stats || s->handshakes || s->wheel ? xb_now() : 0;
+    uint64_t started = s->stats || s->handshakes || s->wheel || s->lane ? xb_now() : 0;
     reply->again = false;
     long used = truncated ? xb_request_parse_truncated(&w->request, buf, size)
                           : xb_request_parse(&w->request, buf, size, seen_size);
@@ -217,7 +217,7 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     w->doubt = (uint8_t)doubt(s, w);
     w->id = s->ids ? xb_ids_next(s->ids) : 0;
     if (s->ids && s->lane && !is_check(&w->request))
-        w->id |= xb_record_decision(s->lane, s->sample, w->id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, reason, w);
+        w->id |= xb_record_decision(s->lane, s->recorder, started, w->id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, reason, w);
     write_reply(s, w, reason, s->ids ? &w->id : NULL, reply);
     if (s->stats) {
         s->stats->doubted += w->doubt == XB_DOUBTED;

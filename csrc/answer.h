@@ -36,7 +36,7 @@ typedef struct {
     uint32_t listener;         /* its number, in the keys of `handshakes` */
     xb_ids *ids;               /* or NULL: then decisions have no id */
     xb_lane *lane;             /* where decisions are recorded, by their ids; or NULL */
-    uint64_t sample;           /* of those that are not bots: a share of 2^58 */
+    xb_recorder *recorder;     /* which ones; not NULL with a lane */
     uint64_t generation;       /* of model and policies, for the records */
     const xb_wheel *wheel;     /* or NULL: then no operator can intervene */
     xb_clients *clients;       /* or NULL: then each request is judged alone */

@@ -458,6 +458,29 @@ cdef extern from "board/clients.h" nogil:
         uint64_t client
         uint64_t network
         uint64_t shape
+    ctypedef struct xb_client_entry:
+        pass
+    ctypedef struct xb_client_places:
+        xb_client_entry *client
+        xb_client_entry *network
+        xb_client_entry *shape
+    enum:
+        XB_TALLY_REQUESTS
+        XB_TALLY_PAGES
+        XB_TALLY_PARTS
+        XB_TALLY_ARRIVED
+        XB_TALLY_VISITORS
+        XB_TALLY_LOADERS
+        XB_TALLY_NETWORKS
+        XB_MARK_PARTED
+        XB_MARK_DOUBTED
+        XB_MARK_REGRETTED
+        XB_MARK_BROUGHT
+    ctypedef struct xb_client_view:
+        float count[24]
+        uint32_t marks
+    xb_client_places xb_clients_find(const xb_clients *t, const xb_client_keys *k)
+    void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *out)
     enum:
         XB_CONTENT_UNKNOWN
     ctypedef struct xb_response:
@@ -551,7 +574,16 @@ cdef extern from "board/lane.h" nogil:
     const void *xb_lane_first(xb_lane *lane, size_t *size)
     void xb_lane_next(xb_lane *lane, size_t size)
 
+cdef extern from "base/rate.h" nogil:
+    ctypedef struct xb_rate:
+        uint32_t most
+
 cdef extern from "record.h" nogil:
+    ctypedef struct xb_recorder:
+        bint logged
+        uint64_t sample
+        xb_rate accused
+        xb_rate others
     ctypedef struct xb_record_word:
         uint32_t bucket
         uint32_t family
@@ -569,6 +601,8 @@ cdef extern from "record.h" nogil:
         uint8_t refuse
         uint8_t untold
         uint8_t has_tls
+        uint8_t logged
+        xb_client_keys keys
         xb_handshake handshake
         char policy[32]
         char reason[96]
@@ -587,7 +621,7 @@ cdef extern from "answer.h" nogil:
         uint32_t listener
         xb_ids *ids
         xb_lane *lane
-        uint64_t sample
+        xb_recorder *recorder
         uint64_t generation
         const xb_wheel *wheel
         xb_clients *clients

@@ -32,7 +32,9 @@ from sidecar.config import config
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.decisions.log import DecisionLog
+from sidecar.decisions.reader import WATCHED, Reader
 from sidecar.errors import XbotError
+from sidecar.live.feed import Feed
 from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import in_time, reason
@@ -86,6 +88,8 @@ class Master:
         self.control: tuple[Bound, Control] | None = None
         self.outcomes: Bound | None = None
         self.decisions: DecisionLog | None = None
+        self.reader: Reader | None = None  # there is one where somebody can look at what it reads
+        self.feed = Feed(self)
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self.turned = time.monotonic()  # when our loop last went round
@@ -131,9 +135,10 @@ class Master:
             loop.add_signal_handler(number, self._stop)
             signal.signal(number, self._count_stops)  # besides: the loop hears all signals by their descriptor
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the command, or by an old master
+        if self.reader is not None:
+            self.reader.serves(self.served.generation, self.served.image(), self.served.sha256)
+            self.reader.start()
         if self.decisions is not None:
-            self.decisions.serves(self.served.generation, self.served.image(), self.served.sha256)
-            self.decisions.start()
             loop.add_signal_handler(signal.SIGUSR1, self.decisions.reopen)
         self.workers.start()
         duties = asyncio.create_task(self._duties())
@@ -186,7 +191,8 @@ class Master:
             "drain_timeout": self.fixed.drain_timeout,
             "limits": self._limits(),
             "signing": self.served.signing,
-            "sample": self.fixed.decisions.sample,
+            "sample": self.fixed.decisions.sample if self.decisions else None,
+            "watched": WATCHED,
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
@@ -195,7 +201,7 @@ class Master:
             "lookups": self.lookups.fd,
             "nonces": self.nonces.fd,
             "wheel": self.board.wheel.fd,
-            **({"lanes": self.decisions.lanes.fd} if self.decisions else {}),
+            **({"lanes": self.reader.lanes.fd} if self.reader else {}),
             "served": self.served.fd,
             **named,
         }
@@ -252,8 +258,8 @@ class Master:
         except BaseException:
             served.close()
             raise
-        if self.decisions is not None:
-            self.decisions.serves(served.generation, served.image(), served.sha256)
+        if self.reader is not None:
+            self.reader.serves(served.generation, served.image(), served.sha256)
         old, self.served = self.served, served
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
@@ -396,8 +402,8 @@ class Master:
         await self.workers.until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
         left = self.workers.kill("it still had connections")
         await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
-        if self.decisions is not None:
-            self.decisions.close(1.0)
+        if self.reader is not None:
+            self.reader.close(1.0)
         if self._successor is not None:
             await self._successor.ended(0)
         try:
