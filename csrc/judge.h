@@ -28,6 +28,8 @@ typedef struct {
     bool reads_only;     /* this request is not counted: what the table says is only looked at */
     xb_client_keys keys; /* of the judged request, for its outcome (xb_clients_outcome); 0 where the group is absent. Says nothing (XB_SAYS) of
                             one that is not counted */
+    uint64_t id;         /* of the decision; 0: it has none */
+    uint8_t doubt;       /* xb_doubt of the decision (answer.h) */
     xb_connection_id asked[XB_ASKED]; /* the last questions about connections (answer.c) */
     uint16_t said[XB_ASKED];          /* and what they were counted as (XB_SAYS_*) */
     char scratch[XB_MAX_HEAD]; /* what the dialect decodes */

@@ -3,22 +3,25 @@
 
 #include <time.h>
 
-xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t generation, xb_dialect dialect, xb_span head,
-                           xb_span reason, const xb_workspace *w)
+xb_fate xb_record_decision(xb_lane *lane, xb_recorder *recorder, uint64_t now, uint64_t id, uint64_t generation, xb_dialect dialect,
+                           xb_span head, xb_span reason, const xb_workspace *w)
 {
     const xb_decision *d = &w->decision;
     const xb_vector *v = &w->vector;
-    if (!d->refuse && d->outcome != XB_BOT && id >> XB_FATE_BITS >= sample)
-        return XB_NOT_SAMPLED;
+    const bool accused = d->refuse || d->outcome == XB_BOT || w->doubt;
+    const bool logged = recorder->logged && (accused || id >> XB_FATE_BITS < recorder->sample);
+    const xb_fate unlogged = recorder->logged ? XB_NOT_SAMPLED : XB_NO_LOG;
+    if (!logged && !xb_rate_take(accused ? &recorder->accused : &recorder->others, now))
+        return unlogged;
     const size_t size = sizeof(xb_record) + XB_N_DENSE * sizeof(double) + v->n_tokens * sizeof(xb_record_word) + head.size;
     char *to = xb_lane_begin(lane, size);
     if (!to)
-        return XB_DROPPED;
+        return logged ? XB_DROPPED : unlogged;
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     xb_record r = {
         .head = (uint32_t)head.size,
-        .id = id | XB_RECORDED,
+        .id = id | (logged ? XB_RECORDED : unlogged),
         .generation = generation,
         .time = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec,
         .margin = w->verdict.margin,
@@ -30,6 +33,8 @@ xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t
         .refuse = d->refuse,
         .untold = d->untold,
         .has_tls = w->vector.facts.handshake.known != 0,
+        .logged = logged,
+        .keys = {w->keys.client & ~(uint64_t)XB_SAYS, w->keys.network, w->keys.shape},
         .handshake = w->vector.facts.handshake,
     };
     memcpy(r.policy, d->policy->name, sizeof r.policy);
@@ -42,5 +47,5 @@ xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t
         memcpy(to, &(xb_record_word){v->tokens[i].bucket, v->tokens[i].family}, sizeof(xb_record_word));
     memcpy(to, head.at, head.size);
     xb_lane_end(lane, size);
-    return XB_RECORDED;
+    return logged ? XB_RECORDED : unlogged;
 }

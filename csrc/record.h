@@ -3,11 +3,15 @@
  * Law: what is kept is what was judged: the head as it came, the facts of the handshake, and the very vector, so that whoever
  * reads it gets the very margin, whatever else the vector was made from. Cookies and secrets are in the head: a record stays in
  * memory that only workers and their master share, and is cleaned before it goes anywhere (sidecar/decisions/).
+ *
+ * There are two readers: the log, which wants all that its owner asked for, and whoever watches the sidecar live, to whom a few in each
+ * second are enough. A record that only the second one wants costs a bounded share of a worker's time, however many requests there are.
  */
 #ifndef XB_RECORD_H
 #define XB_RECORD_H
 
 #include "base/ids.h"
+#include "base/rate.h"
 #include "board/lane.h"
 #include "judge.h"
 #include "request/dialect.h"
@@ -26,7 +30,9 @@ typedef struct {
     uint32_t n_dense, n_words;
     uint8_t dialect, outcome, refuse, untold;
     uint8_t has_tls; /* the handshake is known */
-    uint8_t reserved[3];
+    uint8_t logged;  /* for the log; else it is only watched */
+    uint8_t reserved[2];
+    xb_client_keys keys; /* whose it was; 0 where there is no table of clients. Says nothing (XB_SAYS) of what it counted as */
     xb_handshake handshake;
     char policy[XB_MAX_NAME];
     char reason[XB_MAX_REASON];
@@ -35,9 +41,16 @@ typedef struct {
 
 _Static_assert(sizeof(xb_record) % 8 == 0, "doubles follow it");
 
-/* Records the decision of the workspace, about this head: bots and refusals always, of all others a share of `sample` / 2^58.
- * `reason` is that of xb_decision_text. Never waits. Returns the fate of the record, which is also in it. */
-xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t generation, xb_dialect dialect, xb_span head,
-                           xb_span reason, const xb_workspace *w);
+/* What is recorded of the decisions of a worker. */
+typedef struct {
+    bool logged;     /* there is a log: it gets all bots, refusals and what is in doubt (answer.h), and of all others a share of `sample` / 2^58 */
+    uint64_t sample;
+    xb_rate accused, others; /* for who watches: so many of these in a second, and so many of all others */
+} xb_recorder;
+
+/* Records the decision of the workspace, about this head, if anybody wants it at this time (nanoseconds of a monotonic clock).
+ * `reason` is that of xb_decision_text. Never waits. Returns the fate of the log's record, which is also in it. */
+xb_fate xb_record_decision(xb_lane *lane, xb_recorder *recorder, uint64_t now, uint64_t id, uint64_t generation, xb_dialect dialect,
+                           xb_span head, xb_span reason, const xb_workspace *w);
 
 #endif

@@ -629,6 +629,13 @@ xb_content xb_content_of(xb_span s)
     return XB_CONTENT_OTHER;
 }
 
+void xb_clients_mark(xb_clients *t, const xb_client_keys *k, uint32_t marks)
+{
+    xb_client_entry *e = find(t, client_key(k));
+    if (e)
+        store32(&e->marks, load32(&e->marks) | marks);
+}
+
 static bool is_part(uint8_t content)
 {
     return content == XB_CONTENT_SCRIPT || content == XB_CONTENT_STYLE || content == XB_CONTENT_IMAGE || content == XB_CONTENT_FONT;

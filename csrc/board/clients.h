@@ -87,7 +87,12 @@ enum {
     XB_MARK_BROUGHT = 1 << 3, /* sent a cookie, and none with its first request: brought one back */
     XB_MARK_ROBOTS = 1 << 4, /* asked for /robots.txt */
     XB_MARK_BROWSER = 1 << 5, /* claims a browser */
-    XB_MARK_REFUSED = 1 << 6 /* was refused its first page: that it opened none says nothing */
+    XB_MARK_REFUSED = 1 << 6, /* was refused its first page: that it opened none says nothing */
+    /* What this gate said of it; no row reads them (answer.c). */
+    XB_MARK_CALLED = 1 << 7,    /* called a bot by its score */
+    XB_MARK_GATED = 1 << 8,     /* refused for it */
+    XB_MARK_DOUBTED = 1 << 9,   /* counted as one that was called a bot, and looks like a person */
+    XB_MARK_REGRETTED = 1 << 10 /* likewise, refused */
 };
 
 /* An entry. Words are only read and written atomically; use the functions below. */
@@ -212,6 +217,9 @@ uint32_t xb_clients_version(const xb_clients *t, unsigned family);
 /* Counts a request, in the places where its keys were found just now, or in new ones; and puts what it counted as into the
  * client's key. */
 void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit);
+
+/* Adds marks to a client's entry; nothing if there is none. */
+void xb_clients_mark(xb_clients *t, const xb_client_keys *k, uint32_t marks);
 
 /* ---- what happened to a request ---- */
 

@@ -35,14 +35,15 @@ cdef class Answerer:
     Without `policies` it observes, or enforces by the model's own threshold. `stats` and `handshakes` are writable buffers of
     STATS_SIZE and HANDSHAKES_SIZE bytes; without `handshakes` one is known only to the request that tells it. `listener` is its
     number there; `wheel`: a buffer of WHEEL_SIZE bytes by which an operator intervenes; `lane`: one of LANE_SIZE, where decisions
-    are recorded, of those that are not bots the share `sample`. `clients` is a writable buffer with a table of clients
+    are recorded: for the log, of those that are not bots the share `sample` (None: there is no log), and for who watches, in a second
+    `watched` of the bots and of all others. `clients` is a writable buffer with a table of clients
     (make_clients); without it each request is judged alone. `clock` is one of 8 bytes, the table's time in milliseconds, for tests
     and replays; else it is the system's. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and
     `last_seconds` (behind the last reply) are the bounds of csrc/connection.h.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, lane=None, double sample=0.0, clients=None, clock=None,
+                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), clients=None, clock=None,
                   size_t max_connections=4096, size_t max_bytes=1 << 24,
                   double peer_seconds=10.0, double last_seconds=1.0):
         cdef xb_host host
@@ -63,11 +64,14 @@ cdef class Answerer:
             self.service.handshakes = <xb_handshakes *>_shared(self.handshakes, sizeof(xb_handshakes), "handshakes")
             self.service.listener = listener
         if lane is not None:
-            if not 0 <= sample <= 1:
+            if sample is not None and not 0 <= sample <= 1:
                 raise ValueError(f"{sample} is no share")
             self.lane = memoryview(lane)
             self.service.lane = <xb_lane *>_shared(self.lane, sizeof(xb_lane), "lane")
-            self.service.sample = <uint64_t>(sample * (1 << 58))
+            self.recorder.logged = sample is not None
+            self.recorder.sample = <uint64_t>((sample or 0.0) * (1 << 58))
+            self.recorder.accused.most, self.recorder.others.most = watched
+            self.service.recorder = &self.recorder
         if wheel is not None:
             self.wheel = memoryview(wheel)
             self.service.wheel = <const xb_wheel *>_seen(self.wheel, sizeof(xb_wheel), "wheel")

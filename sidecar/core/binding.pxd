@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from sidecar.core.csrc cimport (
     xb_clients, xb_closed, xb_connection, xb_handshakes, xb_ids, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy,
-    xb_reply, xb_service, xb_signer,
+    xb_recorder, xb_reply, xb_service, xb_signer,
     xb_span, xb_step, xb_workspace,
 )
 
@@ -76,6 +76,7 @@ cdef class Policies:
 cdef class Answerer:
     cdef xb_service service
     cdef xb_ids ids
+    cdef xb_recorder recorder
     cdef xb_workspace *work
     cdef xb_listener listener
     cdef xb_reply reply     # of the last step

@@ -56,6 +56,10 @@ class Recorded(NamedTuple):
     words: list[tuple[int, int]]
     head: bytes
     handshake: bytes | None
+    logged: bool
+    client: int
+    network: int
+    shape: int
 
 class Contribution(NamedTuple):
     name: str
@@ -346,7 +350,8 @@ class Answerer:
         clients: Any = None,
         clock: Any = None,
         lane: Any = None,
-        sample: float = 0.0,
+        sample: float | None = None,
+        watched: tuple[int, int] = (0, 0),
         max_connections: int = 4096,
         max_bytes: int = 16777216,
         peer_seconds: float = 10.0,
@@ -370,6 +375,7 @@ def clients_size(mebibytes: int) -> int: ...
 def make_clients(buffer: Any, secret: bytes, *, by_network: bool = False) -> None: ...
 def rekey_clients(buffer: Any, secret: bytes, now_ms: int) -> None: ...
 def read_clients(buffer: Any) -> dict[str, int]: ...
+def read_entry(buffer: Any, kind: Literal["client", "network", "shape"], key: int, now_ms: int) -> dict[str, float] | None: ...
 
 class Outcomes:
     def __init__(self, clients: Any, clock: Any = None) -> None: ...

@@ -461,6 +461,29 @@ cdef extern from "board/clients.h" nogil:
         uint64_t client
         uint64_t network
         uint64_t shape
+    ctypedef struct xb_client_entry:
+        pass
+    ctypedef struct xb_client_places:
+        xb_client_entry *client
+        xb_client_entry *network
+        xb_client_entry *shape
+    enum:
+        XB_TALLY_REQUESTS
+        XB_TALLY_PAGES
+        XB_TALLY_PARTS
+        XB_TALLY_ARRIVED
+        XB_TALLY_VISITORS
+        XB_TALLY_LOADERS
+        XB_TALLY_NETWORKS
+        XB_MARK_PARTED
+        XB_MARK_DOUBTED
+        XB_MARK_REGRETTED
+        XB_MARK_BROUGHT
+    ctypedef struct xb_client_view:
+        float count[24]
+        uint32_t marks
+    xb_client_places xb_clients_find(const xb_clients *t, const xb_client_keys *k)
+    void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *out)
     enum:
         XB_CONTENT_UNKNOWN
     ctypedef struct xb_response:
@@ -514,13 +537,17 @@ cdef extern from "board/counters.h" nogil:
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
         XB_COUNTED_DECIDERS
+        XB_COUNTED_POLICIES
+        XB_SCORES
+        XB_MARGINS
     ctypedef int xb_closed
+    ctypedef struct xb_policy_counts:
+        char name[32]
+        uint64_t named
+        uint64_t decided[5][4]
+        uint64_t refused[5]
     ctypedef struct xb_stats:
-        uint64_t requests
-        uint64_t outcome[4]
-        uint64_t decided_by[5]
         uint64_t unknown_policy
-        uint64_t refused
         uint64_t bad_request
         uint64_t truncated
         uint64_t connections_total
@@ -531,6 +558,13 @@ cdef extern from "board/counters.h" nogil:
         uint64_t sum_ns
         uint64_t histogram[64]
         uint64_t probes
+        uint64_t sum_score
+        uint64_t score[20]
+        uint64_t margin[32]
+        uint64_t doubted
+        uint64_t regretted
+        xb_policy_counts policy[33]
+    uint64_t xb_counters_decided(const xb_stats *stats, uint64_t *outcome, uint64_t *decided_by, uint64_t *refused)
     size_t xb_counters_size(uint32_t n_slots)
     void xb_counters_init(void *file, uint32_t n_slots, uint64_t made, uint64_t booted)
     const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)
@@ -543,7 +577,16 @@ cdef extern from "board/lane.h" nogil:
     const void *xb_lane_first(xb_lane *lane, size_t *size)
     void xb_lane_next(xb_lane *lane, size_t size)
 
+cdef extern from "base/rate.h" nogil:
+    ctypedef struct xb_rate:
+        uint32_t most
+
 cdef extern from "record.h" nogil:
+    ctypedef struct xb_recorder:
+        bint logged
+        uint64_t sample
+        xb_rate accused
+        xb_rate others
     ctypedef struct xb_record_word:
         uint32_t bucket
         uint32_t family
@@ -561,6 +604,8 @@ cdef extern from "record.h" nogil:
         uint8_t refuse
         uint8_t untold
         uint8_t has_tls
+        uint8_t logged
+        xb_client_keys keys
         xb_handshake handshake
         char policy[32]
         char reason[96]
@@ -579,7 +624,7 @@ cdef extern from "answer.h" nogil:
         uint32_t listener
         xb_ids *ids
         xb_lane *lane
-        uint64_t sample
+        xb_recorder *recorder
         uint64_t generation
         const xb_wheel *wheel
         xb_clients *clients

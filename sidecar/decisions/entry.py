@@ -29,9 +29,7 @@ class Writer:
 
     def line(self, one: core.Recorded, model: core.Model | None, sha256: str) -> bytes:
         """The line of a record, with its end. `model` is that which judged it; None if nobody has it any more."""
-        asked = core.Request()
-        asked.load_head(one.head, one.dialect)
-        entry = self._entry(one, asked, sha256)
+        entry = self.entry(one, sha256)
         line = _encoded(entry)
         back = core.Request()
         try:
@@ -44,7 +42,10 @@ class Writer:
             line = _encoded(entry)
         return line + b"\n"
 
-    def _entry(self, one: core.Recorded, asked: core.Request, sha256: str) -> dict[str, Any]:
+    def entry(self, one: core.Recorded, sha256: str) -> dict[str, Any]:
+        """What the log says of a record, but for what it was made from beside the request."""
+        asked = core.Request()
+        asked.load_head(one.head, one.dialect)
         fields, tls = asked.fields, asked.tls
         target = clean.clean_target if self.redact else bytes
         value = clean.clean_header if self.redact else clean.hidden_cookies

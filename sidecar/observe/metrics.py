@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -29,6 +31,8 @@ from sidecar.observe.watched import Watched
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
 # to +Inf.
 _FIRST_EDGE, _LAST_EDGE = 8, 30  # 256 ns to 1.07 s
+OTHERS = "(others)"  # policies that came when there was no place left to count by; no policy can have this name
+_NOTHING = {"decided": [[0] * len(OUTCOMES)] * len(DECIDERS), "refused": [0] * len(DECIDERS)}
 _HOST = "worker"  # who judged: nginx's module, the other host, has a page of its own
 
 
@@ -60,18 +64,26 @@ class SidecarCollector(Collector):
 
     def _traffic(self) -> Iterator[Metric]:
         total = self._master.counters.total()
-        requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["host", "verdict"])
-        for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
-            requests.add_metric([_HOST, outcome], count)
-        yield requests
-        decisions = CounterMetricFamily(
-            "xbot_decisions", "Requests by what decided: the score, or a list", labels=["host", "rule"]
+        labels = ["host", "policy", "rule", "verdict"]
+        text = "Requests that got a verdict, by the policy and by what decided: the score, or a list"
+        requests = CounterMetricFamily("xbot_requests", text, labels=labels)
+        refused = CounterMetricFamily(
+            "xbot_refused", "Requests answered 403 because the verdict is enforced", labels=labels[:-1]
         )
-        for decider, count in zip(DECIDERS, total["decided_by"], strict=True):
-            decisions.add_metric([_HOST, decider], count)
-        yield decisions
+        for policy, rule, counts, turned_away in decided(total, self._master.served.modes):
+            for verdict, count in zip(OUTCOMES, counts, strict=True):
+                requests.add_metric([_HOST, policy, rule, verdict], count)
+            refused.add_metric([_HOST, policy, rule], turned_away)
+        yield requests
+        yield refused
+        text = (
+            "Clients that do what people do, and yet were called bots by their score: once each, once more if refused"
+        )
+        doubted = CounterMetricFamily("xbot_doubted_clients", text, labels=["host", "refused"])
+        doubted.add_metric([_HOST, "no"], total["doubted"])
+        doubted.add_metric([_HOST, "yes"], total["regretted"])
+        yield doubted
         for name, key, text in (
-            ("xbot_refused", "refused", "Requests answered 403 because the verdict is enforced"),
             (
                 "xbot_unknown_policy",
                 "unknown_policy",
@@ -109,6 +121,9 @@ class SidecarCollector(Collector):
         seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds
+        scores = HistogramMetricFamily("xbot_score", "Scores, 0 to 1: how surely a bot", labels=["host"])
+        scores.add_metric([_HOST], _by_score(total["score"]), total["sum_score"])
+        yield scores
 
     def _clients(self) -> Iterator[Metric]:
         counts = self._master.clients.counts() if self._master.clients else {}
@@ -176,6 +191,22 @@ class SidecarCollector(Collector):
             modes.add_metric([each.policy or "*", each.mode], float("inf") if each.seconds is None else each.seconds)
         yield modes
         yield GaugeMetricFamily("xbot_allowed_by_hand", "Addresses that are let by, by hand", value=len(addresses))
+
+
+def decided(total: dict[str, Any], served: Iterable[str]) -> Iterator[tuple[str, str, list[int], int]]:
+    """Of the counters' sums: each policy, by what decided, how often with each of OUTCOMES, and how often it refused. What never
+    happened is left out, but for what the score decides by policies that are `served`: a counter begins with 0."""
+    policies = dict.fromkeys(served, _NOTHING) | total["policies"]
+    for policy, counts in policies.items():
+        for rule, row, refused in zip(DECIDERS, counts["decided"], counts["refused"], strict=True):
+            if any(row) or (policy and rule == DECIDERS[0]):
+                yield policy or OTHERS, rule, row, refused
+
+
+def _by_score(counts: list[int]) -> list[tuple[str, float]]:
+    """Cumulative Prometheus buckets of scores."""
+    sums = list(itertools.accumulate(counts))
+    return [*((f"{(i + 1) / len(sums):g}", float(n)) for i, n in enumerate(sums[:-1])), ("+Inf", float(sums[-1]))]
 
 
 def buckets(histogram: list[int]) -> list[tuple[str, float]]:

@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ from sidecar.config import config
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.decisions.log import DecisionLog
+from sidecar.decisions.reader import WATCHED, Reader
 from sidecar.errors import XbotError
+from sidecar.live.feed import Feed
 from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import ended, in_time, reason
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
 _FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
+_TURN_SECONDS = 1.0
 END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
 _OTHER_FILES = 64  # that a worker has besides its sockets
 
@@ -84,8 +88,11 @@ class Master:
         self.control: tuple[Bound, Control] | None = None
         self.outcomes: Bound | None = None
         self.decisions: DecisionLog | None = None
+        self.reader: Reader | None = None  # there is one where somebody can look at what it reads
+        self.feed = Feed(self)
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
+        self.turned = time.monotonic()  # when our loop last went round
         self._stops = 0
         self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115 -- open as long as the process
         self._serving = False  # all workers have been up once
@@ -108,7 +115,7 @@ class Master:
         return self.reach.unreachable
 
     @property
-    def healthy(self) -> bool:
+    def ready(self) -> bool:
         """Whether all workers accept connections, and a proxy can make them."""
         return not self.draining and not self.unreachable and self._complete()
 
@@ -128,9 +135,10 @@ class Master:
             loop.add_signal_handler(number, self._stop)
             signal.signal(number, self._count_stops)  # besides: the loop hears all signals by their descriptor
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the command, or by an old master
+        if self.reader is not None:
+            self.reader.serves(self.served.generation, self.served.image(), self.served.sha256)
+            self.reader.start()
         if self.decisions is not None:
-            self.decisions.serves(self.served.generation, self.served.image(), self.served.sha256)
-            self.decisions.start()
             loop.add_signal_handler(signal.SIGUSR1, self.decisions.reopen)
         self.workers.start()
         duties = asyncio.create_task(self._duties())
@@ -151,6 +159,7 @@ class Master:
             self._upgrade_on_demand(),
             self._stay_alive(),
             self._compare_files(),
+            self._turn(),
             proofs.refresh(self),
             proofs.look_up(self),
             self.reach.watch(),
@@ -181,7 +190,8 @@ class Master:
             "drain_timeout": self.fixed.drain_timeout,
             "limits": self._limits(),
             "signing": self.served.signing,
-            "sample": self.fixed.decisions.sample,
+            "sample": self.fixed.decisions.sample if self.decisions else None,
+            "watched": WATCHED,
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
@@ -190,7 +200,7 @@ class Master:
             "lookups": self.lookups.fd,
             "nonces": self.nonces.fd,
             "wheel": self.board.wheel.fd,
-            **({"lanes": self.decisions.lanes.fd} if self.decisions else {}),
+            **({"lanes": self.reader.lanes.fd} if self.reader else {}),
             "served": self.served.fd,
             **named,
         }
@@ -247,8 +257,8 @@ class Master:
         except BaseException:
             served.close()
             raise
-        if self.decisions is not None:
-            self.decisions.serves(served.generation, served.image(), served.sha256)
+        if self.reader is not None:
+            self.reader.serves(served.generation, served.image(), served.sha256)
         old, self.served = self.served, served
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
@@ -391,8 +401,8 @@ class Master:
         await self.workers.until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
         left = self.workers.kill("it still had connections")
         await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
-        if self.decisions is not None:
-            self.decisions.close(1.0)
+        if self.reader is not None:
+            self.reader.close(1.0)
         if self._successor is not None:
             await self._successor.ended(0)
         try:
@@ -419,6 +429,12 @@ class Master:
             while True:
                 self.notifier.alive()
                 await asyncio.sleep(self.notifier.watchdog_seconds / 2)
+
+    async def _turn(self) -> None:
+        """Say that our loop goes round, for whoever asks another thread of ours."""
+        while True:
+            self.turned = time.monotonic()
+            await asyncio.sleep(_TURN_SECONDS)
 
     async def _compare_files(self) -> None:
         """Say, once for each, that nginx asks by files of an older version, or of a newer one."""

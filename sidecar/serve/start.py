@@ -18,10 +18,12 @@ import structlog
 
 import sidecar
 from sidecar.board.board import Board
+from sidecar.board.lanes import Lanes
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Plan
 from sidecar.decisions.log import DecisionLog
+from sidecar.decisions.reader import Reader
 from sidecar.errors import XbotError
 from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
@@ -73,7 +75,8 @@ def run(
             board.hear(outcomes.sock, log)
         if predecessor is None:
             board.take(served)
-        decisions = DecisionLog.planned(plan, log)
+        lanes = Lanes(fixed.workers)
+        decisions = DecisionLog.planned(plan, lanes, log)
         master = Master(source, fixed, served, bound, board, predecessor, log)
         master.decisions = decisions
         started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
@@ -84,7 +87,8 @@ def run(
         if endpoint is not None:
             from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
-            master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
+            host = fixed.admin.host if isinstance(fixed.admin, addresses.TcpAddress) else None
+            master.admin = endpoint, admin.Endpoint(endpoint.sock, master, host)
             master.reach.others.append(endpoint)
             started["admin"] = str(endpoint.address)
         control_bound, no_control = reach.control(plan, board.directory is not None, kept)
@@ -96,6 +100,8 @@ def run(
             master.outcomes = outcomes
             master.reach.others.append(outcomes)
             started["outcomes"] = str(outcomes.address)
+        if decisions is not None or master.admin is not None or master.control is not None:
+            master.reader = Reader(lanes, [master.feed, *([decisions] if decisions is not None else [])], log)
         if decisions is not None:
             started["decisions"] = str(decisions.path)
         if served.search_engines:

@@ -77,6 +77,7 @@ class Worker:
                 wheel=wheel,
                 lane=lane,
                 sample=start["sample"],
+                watched=tuple(start["watched"]),
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
                 **start["limits"],

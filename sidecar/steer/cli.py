@@ -34,17 +34,19 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return float(found[1]) * _UNITS[found[2]]
 
 
+place_option = click.option(
+    "--control",
+    type=click.Path(path_type=Path),
+    envvar="XBOT_CONTROL",
+    default=DEFAULT_BOARD / CONTROL,
+    show_default=True,
+    help="The sidecar's control socket.",
+)
+
+
 def _steering(command: Callable[..., None]) -> Callable[..., None]:
     """The options that all of them have."""
-    place = click.option(
-        "--control",
-        type=click.Path(path_type=Path),
-        envvar="XBOT_CONTROL",
-        default=DEFAULT_BOARD / CONTROL,
-        show_default=True,
-        help="The sidecar's control socket.",
-    )
-    return functools.reduce(lambda f, option: option(f), [_AS_JSON, place], command)
+    return functools.reduce(lambda f, option: option(f), [_AS_JSON, place_option], command)
 
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the sidecar's reply, one JSON object.")

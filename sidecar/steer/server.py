@@ -22,6 +22,7 @@ from sidecar import core
 from sidecar.board.board import Board
 from sidecar.board.served import Served
 from sidecar.errors import XbotError
+from sidecar.live.feed import Feed
 from sidecar.steer import words
 
 MOST_CLIENTS = 16
@@ -49,6 +50,8 @@ class Steered(Protocol):
     def workers(self) -> Processes: ...
     @property
     def unreachable(self) -> Mapping[str, str]: ...
+    @property
+    def feed(self) -> Feed: ...
 
     log: Any
 
@@ -111,6 +114,10 @@ class Control:
                     self._let_by(said, peer)
                 case words.Reload():
                     await self._reload(peer)
+                case words.Watch():
+                    return {"ok": True, **self._status(), "live": self._master.feed.snapshot()}
+                case words.Tail() as said:
+                    return {"ok": True, **self._master.feed.since(said.after)}
         except XbotError as error:
             return {"ok": False, "error": str(error)}
         return {"ok": True, **self._status()}

@@ -53,7 +53,17 @@ class Reload(_Request):
     """Read configuration, lists and model again, as SIGHUP does; the reply comes when that is done."""
 
 
-Request = Status | Mode | Allow | Reload
+class Watch(_Request):
+    """What happened in the last minutes (live/feed.py)."""
+
+
+class Tail(_Request):
+    """The decisions after the one of this number; -1: the last ones."""
+
+    after: Annotated[int, Meta(ge=-1)] = -1
+
+
+Request = Status | Mode | Allow | Reload | Watch | Tail
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 

@@ -568,7 +568,7 @@ def test_what_a_question_costs(made_model_path: Path, tmp_path: Path) -> None:
         assert metrics["xbot_connections_total"] == len(addresses)
         # And one for each policy, where it can be asked for.
         assert len(addresses) * 301 <= metrics["xbot_probes_total"] <= len(addresses) * 302
-        counted = ("xbot_requests_total", "xbot_decisions_total", "xbot_refused_total", "xbot_verdict_seconds_count")
+        counted = ("xbot_requests_total", "xbot_refused_total", "xbot_verdict_seconds_count", "xbot_score_count")
         assert {value for name, value in metrics.items() if name.startswith(counted)} == {0}
         done = subprocess.run([XBOT, "check", *map(str, arguments)], capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()

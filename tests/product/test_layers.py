@@ -49,8 +49,10 @@ MAY = {
     "sidecar.config": {"sidecar", "sidecar.core", "sidecar.verify"},
     "sidecar.board": {"sidecar", "sidecar.core", "sidecar.net", "sidecar.verify", "sidecar.config"},
     "sidecar.decisions": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.config", "sidecar.board"},
+    "sidecar.live": {"sidecar.core", "sidecar.sources", "sidecar.config", "sidecar.board", "sidecar.decisions"},
     "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
-    "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
+    "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
+    "sidecar.watch": {"sidecar.core", "sidecar.sources", "sidecar.steer"},
     "sidecar.serve": {
         "sidecar",
         "sidecar.core",
@@ -59,6 +61,7 @@ MAY = {
         "sidecar.board",
         "sidecar.verify",
         "sidecar.decisions",
+        "sidecar.live",
         "sidecar.observe",
         "sidecar.steer",
     },
@@ -202,7 +205,7 @@ def test_a_worker_loads_less() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.decode().split())
     assert not {name.partition(".")[0] for name in loaded} & (
-        HEAVY | {"rich", "prometheus_client", "click", "structlog", "msgspec"}
+        HEAVY | {"rich", "h11", "prometheus_client", "click", "structlog", "msgspec"}
     )
     ours = {name.removeprefix("sidecar.") for name in loaded if name.startswith("sidecar.")}
     assert ours == {

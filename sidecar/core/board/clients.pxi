@@ -8,7 +8,9 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from sidecar.core.csrc cimport (
-    XB_CLIENTS_BY_ADDRESS, XB_CLIENTS_BY_NETWORK, XB_CLIENTS_WAYS, XB_OUTCOME_MOST, xb_clients, xb_clients_check, xb_clients_init, xb_clients_rekey,
+    XB_CLIENTS_BY_ADDRESS, XB_CLIENTS_BY_NETWORK, XB_CLIENTS_WAYS, XB_MARK_BROUGHT, XB_MARK_DOUBTED, XB_MARK_PARTED, XB_MARK_REGRETTED, XB_OUTCOME_MOST,
+    XB_TALLY_ARRIVED, XB_TALLY_LOADERS, XB_TALLY_NETWORKS, XB_TALLY_PAGES, XB_TALLY_PARTS, XB_TALLY_REQUESTS, XB_TALLY_VISITORS, xb_client_entry, xb_client_keys,
+    xb_client_places, xb_client_read, xb_client_view, xb_clients, xb_clients_check, xb_clients_find, xb_clients_init, xb_clients_rekey,
     xb_clients_size, xb_outcome_take, xb_span, xb_time_ms,
 )
 
@@ -61,6 +63,29 @@ def read_clients(buffer):
     return {
         "by_network": table.privacy == XB_CLIENTS_BY_NETWORK, "places": table.n_sets * XB_CLIENTS_WAYS, "entries": table.entries,
         "replaced": table.replaced, "keyed_ms": table.keyed_ms, "outcomes": table.outcomes, "bad_outcomes": table.bad_outcomes,
+    }
+
+
+def read_entry(buffer, str kind not None, uint64_t key, uint64_t now_ms):
+    """What the table knows at this time under a record's key of this kind, "client", "network" or "shape"; None if nothing. Counts have
+    faded; `clients` (new ones), `visitors` (of these, who opened a page), `loaders` (and a part) and `networks` are zero of a client, `loaded` (a part),
+    `brought` (a cookie back), `doubted` and `regretted` (csrc/answer.h) false of all others."""
+    cdef xb_client_keys keys
+    cdef xb_client_view view
+    cdef const xb_client_entry *entry
+    keys.client = key if kind == "client" else 0
+    keys.network = key if kind == "network" else 0
+    keys.shape = key if kind == "shape" else 0
+    cdef xb_client_places places = xb_clients_find(_table(memoryview(buffer)), &keys)
+    entry = places.client if kind == "client" else places.network if kind == "network" else places.shape
+    if key == 0 or entry is NULL:
+        return None
+    xb_client_read(entry, now_ms, &view)
+    return {
+        "requests": view.count[XB_TALLY_REQUESTS], "pages": view.count[XB_TALLY_PAGES], "parts": view.count[XB_TALLY_PARTS],
+        "clients": view.count[XB_TALLY_ARRIVED], "visitors": view.count[XB_TALLY_VISITORS], "loaders": view.count[XB_TALLY_LOADERS], "networks": view.count[XB_TALLY_NETWORKS],
+        "loaded": bool(view.marks & XB_MARK_PARTED), "doubted": bool(view.marks & XB_MARK_DOUBTED), "regretted": bool(view.marks & XB_MARK_REGRETTED),
+        "brought": bool(view.marks & XB_MARK_BROUGHT),
     }
 
 

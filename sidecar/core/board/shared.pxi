@@ -25,7 +25,7 @@ ID_LETTERS = XB_ID_SIZE
 # What became of the record of a decision, by the last two bits of its id (csrc/base/ids.h).
 FATES = ("no log", "not sampled", "dropped", "recorded")
 Recorded = namedtuple(
-    "Recorded", "id time generation margin score outcome refuse untold reason policy dialect dense words head handshake"
+    "Recorded", "id time generation margin score outcome refuse untold reason policy dialect dense words head handshake logged client network shape"
 )
 
 
@@ -125,7 +125,8 @@ cdef object _recorded(const char *at, size_t size):
         letters[:XB_ID_SIZE].decode("ascii"), r.time, r.generation, r.margin, r.score, OUTCOMES[r.outcome], bool(r.refuse), bool(r.untold),
         (<const char *>r.reason)[:sizeof(r.reason)].partition(b"\0")[0].decode("ascii", "replace"),
         (<const char *>r.policy)[:sizeof(r.policy)].partition(b"\0")[0].decode("ascii", "replace"),
-        DIALECTS[r.dialect], dense, words, at[:r.head], (<const char *>&r.handshake)[:sizeof(r.handshake)] if r.has_tls else None)
+        DIALECTS[r.dialect], dense, words, at[:r.head], (<const char *>&r.handshake)[:sizeof(r.handshake)] if r.has_tls else None,
+        bool(r.logged), r.keys.client, r.keys.network, r.keys.shape)
 
 
 def read_lane(memory, unsigned most):
