@@ -10,6 +10,7 @@ It is written by the thread that reads lanes, under a lock that nobody holds for
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 import threading
 import time
@@ -258,11 +259,17 @@ class Feed:
         """What cannot be told, and what the owner would have to switch on."""
         notes = []
         if self._master.fixed.decisions.file is None:
-            notes.append("Decisions are not kept: with [decisions] file in xbot.toml, xbot why explains each by its id.")
+            notes.append(
+                "Decisions are not kept: with [decisions] file in xbot.toml, xbot why explains each by its id."
+            )
         if self._master.clients is None:
-            notes.append("Shapes, and refused clients that look like people, need a table of clients: size in [clients] is 0.")
+            notes.append(
+                "Shapes, and refused clients that look like people, need a table of clients: size in [clients] is 0."
+            )
         elif not self._master.clients.counts().get("outcomes"):
-            notes.append("nginx has not told what its answers were (include xbot/outcome.conf): parts and pages are told by their paths alone.")
+            notes.append(
+                "nginx has not told what its answers were (include xbot/outcome.conf): parts and pages are told by their paths alone."
+            )
         if self._number == 0 and not sum(total["outcome"]):
             notes.append("No request has come yet.")
         return notes
@@ -278,7 +285,11 @@ def _put(table: OrderedDict[int, Any], key: int, value: Any, most: int) -> None:
 
 def _totals(total: Mapping[str, Any]) -> dict[str, Any]:
     """Since the counters began, as /metrics has them."""
-    return {"requests": total["requests"], "refused": total["refused"], **dict(zip(core.OUTCOMES, total["outcome"], strict=True))}
+    return {
+        "requests": total["requests"],
+        "refused": total["refused"],
+        **dict(zip(core.OUTCOMES, total["outcome"], strict=True)),
+    }
 
 
 def _between(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -319,7 +330,7 @@ def _series(points: Sequence[tuple[float, Mapping[str, Any]]]) -> list[dict[str,
     """Requests a second by verdict, and refusals, between one point and the next; `ago` in seconds."""
     now = points[-1][0]
     told = []
-    for (began, old), (ended, new) in zip(points, points[1:], strict=False):
+    for (began, old), (ended, new) in itertools.pairwise(points):
         if ended - began < _STEP / 2:
             continue
         counts = _between(old, new)
@@ -335,4 +346,3 @@ def _reasons(counts: collections.Counter[str]) -> list[dict[str, Any]]:
         {"reason": shown.short(name), "said": shown.reason(name), "recorded": count, "share": round(count / every, 4)}
         for name, count in counts.most_common(_SHOWN)
     ]
-
