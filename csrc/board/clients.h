@@ -87,8 +87,11 @@ enum {
     XB_MARK_BROUGHT = 1 << 3, /* sent a cookie, and none with its first request: brought one back */
     XB_MARK_ROBOTS = 1 << 4, /* asked for /robots.txt */
     XB_MARK_BROWSER = 1 << 5, /* claims a browser */
-    XB_MARK_REFUSED = 1 << 6 /* was refused its first page: that it opened none says nothing */
+    XB_MARK_REFUSED = 1 << 6, /* was refused its first page: that it opened none says nothing */
+    XB_MARK_FALSE = 1 << 7,  /* opened a page that contradicts its agent */
+    XB_MARK_ALL = 0xff
 };
+#define XB_MARK_HIGHEST UINT32_C(0xffffff00) /* no marks: the highest margin that its requests got (visitors.h) */
 
 /* An entry. Words are only read and written atomically; use the functions below. */
 typedef struct {
@@ -210,8 +213,8 @@ void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *o
 uint32_t xb_clients_version(const xb_clients *t, unsigned family);
 
 /* Counts a request, in the places where its keys were found just now, or in new ones; and puts what it counted as into the
- * client's key. */
-void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit);
+ * client's key. Returns the client's entry; NULL without a key. */
+xb_client_entry *xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit);
 
 /* ---- what happened to a request ---- */
 

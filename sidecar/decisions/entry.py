@@ -27,11 +27,11 @@ class Writer:
     redact: bool
     key: bytes = b""
 
-    def line(self, one: core.Recorded, model: core.Model | None, sha256: str) -> bytes:
-        """The line of a record, with its end. `model` is that which judged it; None if nobody has it any more."""
+    def line(self, one: core.Recorded, model: core.Model | None, sha256: str, threshold: float | None = None) -> bytes:
+        """The line of a record, with its end. `model` is that which judged it, by this threshold; None if nobody has it any more."""
         asked = core.Request()
         asked.load_head(one.head, one.dialect)
-        entry = self._entry(one, asked, sha256)
+        entry = self._entry(one, asked, sha256, threshold)
         line = _encoded(entry)
         back = core.Request()
         try:
@@ -44,7 +44,7 @@ class Writer:
             line = _encoded(entry)
         return line + b"\n"
 
-    def _entry(self, one: core.Recorded, asked: core.Request, sha256: str) -> dict[str, Any]:
+    def _entry(self, one: core.Recorded, asked: core.Request, sha256: str, threshold: float | None) -> dict[str, Any]:
         fields, tls = asked.fields, asked.tls
         target = clean.clean_target if self.redact else bytes
         value = clean.clean_header if self.redact else clean.hidden_cookies
@@ -63,6 +63,7 @@ class Writer:
             "verdict": one.outcome,
             "score": one.score,
             "margin": one.margin,
+            **({} if threshold is None else {"threshold": threshold}),
             "reason": one.reason,
             "policy": one.policy,
             "refused": one.refuse,

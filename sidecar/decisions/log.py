@@ -33,7 +33,7 @@ class DecisionLog:
     def __init__(self, settings: Decisions, file: Path, workers: int, log: Any) -> None:
         self.lanes = Lanes(workers)
         self.settings, self.path, self._log = settings, file, log
-        self._models: dict[int, tuple[core.Model, str]] = {}  # by generation
+        self._models: dict[int, tuple[core.Model, str, Mapping[str, float]]] = {}  # by generation
         self._fd: int | None = None
         self._broken = False  # the last line has no end
         self._said = ""
@@ -60,10 +60,10 @@ class DecisionLog:
         """Write from now on."""
         self._thread.start()
 
-    def serves(self, generation: int, image: bytes, sha256: str) -> None:
-        """This is what the workers judge by, from now on."""
+    def serves(self, generation: int, image: bytes, sha256: str, thresholds: Mapping[str, float]) -> None:
+        """This is what the workers judge by, from now on; of each policy its threshold."""
         model, _ = core.served_parts(image, verified=True)
-        models = {**self._models, generation: (core.Model(bytes(model)), sha256)}
+        models = {**self._models, generation: (core.Model(bytes(model)), sha256, thresholds)}
         self._models = dict(sorted(models.items())[-_MODELS:])
 
     def reopen(self) -> None:
@@ -94,9 +94,9 @@ class DecisionLog:
     def _write(self, records: list[core.Recorded]) -> None:
         lines = []
         for one in records:
-            model, sha256 = self._models.get(one.generation, (None, ""))
+            model, sha256, thresholds = self._models.get(one.generation, (None, "", {}))
             try:
-                lines.append(self._writer.line(one, model, sha256))
+                lines.append(self._writer.line(one, model, sha256, thresholds.get(one.policy)))
             except Exception as error:  # whatever it is, the next one is written
                 self.lost += 1
                 self._say(f"a decision cannot be written: {error!r}")

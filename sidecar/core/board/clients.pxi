@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 from sidecar.core.csrc cimport (
     XB_CLIENTS_BY_ADDRESS, XB_CLIENTS_BY_NETWORK, XB_CLIENTS_WAYS, XB_OUTCOME_MOST, xb_clients, xb_clients_check, xb_clients_init, xb_clients_rekey,
-    xb_clients_size, xb_outcome_take, xb_span, xb_time_ms,
+    xb_clients_size, xb_outcome_take, xb_span, xb_time_ms, xb_visitors, xb_visitors_check, xb_visitors_init, XB_VISITORS_SETS, XB_VISITORS_WAYS,
 )
 
 
@@ -62,6 +62,36 @@ def read_clients(buffer):
         "by_network": table.privacy == XB_CLIENTS_BY_NETWORK, "places": table.n_sets * XB_CLIENTS_WAYS, "entries": table.entries,
         "replaced": table.replaced, "keyed_ms": table.keyed_ms, "outcomes": table.outcomes, "bad_outcomes": table.bad_outcomes,
     }
+
+
+VISITORS_SIZE = sizeof(xb_visitors)
+Visitor = namedtuple("Visitor", "margin network shape")
+
+
+def make_visitors(buffer):
+    """Makes an empty table of proven visitors (csrc/board/visitors.h) of zeroed memory, VISITORS_SIZE bytes."""
+    xb_visitors_init(<xb_visitors *>_shared(memoryview(buffer), sizeof(xb_visitors), "visitors"))
+
+
+cdef xb_visitors *_visitors(view) except NULL:
+    cdef void *at = _shared(view, sizeof(xb_visitors), "visitors")
+    cdef const char *why = xb_visitors_check(at, view.nbytes)
+    if why is not NULL:
+        raise BoardError(why.decode())
+    return <xb_visitors *>at
+
+
+def read_visitors(buffer, uint32_t model, uint64_t since_ms):
+    """A Visitor for each who is proven, asked for something at that time or later, and was judged by the model of this mark: the highest
+    margin, and the keys of network and shape. Raises BoardError with the reason when the table is refused."""
+    cdef xb_visitors *table = _visitors(memoryview(buffer))
+    cdef list found = []
+    for i in range(XB_VISITORS_SETS):
+        for j in range(XB_VISITORS_WAYS):
+            visitor = &table.set[i].visitor[j]
+            if table.set[i].client[j] and visitor.model == model and visitor.last >= since_ms and visitor.margin == visitor.margin:
+                found.append(Visitor(visitor.margin, visitor.network, visitor.shape))
+    return found
 
 
 cdef class Outcomes:
