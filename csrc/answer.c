@@ -46,6 +46,7 @@ static bool asked_before(xb_workspace *w)
 static void look_up(const xb_service *s, xb_workspace *w)
 {
     w->clients = s->clients;
+    w->visitors = s->visitors;
     if (!s->clients)
         return;
     w->now_ms = xb_time_ms(s->clock_ms);

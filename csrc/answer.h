@@ -40,6 +40,7 @@ typedef struct {
     uint64_t generation;       /* of model and policies, for the records */
     const xb_wheel *wheel;     /* or NULL: then no operator can intervene */
     xb_clients *clients;       /* or NULL: then each request is judged alone */
+    xb_visitors *visitors;     /* or NULL: then nobody learns what proven visitors get */
     const uint64_t *clock_ms;  /* the time of `clients`; NULL: the system's. Only tests and replays set it, in shared memory */
 } xb_service;
 

@@ -161,7 +161,7 @@ void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *o
     out->gaps = load32(&e->gaps) & 0xff;
     out->gap_mean = out->gaps > 1 ? sane(load(&e->gap_mean)) : 0.0f;
     out->gap_spread = out->gaps > 1 ? root(sane(load(&e->gap_spread))) : 0.0f;
-    out->marks = load32(&e->marks);
+    out->marks = load32(&e->marks) & XB_MARK_ALL;
     out->pages_since_part = load32(&e->pages_since_part) & 0xff;
     const uint64_t first = (uint64_t)load32(&e->first) * 1000, last = load64(&e->last);
     out->age_ms = now_ms > first ? now_ms - first : 0;
@@ -535,12 +535,12 @@ static uint32_t said(uint32_t says)
 
 static const uint32_t OF_CLIENTS = XB_COUNT(LOADERS) | XB_COUNT(KEEPERS) | XB_COUNT(LOADED_PAGES) | XB_COUNT(LOADED_PARTS);
 
-void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit)
+xb_client_entry *xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit)
 {
     const uint64_t key = client_key(k);
     const bool page = visit->what == XB_VISIT_PAGE, part = visit->what == XB_VISIT_PART;
     if (!key)
-        return;
+        return NULL;
     uint32_t as = visit->what;
     if (places->client)
         touch(places->client, set_of(t, key), now_ms);
@@ -599,6 +599,7 @@ void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *
     /* No network says much about which versions people have. */
     if (group & XB_COUNT(LOADERS) && visit->version && network && load(&network->count[XB_TALLY_LOADERS]) < 2.5f)
         count_version(t, visit->family, visit->version);
+    return client;
 }
 
 /* ---- what happened ---- */

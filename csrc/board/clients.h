@@ -88,12 +88,15 @@ enum {
     XB_MARK_ROBOTS = 1 << 4, /* asked for /robots.txt */
     XB_MARK_BROWSER = 1 << 5, /* claims a browser */
     XB_MARK_REFUSED = 1 << 6, /* was refused its first page: that it opened none says nothing */
+    XB_MARK_FALSE = 1 << 7,  /* opened a page that contradicts its agent */
     /* What this gate said of it; no row reads them (answer.c). */
-    XB_MARK_CALLED = 1 << 7,    /* called a bot by its score */
-    XB_MARK_GATED = 1 << 8,     /* refused for it */
-    XB_MARK_DOUBTED = 1 << 9,   /* counted as one that was called a bot, and looks like a person */
-    XB_MARK_REGRETTED = 1 << 10 /* likewise, refused */
+    XB_MARK_CALLED = 1 << 8,    /* called a bot by its score */
+    XB_MARK_GATED = 1 << 9,     /* refused for it */
+    XB_MARK_DOUBTED = 1 << 10,  /* counted as one that was called a bot, and looks like a person */
+    XB_MARK_REGRETTED = 1 << 11, /* likewise, refused */
+    XB_MARK_ALL = 0xfff
 };
+#define XB_MARK_HIGHEST UINT32_C(0xfffff000) /* no marks: the highest margin that its requests got (visitors.h) */
 
 /* An entry. Words are only read and written atomically; use the functions below. */
 typedef struct {
@@ -215,8 +218,8 @@ void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *o
 uint32_t xb_clients_version(const xb_clients *t, unsigned family);
 
 /* Counts a request, in the places where its keys were found just now, or in new ones; and puts what it counted as into the
- * client's key. */
-void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit);
+ * client's key. Returns the client's entry; NULL without a key. */
+xb_client_entry *xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit);
 
 /* Adds marks to a client's entry; nothing if there is none. */
 void xb_clients_mark(xb_clients *t, const xb_client_keys *k, uint32_t marks);

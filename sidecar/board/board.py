@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.board import clients
-from sidecar.board.clients import Clients
+from sidecar.board.clients import Clients, Visitors
 from sidecar.board.counters import Counters
 from sidecar.board.directory import Directory, times
 from sidecar.board.outcomes import Receiver
@@ -22,7 +22,7 @@ from sidecar.config import addresses
 from sidecar.config.config import Plan
 from sidecar.errors import XbotError
 
-SHARED = ("counters", "lock", "wheel", "clients")  # descriptors that a new master gets
+SHARED = ("counters", "lock", "wheel", "clients", "visitors")  # descriptors that a new master gets
 
 
 class Board:
@@ -61,6 +61,13 @@ class Board:
                 self.clients = Clients(plan.fixed.clients, self.directory, handed.get("clients"))
             except OSError as error:
                 raise plan.wrong("clients.size", error.strerror or str(error)) from None
+        self.visitors: Visitors | None = None
+        if self.clients is not None:
+            # Whom another table told apart otherwise is forgotten with it.
+            of_before = self.clients.said is None
+            self.visitors = Visitors(
+                self.directory if of_before else None, handed.get("visitors") if of_before else None
+            )
         for fd in {*handed.values()} - {*self.shared.values()}:
             os.close(fd)  # of a board that is no longer ours
 
@@ -68,14 +75,27 @@ class Board:
     def memory(self) -> dict[str, int]:
         """What a worker gets of it, by name."""
         table = {"clients": self.clients.fd} if self.clients else {}
-        return {"counters": self.counters.fd, **table, **({} if self.clock is None else {"clock": self.clock})}
+        return {
+            "counters": self.counters.fd,
+            **table,
+            **self._proven,
+            **({} if self.clock is None else {"clock": self.clock}),
+        }
 
     @property
     def shared(self) -> dict[str, int]:
         """What a new master gets of it, by name."""
         lock = {"lock": self.directory.lock} if self.directory else {}
         table = {"clients": self.clients.fd} if self.clients else {}
-        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock, **table}
+        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock, **table, **self._proven}
+
+    @property
+    def _proven(self) -> dict[str, int]:
+        return {"visitors": self.visitors.fd} if self.visitors else {}
+
+    def now_ms(self) -> int:
+        """The time of the tables, in milliseconds since 1970."""
+        return clients.system_ms() if self.clock is None else int.from_bytes(os.pread(self.clock, 8, 0), "little")
 
     def hear(self, sock: socket.socket, log: Any) -> None:
         """From `take` on, what is told at this datagram socket counts in the table of clients."""
@@ -106,6 +126,11 @@ class Board:
         if self.directory is not None:
             self.wheel.keep(self.directory, self.group)
 
+    def keep_visitors(self) -> None:
+        """Put the proven visitors where the next sidecar finds them. XbotError if that cannot be."""
+        if self._ours and self.visitors is not None and self.directory is not None:
+            self.visitors.keep(self.directory)
+
     def publish(self, served: Served) -> None:
         """Put what is served where other hosts find it. XbotError if that cannot be; then they keep what was there."""
         if self.directory is not None:
@@ -121,3 +146,4 @@ class Board:
         """No worker is left, and the process ends: keep what the next one can use. XbotError if that cannot be."""
         if self._ours and self.clients is not None and self.directory is not None:
             self.clients.keep(self.directory)
+            self.keep_visitors()

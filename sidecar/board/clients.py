@@ -1,4 +1,4 @@
-"""The table of what clients did before, in memory that all workers share (csrc/board/clients.h).
+"""The table of what clients did before, and that of proven visitors, in memory that all workers share (csrc/board/clients.h).
 
 Law: the master makes it, and hands it to each worker and to a new master by its descriptor; its size is sealed, and whoever dies
 leaves it as good as it was. With a directory it outlives a restart: it is written there when the sidecar ends, copied and checked
@@ -45,7 +45,7 @@ class Clients:
             self.fd = memory.writable("xbot-clients", b"", self._size)
             self.view = memory.mapped(self.fd)
             core.make_clients(self.view, os.urandom(core.CLIENTS_SECRET), by_network=self._by_network)
-            self._rekey(_now())
+            self._rekey(system_ms())
 
     def _use(self, fd: int) -> bool:
         """Take this memory, if it holds a table as we want it."""
@@ -94,7 +94,7 @@ class Clients:
     async def stay_young(self, log: Any) -> None:
         """Look for ever whether a new key is due. Its age goes on over upgrades and restarts."""
         while self._key_ms is not None:
-            if self.renew(_now()):
+            if self.renew(system_ms()):
                 log.info("clients rekeyed")
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -114,7 +114,57 @@ class Clients:
             return {}
 
 
-def _now() -> int:
+class Visitors:
+    """The proven visitors, and what they got (csrc/board/visitors.h): memory as that of the clients. A copy of it lies in the directory
+    from the first time on that they moved the threshold, so that a sidecar that is killed does not begin anew."""
+
+    NAME = "visitors"
+
+    def __init__(self, directory: Directory | None = None, handed: int | None = None) -> None:
+        """`handed`, that of the master that we take over from, or what the directory kept, or an empty one."""
+        if handed is None or not self._use(handed):
+            self.fd = memory.writable("xbot-visitors", self._kept(directory), core.VISITORS_SIZE)
+            self.view = memoryview(mmap.mmap(self.fd, core.VISITORS_SIZE))
+            try:
+                core.read_visitors(self.view, 0, 0)
+            except core.BoardError:
+                self.view[:] = bytes(core.VISITORS_SIZE)
+                core.make_visitors(self.view)
+
+    def read(self, mark: int, since_ms: int) -> list[core.Visitor]:
+        """core.read_visitors; none where the table is damaged."""
+        try:
+            return core.read_visitors(self.view, mark, since_ms)
+        except core.BoardError:
+            return []
+
+    def keep(self, directory: Directory) -> None:
+        """Write it into the directory, for the next start. XbotError if that cannot be."""
+        os.close(directory.create(self.NAME, self.view))
+        directory.put(self.NAME)
+
+    def _use(self, fd: int) -> bool:
+        if os.fstat(fd).st_size != core.VISITORS_SIZE:
+            return False
+        self.fd, self.view = fd, memoryview(mmap.mmap(fd, core.VISITORS_SIZE))
+        return True
+
+    def _kept(self, directory: Directory | None) -> bytes:
+        """What the directory kept, whatever is in it; nothing where it may not be used."""
+        try:
+            file = directory.find(self.NAME) if directory else None
+        except XbotError:
+            return b""
+        if file is None:
+            return b""
+        try:
+            data = os.pread(file, core.VISITORS_SIZE + 1, 0)
+            return data if len(data) == core.VISITORS_SIZE else b""
+        finally:
+            os.close(file)
+
+
+def system_ms() -> int:
     """The system's time, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 

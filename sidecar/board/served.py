@@ -23,6 +23,7 @@ from sidecar.board.directory import GROUP_READS, Directory, times
 from sidecar.config import config, policies
 from sidecar.config.config import Plan
 from sidecar.errors import RefusedModelError, XbotError
+from sidecar.proven import Room
 from sidecar.verify import ranges
 
 NAME = "served"
@@ -33,7 +34,8 @@ _LATEST = 1e12  # seconds; a date beyond is none
 class Served:
     """One generation: model and policies go together, in the image behind `fd`. `listen_policies`: the default policy of each
     listener. `loaded_at` is Unix time in seconds. `refused`: why the model that was asked for could not be used, where the
-    default model is served in its place; else None."""
+    default model is served in its place; else None. `mark` and `room` are the model's: by which it is known, and how far its threshold may
+    be moved; `site`: the threshold of policies that name none, None: the model's."""
 
     generation: int
     path: Path
@@ -48,6 +50,9 @@ class Served:
     publishers: Mapping[str, str]
     dns: config.Dns
     signing: dict[str, Any] | None  # what workers are told of signatures
+    mark: int
+    room: Room
+    site: float | None = None
     refused: str | None = None
 
     @classmethod
@@ -82,15 +87,24 @@ class Served:
             publishers=plan.publishers,
             dns=plan.dns,
             signing=material.signing(),
+            mark=loaded.mark,
+            room=Room.of(loaded),
         )
 
     def with_newest_ranges(self, generation: int) -> Served:
         """The same model and configuration, not read again, with the networks of crawlers that are there now."""
-        rules = self.material.image()
+        return self._again(generation, self.site)
+
+    def with_threshold(self, generation: int, site: float | None) -> Served:
+        """The same, with another threshold for policies that name none."""
+        return self._again(generation, site)
+
+    def _again(self, generation: int, site: float | None) -> Served:
+        rules = self.material.image(site)
         core.Policies(rules)
         loaded, _ = core.served_parts(self.image(), verified=True)
         fd = memory.sealed("xbot-served", core.served_image(bytes(loaded), rules, *times()))
-        return replace(self, generation=generation, fd=fd, signing=self.material.signing())
+        return replace(self, generation=generation, fd=fd, site=site, signing=self.material.signing())
 
     def range_dates(self) -> dict[str, datetime.date]:
         """The date of the copy in use of each list of networks."""
@@ -129,6 +143,16 @@ class Served:
     def close(self) -> None:
         """Let go of the memory; workers keep what they mapped."""
         os.close(self.fd)
+
+    @property
+    def threshold(self) -> float:
+        """From which score on a visitor is a bot, where a policy does not say it."""
+        return self.room.own if self.site is None else self.site
+
+    def thresholds(self) -> dict[str, float]:
+        """Of each policy."""
+        policies_ = self.material.policies.items()
+        return {name: self.threshold if each.threshold is None else each.threshold for name, each in policies_}
 
     def labels(self) -> dict[str, str]:
         """Of the model, for the log and the metrics; `sha256` is what sha256sum prints for the file."""

@@ -52,8 +52,10 @@ def why(id_: str, log: Path | None, configuration: Path | None, model: Path | No
         exact = {"model_is_the_one": same, "logged": lookup.as_logged(decided)}
         click.echo(json.dumps({**as_object(found.line, request, said), **exact}))
         return
-    told = f"{decided.verdict} {decided.score:.4f} {decided.reason}" + (
-        f" by {decided.policy}" if decided.policy else ""
+    told = (
+        f"{decided.verdict} {decided.score:.4f} {decided.reason}"
+        + (f" by {decided.policy}" if decided.policy else "")
+        + ("" if decided.threshold is None else f", a bot from {decided.threshold:.4f} on")
     )
     plain_console().print(
         as_page(f"line {found.line}", request, f"{told}, {'403' if decided.refused else 'let by'}", said, every)

@@ -238,6 +238,20 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Hours | None,
         Doc("after how many hours the table gets a new key: what clients did before that is no longer found", "never"),
     ] = None
+    move_threshold: Annotated[
+        Answer,
+        Doc(
+            "whether the model's threshold moves by what this site's proven visitors get, within the bounds that the model holds "
+            "([behaviour.md](behaviour.md#the-threshold-of-the-site)). A policy with a `threshold` keeps its own"
+        ),
+    ] = True
+    max_fpr: Annotated[
+        Share,
+        Doc(
+            "the highest share of proven visitors of whom a request may be refused, where the threshold moves. It takes "
+            "2 / `max_fpr` of them to say anything, 50 at least"
+        ),
+    ] = 0.01
     outcomes: Annotated[
         Text | None,
         Doc(

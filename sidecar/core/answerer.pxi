@@ -37,13 +37,15 @@ cdef class Answerer:
     number there; `wheel`: a buffer of WHEEL_SIZE bytes by which an operator intervenes; `lane`: one of LANE_SIZE, where decisions
     are recorded: for the log, of those that are not bots the share `sample` (None: there is no log), and for who watches, in a second
     `watched` of the bots and of all others. `clients` is a writable buffer with a table of clients
-    (make_clients); without it each request is judged alone. `clock` is one of 8 bytes, the table's time in milliseconds, for tests
+    (make_clients); without it each request is judged alone. `visitors`: one with a table of proven visitors (make_visitors), which
+    learns what they get. `clock` is one of 8 bytes, the table's time in milliseconds, for tests
     and replays; else it is the system's. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and
     `last_seconds` (behind the last reply) are the bounds of csrc/connection.h.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), clients=None, clock=None,
+                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), clients=None, visitors=None,
+                  clock=None,
                   size_t max_connections=4096, size_t max_bytes=1 << 24,
                   double peer_seconds=10.0, double last_seconds=1.0):
         cdef xb_host host
@@ -78,6 +80,9 @@ cdef class Answerer:
         if clients is not None:
             self.clients = memoryview(clients)
             self.service.clients = _table(self.clients)
+        if visitors is not None:
+            self.visitors = memoryview(visitors)
+            self.service.visitors = _visitors(self.visitors)
         if clock is not None:
             self.clock = memoryview(clock)
             self.service.clock_ms = <const uint64_t *>_shared(self.clock, sizeof(uint64_t), "clock")

@@ -82,7 +82,7 @@ cdef class Answerer:
     cdef xb_reply reply     # of the last step
     cdef Model held
     cdef Policies held_policies
-    cdef object stats, handshakes, wheel, lane, clients, clock
+    cdef object stats, handshakes, wheel, lane, clients, visitors, clock
 
     # csrc/connection.h, for whoever holds the connections.
     cdef void begin(self, xb_connection *c, void *host) noexcept

@@ -272,6 +272,8 @@ class Model:
     @property
     def threshold(self) -> float: ...
     @property
+    def mark(self) -> int: ...
+    @property
     def mean(self) -> memoryview[float]: ...
     @property
     def scale(self) -> memoryview[float]: ...
@@ -348,6 +350,7 @@ class Answerer:
         listener: int = 0,
         wheel: Any = None,
         clients: Any = None,
+        visitors: Any = None,
         clock: Any = None,
         lane: Any = None,
         sample: float | None = None,
@@ -370,6 +373,7 @@ def check_wheel(data: Any, booted: int) -> None: ...
 
 CLIENTS_SECRET: Final[int]
 OUTCOME_MOST: Final[int]
+VISITORS_SIZE: Final[int]
 
 def clients_size(mebibytes: int) -> int: ...
 def make_clients(buffer: Any, secret: bytes, *, by_network: bool = False) -> None: ...
@@ -378,6 +382,14 @@ def read_clients(buffer: Any) -> dict[str, int]: ...
 def read_entry(
     buffer: Any, kind: Literal["client", "network", "shape"], key: int, now_ms: int
 ) -> dict[str, float] | None: ...
+
+class Visitor(NamedTuple):
+    margin: float
+    network: int
+    shape: int
+
+def make_visitors(buffer: Any) -> None: ...
+def read_visitors(buffer: Any, model: int, since_ms: int) -> list[Visitor]: ...
 
 class Outcomes:
     def __init__(self, clients: Any, clock: Any = None) -> None: ...

@@ -240,6 +240,7 @@ cdef extern from "model/model.h" nogil:
         double *weight
         xb_span provenance
     const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v)
+    uint32_t xb_model_mark(const xb_model *m)
 
 cdef extern from "model/scorer.h" nogil:
     enum:
@@ -497,6 +498,24 @@ cdef extern from "board/clients.h" nogil:
     uint8_t xb_content_of(xb_span content_type)
     void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
 
+cdef extern from "board/visitors.h" nogil:
+    enum:
+        XB_VISITORS_WAYS
+        XB_VISITORS_SETS
+    ctypedef struct xb_visitor:
+        uint64_t network
+        uint64_t shape
+        uint64_t last
+        uint32_t model
+        float margin
+    ctypedef struct xb_visitor_set:
+        uint64_t client[8]
+        xb_visitor visitor[8]
+    ctypedef struct xb_visitors:
+        xb_visitor_set set[1024]
+    void xb_visitors_init(xb_visitors *t)
+    const char *xb_visitors_check(const void *memory, size_t size)
+
 cdef extern from "judge.h" nogil:
     const char *XB_BY_HAND
     ctypedef struct xb_workspace:
@@ -628,6 +647,7 @@ cdef extern from "answer.h" nogil:
         uint64_t generation
         const xb_wheel *wheel
         xb_clients *clients
+        xb_visitors *visitors
         const uint64_t *clock_ms
     ctypedef struct xb_reply:
         size_t size

@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from sidecar.core.csrc cimport (
     XB_DTYPE_F64, XB_MAX_REASON, XB_MAX_TOKENS, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_PADDED_DENSE,
     xb_contribution, xb_judge,
-    xb_model_header, xb_model_open, xb_model_row, xb_reason_text, xb_score, xb_span, xb_token_contribution, xb_token_text,
+    xb_model_header, xb_model_mark, xb_model_open, xb_model_row, xb_reason_text, xb_score, xb_span, xb_token_contribution, xb_token_text,
     xb_verdict, xb_workspace,
 )
 
@@ -96,6 +96,11 @@ cdef class Model:
     @property
     def threshold(self):
         return self.model.header.threshold
+
+    @property
+    def mark(self):
+        """A number by which it is told from other models."""
+        return xb_model_mark(&self.model)
 
     @property
     def mean(self):

@@ -14,6 +14,7 @@ from typing import Any
 
 from sidecar import core
 from sidecar.decisions import clean
+from sidecar.decisions.reader import Judge
 from sidecar.sources.records import load_record
 
 WITHHELD = "..."  # the text of a word that may not be told
@@ -27,9 +28,10 @@ class Writer:
     redact: bool
     key: bytes = b""
 
-    def line(self, one: core.Recorded, model: core.Model | None, sha256: str) -> bytes:
-        """The line of a record, with its end. `model` is that which judged it; None if nobody has it any more."""
-        entry = self.entry(one, sha256)
+    def line(self, one: core.Recorded, judge: Judge | None) -> bytes:
+        """The line of a record, with its end. `judge` is what judged it; None if nobody has it any more."""
+        entry = self.entry(one, judge)
+        model = judge.model if judge else None
         line = _encoded(entry)
         back = core.Request()
         try:
@@ -42,10 +44,11 @@ class Writer:
             line = _encoded(entry)
         return line + b"\n"
 
-    def entry(self, one: core.Recorded, sha256: str) -> dict[str, Any]:
+    def entry(self, one: core.Recorded, judge: Judge | None) -> dict[str, Any]:
         """What the log says of a record, but for what it was made from beside the request."""
         asked = core.Request()
         asked.load_head(one.head, one.dialect)
+        threshold = judge.thresholds.get(one.policy) if judge else None
         fields, tls = asked.fields, asked.tls
         target = clean.clean_target if self.redact else bytes
         value = clean.clean_header if self.redact else clean.hidden_cookies
@@ -64,10 +67,11 @@ class Writer:
             "verdict": one.outcome,
             "score": one.score,
             "margin": one.margin,
+            **({} if threshold is None else {"threshold": threshold}),
             "reason": one.reason,
             "policy": one.policy,
             "refused": one.refuse,
-            "model": sha256,
+            "model": judge.sha256 if judge else "",
             **({"connection": connection, "connection_requests": requests} if requests else {}),
             **({"tls": {name: _text(text) for name, text in tls._asdict().items() if text is not None}} if tls else {}),
             **({"handshake": one.handshake.hex()} if one.handshake is not None else {}),

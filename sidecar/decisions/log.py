@@ -71,9 +71,8 @@ class DecisionLog:
     def _write(self, records: Sequence[core.Recorded], models: Models) -> None:
         lines = []
         for one in records:
-            model, sha256 = models.get(one.generation, (None, ""))
             try:
-                lines.append(self._writer.line(one, model, sha256))
+                lines.append(self._writer.line(one, models.get(one.generation)))
             except Exception as error:  # whatever it is, the next one is written
                 self.lost += 1
                 self._say(f"a decision cannot be written: {error!r}")

@@ -47,6 +47,7 @@ class Decided(msgspec.Struct):
     policy: str = ""
     model: str = ""
     refused: bool = False
+    threshold: float | None = None  # of its policy, when it was taken
     features: Vector | None = None
 
 
@@ -125,5 +126,5 @@ def as_logged(decided: Decided) -> dict[str, Any]:
     """What the log says, for JSON."""
     return {
         name: getattr(decided, name)
-        for name in ("id", "margin", "score", "verdict", "reason", "policy", "model", "refused")
+        for name in ("id", "margin", "score", "threshold", "verdict", "reason", "policy", "model", "refused")
     }

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sidecar import core
 from sidecar.board.lanes import Lanes
+from sidecar.board.served import Served
 
 WATCHED = (
     50,
@@ -20,7 +21,16 @@ _SECONDS = 0.1  # from one look at the lanes to the next
 _AT_ONCE = 256  # records of a lane in one go
 _MODELS = 4  # the last that were served: a record may be older than a reload
 
-Models = Mapping[int, tuple[core.Model, str]]  # by generation: a model and its digest
+
+class Judge(NamedTuple):
+    """What judged a record: a model, its digest, and of each policy its threshold then."""
+
+    model: core.Model
+    sha256: str
+    thresholds: Mapping[str, float]
+
+
+Models = Mapping[int, Judge]  # by generation
 
 
 class Taker(Protocol):
@@ -36,7 +46,7 @@ class Reader:
     def __init__(self, lanes: Lanes, takers: Sequence[Taker], log: Any) -> None:
         self.lanes = lanes
         self._takers, self._log = takers, log
-        self._models: dict[int, tuple[core.Model, str]] = {}
+        self._models: dict[int, Judge] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decisions", daemon=True)
         self._said = ""
@@ -45,10 +55,11 @@ class Reader:
         """Read from now on."""
         self._thread.start()
 
-    def serves(self, generation: int, image: bytes, sha256: str) -> None:
+    def serves(self, served: Served) -> None:
         """This is what the workers judge by, from now on."""
-        model, _ = core.served_parts(image, verified=True)
-        models = {**self._models, generation: (core.Model(bytes(model)), sha256)}
+        model, _ = core.served_parts(served.image(), verified=True)
+        judge = Judge(core.Model(bytes(model)), served.sha256, served.thresholds())
+        models = {**self._models, served.generation: judge}
         self._models = dict(sorted(models.items())[-_MODELS:])
 
     def close(self, seconds: float) -> None:

@@ -195,8 +195,8 @@ class Feed:
     def _refusal(self, seen: Seen) -> dict[str, Any]:
         """With what its margin is made of; worked out once."""
         if seen.number not in self._explained:
-            model, sha256 = self._models.get(seen.one.generation, (None, ""))
-            parts = shown.explained(seen.one, self._writer, model, sha256) if model is not None else []
+            judge = self._models.get(seen.one.generation)
+            parts = shown.explained(seen.one, self._writer, judge) if judge is not None else []
             _put(self._explained, seen.number, {**shown.decision(seen.one, self._writer), "parts": parts}, 4 * _SHOWN)
         return self._explained[seen.number]
 

@@ -15,6 +15,7 @@ from typing import Any
 from sidecar import core
 from sidecar.decisions import lookup
 from sidecar.decisions.entry import Writer
+from sidecar.decisions.reader import Judge
 from sidecar.sources import sentences
 from sidecar.sources.shown import text
 
@@ -42,7 +43,7 @@ def short(value: str | bytes | None, most: int = LONGEST) -> str:
 
 def decision(one: core.Recorded, writer: Writer) -> dict[str, Any]:
     """A record, for a line of a table."""
-    entry = writer.entry(one, "")
+    entry = writer.entry(one, None)
     agent = entry.get("agent")
     if agent is None:
         pairs = entry.get("headers", {})
@@ -73,11 +74,11 @@ def decision(one: core.Recorded, writer: Writer) -> dict[str, Any]:
     }
 
 
-def explained(one: core.Recorded, writer: Writer, model: core.Model, sha256: str) -> list[dict[str, Any]]:
+def explained(one: core.Recorded, writer: Writer, judge: Judge) -> list[dict[str, Any]]:
     """What its margin is made of: the strongest parts for a bot and against, the bias, and the rest."""
-    line = writer.line(one, model, sha256)
+    line = writer.line(one, judge)
     request, decided = lookup.read(lookup.Found(Path("live"), 0, line))
-    verdict, bias, parts = lookup.explained(model, request, decided)
+    verdict, bias, parts = lookup.explained(judge.model, request, decided)
     return added_up(verdict.margin, bias, parts)
 
 

@@ -25,6 +25,7 @@ class Server:
         listener: int = 0,
         wheel: Any = None,
         clients: Any = None,
+        visitors: Any = None,
         clock: Any = None,
         lane: Any = None,
         sample: float | None = None,

@@ -44,7 +44,7 @@ cdef class Server:
 
     `server.serve(model, policies, policy)` swaps all three: the next head is judged by them. `stats` is a writable buffer
     of core.STATS_SIZE bytes, `handshakes` one of core.HANDSHAKES_SIZE, and `listener` its number there; `wheel` one of core.WHEEL_SIZE,
-    only read; `lane`, `sample`, `watched`, `clients` and `clock` are those of core.Answerer. `log` is called with a
+    only read; `lane`, `sample`, `watched`, `clients`, `visitors` and `clock` are those of core.Answerer. `log` is called with a
     dict for each request (debugging only). `max_connections`, `max_bytes` and `peer_seconds` are those of core.Answerer;
     `on_bound` is called with the name of a bound (of core.CLOSED) for each connection that is closed because of it.
     """
@@ -57,12 +57,12 @@ cdef class Server:
     cdef uint64_t timer_at  # when it goes off, by the clock of the machine
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                 stats=None, handshakes=None, int listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), clients=None, clock=None,
-                 log=None, size_t max_connections=4096, size_t max_bytes=1 << 24,
+                 stats=None, handshakes=None, int listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), clients=None, visitors=None,
+                 clock=None, log=None, size_t max_connections=4096, size_t max_bytes=1 << 24,
                  double peer_seconds=10.0, on_bound=None):
         self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats,
                                  handshakes=handshakes, listener=listener, wheel=wheel, lane=lane, sample=sample, watched=watched,
-                                 clients=clients, clock=clock, max_connections=max_connections,
+                                 clients=clients, visitors=visitors, clock=clock, max_connections=max_connections,
                                  max_bytes=max_bytes, peer_seconds=peer_seconds, last_seconds=LINGER)
         self.log, self.on_bound = log, on_bound
         self.open = set()

@@ -166,6 +166,14 @@ class SidecarCollector(Collector):
         yield InfoMetricFamily("xbot_model", "The model that is served", value=model.labels())
         if model.trained_at is not None:
             yield GaugeMetricFamily("xbot_model_trained_timestamp_seconds", "When it was made", value=model.trained_at)
+        site = master.site.status(model)
+        text = "From which score on a visitor is a bot, where the policy does not say it: in use; the model's own; how far it may go"
+        thresholds = GaugeMetricFamily("xbot_threshold", text, labels=["which"])
+        for which, key in (("used", "threshold"), ("model", "model"), ("lowest", "lowest"), ("highest", "highest")):
+            thresholds.add_metric([which], site[key])
+        yield thresholds
+        text = "Proven visitors by whom the threshold moves, as of the last look"
+        yield GaugeMetricFamily("xbot_proven_visitors", text, value=site["proven"])
         refused = "1 while the default model observes in the place of one that was refused at the start"
         yield GaugeMetricFamily("xbot_model_refused", refused, value=model.refused is not None)
         if model.search_engines:

@@ -6,7 +6,7 @@ Law: metrics and health read these attributes and change none; they know nothing
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from sidecar.board.board import Board
 from sidecar.board.clients import Clients
@@ -35,6 +35,13 @@ class Records(Protocol):
     def counts(self) -> Mapping[str, int]: ...
 
 
+class Threshold(Protocol):
+    """The threshold that moves."""
+
+    def status(self, served: Served) -> Mapping[str, Any]:
+        """What is to be said of it."""
+
+
 class Watched(Protocol):
     """A master, read from another thread."""
 
@@ -46,6 +53,8 @@ class Watched(Protocol):
     def clients(self) -> Clients | None: ...
     @property
     def served(self) -> Served: ...
+    @property
+    def site(self) -> Threshold: ...
     @property
     def lookups(self) -> Shared: ...
     @property

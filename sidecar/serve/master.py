@@ -40,6 +40,7 @@ from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import ended, in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
+from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Master:
     served: Served
     bound: list[tuple[Bound, str]]  # with the dialect of each; first those of `fixed.listen`
     board: Board
+    site: SiteThreshold
     predecessor: upgrade.Predecessor | None = None  # until we have taken over from it
     log: Any = field(default_factory=structlog.get_logger)
     reloads_ok: int = 0
@@ -136,7 +138,7 @@ class Master:
             signal.signal(number, self._count_stops)  # besides: the loop hears all signals by their descriptor
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the command, or by an old master
         if self.reader is not None:
-            self.reader.serves(self.served.generation, self.served.image(), self.served.sha256)
+            self.reader.serves(self.served)
             self.reader.start()
         if self.decisions is not None:
             loop.add_signal_handler(signal.SIGUSR1, self.decisions.reopen)
@@ -163,6 +165,7 @@ class Master:
             proofs.refresh(self),
             proofs.look_up(self),
             self.reach.watch(),
+            self.site.watch(self),
             *([self.clients.stay_young(self.log)] if self.clients else []),
         )
         await asyncio.gather(*duties, self.workers.watch())
@@ -245,6 +248,7 @@ class Master:
         old = self.served
         served = await in_time(lambda: self._load(old.generation + 1))
         await self.adopt(served, self.reach.mend)
+        self.site.tell(self.log, old.threshold, self.served)
         self.reloads_ok += 1
         same = old.sha256 == self.served.sha256
         self.log.info("reloaded", workers=self.workers.up, same_model=same, **self.served.labels())
@@ -258,7 +262,7 @@ class Master:
             served.close()
             raise
         if self.reader is not None:
-            self.reader.serves(served.generation, served.image(), served.sha256)
+            self.reader.serves(served)
         old, self.served = self.served, served
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
@@ -274,7 +278,7 @@ class Master:
                 changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
             )
         warn(plan, self.log)
-        return Served.load(plan, generation)
+        return self.site.fitted(Served.load(plan, generation))
 
     # Who is the master
 

@@ -29,6 +29,7 @@ from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.master import Master, Source, warn
 from sidecar.serve.worker import name_process
+from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
 
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
@@ -73,11 +74,13 @@ def run(
         board = Board(plan, predecessor.shared if predecessor else None)
         if outcomes is not None:
             board.hear(outcomes.sock, log)
+        site = SiteThreshold(board, fixed)
+        served = site.fitted(served)
         if predecessor is None:
             board.take(served)
         lanes = Lanes(fixed.workers)
         decisions = DecisionLog.planned(plan, lanes, log)
-        master = Master(source, fixed, served, bound, board, predecessor, log)
+        master = Master(source, fixed, served, bound, board, site, predecessor, log)
         master.decisions = decisions
         started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
         started["policies"] = served.modes
@@ -110,6 +113,7 @@ def run(
         if master.most_connections < fixed.limits.connections:
             few = {"connections": master.most_connections, "wanted": fixed.limits.connections}
             log.warning("limit lowered", **few, reason="the system allows no more open files: ulimit -n, LimitNOFILE=")
+        site.tell(log, served.room.own, served)
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
         if no_control:

@@ -59,7 +59,7 @@ class Worker:
         wheel = map_wheel(descriptors.pop("wheel"))
         self._lanes = descriptors.pop("lanes", None)  # likewise
         lane = claim_lane(self._lanes) if self._lanes is not None else None
-        clients, clock = (_mapped(descriptors.pop(name, None)) for name in ("clients", "clock"))
+        clients, visitors, clock = (_mapped(descriptors.pop(name, None)) for name in ("clients", "visitors", "clock"))
         model, policies = self._served(start, descriptors.pop("served"))
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
@@ -72,6 +72,7 @@ class Worker:
                 stats=stats,
                 handshakes=handshakes,
                 clients=clients,
+                visitors=visitors,
                 clock=clock,
                 listener=number,
                 wheel=wheel,

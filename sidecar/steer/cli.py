@@ -127,11 +127,20 @@ def _show(reply: dict[str, Any], as_json: bool) -> None:
         f"{reply['workers_up']} of {reply['workers']} workers",
         f"model {model['path']}, {model['sha256'][:12]}",
         *([f"model refused: {model['refused']}"] if model["refused"] else []),
+        f"threshold {_threshold(reply['site'])}",
         *(f"policy {name}: {_mode(each)}" for name, each in reply["policies"].items()),
         *(f"allowed by hand: {each['address']}, {_left(each['seconds'])}" for each in reply["allowed"]),
         *(f"unreachable: {address}: {why}" for address, why in reply["unreachable"].items()),
     ]
     click.echo("\n".join(lines))
+
+
+def _threshold(site: dict[str, Any]) -> str:
+    """From where on visitors are bots, and who says so."""
+    if not site["moves"]:
+        return f"{site['threshold']:.4f}, the model's"
+    whose = "the model's" if site["threshold"] == site["model"] else f"this site's (the model's: {site['model']:.4f})"
+    return f"{site['threshold']:.4f}, {whose}; {site['proven']} proven visitors, at most {site['highest']:.4f}"
 
 
 def _mode(policy: dict[str, Any]) -> str:

@@ -39,6 +39,13 @@ class Processes(Protocol):
     def up(self) -> int: ...
 
 
+class Threshold(Protocol):
+    """The threshold that moves."""
+
+    def status(self, served: Served) -> Mapping[str, Any]:
+        """What is to be said of it."""
+
+
 class Steered(Protocol):
     """The master, as far as it matters here."""
 
@@ -46,6 +53,8 @@ class Steered(Protocol):
     def board(self) -> Board: ...
     @property
     def served(self) -> Served: ...
+    @property
+    def site(self) -> Threshold: ...
     @property
     def workers(self) -> Processes: ...
     @property
@@ -164,6 +173,7 @@ class Control:
             "workers": master.workers.count,
             "workers_up": master.workers.up,
             "model": {**master.served.labels(), "refused": master.served.refused},
+            "site": dict(master.site.status(master.served)),
             "policies": effective(master.served.modes, overrides),
             "allowed": [
                 {"address": words.shown(each.address, each.bits), "seconds": each.seconds} for each in addresses

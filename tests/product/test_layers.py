@@ -53,6 +53,7 @@ MAY = {
     "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
     "sidecar.watch": {"sidecar.core", "sidecar.sources", "sidecar.steer"},
+    "sidecar.site": {"sidecar", "sidecar.config", "sidecar.board"},
     "sidecar.serve": {
         "sidecar",
         "sidecar.core",
@@ -64,6 +65,7 @@ MAY = {
         "sidecar.live",
         "sidecar.observe",
         "sidecar.steer",
+        "sidecar.site",
     },
     "sidecar.commands": {
         "sidecar",

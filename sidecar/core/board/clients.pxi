@@ -11,7 +11,7 @@ from sidecar.core.csrc cimport (
     XB_CLIENTS_BY_ADDRESS, XB_CLIENTS_BY_NETWORK, XB_CLIENTS_WAYS, XB_MARK_BROUGHT, XB_MARK_DOUBTED, XB_MARK_PARTED, XB_MARK_REGRETTED, XB_OUTCOME_MOST,
     XB_TALLY_ARRIVED, XB_TALLY_LOADERS, XB_TALLY_NETWORKS, XB_TALLY_PAGES, XB_TALLY_PARTS, XB_TALLY_REQUESTS, XB_TALLY_VISITORS, xb_client_entry, xb_client_keys,
     xb_client_places, xb_client_read, xb_client_view, xb_clients, xb_clients_check, xb_clients_find, xb_clients_init, xb_clients_rekey,
-    xb_clients_size, xb_outcome_take, xb_span, xb_time_ms,
+    xb_clients_size, xb_outcome_take, xb_span, xb_time_ms, xb_visitors, xb_visitors_check, xb_visitors_init, XB_VISITORS_SETS, XB_VISITORS_WAYS,
 )
 
 
@@ -87,6 +87,36 @@ def read_entry(buffer, str kind not None, uint64_t key, uint64_t now_ms):
         "loaded": bool(view.marks & XB_MARK_PARTED), "doubted": bool(view.marks & XB_MARK_DOUBTED), "regretted": bool(view.marks & XB_MARK_REGRETTED),
         "brought": bool(view.marks & XB_MARK_BROUGHT),
     }
+
+
+VISITORS_SIZE = sizeof(xb_visitors)
+Visitor = namedtuple("Visitor", "margin network shape")
+
+
+def make_visitors(buffer):
+    """Makes an empty table of proven visitors (csrc/board/visitors.h) of zeroed memory, VISITORS_SIZE bytes."""
+    xb_visitors_init(<xb_visitors *>_shared(memoryview(buffer), sizeof(xb_visitors), "visitors"))
+
+
+cdef xb_visitors *_visitors(view) except NULL:
+    cdef void *at = _shared(view, sizeof(xb_visitors), "visitors")
+    cdef const char *why = xb_visitors_check(at, view.nbytes)
+    if why is not NULL:
+        raise BoardError(why.decode())
+    return <xb_visitors *>at
+
+
+def read_visitors(buffer, uint32_t model, uint64_t since_ms):
+    """A Visitor for each who is proven, asked for something at that time or later, and was judged by the model of this mark: the highest
+    margin, and the keys of network and shape. Raises BoardError with the reason when the table is refused."""
+    cdef xb_visitors *table = _visitors(memoryview(buffer))
+    cdef list found = []
+    for i in range(XB_VISITORS_SETS):
+        for j in range(XB_VISITORS_WAYS):
+            visitor = &table.set[i].visitor[j]
+            if table.set[i].client[j] and visitor.model == model and visitor.last >= since_ms and visitor.margin == visitor.margin:
+                found.append(Visitor(visitor.margin, visitor.network, visitor.shape))
+    return found
 
 
 cdef class Outcomes:
