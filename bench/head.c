@@ -101,9 +101,10 @@ int main(int argc, char **argv)
     refused = image ? xb_policies_open(&policies, image, size) : NULL;
     if (refused)
         fail(argv[6], refused);
+    xb_recorder recorder = {.logged = true, .sample = UINT64_C(1) << 58};
     const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .stats = &stats, .handshakes = &handshakes,
                                 .policies = argc == 7 ? &policies : NULL, .policy = argc == 7 ? &policies.policy[0] : &xb_observing,
-                                .ids = &ids, .wheel = &wheel, .lane = stage == 'r' ? &lane : NULL, .sample = UINT64_C(1) << 58};
+                                .ids = &ids, .wheel = &wheel, .lane = stage == 'r' ? &lane : NULL, .recorder = &recorder};
 
     static xb_span heads[MAX_HEADS];
     size_t n = 0;

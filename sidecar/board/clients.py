@@ -8,6 +8,7 @@ at the next start, and removed. Nobody maps that file.
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import time
 from typing import Any
