@@ -229,16 +229,27 @@ bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent
 
 /* ---- paths ---- */
 
+/* How a listed path begins, without the zero byte of one that names that path `alone`. */
+static xb_span beginning(const xb_policies *p, xb_text listed, bool *alone)
+{
+    xb_span s = text_of(p, listed);
+    *alone = s.size && s.at[s.size - 1] == 0;
+    return (xb_span){s.at, s.size - *alone};
+}
+
 bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path)
 {
     const xb_text *base = (const xb_text *)(const void *)(p->image + list->paths);
+    bool alone;
     if (list->n_paths == 0)
         return false;
-    /* None is a prefix of another: the only candidate is the last that sorts at or before the path. */
+    /* None is a prefix of another, but of those that are named alone: the only candidate is the last that sorts at or before the path.
+     * One that is named alone stands between a prefix of the path and the path only if it has that prefix, too, and then it is not listed. */
     for (uint32_t left = list->n_paths; left > 1; left -= left / 2)
-        if (compare(text_of(p, base[left / 2]), path) <= 0)
+        if (compare(beginning(p, base[left / 2], &alone), path) <= 0)
             base += left / 2;
-    return starts(path, text_of(p, *base));
+    const xb_span begin = beginning(p, *base, &alone);
+    return starts(path, begin) && (!alone || path.size == begin.size);
 }
 
 /* Anything in it that another reader of the path would resolve? */

@@ -131,7 +131,7 @@ class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     networks: Annotated[tuple[Text, ...], Doc("IPv4 and IPv6 networks (`192.0.2.0/24`) and addresses")] = ()
     agents: Annotated[tuple[Text, ...], Doc("words of the User-Agent")] = ()
-    paths: Annotated[tuple[Text, ...], Doc("how a path begins")] = ()
+    paths: Annotated[tuple[Text, ...], Doc("how a path begins; `/feed$`: that path alone")] = ()
     network_files: Annotated[tuple[Text, ...], Doc("files of networks")] = ()
     agent_files: Annotated[tuple[Text, ...], Doc("files of agents' words")] = ()
     path_files: Annotated[tuple[Text, ...], Doc("files of paths")] = ()
