@@ -60,15 +60,12 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 {
     if (!host.size)
         return false;
-    uint32_t want = xb_host_hash(host), low = 0, high = hosts->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (hosts->hash[middle] < want)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < hosts->count && hosts->hash[low] == want;
+    const uint32_t want = xb_host_hash(host), *at = hosts->hash;
+    if (!hosts->count)
+        return false;
+    for (uint32_t left = hosts->count; left > 1; left -= left / 2) /* the last at or below `want`, or the first */
+        at += at[left / 2] <= want ? left / 2 : 0;
+    return *at == want;
 }
 
 /* ---- dense ---- */
@@ -161,28 +158,44 @@ static inline __attribute__((always_inline)) void rows(const xb_request *r, cons
 static const xb_known_agent *agent_of(xb_vector *v, xb_span text)
 {
     xb_known_agent *a = &v->agents[xb_memo_place(text, XB_AGENTS)];
-    if (xb_memo_holds(&a[0].text, text))
-        return &a[0];
-    if (xb_memo_holds(&a[1].text, text))
-        return &a[1];
-    a += v->new_agents++ & 1;
+    for (size_t way = 0; way < XB_MEMO_WAYS; way++)
+        if (xb_memo_holds(&a[way].text, text))
+            return &a[way];
+    a += v->new_agents++ % XB_MEMO_WAYS;
     const xb_facts alone = {.present = XB_HAS_UA, .agent = &a->facts};
     xb_agent_facts_of(xb_memo_keep(&a->text, text), &a->facts);
     rows(NULL, NULL, &alone, NULL, a->rows, XB_FIRST_OF_UA, XB_BEHIND_UA);
     return a;
 }
 
-/* Returns how many there are, in rounds of four; those behind are absent. */
-static uint32_t dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, const xb_known_agent *agent, double *out)
+/* Makes the rows of a group absent, unless they were left so. */
+static void absent(xb_vector *v, uint32_t group, int first, int end)
 {
-    rows(r, hosts, f, NULL, out, 0, XB_FIRST_OF_UA);
-    if (f->present & XB_HAS_UA)
-        memcpy(out + XB_FIRST_OF_UA, agent->rows, sizeof agent->rows);
-    else
-        for (int i = XB_FIRST_OF_UA; i < XB_BEHIND_UA; i++)
-            out[i] = NAN;
-    rows(r, hosts, f, NULL, out + XB_BEHIND_UA, XB_BEHIND_UA, FIRST_OF_CLIENT);
-    return f->present & XB_HAS_TLS ? WITHOUT_CLIENT : WITHOUT_TLS;
+    for (int i = first; i < end && !(v->absent & group); i++)
+        v->dense[i] = NAN;
+    v->absent |= group;
+}
+
+/* All rows but those of the client. */
+static void dense(const xb_request *r, const xb_hosts *hosts, const xb_known_agent *agent, xb_vector *v)
+{
+    const xb_facts *f = &v->facts;
+    rows(r, hosts, f, NULL, v->dense, 0, XB_FIRST_OF_UA);
+    if (f->present & XB_HAS_UA) {
+        memcpy(v->dense + XB_FIRST_OF_UA, agent->rows, sizeof agent->rows);
+        v->absent &= ~(uint32_t)XB_HAS_UA;
+    } else {
+        absent(v, XB_HAS_UA, XB_FIRST_OF_UA, XB_BEHIND_UA);
+    }
+    rows(r, hosts, f, NULL, v->dense + XB_BEHIND_UA, XB_BEHIND_UA, FIRST_OF_TLS);
+    if (f->present & XB_HAS_TLS) {
+        rows(r, hosts, f, NULL, v->dense + FIRST_OF_TLS, FIRST_OF_TLS, FIRST_OF_CLIENT);
+        v->absent &= ~(uint32_t)XB_HAS_TLS;
+        v->n_held = WITHOUT_CLIENT;
+    } else {
+        absent(v, XB_HAS_TLS, FIRST_OF_TLS, FIRST_OF_CLIENT);
+        v->n_held = WITHOUT_TLS;
+    }
 }
 
 /* The rows of the client: of the behaviour, or NAN. */
@@ -190,12 +203,11 @@ static void dense_client(const xb_request *r, const xb_hosts *hosts, xb_vector *
 {
     if (client) {
         rows(r, hosts, &v->facts, &v->behaviour, v->dense + FIRST_OF_CLIENT, FIRST_OF_CLIENT, XB_N_DENSE);
+        v->absent &= ~(uint32_t)XB_HAS_CLIENT;
         v->n_held = XB_PADDED_DENSE;
-    } else if (!v->no_client) {
-        for (int i = FIRST_OF_CLIENT; i < XB_N_DENSE; i++)
-            v->dense[i] = NAN;
+    } else {
+        absent(v, XB_HAS_CLIENT, FIRST_OF_CLIENT, XB_N_DENSE);
     }
-    v->no_client = !client;
 }
 
 /* ---- hashed words ---- */
@@ -324,7 +336,7 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
     const bool client = look && look->keys.client;
     if (client)
         look->places = xb_clients_find(look->table, &look->keys);
-    v->n_held = dense(r, &shape->hosts, f, agent, v->dense);
+    dense(r, &shape->hosts, agent, v);
     const uint32_t families = shape->families;
     uint32_t n = 0;
     if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)

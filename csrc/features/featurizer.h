@@ -97,7 +97,7 @@ typedef struct {
     uint32_t n_held;               /* a multiple of four; dense rows from here on are absent, or padding */
     uint32_t n_tokens;
     bool truncated;           /* more than XB_MAX_TOKENS words */
-    bool no_client;           /* the rows of the client are NAN, as a request without them left them */
+    uint32_t absent;          /* XB_HAS_*: of these groups, the rows are NAN, as a request without them left them */
     xb_token tokens[XB_MAX_TOKENS];
     xb_facts facts;
     xb_behaviour behaviour;   /* valid where the group `client` is present */

@@ -2,7 +2,7 @@
  * just before.
  *
  * Law: a memo changes what a result costs, and never the result: a text is compared byte for byte. Its size is fixed, each text
- * has two places, and a new text takes one of them from another, in turns. So who sends ever new texts makes everybody's be looked at
+ * has XB_MEMO_WAYS places, and a new text takes one of them from another, in turns. So who sends ever new texts makes everybody's be looked at
  * anew, as without a memo, and no more.
  */
 #ifndef XB_MEMO_H
@@ -10,7 +10,7 @@
 
 #include "base/hash.h"
 
-enum { XB_MEMO_TEXT = 384 /* bytes of a text that is kept, at most */ };
+enum { XB_MEMO_TEXT = 384 /* bytes of a text that is kept, at most */, XB_MEMO_WAYS = 4 };
 
 typedef struct {
     bool kept; /* false: nothing is */
@@ -18,8 +18,8 @@ typedef struct {
     char bytes[XB_MEMO_TEXT];
 } xb_memo_text;
 
-/* The first place of a text among `n`, a power of two; the other is behind it. */
-static inline size_t xb_memo_place(xb_span s, size_t n) { return xb_hash_keyed(0, s, XB_GOLDEN) & (n - 2); }
+/* The first of the places of a text among `n`, a power of two; the others are behind it. */
+static inline size_t xb_memo_place(xb_span s, size_t n) { return xb_hash_keyed(0, s, XB_GOLDEN) & (n - XB_MEMO_WAYS); }
 
 static inline bool xb_memo_holds(const xb_memo_text *m, xb_span s)
 {

@@ -56,10 +56,10 @@ xb_value_facts xb_value_facts_of(const xb_request *r, xb_header_id id, xb_known_
     if (!value.at)
         return (xb_value_facts){0};
     xb_known_value *k = &known->value[xb_memo_place(value, XB_VALUES)];
-    for (size_t i = 0; i < 2; i++)
-        if (k[i].id == id && xb_memo_holds(&k[i].text, value))
-            return k[i].facts;
-    k += known->new_values++ & 1;
+    for (size_t way = 0; way < XB_MEMO_WAYS; way++)
+        if (k[way].id == id && xb_memo_holds(&k[way].text, value))
+            return k[way].facts;
+    k += known->new_values++ % XB_MEMO_WAYS;
     const xb_span s = xb_memo_keep(&k->text, value);
     k->id = (uint8_t)id;
     k->facts = (xb_value_facts){.hash = xb_hash(s)};

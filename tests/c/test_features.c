@@ -137,7 +137,9 @@ static void known_texts(void)
         if (size)
             text[(draw >> 32) % size] ^= (char)(draw >> 24 & 1);
         request_with(&kept.request, places[draw & 3], (xb_span){text, size});
-        known += !(draw & 3) && xb_memo_holds(&kept.vector.agents[xb_memo_place(kept.request.agent, XB_AGENTS)].text, kept.request.agent);
+        const xb_known_agent *places_of_it = &kept.vector.agents[xb_memo_place(kept.request.agent, XB_AGENTS)];
+        for (size_t way = 0; way < XB_MEMO_WAYS; way++)
+            known += !(draw & 3) && xb_memo_holds(&places_of_it[way].text, kept.request.agent);
         xb_judge(the_model(), &kept);
         check_judged(&kept);
         forget(&fresh.vector);
