@@ -94,7 +94,7 @@ static uint8_t what_of(const xb_facts *f)
     const uint8_t kind_of_path = f->path.kind;
     const xb_span dest = VALUE(SEC_FETCH_DEST);
     const bool document = xb_span_is(dest, XB_SPAN("document"));
-    const bool accepts_page = xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,"));
+    const bool accepts_page = (f->accept.marks & XB_ACCEPT_PAGE) != 0;
     if (!(f->present & XB_HAS_URL) || (r->method.size && !xb_span_is(r->method, XB_SPAN("get")) && !xb_span_is(r->method, XB_SPAN("head"))))
         return XB_VISIT_OTHER;
     if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA || (is_part(dest) && !accepts_page))
@@ -105,7 +105,7 @@ static uint8_t what_of(const xb_facts *f)
         return XB_VISIT_PAGE;
     if ((dest.size && !document) || HAS(X_REQUESTED_WITH) || HAS(SEC_WEBSOCKET_KEY))
         return XB_VISIT_OTHER;
-    if (xb_span_is(VALUE(ACCEPT), XB_SPAN("*/*")) && (f->referrer.length || HAS(SEC_FETCH_MODE) || HAS(ORIGIN)))
+    if (f->accept.marks & XB_ACCEPT_ANY && (f->referrer.length || HAS(SEC_FETCH_MODE) || HAS(ORIGIN)))
         return XB_VISIT_OTHER;
     return XB_VISIT_PAGE;
 }
@@ -119,7 +119,7 @@ static bool claims_browser(const xb_agent_facts *ua)
 void xb_visit_of(const xb_facts *f, xb_visit *out)
 {
     const xb_request *r = f->request;
-    const xb_agent_facts *ua = &f->agent;
+    const xb_agent_facts *ua = f->agent;
     uint32_t counts = XB_COUNT(REQUESTS);
     *out = (xb_visit){.what = what_of(f), .path = 0};
     if (out->what == XB_VISIT_PAGE) {

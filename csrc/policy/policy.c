@@ -205,8 +205,9 @@ static bool listed_at(const xb_policies *p, const xb_list *list, uint64_t hash, 
     return false;
 }
 
-bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent, xb_span text)
+bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent)
 {
+    const xb_span text = agent->text;
     if (!list->agent_bits || !text.size)
         return false;
     const char *end = text.at + text.size, *at = text.at;
@@ -331,7 +332,7 @@ static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, co
         const xb_list *list = &p->list[p->order[i]];
         const bool here = list->source ? holder && holder->sources & list->source : xb_list_has_address(p, list, &f->ip);
         if ((lost && needed(list) & lost) || here || xb_list_has_path(p, list, path) ||
-            xb_list_has_agent(p, list, &f->agent, f->request->agent))
+            xb_list_has_agent(p, list, f->agent))
             return list;
     }
     return NULL;
@@ -349,7 +350,7 @@ static void by_crawler(const xb_policies *p, const xb_facts *f, const xb_holder 
 {
     static const xb_address none;
     const bool lost = missing(f) != 0;
-    d->identity = xb_identify(&p->crawlers, lost ? &none : &f->ip, lost ? NULL : holder, &f->agent, f->request->agent);
+    d->identity = xb_identify(&p->crawlers, lost ? &none : &f->ip, lost ? NULL : holder, f->agent);
     const xb_identity signer = xb_identify_signer(&p->crawlers, f->request);
     if (signer.proof > d->identity.proof)
         d->identity = signer;

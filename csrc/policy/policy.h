@@ -152,7 +152,7 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
 
 /* Does the list name this address, a word of this agent, a prefix of this path? */
 bool xb_list_has_address(const xb_policies *p, const xb_list *list, const xb_address *address);
-bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent, xb_span text);
+bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent);
 bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path);
 
 /* The path as the proxy's locations see it: escapes decoded, "//" as one slash, "." and ".." resolved, up to a '?' or

@@ -124,21 +124,13 @@ __attribute__((noinline, cold)) static void add_late(xb_request *r, xb_span name
     }
 }
 
-/* Adds a header. `readable`: as for find_known, where the name is no longer than NAME_BYTES. */
-static inline void add(xb_request *r, xb_span name, const char *readable, xb_span value)
+/* Says what headers[n] is, once its name and value are there. `readable`: as for find_known, where the name is no longer than NAME_BYTES. */
+static inline void identify(xb_request *r, uint32_t n, const char *readable)
 {
-    const uint32_t n = r->n_headers;
-    if (n == XB_MAX_HEADERS) {
-        add_late(r, name, readable, value);
-        return;
-    }
-    const known_header *known = name.size - 1 < NAME_BYTES ? find_known(readable, name.size) : NULL;
     xb_header *h = &r->headers[n];
-    h->name = name;
-    h->value = value;
-    r->n_headers = n + 1;
+    const known_header *known = h->name.size - 1 < NAME_BYTES ? find_known(readable, h->name.size) : NULL;
     if (!known) {
-        h->hash = xb_hash(name);
+        h->hash = xb_hash(h->name);
         h->id = XB_H_OTHER;
         h->visitor = true;
         return;
@@ -151,14 +143,36 @@ static inline void add(xb_request *r, xb_span name, const char *readable, xb_spa
         put_bit(r->seen, id);
         r->first[id] = (uint16_t)n;
     } else {
-        add_again(r, id, n, value);
+        add_again(r, id, n, h->value);
     }
 }
 
 void xb_request_add(xb_request *r, xb_span name, xb_span value)
 {
     const padded_name padded = pad(name);
-    add(r, name, padded.name, value);
+    if (r->n_headers == XB_MAX_HEADERS) {
+        add_late(r, name, padded.name, value);
+        return;
+    }
+    r->headers[r->n_headers].name = name;
+    r->headers[r->n_headers].value = value;
+    identify(r, r->n_headers++, padded.name);
+}
+
+/* Says what the headers are, whose first `n_headers` names and values are there. Before the names the request's line can be read, and
+ * behind them all before `end`. */
+static void identify_all(xb_request *r, uint32_t n_headers, const char *end)
+{
+    for (uint32_t n = r->n_headers; n < n_headers; n++) {
+        const xb_span name = r->headers[n].name;
+        if (end - name.at >= NAME_BYTES) {
+            identify(r, n, name.at);
+        } else {
+            const padded_name padded = pad(name);
+            identify(r, n, padded.name);
+        }
+    }
+    r->n_headers = n_headers;
 }
 
 size_t xb_head_end(const char *buf, size_t size, size_t from)
@@ -302,11 +316,15 @@ static const char *lines(xb_request *r, const char *p, const char *end)
 {
     if (p == end)
         return NULL;
+    const char *done = NULL;
+    uint32_t n = 0;
     line_feeds feeds = line_feeds_from(p, end);
     for (const char *newline; (newline = next_line_feed(&feeds)); p = newline + 1) {
         const char *stop = newline - (newline[-1] == '\r');
-        if (stop <= p)
-            return newline + 1;
+        if (stop <= p) {
+            done = newline + 1;
+            break;
+        }
         const char *colon = colon_of(p, newline, end);
         if (colon == newline || colon == p) {
             r->malformed++;
@@ -317,12 +335,17 @@ static const char *lines(xb_request *r, const char *p, const char *end)
             value++;
         while (is_blank(stop[-1]) && stop > value)
             stop--;
-        if (end - p >= NAME_BYTES)
-            add(r, xb_span_of(p, colon), p, xb_span_of(value, stop));
-        else
-            xb_request_add(r, xb_span_of(p, colon), xb_span_of(value, stop));
+        if (n < XB_MAX_HEADERS) {
+            r->headers[n].name = xb_span_of(p, colon);
+            r->headers[n].value = xb_span_of(value, stop);
+            n++;
+            continue;
+        }
+        identify_all(r, XB_MAX_HEADERS, end);
+        xb_request_add(r, xb_span_of(p, colon), xb_span_of(value, stop));
     }
-    return NULL;
+    identify_all(r, n, end);
+    return done;
 }
 
 enum { MAX_STRAY = 64 };

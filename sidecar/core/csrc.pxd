@@ -187,6 +187,7 @@ cdef extern from "features/featurizer.h" nogil:
     ctypedef struct xb_vector:
         double *dense
         uint32_t n_held
+        uint32_t absent
         uint32_t n_tokens
         xb_token *tokens
         xb_facts facts

@@ -175,7 +175,7 @@ cdef class Model:
             raise ValueError("features of another version")
         for i in range(XB_PADDED_DENSE):
             v.dense[i] = 0 if i >= XB_N_DENSE else dense.get(FEATURES[i].name, NAN)
-        v.n_held, v.n_tokens = XB_PADDED_DENSE, 0
+        v.n_held, v.n_tokens, v.absent = XB_PADDED_DENSE, 0, 0
         for family, bucket, _ in words:
             if family not in families or not 0 <= bucket < 1 << self.model.header.k:
                 raise ValueError(f"no word {family}, {bucket}")
