@@ -55,7 +55,8 @@ static xb_stats stats;
 static xb_handshakes handshakes;
 static xb_ids ids = {.key = {1, 2}};
 static xb_wheel wheel;
-static xb_lane lane;
+static xb_lane lane = {.rate = {.most = UINT32_MAX}};
+static xb_recorder recorder = {.logged = true, .sample = UINT64_C(1) << 58};
 static xb_reply reply;
 
 /* Takes one head as far as `stage`. */
@@ -97,7 +98,7 @@ int main(int argc, char **argv)
         fail(argv[1], refused);
     const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats, .handshakes = &handshakes,
                                 .ids = &ids, .wheel = &wheel, .lane = stage == 'r' ? &lane : NULL,
-                                .sample = UINT64_C(1) << 58};
+                                .recorder = &recorder};
 
     static xb_span heads[MAX_HEADS];
     size_t n = 0;

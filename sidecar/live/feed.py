@@ -63,7 +63,7 @@ class Watched(Protocol):
     @property
     def workers(self) -> Processes: ...
     @property
-    def healthy(self) -> bool: ...
+    def ready(self) -> bool: ...
 
 
 class Seen(NamedTuple):
@@ -178,7 +178,7 @@ class Feed:
         before = now - points[0][0] - _MINUTE  # seconds of the window that are not of the last minute
         return {
             "time": round(time.time(), 3),
-            "healthy": master.healthy,
+            "healthy": master.ready,
             "workers": master.workers.count,
             "workers_up": master.workers.up,
             "totals": _totals(total),
@@ -258,11 +258,17 @@ class Feed:
         """What cannot be told, and what the owner would have to switch on."""
         notes = []
         if self._master.fixed.decisions.file is None:
-            notes.append("Decisions are not kept: with [decisions] file in xbot.toml, xbot why explains each by its id.")
+            notes.append(
+                "Decisions are not kept: with [decisions] file in xbot.toml, xbot why explains each by its id."
+            )
         if self._master.clients is None:
-            notes.append("Shapes, and refused clients that look like people, need a table of clients: size in [clients] is 0.")
+            notes.append(
+                "Shapes, and refused clients that look like people, need a table of clients: size in [clients] is 0."
+            )
         elif not self._master.clients.counts().get("outcomes"):
-            notes.append("nginx has not told what its answers were (include xbot/outcome.conf): parts and pages are told by their paths alone.")
+            notes.append(
+                "nginx has not told what its answers were (include xbot/outcome.conf): parts and pages are told by their paths alone."
+            )
         if self._number == 0 and not sum(total["outcome"]):
             notes.append("No request has come yet.")
         return notes
@@ -278,7 +284,11 @@ def _put(table: OrderedDict[int, Any], key: int, value: Any, most: int) -> None:
 
 def _totals(total: Mapping[str, Any]) -> dict[str, Any]:
     """Since the counters began, as /metrics has them."""
-    return {"requests": total["requests"], "refused": total["refused"], **dict(zip(core.OUTCOMES, total["outcome"], strict=True))}
+    return {
+        "requests": total["requests"],
+        "refused": total["refused"],
+        **dict(zip(core.OUTCOMES, total["outcome"], strict=True)),
+    }
 
 
 def _between(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -335,4 +345,3 @@ def _reasons(counts: collections.Counter[str]) -> list[dict[str, Any]]:
         {"reason": shown.short(name), "said": shown.reason(name), "recorded": count, "share": round(count / every, 4)}
         for name, count in counts.most_common(_SHOWN)
     ]
-

@@ -33,7 +33,9 @@ def short(value: str | bytes | None, most: int = LONGEST) -> str:
     """As text that can do no harm, cut to so many letters."""
     if value is None:
         return ""
-    whole = value.encode("utf-8", "surrogateescape")[: 4 * most + 4] if isinstance(value, str) else value[: 4 * most + 4]
+    whole = (
+        value.encode("utf-8", "surrogateescape")[: 4 * most + 4] if isinstance(value, str) else value[: 4 * most + 4]
+    )
     shown = text(whole)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
@@ -44,7 +46,14 @@ def decision(one: core.Recorded, writer: Writer) -> dict[str, Any]:
     agent = entry.get("agent")
     if agent is None:
         pairs = entry.get("headers", {})
-        agent = next((said for name, said in (pairs.items() if isinstance(pairs, dict) else pairs) if name.lower() == "user-agent"), "")
+        agent = next(
+            (
+                said
+                for name, said in (pairs.items() if isinstance(pairs, dict) else pairs)
+                if name.lower() == "user-agent"
+            ),
+            "",
+        )
     return {
         "id": one.id,
         "time": round(one.time / 1e9, 3),
@@ -75,7 +84,14 @@ def explained(one: core.Recorded, writer: Writer, model: core.Model, sha256: str
 def added_up(margin: float, bias: float, parts: Sequence[core.Contribution]) -> list[dict[str, Any]]:
     """`added` and `said` of the strongest parts, of the bias and of all others in one. As they are rounded, they add up to the margin."""
     shown = sentences.strongest(parts)
-    lines = [{"added": round(part.contribution, _DIGITS), "said": short(sentences.sentence(part)), "name": sentences.name(part)} for part in shown]
+    lines = [
+        {
+            "added": round(part.contribution, _DIGITS),
+            "said": short(sentences.sentence(part)),
+            "name": sentences.name(part),
+        }
+        for part in shown
+    ]
     lines.append({"added": round(bias, _DIGITS), "said": "what the model adds to every request", "name": "bias"})
     others = sum(1 for part in parts if part.contribution) - len(shown)
     rest = round(round(margin, _DIGITS) - math.fsum(float(str(line["added"])) for line in lines), _DIGITS) + 0.0
@@ -98,4 +114,3 @@ def reason(said: str) -> str:
 def line(entry: Any) -> bytes:
     """As a line of JSON in ASCII."""
     return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-

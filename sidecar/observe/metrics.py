@@ -56,7 +56,7 @@ class SidecarCollector(Collector):
         yield from self._model()
         yield from self._by_hand()
         if (decisions := self._master.decisions) is not None:
-            text = "Decisions for the log: written; dropped, as a worker's memory was full; lost, as the file took none"
+            text = "Decisions for the log: written; dropped, for want of memory; capped, as too many; lost, as the file took none"
             records = CounterMetricFamily("xbot_decision_records", text, labels=["result"])
             for result, count in decisions.counts.items():
                 records.add_metric([result], count)

@@ -193,6 +193,7 @@ class Master:
             "signing": self.served.signing,
             "sample": self.fixed.decisions.sample if self.decisions else None,
             "watched": WATCHED,
+            "per_second": -(-self.fixed.decisions.per_second // self.fixed.workers),
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {

@@ -92,5 +92,3 @@ def tail(control: Path, interval: float, refused: bool, verdict: str | None, onc
 def _console() -> Console:
     """One that wraps nothing where no terminal is: a decision is a line."""
     return Console(soft_wrap=True, highlight=False, emoji=False, markup=False)
-
-

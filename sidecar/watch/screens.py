@@ -31,7 +31,9 @@ def line(one: Mapping[str, Any]) -> Text:
     out.append(f"{verdict:<8} ", _STYLES.get(verdict, ""))
     out.append("403 " if one["refused"] else "    ", "bold red")
     out.append(f"{one['score']:.4f} {_text(one['id'])} ", "dim")
-    out.append(f"{_text(one['policy'])} {_text(one['visitor']) or '-'} {_text(one['method'])} {_text(one['host'])}{_text(one['uri'])}")
+    out.append(
+        f"{_text(one['policy'])} {_text(one['visitor']) or '-'} {_text(one['method'])} {_text(one['host'])}{_text(one['uri'])}"
+    )
     out.append(f"  {_text(one['said'])}", "italic")
     out.append(f"  {_text(one['agent']) or 'no agent'}", "dim")
     return out
@@ -42,7 +44,13 @@ def top(said: Mapping[str, Any], height: int | None) -> RenderableType:
     live = said["live"]
     rows = 1000 if height is None else max(_LEAST, (height - _FRAME) // 3)
     parts: list[RenderableType] = [_head(said), Text(), _verdicts(live, said["policies"]), Text()]
-    parts += [_reasons(live["reasons"][:rows]), Text(), _shapes(live["shapes"][:rows]), Text(), _refusals(live["refusals"][:rows])]
+    parts += [
+        _reasons(live["reasons"][:rows]),
+        Text(),
+        _shapes(live["shapes"][:rows]),
+        Text(),
+        _refusals(live["refusals"][:rows]),
+    ]
     if live["people"]:
         parts += [Text(), _people(live["people"][:rows])]
     parts += [Text(_text(note), "dim") for note in live["notes"]]
@@ -53,7 +61,9 @@ def _head(said: Mapping[str, Any]) -> Text:
     live, model = said["live"], said["model"]
     out = Text(no_wrap=True, overflow="ellipsis")
     out.append("xbot ", "bold")
-    out.append(f"{_text(said['version'])}  {live['workers_up']} of {live['workers']} workers up  model {_text(model['sha256'])[:12]}")
+    out.append(
+        f"{_text(said['version'])}  {live['workers_up']} of {live['workers']} workers up  model {_text(model['sha256'])[:12]}"
+    )
     if not live["healthy"]:
         out.append("  not healthy", "bold red")
     if model["refused"]:
@@ -112,7 +122,9 @@ def _refusals(rows: Sequence[Mapping[str, Any]]) -> Table:
         parts = [part for part in each["parts"] if part["added"] > 0 and part["name"] not in ("bias", "")]
         why = "; ".join(f"{_text(part['said'])} {part['added']:+.2f}" for part in parts) or _text(each["said"])
         asked = f"{_text(each['method'])} {_text(each['uri'])}"
-        table.add_row(f"{_clock(each['time'])} {_text(each['id'])}", f"{each['score']:.4f}", _text(each["visitor"]), asked, why)
+        table.add_row(
+            f"{_clock(each['time'])} {_text(each['id'])}", f"{each['score']:.4f}", _text(each["visitor"]), asked, why
+        )
     return table
 
 
@@ -130,7 +142,13 @@ def _table(first: str, *others: str) -> Table:
     table.add_column(first, no_wrap=True, overflow="ellipsis", ratio=2)
     for name in others:
         wide = name in ("why", "agent", "asked for")
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=2 if wide else None, justify="left" if wide or not name else "right")
+        table.add_column(
+            name,
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=2 if wide else None,
+            justify="left" if wide or not name else "right",
+        )
     return table
 
 
