@@ -13,8 +13,8 @@ from sidecar import core
 from sidecar.board.lanes import Lanes
 
 WATCHED = (
-    20,
-    5,
+    50,
+    10,
 )  # records that a listener of a worker leaves in a second for who watches: bots and refusals, and all others
 _SECONDS = 0.1  # from one look at the lanes to the next
 _AT_ONCE = 256  # records of a lane in one go

@@ -10,6 +10,7 @@ It is written by the thread that reads lanes, under a lock that nobody holds for
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 import threading
 import time
@@ -329,7 +330,7 @@ def _series(points: Sequence[tuple[float, Mapping[str, Any]]]) -> list[dict[str,
     """Requests a second by verdict, and refusals, between one point and the next; `ago` in seconds."""
     now = points[-1][0]
     told = []
-    for (began, old), (ended, new) in zip(points, points[1:], strict=False):
+    for (began, old), (ended, new) in itertools.pairwise(points):
         if ended - began < _STEP / 2:
             continue
         counts = _between(old, new)

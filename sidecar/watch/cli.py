@@ -68,8 +68,8 @@ def top(control: Path, interval: float, once: bool, as_json: bool) -> None:
 def tail(control: Path, interval: float, refused: bool, verdict: str | None, once: bool, as_json: bool) -> None:
     """Print the decisions of a running sidecar as they are taken, a line each: the last ones, and then those that come.
 
-    All refusals are among them, and all other decisions, up to a few in each second; the log of decisions ([decisions] in xbot.toml) has
-    what its owner asks for, and keeps it. `xbot why ID` explains one that is in that log. Ends with Ctrl-C.
+    Of bots and of others it sees some in each second; the log of decisions ([decisions] in xbot.toml) has all that its owner asks for, and
+    keeps it. `xbot why ID` explains one that is in that log. Ends with Ctrl-C.
     """
     console, after = _console(), -1
     with contextlib.suppress(KeyboardInterrupt):
