@@ -84,6 +84,7 @@ MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
 CLOSED: Final[tuple[str, ...]]
 LANE_SIZE: Final[int]
+MARGINS: int
 ID_LETTERS: Final[int]
 FATES: Final[tuple[str, ...]]
 WHEEL_SIZE: Final[int]

@@ -7,15 +7,14 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from sidecar.core.csrc cimport (
     XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_N_OUTCOMES, XB_N_WHEEL_MODES, XB_PAST,
     XB_WHEEL_ADDRESSES, XB_WHEEL_EVER, XB_WHEEL_NAME, XB_WHEEL_POLICIES, xb_address, xb_id_text, xb_lane, xb_lane_first,
-    xb_lane_next, xb_record, xb_wheel, xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode,
+    xb_lane_next, xb_now, xb_record, xb_wheel, xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode,
     xb_wheel_names, xb_wheel_turn,
 )
-
-import time
 
 WHEEL_SIZE = sizeof(xb_wheel)
 WHEEL_EVER = XB_WHEEL_EVER
@@ -130,7 +129,9 @@ def read_lane(memory, unsigned most):
     cdef size_t size
     cdef list out = []
     cdef unsigned bad = 0
-    cdef int64_t since = time.time_ns() - time.monotonic_ns()
+    cdef timespec now
+    clock_gettime(CLOCK_REALTIME, &now)
+    cdef int64_t since = <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec - <int64_t>xb_now()
     while len(out) + bad < most:
         at = <const char *>xb_lane_first(lane, &size)
         if at is NULL:
