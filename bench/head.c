@@ -56,7 +56,8 @@ static xb_stats stats;
 static xb_handshakes handshakes;
 static xb_ids ids = {.key = {1, 2}};
 static xb_wheel wheel;
-static xb_lane lane;
+static xb_lane lane = {.rate = {.most = UINT32_MAX}};
+static xb_recorder recorder = {.logged = true, .sample = UINT64_C(1) << 58};
 static xb_reply reply;
 
 /* Takes one head as far as `stage`. */
@@ -101,7 +102,6 @@ int main(int argc, char **argv)
     refused = image ? xb_policies_open(&policies, image, size) : NULL;
     if (refused)
         fail(argv[6], refused);
-    xb_recorder recorder = {.logged = true, .sample = UINT64_C(1) << 58};
     const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .stats = &stats, .handshakes = &handshakes,
                                 .policies = argc == 7 ? &policies : NULL, .policy = argc == 7 ? &policies.policy[0] : &xb_observing,
                                 .ids = &ids, .wheel = &wheel, .lane = stage == 'r' ? &lane : NULL, .recorder = &recorder};

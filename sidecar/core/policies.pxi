@@ -325,7 +325,7 @@ cdef class Policies:
             memset(&agent, 0, sizeof(agent))
         else:
             xb_agent_facts_of(r.agent, &agent)
-        found = xb_identify(&self.policies.crawlers, &address, xb_holder_of(&self.policies.crawlers, &address), &agent, r.agent)
+        found = xb_identify(&self.policies.crawlers, &address, xb_holder_of(&self.policies.crawlers, &address), &agent)
         if found.proof == XB_NO_CLAIM:
             return None
         proof = {XB_CLAIMED: "claimed", XB_UNPROVEN: "unproven", XB_DISPROVED: "disproved", XB_PROVEN: "proven"}[found.proof]

@@ -35,6 +35,7 @@ from sidecar.decisions.log import DecisionLog
 from sidecar.decisions.reader import WATCHED, Reader
 from sidecar.errors import XbotError
 from sidecar.live.feed import Feed
+from sidecar.observe.alarms import Alarms
 from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import ended, in_time, reason
@@ -92,7 +93,9 @@ class Master:
         self.decisions: DecisionLog | None = None
         self.reader: Reader | None = None  # there is one where somebody can look at what it reads
         self.feed = Feed(self)
+        self.alarms = Alarms(self, self.log)
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
+        self.workers.on_doubt = self.alarms.doubt
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self.turned = time.monotonic()  # when our loop last went round
         self._stops = 0
@@ -162,6 +165,7 @@ class Master:
             self._stay_alive(),
             self._compare_files(),
             self._turn(),
+            self.alarms.watch(),
             proofs.refresh(self),
             proofs.look_up(self),
             self.reach.watch(),
@@ -195,6 +199,7 @@ class Master:
             "signing": self.served.signing,
             "sample": self.fixed.decisions.sample if self.decisions else None,
             "watched": WATCHED,
+            "per_second": -(-self.fixed.decisions.per_second // self.fixed.workers),
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
@@ -353,7 +358,7 @@ class Master:
             self.board.take(self.served)
         except XbotError as error:
             self.log.error("not published", reason=str(error))
-        self.log = self.workers.log = self.reach.log = self.log.unbind("successor")
+        self.log = self.workers.log = self.reach.log = self.alarms.log = self.log.unbind("successor")
         self.log.info("took over", pid=os.getpid())
         return True
 
