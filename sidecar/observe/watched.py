@@ -13,6 +13,7 @@ from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.proofs import Shared
 from sidecar.board.served import Served
+from sidecar.live.feed import Feed
 
 
 class Processes(Protocol):
@@ -88,6 +89,8 @@ class Watched(Protocol):
     def lookups(self) -> Shared: ...
     @property
     def workers(self) -> Processes: ...
+    @property
+    def feed(self) -> Feed: ...
     @property
     def draining(self) -> bool: ...
     @property

@@ -41,7 +41,7 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Feed:
         counters=Counts(),
         clients=clients,
         workers=workers,
-        healthy=True,
+        ready=True,
     )
     return Feed(master)
 
