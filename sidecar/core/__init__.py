@@ -6,6 +6,7 @@ extensions cimport it.
 
 from sidecar.core.binding import (
     BY_HAND,
+    CLIENT_DELTA,
     CLIENTS_SECRET,
     CLOSED,
     COUNTERS_HEADER,
@@ -52,6 +53,7 @@ from sidecar.core.binding import (
     Clients,
     Contribution,
     Decision,
+    Exchange,
     Handshakes,
     LineError,
     Lookups,
@@ -72,6 +74,7 @@ from sidecar.core.binding import (
     Visitor,
     Wheel,
     check_wheel,
+    clients_have,
     clients_size,
     counters_image,
     counters_slots,
@@ -99,6 +102,7 @@ from sidecar.core.binding import (
 __all__ = [
     "BY_HAND",
     "CLIENTS_SECRET",
+    "CLIENT_DELTA",
     "CLOSED",
     "COUNTERS_HEADER",
     "COUNTERS_MOST",
@@ -144,6 +148,7 @@ __all__ = [
     "Clients",
     "Contribution",
     "Decision",
+    "Exchange",
     "Handshakes",
     "LineError",
     "Lookups",
@@ -164,6 +169,7 @@ __all__ = [
     "Visitor",
     "Wheel",
     "check_wheel",
+    "clients_have",
     "clients_size",
     "counters_image",
     "counters_slots",

@@ -42,6 +42,12 @@ class Threshold(Protocol):
         """What is to be said of it."""
 
 
+class Machines(Protocol):
+    """What is shared with other machines."""
+
+    state: dict[str, Any]
+
+
 class Watched(Protocol):
     """A master, read from another thread."""
 
@@ -55,6 +61,8 @@ class Watched(Protocol):
     def served(self) -> Served: ...
     @property
     def site(self) -> Threshold: ...
+    @property
+    def sharing(self) -> Machines | None: ...
     @property
     def lookups(self) -> Shared: ...
     @property

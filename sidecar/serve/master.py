@@ -32,11 +32,12 @@ from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.decisions.log import DecisionLog
 from sidecar.errors import XbotError
-from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
+from sidecar.serve import control, listeners, proofs, reach, spawn, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
+from sidecar.site.sharing import Sharing
 from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
 
@@ -86,6 +87,7 @@ class Master:
         self.control: tuple[Bound, Control] | None = None
         self.outcomes: Bound | None = None
         self.decisions: DecisionLog | None = None
+        self.sharing: Sharing | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self._stops = 0
@@ -160,6 +162,7 @@ class Master:
             self.reach.watch(),
             self.site.watch(self),
             *([self.clients.stay_young(self.log)] if self.clients else []),
+            *([self.sharing.watch(spawn.sharing, spawn.how_it_ended, self.log)] if self.sharing else []),
         )
         await asyncio.gather(*duties, self.workers.watch())
 

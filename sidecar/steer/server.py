@@ -45,6 +45,12 @@ class Threshold(Protocol):
         """What is to be said of it."""
 
 
+class Machines(Protocol):
+    """What is shared with other machines."""
+
+    state: dict[str, Any]
+
+
 class Steered(Protocol):
     """The master, as far as it matters here."""
 
@@ -54,6 +60,8 @@ class Steered(Protocol):
     def served(self) -> Served: ...
     @property
     def site(self) -> Threshold: ...
+    @property
+    def sharing(self) -> Machines | None: ...
     @property
     def workers(self) -> Processes: ...
     @property
@@ -166,6 +174,7 @@ class Control:
             "workers": master.workers.count,
             "workers_up": master.workers.up,
             "model": {**master.served.labels(), "refused": master.served.refused},
+            "store": master.sharing.state if master.sharing else None,
             "site": dict(master.site.status(master.served)),
             "policies": effective(master.served.modes, overrides),
             "allowed": [
