@@ -242,10 +242,9 @@ static void touch(xb_client_entry *e, xb_client_set *set, uint64_t now_ms)
         store32(used, now);
 }
 
-/* A new entry for this key, in the place of none or of the one that was idle for longest. */
-static xb_client_entry *take(xb_clients *t, uint64_t key, uint64_t now_ms)
+/* A new entry for a key of this set and tag, in the place of none or of the one that was idle for longest. */
+static xb_client_entry *take(xb_clients *t, xb_client_set *set, uint32_t tag, uint64_t now_ms)
 {
-    xb_client_set *set = set_of(t, key);
     const uint32_t now = used_now(now_ms);
     size_t place = 0;
     int64_t longest = -1;
@@ -262,7 +261,7 @@ static xb_client_entry *take(xb_clients *t, uint64_t key, uint64_t now_ms)
     }
     __atomic_fetch_add(load32(&set->tag[place]) ? &t->replaced : &t->entries, 1, __ATOMIC_RELAXED);
     xb_client_entry *e = &set->entry[place];
-    store32(&set->tag[place], tag_of(key));
+    store32(&set->tag[place], tag);
     store32(&set->used[place], now);
     for (int i = 0; i < XB_N_TALLIES; i++)
         store(&e->count[i], 0.0f);
@@ -475,7 +474,7 @@ uint32_t xb_clients_version(const xb_clients *t, unsigned family)
 static xb_client_entry *place(xb_clients *t, uint64_t key, xb_client_entry *found, uint64_t now_ms)
 {
     if (!found && key)
-        return take(t, key, now_ms);
+        return take(t, set_of(t, key), tag_of(key), now_ms);
     if (found)
         fade(found, now_ms);
     return found;
@@ -709,6 +708,53 @@ void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms,
         correct(places.shape, up, down, now_ms);
     if (browser)
         correct(&t->site, up | group_up, down | group_down, now_ms);
+}
+
+/* ---- what other machines counted ---- */
+
+void xb_client_fade(xb_client_entry *e, uint64_t now_ms) { fade(e, now_ms); }
+
+bool xb_clients_used(const xb_client_set *set, size_t place, uint64_t since_ms)
+{
+    return load32(&set->tag[place]) && (int32_t)((load32(&set->used[place]) & ~1u) - used_now(since_ms)) >= 0;
+}
+
+xb_client_entry *xb_clients_merge(xb_clients *t, const xb_client_delta *d, uint64_t now_ms, bool *is_new)
+{
+    static const float MOST = 65536.0f; /* nobody counts so many in the time between two messages */
+    if (!d->tag || d->set >= t->n_sets)
+        return NULL;
+    xb_client_set *set = &t->set[d->set];
+    xb_client_entry *e = NULL;
+    for (size_t i = 0; i < XB_CLIENTS_WAYS && !e; i++)
+        if (load32(&set->tag[i]) == d->tag)
+            e = &set->entry[i];
+    *is_new = !e;
+    e = e ? e : take(t, set, d->tag, now_ms);
+    touch(e, set, now_ms);
+    fade(e, now_ms);
+    for (int i = 0; i < XB_N_TALLIES; i++)
+        if (d->count[i] > -MOST && d->count[i] < MOST && d->count[i] != 0.0f) /* NAN is not */
+            store(&e->count[i], sane(sane(load(&e->count[i])) + d->count[i]));
+    if (load(&e->count[XB_TALLY_REQUESTS]) > FULL)
+        scale(e, 0.5f);
+    const float pages = d->count[XB_TALLY_PAGES];
+    if (pages > 0.0f && pages < MOST)
+        count_fast(e, now_ms, pages);
+    if (d->count[XB_TALLY_PARTS] > 0.0f)
+        store32(&e->pages_since_part, 0);
+    const uint32_t marks = load32(&e->marks);
+    if (d->marks & XB_MARK_ALL & ~marks)
+        store32(&e->marks, marks | (d->marks & XB_MARK_ALL));
+    if (d->first && d->first < load32(&e->first))
+        store32(&e->first, d->first);
+    if (!load64(&e->shape))
+        store64(&e->shape, d->shape);
+    for (int i = 0; i < XB_CLIENTS_SKETCHES; i++)
+        store64(&e->sketch[i], load64(&e->sketch[i]) | d->sketch[i]);
+    if (now_ms > load64(&e->last))
+        store64(&e->last, now_ms);
+    return e;
 }
 
 /* ---- keys as text ---- */

@@ -253,6 +253,30 @@ xb_content xb_content_of(xb_span content_type);
  * follows from it), unless it has another by now. Paths, agents and shapes that networks have seen stay. */
 void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r);
 
+/* ---- what other machines counted (exchange.h) ---- */
+
+/* What was added to an entry of a table with the same secret and as many sets. */
+typedef struct {
+    uint32_t set, tag;
+    uint32_t marks;
+    uint32_t first; /* seconds since 1970; 0: unknown */
+    float count[XB_N_TALLIES]; /* may be less than 0: what was taken back */
+    uint64_t shape;
+    uint64_t sketch[XB_CLIENTS_SKETCHES];
+} xb_client_delta;
+
+_Static_assert(sizeof(xb_client_delta) == 144, "it has no padding");
+
+/* Adds it to the entry, or to a new one. In whatever order several come, the entry becomes the same, but for what fades in between. What
+ * cannot be is left out. Returns the entry, and whether it is new; NULL if there is no such place. */
+xb_client_entry *xb_clients_merge(xb_clients *t, const xb_client_delta *d, uint64_t now_ms, bool *is_new);
+
+/* Lets an entry fade up to this time. */
+void xb_client_fade(xb_client_entry *e, uint64_t now_ms);
+
+/* Was this place of a set used at this time, or later? */
+bool xb_clients_used(const xb_client_set *set, size_t place, uint64_t since_ms);
+
 /* ---- keys as text ---- */
 
 enum { XB_CLIENT_KEYS_TEXT = 48 };

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from sidecar.config import addresses
 from sidecar.config.config import Plan
 from sidecar.errors import XbotError
 
+_LEAST_KEY = 32  # bytes of what several machines share
 SHARED = ("counters", "lock", "wheel", "clients", "visitors")  # descriptors that a new master gets
 
 
@@ -58,7 +60,7 @@ class Board:
         self._receiver: Receiver | None = None
         if plan.fixed.clients.mebibytes:
             try:
-                self.clients = Clients(plan.fixed.clients, self.directory, handed.get("clients"))
+                self.clients = Clients(plan.fixed.clients, self.directory, handed.get("clients"), store_key(plan))
             except OSError as error:
                 raise plan.wrong("clients.size", error.strerror or str(error)) from None
         self.visitors: Visitors | None = None
@@ -147,3 +149,23 @@ class Board:
         if self._ours and self.clients is not None and self.directory is not None:
             self.clients.keep(self.directory)
             self.keep_visitors()
+
+
+def store_key(plan: Plan) -> bytes | None:
+    """The secret that several machines share, where they do. XbotError if its file cannot be used."""
+    if plan.fixed.clients.store is None or plan.fixed.clients.store_key is None:
+        return None
+    path, why = plan.named(plan.fixed.clients.store_key), ""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            data = file.read(4096).strip()
+    except OSError as error:
+        raise plan.wrong("clients.store_key", f"{path}: {error.strerror or error}") from None
+    if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+        why = f"others may read or write it (mode {mode:04o}); chmod o-rw,g-w"
+    elif len(data) < _LEAST_KEY:
+        why = f"{len(data)} bytes, and a secret needs {_LEAST_KEY}: openssl rand -hex 32"
+    if why:
+        raise plan.wrong("clients.store_key", f"{path}: {why}")
+    return data

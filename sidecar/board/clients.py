@@ -8,6 +8,7 @@ at the next start, and removed. Nobody maps that file.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import mmap
 import os
 import time
@@ -29,14 +30,22 @@ _CHUNK = 1 << 24  # bytes that are copied at a time
 class Clients:
     """`fd` is handed to the workers; `view` is the table, writable. `said`: why one that was there could not be used, or None."""
 
-    def __init__(self, wanted: Wanted, directory: Directory | None = None, handed: int | None = None) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        directory: Directory | None = None,
+        handed: int | None = None,
+        shared: bytes | None = None,
+    ) -> None:
         """`handed`, that of the master that we take over from, if it is as wanted; else what the directory kept; else an empty one.
-        OSError if there is no memory for it."""
+        `shared`: what several machines have in common that share; its secret is made of that. OSError if there is no memory for it."""
         self._size = core.clients_size(wanted.mebibytes)
         self._by_network = wanted.privacy == "network"
         self._key_ms = wanted.key_hours and 3_600_000 * wanted.key_hours
+        self._shared = shared
         self.said: str | None = None
         if handed is not None and self._use(handed):
+            self._agree(system_ms())
             return
         kept = self._kept(directory) if directory else None
         if kept is not None and not self._use(kept):
@@ -47,6 +56,7 @@ class Clients:
             self.view = memory.mapped(self.fd)
             core.make_clients(self.view, os.urandom(core.CLIENTS_SECRET), by_network=self._by_network)
             self._rekey(system_ms())
+        self._agree(system_ms())
 
     def _use(self, fd: int) -> bool:
         """Take this memory, if it holds a table as we want it."""
@@ -87,7 +97,11 @@ class Clients:
 
     def renew(self, now_ms: int) -> bool:
         """Give the table a new key if the one that it has is old enough; whether it was."""
-        old = self._key_ms is not None and now_ms - core.read_clients(self.view)["keyed_ms"] >= self._key_ms
+        keyed = core.read_clients(self.view)["keyed_ms"]
+        if self._key_ms is None:
+            return False
+        # Machines that share get theirs at the same time.
+        old = now_ms - keyed >= self._key_ms if self._shared is None else self._period(now_ms) != self._period(keyed)
         if old:
             self._rekey(now_ms)
         return old
@@ -99,8 +113,21 @@ class Clients:
                 log.info("clients rekeyed")
             await asyncio.sleep(_LOOK_SECONDS)
 
+    def _period(self, now_ms: int) -> int:
+        return now_ms // self._key_ms if self._key_ms else 0
+
+    def _secret(self, now_ms: int) -> bytes:
+        if self._shared is None:
+            return os.urandom(core.CLIENTS_SECRET)
+        return hmac.digest(self._shared, b"clients %d" % self._period(now_ms), "sha256")[: core.CLIENTS_SECRET]
+
+    def _agree(self, now_ms: int) -> None:
+        """A table that had another secret than that of the machines that share gets it."""
+        if self._shared is not None and not core.clients_have(self.view, self._secret(now_ms)):
+            self._rekey(now_ms)
+
     def _rekey(self, now_ms: int) -> None:
-        core.rekey_clients(self.view, os.urandom(core.CLIENTS_SECRET), now_ms)
+        core.rekey_clients(self.view, self._secret(now_ms), now_ms)
 
     def keep(self, directory: Directory) -> None:
         """Write the table into the directory, for the next start. XbotError if that cannot be."""

@@ -253,6 +253,22 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "2 / `max_fpr` of them to say anything, 50 at least"
         ),
     ] = 0.01
+    store: Annotated[
+        Text | None,
+        Doc(
+            "the site's own Redis or Valkey, `redis://`, `rediss://` (TLS) or `unix://`, by which machines tell each other what clients "
+            "did ([behaviour.md](behaviour.md#several-machines)). It may hold a name and a password",
+            "none",
+        ),
+    ] = None
+    store_key: Annotated[
+        Text | None,
+        Doc(
+            "a file with the secret that these machines share, 32 bytes at least, which others may not read. Without it nobody can tell "
+            "whose counts are in the store, nor tell any",
+            "none",
+        ),
+    ] = None
     outcomes: Annotated[
         Text | None,
         Doc(
@@ -484,6 +500,7 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
         yield from _address_mistakes(f"listen[{i}].address", listen.address, places)
     if config.admin is not None:
         yield from _address_mistakes("admin", config.admin, places)
+    yield from _store_mistakes(config.clients)
     if config.clients.outcomes is not None:
         yield from _outcomes_mistakes(config.clients, places)
     for table, most in (("policies", MOST_POLICIES), ("lists", MOST_LISTS)):
@@ -566,6 +583,23 @@ def _outcomes_mistakes(clients: Clients, places: dict[addresses.Address, str]) -
         yield field, 'there is no table to count them in: clients.size is "0"'
     else:
         yield from _address_mistakes(field, text, places)
+
+
+def _store_mistakes(clients: Clients) -> Iterator[tuple[str, str]]:
+    """No word of an address that may hold a password."""
+    field, other = "clients.store", "clients.store_key"
+    if clients.store is None:
+        if clients.store_key is not None:
+            yield other, "there is no `store` to share by"
+        return
+    if not re.fullmatch(r"(rediss?://[^/\s]+|unix://[^\s]*/)[^\s]*", clients.store):
+        yield field, "is none of redis://HOST:PORT, rediss://HOST:PORT and unix:///PATH"
+    elif clients.mebibytes == 0:
+        yield field, 'there is no table to share: clients.size is "0"'
+    if clients.store_key is None:
+        yield field, "needs `store_key`, a file with the secret that the machines share"
+    if find_spec("redis") is None:
+        yield field, "needs redis: install xbot[store], or the package redis beside it"
 
 
 def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ extensions cimport it.
 
 from sidecar.core.binding import (
     BY_HAND,
+    CLIENT_DELTA,
     CLIENTS_SECRET,
     CLOSED,
     COUNTERS_HEADER,
@@ -53,6 +54,7 @@ from sidecar.core.binding import (
     Clients,
     Contribution,
     Decision,
+    Exchange,
     Handshakes,
     Identity,
     LineError,
@@ -74,6 +76,7 @@ from sidecar.core.binding import (
     Visitor,
     Wheel,
     check_wheel,
+    clients_have,
     clients_size,
     counters_image,
     counters_slots,
@@ -102,6 +105,7 @@ from sidecar.core.binding import (
 __all__ = [
     "BY_HAND",
     "CLIENTS_SECRET",
+    "CLIENT_DELTA",
     "CLOSED",
     "COUNTERS_HEADER",
     "COUNTERS_MOST",
@@ -148,6 +152,7 @@ __all__ = [
     "Clients",
     "Contribution",
     "Decision",
+    "Exchange",
     "Handshakes",
     "Identity",
     "LineError",
@@ -169,6 +174,7 @@ __all__ = [
     "Visitor",
     "Wheel",
     "check_wheel",
+    "clients_have",
     "clients_size",
     "counters_image",
     "counters_slots",

@@ -5,7 +5,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from sidecar.core.csrc cimport (
-    xb_clients, xb_closed, xb_connection, xb_handshakes, xb_ids, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy,
+    xb_clients, xb_closed, xb_connection, xb_exchange, xb_handshakes, xb_ids, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy,
     xb_recorder, xb_reply, xb_service, xb_signer,
     xb_span, xb_step, xb_workspace,
 )
@@ -105,3 +105,9 @@ cdef class Outcomes:
     cdef object clients, clock
 
     cdef void take(self, const char *message, size_t size) noexcept nogil
+
+
+cdef class Exchange:
+    cdef xb_exchange *state
+    cdef xb_clients *table
+    cdef object clients

@@ -451,6 +451,7 @@ cdef extern from "board/clients.h" nogil:
         XB_CLIENTS_WAYS
         XB_SAYS
     ctypedef struct xb_clients:
+        uint64_t *secret
         uint64_t n_sets
         uint32_t privacy
         uint64_t keyed_ms
@@ -500,6 +501,16 @@ cdef extern from "board/clients.h" nogil:
     const char *xb_clients_check(const void *memory, size_t size)
     uint8_t xb_content_of(xb_span content_type)
     void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
+
+cdef extern from "board/exchange.h" nogil:
+    ctypedef struct xb_client_delta:
+        uint32_t set
+    ctypedef struct xb_exchange:
+        uint64_t since_ms
+    size_t xb_exchange_size(const xb_clients *t)
+    void xb_exchange_init(xb_exchange *x, uint64_t now_ms)
+    size_t xb_exchange_collect(xb_exchange *x, const xb_clients *t, uint64_t now_ms, xb_client_delta *out, size_t most)
+    size_t xb_exchange_merge(xb_exchange *x, xb_clients *t, uint64_t now_ms, const xb_client_delta *told, size_t n)
 
 cdef extern from "board/visitors.h" nogil:
     enum:

@@ -52,6 +52,7 @@ class SidecarCollector(Collector):
         """One family after the other."""
         yield from self._traffic()
         yield from self._clients()
+        yield from self._store()
         yield from self._processes()
         yield from self._model()
         yield from self._by_hand()
@@ -142,6 +143,21 @@ class SidecarCollector(Collector):
             ("xbot_bad_outcomes", "bad_outcomes", "Messages at that socket that were none"),
         ):
             yield CounterMetricFamily(name, text, value=counts[key])
+
+    def _store(self) -> Iterator[Metric]:
+        if self._master.sharing is None:
+            return
+        state = self._master.sharing.state
+        yield GaugeMetricFamily(
+            "xbot_store_up", "Whether the store of several machines answers", value=not state["away"]
+        )
+        yield GaugeMetricFamily("xbot_store_machines", "Others that told something of late", value=state["machines"])
+        entries = CounterMetricFamily("xbot_store_entries", "Entries told to other machines, and taken", labels=["way"])
+        entries.add_metric(["told"], state["told"])
+        entries.add_metric(["taken"], state["taken"])
+        yield entries
+        text = "Messages in the store that were none of these machines', or too old"
+        yield CounterMetricFamily("xbot_store_refused", text, value=state["refused"])
 
     def _processes(self) -> Iterator[Metric]:
         build = {"version": sidecar.__version__, "commit": version.commit() or ""}

@@ -72,6 +72,12 @@ class Signals(Protocol):
     def drift(self) -> float | None: ...
 
 
+class Machines(Protocol):
+    """What is shared with other machines."""
+
+    state: dict[str, Any]
+
+
 class Watched(Protocol):
     """A master, read from another thread."""
 
@@ -85,6 +91,8 @@ class Watched(Protocol):
     def served(self) -> Served: ...
     @property
     def site(self) -> Threshold: ...
+    @property
+    def sharing(self) -> Machines | None: ...
     @property
     def lookups(self) -> Shared: ...
     @property

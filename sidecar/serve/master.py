@@ -36,11 +36,12 @@ from sidecar.decisions.reader import WATCHED, Reader
 from sidecar.errors import XbotError
 from sidecar.live.feed import Feed
 from sidecar.observe.alarms import Alarms
-from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
+from sidecar.serve import control, listeners, proofs, reach, spawn, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import ended, in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
+from sidecar.site.sharing import Sharing
 from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
 
@@ -94,6 +95,7 @@ class Master:
         self.reader: Reader | None = None  # there is one where somebody can look at what it reads
         self.feed = Feed(self)
         self.alarms = Alarms(self, self.log)
+        self.sharing: Sharing | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.workers.on_doubt = self.alarms.doubt
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
@@ -171,6 +173,7 @@ class Master:
             self.reach.watch(),
             self.site.watch(self),
             *([self.clients.stay_young(self.log)] if self.clients else []),
+            *([self.sharing.watch(spawn.sharing, spawn.how_it_ended, self.log)] if self.sharing else []),
         )
         await asyncio.gather(*duties, self.workers.watch())
 

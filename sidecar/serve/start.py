@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import structlog
 
 import sidecar
-from sidecar.board.board import Board
+from sidecar.board.board import Board, store_key
 from sidecar.board.lanes import Lanes
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
@@ -29,6 +29,7 @@ from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.master import Master, Source, warn
 from sidecar.serve.worker import name_process
+from sidecar.site.sharing import Sharing
 from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
 
@@ -82,6 +83,8 @@ def run(
         decisions = DecisionLog.planned(plan, lanes, log)
         master = Master(source, fixed, served, bound, board, site, predecessor, log)
         master.decisions = decisions
+        if board.clients is not None and fixed.clients.store is not None and (key := store_key(plan)) is not None:
+            master.sharing = Sharing(fixed.clients.store, key, board.clients.fd)
         started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
         started["policies"] = served.modes
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]

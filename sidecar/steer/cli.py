@@ -128,6 +128,7 @@ def _show(reply: dict[str, Any], as_json: bool) -> None:
         f"model {model['path']}, {model['sha256'][:12]}",
         *([f"model refused: {model['refused']}"] if model["refused"] else []),
         f"threshold {_threshold(reply['site'])}",
+        *([_store(reply["store"])] if reply["store"] else []),
         *(f"policy {name}: {_mode(each)}" for name, each in reply["policies"].items()),
         *(f"allowed by hand: {each['address']}, {_left(each['seconds'])}" for each in reply["allowed"]),
         *(f"unreachable: {address}: {why}" for address, why in reply["unreachable"].items()),
@@ -152,6 +153,12 @@ def _threshold(site: dict[str, Any]) -> str:
 def _canaries(last: dict[str, Any]) -> str:
     wrong = f", wrong: {', '.join(last['wrong'])}" if last["wrong"] else ""
     return f"canaries {_span(last['seconds'])} ago: {last['right']} right{wrong}"
+
+
+def _store(state: dict[str, Any]) -> str:
+    """How it goes with the other machines."""
+    how = f"away, {state['away']}" if state["away"] else f"{state['machines']} other machines"
+    return f"store: {how}; {state['told']} entries told, {state['taken']} taken"
 
 
 def _mode(policy: dict[str, Any]) -> str:

@@ -56,6 +56,12 @@ class Signals(Protocol):
         """Alarms that hold, clients in doubt, the last canaries."""
 
 
+class Machines(Protocol):
+    """What is shared with other machines."""
+
+    state: dict[str, Any]
+
+
 class Steered(Protocol):
     """The master, as far as it matters here."""
 
@@ -65,6 +71,8 @@ class Steered(Protocol):
     def served(self) -> Served: ...
     @property
     def site(self) -> Threshold: ...
+    @property
+    def sharing(self) -> Machines | None: ...
     @property
     def workers(self) -> Processes: ...
     @property
@@ -187,6 +195,7 @@ class Control:
             "workers": master.workers.count,
             "workers_up": master.workers.up,
             "model": {**master.served.labels(), "refused": master.served.refused},
+            "store": master.sharing.state if master.sharing else None,
             "site": dict(master.site.status(master.served)),
             "policies": effective(master.served.modes, overrides),
             "allowed": [

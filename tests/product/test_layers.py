@@ -60,7 +60,7 @@ MAY = {
     "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
     "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
     "sidecar.watch": {"sidecar.core", "sidecar.sources", "sidecar.steer"},
-    "sidecar.site": {"sidecar", "sidecar.config", "sidecar.board"},
+    "sidecar.site": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.serve": {
         "sidecar",
         "sidecar.core",
@@ -431,9 +431,15 @@ def test_what_is_imported_is_declared() -> None:
     }
     known = set(sys.stdlib_module_names) | {"sidecar", "training", "cython"}
     verifying = [path for path in SIDECAR if path.parent.name == "verify"]
-    others = [path for path in SIDECAR if path not in verifying]
-    proofs = names(project["optional-dependencies"]["verify"])
-    for paths, allowed in ((others, base), (verifying, base | proofs), (TRAINING, base | extras)):
+    sharing = [path for path in SIDECAR if path.parent.name == "site"]
+    others = [path for path in SIDECAR if path not in (*verifying, *sharing)]
+    proofs, store = (names(project["optional-dependencies"][extra]) for extra in ("verify", "store"))
+    for paths, allowed in (
+        (others, base),
+        (verifying, base | proofs),
+        (sharing, base | store),
+        (TRAINING, base | extras),
+    ):
         for path in paths:
             for name in {name.partition(".")[0] for name in imports(path)} - known:
                 optional = name in ("distributed",)  # a cluster is the user's own

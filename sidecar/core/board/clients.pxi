@@ -55,13 +55,21 @@ def rekey_clients(buffer, bytes secret not None, uint64_t now_ms):
     xb_clients_rekey(_table(memoryview(buffer)), words, now_ms)
 
 
+def clients_have(buffer, bytes secret not None):
+    """Has the table this very secret?"""
+    cdef uint64_t words[2]
+    _secret(secret, words)
+    cdef xb_clients *table = _table(memoryview(buffer))
+    return table.secret[0] == words[0] and table.secret[1] == words[1]
+
+
 def read_clients(buffer):
-    """What a table says of itself: `by_network`; `places`, those it has, and `entries`, those taken; `replaced`, entries that had to go;
+    """What a table says of itself: `by_network`; `sets`, and `places`, those it has, and `entries`, those taken; `replaced`, entries that had to go;
     `keyed_ms`, when its secret was drawn, in milliseconds since 1970, 0: with the table;
     `outcomes` and `bad_outcomes`, messages about what happened to requests. Raises BoardError with the reason when it is refused."""
     cdef xb_clients *table = _table(memoryview(buffer))
     return {
-        "by_network": table.privacy == XB_CLIENTS_BY_NETWORK, "places": table.n_sets * XB_CLIENTS_WAYS, "entries": table.entries,
+        "by_network": table.privacy == XB_CLIENTS_BY_NETWORK, "sets": table.n_sets, "places": table.n_sets * XB_CLIENTS_WAYS, "entries": table.entries,
         "replaced": table.replaced, "keyed_ms": table.keyed_ms, "outcomes": table.outcomes, "bad_outcomes": table.bad_outcomes,
     }
 
