@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 from places import run_xbot
 
 from sidecar.check import nginx_conf, visitors
-from sidecar.check.findings import Finding
+from sidecar.check.findings import Finding, Findings
 from sidecar.check.gates import Setup
 
 SERVER = """
@@ -147,3 +148,14 @@ def test_the_command_says_it(tmp_path: Path) -> None:
     said = run_xbot("check", "--listen", "unix:/run/xbot/xbot.sock", "--nginx", conf, code=2).stdout.decode()
     assert "visitors are believed too, so each can choose his address" in said
     assert "with 10 agents or more each: proxies" in said
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """no-color.org: on a terminal, too."""
+    found = Findings([Finding("wrong", "nginx", "x")])
+    said: list[str] = []
+    monkeypatch.setattr(click, "echo", said.append)
+    for value, coloured in (("1", False), ("", True)):
+        monkeypatch.setenv("NO_COLOR", value)
+        found.show()
+        assert ("\x1b" in said.pop()) is coloured

@@ -219,7 +219,8 @@ def test_each_command_runs_as_it_stands(page: str, walk: Walk) -> None:
     edits: dict[str, Callable[[], None]] = {}
     if page == "docs/nginx.md":
         edits = {"nginx -t": walk.first_edits, "log=": walk.third_edit}
-    walk.machine.run("install -d /run/xbot", check=True)  # as the unit, or nginx.md, has it made
+    if page not in ("README.md", "docs/nginx.md"):  # these have it made
+        walk.machine.run("install -d /run/xbot", check=True)
     if page == "docs/training.md":
         toml = block(page, 'model = "site.xbot"')
         walk.machine.write(f"{walk.machine.site}/xbot.toml", toml)
