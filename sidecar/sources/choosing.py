@@ -36,7 +36,8 @@ def format_options(*others: str) -> Callable[[Command], Command]:
             type=click.Choice((AUTO, *NAMES, *others)),
             default=AUTO,
             show_default=True,
-            help="The log's format (docs/formats.md); auto detects it from the first lines."
+            metavar="NAME",
+            help=f"The log's format: {', '.join(NAMES)} (docs/formats.md); auto detects it from the first lines."
             + "".join(f" {name}: one request head, as the visitor sent it." for name in others if name == "head"),
         )
         @click.option(

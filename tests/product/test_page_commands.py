@@ -291,6 +291,15 @@ def test_commands_in_sentences_exist(page: Path) -> None:
                 assert words[1] in targets, f"{page}: `{said}`"
 
 
+@pytest.mark.parametrize("name", ["", *xbot.list_commands(click.Context(xbot))])
+def test_help_fits_a_terminal_of_80_columns(name: str) -> None:
+    """Its examples too, which nothing breaks. `--format` once was a line of 178 characters."""
+    command = xbot.get_command(click.Context(xbot), name) if name else xbot
+    assert command
+    said = command.get_help(click.Context(command, info_name=f"xbot {name}", terminal_width=80))
+    assert [line for line in said.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("text", ["xbot scroe", "xbot score --modell x", "xbot --vresion"])
 def test_one_that_does_not_exist_is_found(text: str) -> None:
     assert _known(text.split())
