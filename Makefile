@@ -29,8 +29,8 @@ NEEDS_deb   := dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
 comma := ,
-# $(call install,extras,options of pip)
-install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
+# $(call install,extras,options of pip). Its backend warns of editable installations, which this one is on purpose.
+install = XBOT_COMPILE=0 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
 .PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
 help:
