@@ -73,6 +73,19 @@ def test_an_address_of_a_header(tmp_path: Path, address: str) -> None:
     assert f"X-Real-IP {address}: a visitor who comes past the proxy can choose his address" in found.what
 
 
+def test_what_the_site_is_told_is_its_own_affair(tmp_path: Path) -> None:
+    """Where nginx judges by its module there is no question, and the site may get any header."""
+    conf = tmp_path / "nginx.conf"
+    server = "location / { proxy_pass http://127.0.0.1:9; proxy_set_header X-Real-IP $http_x_forwarded_for; }"
+    conf.write_text(
+        f"http {{ access_log off; xbot_board /run/xbot; server {{ auth_request /_xbot/observe; {server} }} }}"
+    )
+    setup = Setup(nginx_conf.read(conf))
+    assert setup.judging
+    assert setup.gates
+    assert visitors.look(setup, tmp_path, None) == []
+
+
 def combined(address: str, agent: str) -> str:
     return f'{address} - - [01/Jan/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 512 "-" "Mozilla/5.0 {agent}"'
 
