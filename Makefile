@@ -25,7 +25,7 @@ NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
 NEEDS_wheel := strip:binutils
 NEEDS_test-deb := debootstrap:debootstrap
-NEEDS_deb   := dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
+NEEDS_deb   := g++:build-essential dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
 comma := ,
