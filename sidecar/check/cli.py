@@ -66,7 +66,7 @@ def check(
 
     \b
     xbot check /etc/xbot/xbot.toml
-    xbot check --listen unix:/run/xbot/xbot.sock --nginx /etc/nginx/nginx.conf --json
+    xbot check --listen unix:/run/xbot/xbot.sock --nginx nginx.conf --json
     """
     found, overrides = Findings(), Overrides(**options)
     plan = look_at_configuration(found, file or path, overrides)
