@@ -123,7 +123,7 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 #define BARE(share) (FLEET(LOADERS) < (share) * FLEET(VISITORS))
 
 /* The rows of the handshake and, behind them, those of the client stand last: where they are absent, nobody looks at them. */
-enum { FIRST_OF_TLS = XB_F_tls_13, FIRST_OF_CLIENT = XB_F_cl_no_part_2 };
+enum { FIRST_OF_TLS = XB_F_tls_13, FIRST_OF_CLIENT = XB_FIRST_OF_CLIENT };
 enum { WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4, WITHOUT_CLIENT = (FIRST_OF_CLIENT + 3) / 4 * 4 };
 #define XB_FEATURE(name, group, version, expression, doc)                                                         \
     _Static_assert(((int)XB_F_##name >= (int)FIRST_OF_CLIENT) == (XB_HAS_##group == XB_HAS_CLIENT) &&             \

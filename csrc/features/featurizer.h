@@ -20,6 +20,7 @@ typedef enum {
 enum { XB_ROW_NAME = 28 }; /* bytes of a row's name, with the zero that ends it */
 
 /* Arrays of dense features are padded to whole rounds of four, for the scorer. */
+enum { XB_FIRST_OF_CLIENT = XB_F_cl_no_part_2 /* the rows of the client, which stand last */ };
 enum { XB_PADDED_DENSE = (XB_N_DENSE + 3) / 4 * 4 };
 
 typedef enum {

@@ -20,13 +20,14 @@ import msgspec
 from sidecar import core, model
 from sidecar.board import memory
 from sidecar.board.directory import GROUP_READS, Directory, times
-from sidecar.config import config, policies
+from sidecar.config import config, policies, search_engines
 from sidecar.config.config import Plan
 from sidecar.errors import RefusedModelError, XbotError
 from sidecar.verify import ranges
 
 NAME = "served"
 _LATEST = 1e12  # seconds; a date beyond is none
+_MOST_ROWS = 1 << 50  # more are none either
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Served:
     search_engines: bool  # whether the list that comes with xbot is in use
     loaded_at: float
     trained_at: float | None  # Unix time, as the model's file says; None if it does not
+    margins: (
+        tuple[int, ...] | None
+    )  # how those of its training are spread, as csrc/board/counters.h counts them; None if it does not say
     material: policies.Material
     publishers: Mapping[str, str]
     dns: config.Dns
@@ -77,7 +81,8 @@ class Served:
             sha256=hashlib.sha256(loaded.data).hexdigest(),
             search_engines=config.uses_our_search_engines(plan),
             loaded_at=time.time(),
-            trained_at=_created(loaded),
+            trained_at=_created(provenance := _provenance(loaded)),
+            margins=_margins(provenance),
             material=material,
             publishers=plan.publishers,
             dns=plan.dns,
@@ -96,6 +101,15 @@ class Served:
         """The date of the copy in use of each list of networks."""
         copies, _ = ranges.newest(self.material.ranges)
         return {name: copy.date for name, copy in copies.items()}
+
+    def old_lists(self) -> tuple[int, list[str]]:
+        """The lists of networks in use that are older than they may be, and how many days that is."""
+        days = ranges.OLD if self.material.ranges is None else ranges.STALE
+        copies, _ = ranges.newest(self.material.ranges)
+        old = sorted(name for name, copy in copies.items() if copy.age() >= days)
+        if self.search_engines and search_engines.age() >= search_engines.OLD:
+            old.append(search_engines.NAME)
+        return days, old
 
     @classmethod
     def at_start(cls, plan: Plan) -> Served:
@@ -135,13 +149,26 @@ class Served:
         return {"path": str(self.path), "sha256": self.sha256}
 
 
-def _created(loaded: core.Model) -> float | None:
-    """What provenance says, which anybody may have written."""
+def _provenance(loaded: core.Model) -> dict[str, Any]:
+    """What the file says of itself, which anybody may have written."""
     try:
         said = loaded.provenance
     except (ValueError, RecursionError):
-        return None
-    created = said.get("created") if isinstance(said, dict) else None
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _created(provenance: dict[str, Any]) -> float | None:
+    created = provenance.get("created")
     if isinstance(created, bool) or not isinstance(created, (int, float)) or not 0 <= created < _LATEST:
         return None
     return float(created)
+
+
+def _margins(provenance: dict[str, Any]) -> tuple[int, ...] | None:
+    said = provenance.get("margins")
+    if not isinstance(said, list) or len(said) != core.MARGINS:
+        return None
+    if not all(type(each) is int and 0 <= each < _MOST_ROWS for each in said) or not any(said):
+        return None
+    return tuple(said)

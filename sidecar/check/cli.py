@@ -28,7 +28,6 @@ from sidecar.verify import catalogue, ranges, signatures
 
 _PATH = click.Path(path_type=Path)
 ABOUT = "configuration"
-_STALE = 3  # days: from then on a list that is fetched each day is told
 
 
 class Result(msgspec.Struct):
@@ -140,7 +139,7 @@ def _look_at_ranges(found: Findings, plan: Plan) -> None:
     copies, wrong = ranges.newest(plan.ranges)
     for line in wrong:
         found.add("warning", "ranges", f"{line}: it is not used")
-    bound = _STALE if plan.ranges else ranges.OLD
+    bound = ranges.STALE if plan.ranges else ranges.OLD
     old = sorted(name for name, copy in copies.items() if copy.age() >= bound)
     mend = "xbot refresh" if plan.ranges else "ranges = DIR, or a newer xbot"
     if old:

@@ -48,6 +48,7 @@ Bytes = Annotated[
 ]
 Wait = Annotated[float, Meta(ge=0.1, le=60, description="a number of seconds from 0.1 to 60")]
 PerSecond = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+Records = Annotated[int, Meta(ge=1, le=1000000, description="a whole number from 1 to 1000000")]
 Hours = Annotated[int, Meta(ge=1, le=8760, description="a whole number of hours from 1 to 8760")]
 Size = Annotated[
     str, Meta(pattern=r"^(0|[1-9][0-9]{0,4}MiB|[1-9][0-9]?GiB)$", description="a size such as 64MiB or 1GiB, or 0")
@@ -261,6 +262,10 @@ class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample: Annotated[
         Share, Doc("which share of the decisions about others than bots is written; those about bots all are")
     ] = 0.01
+    per_second: Annotated[
+        Records,
+        Doc("how many are written in a second at most, an equal share by each worker; further ones are counted"),
+    ] = 1000
     privacy: Annotated[
         Literal["whole", "network", "keyed"],
         Doc(
@@ -282,8 +287,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: Annotated[
         Text | None,
         Doc(
-            "an address, as of a listener, for the live page, `/metrics` and `/healthz`. It shows what visitors sent and has no "
-            "password: keep it on the loopback",
+            "an address, as of a listener, for the live page, `/metrics`, `/healthz` and `/readyz`. It shows what visitors sent and "
+            "has no password: keep it on the loopback",
             "none",
         ),
     ] = None

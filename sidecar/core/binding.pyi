@@ -47,8 +47,7 @@ class Recorded(NamedTuple):
     reason: str
     policy: str
     dialect: str
-    dense: list[float]
-    words: list[tuple[int, int]]
+    past: list[float]
     head: bytes
     handshake: bytes | None
     logged: bool
@@ -85,6 +84,7 @@ MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
 CLOSED: Final[tuple[str, ...]]
 LANE_SIZE: Final[int]
+MARGINS: int
 ID_LETTERS: Final[int]
 FATES: Final[tuple[str, ...]]
 WHEEL_SIZE: Final[int]
@@ -280,6 +280,7 @@ class Model:
     def provenance(self) -> dict[str, Any]: ...
     def judge(self, request: Request, threshold: float | None = None) -> Verdict: ...
     def explain(self, request: Request) -> tuple[Verdict, float, list[Contribution]]: ...
+    def recorded(self, one: Recorded, request: Request) -> tuple[float, list[float], list[tuple[str, int, str]]]: ...
     def explain_vector(
         self, request: Request, dense: dict[str, float], words: list[tuple[str, int, str]]
     ) -> tuple[Verdict, float, list[Contribution]]: ...
@@ -346,6 +347,7 @@ class Answerer:
         lane: Any = None,
         sample: float | None = None,
         watched: tuple[int, int] = (0, 0),
+        per_second: int = ...,
         max_connections: int = 4096,
         max_bytes: int = 16777216,
         peer_seconds: float = 10.0,
@@ -377,4 +379,4 @@ class Outcomes:
     def __init__(self, clients: Any, clock: Any = None) -> None: ...
 
 def read_lane(memory: Any, most: int) -> tuple[list[Recorded], int]: ...
-def lane_dropped(memory: Any) -> int: ...
+def lane_dropped(memory: Any) -> tuple[int, int]: ...

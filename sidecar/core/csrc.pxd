@@ -184,15 +184,18 @@ cdef extern from "features/featurizer.h" nogil:
     enum:
         XB_MAX_TOKENS
         XB_PADDED_DENSE
+        XB_FIRST_OF_CLIENT
     ctypedef struct xb_vector:
         double *dense
         uint32_t n_held
+        bint no_client
         uint32_t n_tokens
         xb_token *tokens
         xb_facts facts
         xb_behaviour behaviour
     void xb_init()
     size_t xb_token_text(const xb_token *t, char *out, size_t size)
+    void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
 
 cdef extern from "model/model.h" nogil:
     const char *XB_MODEL_MAGIC
@@ -505,6 +508,8 @@ cdef extern from "judge.h" nogil:
         uint64_t now_ms
         bint reads_only
         xb_client_keys keys
+        uint64_t id
+        uint8_t doubt
         char *scratch
         char *path
     void xb_see(const xb_shape *shape, xb_workspace *w)
@@ -568,15 +573,17 @@ cdef extern from "board/counters.h" nogil:
     void xb_counters_add(xb_stats *total, const void *file)
     xb_stats *xb_counters_slot(void *file, uint32_t i)
 
-cdef extern from "board/lane.h" nogil:
-    ctypedef struct xb_lane:
-        uint64_t dropped
-    const void *xb_lane_first(xb_lane *lane, size_t *size)
-    void xb_lane_next(xb_lane *lane, size_t size)
-
 cdef extern from "base/rate.h" nogil:
     ctypedef struct xb_rate:
         uint32_t most
+
+cdef extern from "board/lane.h" nogil:
+    ctypedef struct xb_lane:
+        uint64_t dropped
+        uint64_t capped
+        xb_rate rate
+    const void *xb_lane_first(xb_lane *lane, size_t *size)
+    void xb_lane_next(xb_lane *lane, size_t size)
 
 cdef extern from "record.h" nogil:
     ctypedef struct xb_recorder:
@@ -584,25 +591,24 @@ cdef extern from "record.h" nogil:
         uint64_t sample
         xb_rate accused
         xb_rate others
-    ctypedef struct xb_record_word:
-        uint32_t bucket
-        uint32_t family
+    enum:
+        XB_PAST
     ctypedef struct xb_record:
         uint32_t head
         uint64_t id
         uint64_t generation
-        int64_t time
+        uint64_t time
         double margin
         double score
-        uint32_t n_dense
-        uint32_t n_words
+        xb_client_keys keys
         uint8_t dialect
         uint8_t outcome
         uint8_t refuse
         uint8_t untold
         uint8_t has_tls
         uint8_t logged
-        xb_client_keys keys
+        uint8_t past
+        uint8_t reason_size
         xb_handshake handshake
         char policy[32]
         char reason[96]
@@ -610,6 +616,7 @@ cdef extern from "record.h" nogil:
 cdef extern from "answer.h" nogil:
     enum:
         XB_MAX_REPLY
+        XB_REGRETTED
     ctypedef struct xb_service:
         const xb_model *model
         const xb_policies *policies

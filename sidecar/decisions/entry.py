@@ -38,7 +38,8 @@ class Writer:
         except core.LineError:
             same = False
         if not same or self.privacy != "whole":
-            entry["features"] = self._vector(one, back, model)
+            if model is not None:
+                entry["features"] = self._vector(one, back, model)
             line = _encoded(entry)
         return line + b"\n"
 
@@ -89,45 +90,31 @@ class Writer:
             return {} if (net := clean.network(text)) is None else {"ip": net}
         return {"ip": text}
 
-    def _vector(self, one: core.Recorded, back: core.Request, model: core.Model | None) -> dict[str, Any]:
+    def _vector(self, one: core.Recorded, back: core.Request, model: core.Model) -> dict[str, Any]:
         """Features and words, but for those of an address that is not whole: of them the sum alone."""
-        texts: dict[tuple[str, int], str] = {}
-        if model is not None:
-            _, words = back.features(model.k)
-            texts = {(family, bucket): text for bucket, family, text in words}
-        hide = self.privacy != "whole"
-        shown = [not (hide and row.group == "ip") for row in core.FEATURES]
+        _, values, words = model.recorded(one, core.Request())
         dense = {
-            row.name: value
-            for row, value, show in zip(core.FEATURES, one.dense, shown, strict=True)
-            if show and not math.isnan(value)
+            row.name: (row.group, value)
+            for row, value in zip(core.FEATURES, values, strict=True)
+            if not math.isnan(value)
         }
-        words_ = [(core.FAMILIES[family], bucket) for family, bucket in one.words]
+        groups = {row.name: row.group for row in core.FAMILIES}
+        told = {(family, bucket): text for bucket, family, text in back.features(model.k)[1]}
+        hidden = {"ip"} if self.privacy != "whole" else set()
         vector: dict[str, Any] = {
-            "dense": dense,
+            "dense": {name: value for name, (group, value) in dense.items() if group not in hidden},
             "words": [
-                (row.name, bucket, texts.get((row.name, bucket), WITHHELD))
-                for row, bucket in words_
-                if not (hide and row.group == "ip")
+                (family, bucket, told.get((family, bucket), WITHHELD))
+                for family, bucket, _ in words
+                if groups[family] not in hidden
             ],
         }
-        if hide and model is not None:
-            vector["address"] = self._part_of_address(one, model)
+        if hidden:
+            address = {name: value for name, (group, value) in dense.items() if group in hidden}
+            of_address = [word for word in words if groups[word[0]] in hidden]
+            verdict, bias, _ = model.explain_vector(core.Request(), address, of_address)
+            vector["address"] = verdict.margin - bias
         return vector
-
-    def _part_of_address(self, one: core.Recorded, model: core.Model) -> float:
-        dense = {
-            row.name: value
-            for row, value in zip(core.FEATURES, one.dense, strict=True)
-            if row.group == "ip" and not math.isnan(value)
-        }
-        words = [
-            (core.FAMILIES[family].name, bucket, "")
-            for family, bucket in one.words
-            if core.FAMILIES[family].group == "ip"
-        ]
-        verdict, bias, _ = model.explain_vector(core.Request(), dense, words)
-        return verdict.margin - bias
 
 
 def _text(data: bytes) -> str:

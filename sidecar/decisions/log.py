@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sidecar.decisions.reader import Models
 from sidecar.errors import XbotError
 
 _KEY_BYTES = 32
+_CAPPED_SECONDS = 60.0
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
@@ -33,6 +35,10 @@ class DecisionLog:
         self._fd: int | None = None
         self._broken = False  # the last line has no end
         self._said = ""
+        self._capped, self._next_look = (
+            0,
+            0.0,
+        )  # records that were too many, as it was said last; when it may be said again
         self.written = self.lost = 0
         self._reopen = threading.Event()
         key = _key(file.with_name(file.name + ".key")) if settings.privacy == "keyed" else b""
@@ -58,15 +64,33 @@ class DecisionLog:
     @property
     def counts(self) -> Mapping[str, int]:
         """Records by what became of them."""
-        return {"written": self.written, "dropped": self._lanes.dropped, "lost": self.lost}
+        return {
+            "written": self.written,
+            "dropped": self._lanes.dropped,
+            "capped": self._lanes.capped,
+            "lost": self.lost,
+        }
 
     def take(self, records: Sequence[core.Recorded], models: Models) -> None:
         """Write those that are for the log."""
         if self._reopen.is_set():
             self._reopen.clear()
             self._say(self._open())
+        self._look_at_cap()
         if wanted := [one for one in records if one.logged]:
             self._write(wanted, models)
+
+    def _look_at_cap(self) -> None:
+        """Say, at most once a minute, how many were more than there may be in a second."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        capped = self._lanes.capped
+        if capped > self._capped:
+            most = self.settings.per_second
+            self._log.warning("decisions capped", records=capped - self._capped, per_second=most)
+            self._next_look = now + _CAPPED_SECONDS
+        self._capped = capped
 
     def _write(self, records: Sequence[core.Recorded], models: Models) -> None:
         lines = []

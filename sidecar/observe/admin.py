@@ -1,4 +1,4 @@
-"""The operator's endpoint: /metrics for Prometheus, /healthz for a supervisor, and the live page (page.py) for people.
+"""The operator's endpoint: /metrics for Prometheus, /healthz and /readyz for a supervisor, and the live page (page.py) for people.
 
 It runs in a thread of the master, on a loop of its own (server.py), and shares nothing with the workers but the memory of their
 counters.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +23,8 @@ from sidecar.observe.page import Page
 from sidecar.observe.server import Answer, Asked, Server, line
 from sidecar.observe.watched import Watched
 
-NUMBERS = (b"/metrics", b"/healthz")  # which hold nothing of a visitor's: asked by any name
+NUMBERS = (b"/metrics", b"/healthz", b"/readyz")  # which hold nothing of a visitor's: asked by any name
+_STILL_SECONDS = 30.0  # a master whose loop has not turned for so long does not live
 
 
 class Endpoint:
@@ -56,17 +58,20 @@ class Endpoint:
         if asked.path == b"/metrics":
             return await self._metrics_text(asked)
         if asked.path == b"/healthz":
-            return line(*self._health())
-        return line(HTTPStatus.NOT_FOUND, "there are /, /live.json, /metrics and /healthz")
+            return line(*health(self._master, time.monotonic()))
+        if asked.path == b"/readyz":
+            return line(*self._readiness())
+        return line(HTTPStatus.NOT_FOUND, "there are /, /live.json, /metrics, /healthz and /readyz")
 
-    def _health(self) -> tuple[HTTPStatus, str]:
+    def _readiness(self) -> tuple[HTTPStatus, str]:
+        """Would a proxy that asks now get a verdict, by each of the sockets?"""
         up, wanted = self._master.workers.up, self._master.workers.count
         state = "draining" if self._master.draining else f"{up} of {wanted} workers are up"
         state += "".join(f"; {address} is unreachable: {why}" for address, why in self._master.unreachable.items())
         served = self._master.served
         if served.refused:
             state += f"; model refused, served is {served.instead}: {served.refused}"
-        return HTTPStatus.OK if self._master.healthy else HTTPStatus.SERVICE_UNAVAILABLE, state
+        return HTTPStatus.OK if self._master.ready else HTTPStatus.SERVICE_UNAVAILABLE, state
 
     async def _metrics_text(self, asked: Asked) -> Answer:
         """What the metrics library says to this client, in the format and the encoding that it asks for."""
@@ -85,6 +90,15 @@ class Endpoint:
             return line(HTTPStatus.BAD_REQUEST)
         start, content = said
         return Answer(HTTPStatus(start["status"]), content["body"], start["headers"])
+
+
+def health(master: Watched, now: float) -> tuple[HTTPStatus, str]:
+    """Does the master live? It need not be ready: a new process would help neither against a worker that is being replaced, nor against a
+    socket that is closed to the proxy."""
+    still = now - master.turned
+    if still < _STILL_SECONDS or master.draining:
+        return HTTPStatus.OK, "alive"
+    return HTTPStatus.SERVICE_UNAVAILABLE, f"the master has stood still for {still:.0f} s"
 
 
 def is_ours(host: bytes | None, names: set[str]) -> bool:

@@ -55,8 +55,9 @@ class SidecarCollector(Collector):
         yield from self._processes()
         yield from self._model()
         yield from self._by_hand()
+        yield from self._alarms()
         if (decisions := self._master.decisions) is not None:
-            text = "Decisions for the log: written; dropped, as a worker's memory was full; lost, as the file took none"
+            text = "Decisions for the log: written; dropped, for want of memory; capped, as too many; lost, as the file took none"
             records = CounterMetricFamily("xbot_decision_records", text, labels=["result"])
             for result, count in decisions.counts.items():
                 records.add_metric([result], count)
@@ -191,6 +192,23 @@ class SidecarCollector(Collector):
             modes.add_metric([each.policy or "*", each.mode], float("inf") if each.seconds is None else each.seconds)
         yield modes
         yield GaugeMetricFamily("xbot_allowed_by_hand", "Addresses that are let by, by hand", value=len(addresses))
+
+    def _alarms(self) -> Iterator[Metric]:
+        signals = self._master.alarms
+        holds = GaugeMetricFamily("xbot_alarm", "1 while this alarm holds", labels=["alarm"])
+        for name, alarm in signals.alarms.items():
+            holds.add_metric([name], alarm.since is not None)
+        yield holds
+        if signals.drift is not None:
+            text = "Population stability index of the last hour's margins against those of the model's training"
+            yield GaugeMetricFamily("xbot_margin_stability_index", text, value=signals.drift)
+        if (last := signals.canaries) is not None:
+            text = "Canaries of the last run, by whether they got the right answer"
+            canaries = GaugeMetricFamily("xbot_canaries", text, labels=["result"])
+            canaries.add_metric(["right"], last.right)
+            canaries.add_metric(["wrong"], len(last.wrong))
+            yield canaries
+            yield GaugeMetricFamily("xbot_canaries_timestamp_seconds", "When canaries were sent last", value=last.at)
 
 
 def decided(total: dict[str, Any], served: Iterable[str]) -> Iterator[tuple[str, str, list[int], int]]:

@@ -5,7 +5,7 @@ Law: metrics and health read these attributes and change none; they know nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sidecar.board.board import Board
@@ -36,6 +36,35 @@ class Records(Protocol):
     def counts(self) -> Mapping[str, int]: ...
 
 
+class Alarm(Protocol):
+    """Since when it holds, Unix time; None: it does not."""
+
+    @property
+    def since(self) -> float | None: ...
+
+
+class Canaries(Protocol):
+    """The last that were sent: when, how many got the right answer, and which did not."""
+
+    @property
+    def at(self) -> float: ...
+    @property
+    def right(self) -> int: ...
+    @property
+    def wrong(self) -> Sequence[str]: ...
+
+
+class Signals(Protocol):
+    """What tells that the gate may be wrong (alarms.py)."""
+
+    @property
+    def alarms(self) -> Mapping[str, Alarm]: ...
+    @property
+    def canaries(self) -> Canaries | None: ...
+    @property
+    def drift(self) -> float | None: ...
+
+
 class Watched(Protocol):
     """A master, read from another thread."""
 
@@ -58,9 +87,13 @@ class Watched(Protocol):
     @property
     def unreachable(self) -> Mapping[str, str]: ...
     @property
-    def healthy(self) -> bool: ...
+    def ready(self) -> bool: ...
+    @property
+    def turned(self) -> float: ...
     @property
     def decisions(self) -> Records | None: ...
+    @property
+    def alarms(self) -> Signals: ...
     @property
     def reloads_ok(self) -> int: ...
     @property

@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ from sidecar.decisions.log import DecisionLog
 from sidecar.decisions.reader import WATCHED, Reader
 from sidecar.errors import XbotError
 from sidecar.live.feed import Feed
+from sidecar.observe.alarms import Alarms
 from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import in_time, reason
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
 _FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
+_TURN_SECONDS = 1.0
 END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
 _OTHER_FILES = 64  # that a worker has besides its sockets
 
@@ -88,8 +91,11 @@ class Master:
         self.decisions: DecisionLog | None = None
         self.reader: Reader | None = None  # there is one where somebody can look at what it reads
         self.feed = Feed(self)
+        self.alarms = Alarms(self, self.log)
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
+        self.workers.on_doubt = self.alarms.doubt
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
+        self.turned = time.monotonic()  # when our loop last went round
         self._stops = 0
         self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115 -- open as long as the process
         self._serving = False  # all workers have been up once
@@ -112,7 +118,7 @@ class Master:
         return self.reach.unreachable
 
     @property
-    def healthy(self) -> bool:
+    def ready(self) -> bool:
         """Whether all workers accept connections, and a proxy can make them."""
         return not self.draining and not self.unreachable and self._complete()
 
@@ -157,6 +163,8 @@ class Master:
             self._upgrade_on_demand(),
             self._stay_alive(),
             self._compare_files(),
+            self._turn(),
+            self.alarms.watch(),
             proofs.refresh(self),
             proofs.look_up(self),
             self.reach.watch(),
@@ -189,6 +197,7 @@ class Master:
             "signing": self.served.signing,
             "sample": self.fixed.decisions.sample if self.decisions else None,
             "watched": WATCHED,
+            "per_second": -(-self.fixed.decisions.per_second // self.fixed.workers),
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
@@ -346,7 +355,7 @@ class Master:
             self.board.take(self.served)
         except XbotError as error:
             self.log.error("not published", reason=str(error))
-        self.log = self.workers.log = self.reach.log = self.log.unbind("successor")
+        self.log = self.workers.log = self.reach.log = self.alarms.log = self.log.unbind("successor")
         self.log.info("took over", pid=os.getpid())
         return True
 
@@ -426,6 +435,12 @@ class Master:
             while True:
                 self.notifier.alive()
                 await asyncio.sleep(self.notifier.watchdog_seconds / 2)
+
+    async def _turn(self) -> None:
+        """Say that our loop goes round, for whoever asks another thread of ours."""
+        while True:
+            self.turned = time.monotonic()
+            await asyncio.sleep(_TURN_SECONDS)
 
     async def _compare_files(self) -> None:
         """Say, once for each, that nginx asks by files of an older version, or of a newer one."""

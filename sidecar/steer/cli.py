@@ -105,7 +105,7 @@ def reload(control: Path, as_json: bool) -> None:
 @click.command(epilog="Example: xbot status --json")
 @_steering
 def status(control: Path, as_json: bool) -> None:
-    """Show what a running sidecar serves, the mode of each policy, and what was said by hand."""
+    """Show what a running sidecar serves, the mode of each policy, what was said by hand, and what looks wrong."""
     _show(ask(control, words.Status()), as_json)
 
 
@@ -130,8 +130,19 @@ def _show(reply: dict[str, Any], as_json: bool) -> None:
         *(f"policy {name}: {_mode(each)}" for name, each in reply["policies"].items()),
         *(f"allowed by hand: {each['address']}, {_left(each['seconds'])}" for each in reply["allowed"]),
         *(f"unreachable: {address}: {why}" for address, why in reply["unreachable"].items()),
+        *(f"alarm {each['alarm']}, for {_span(each['seconds'])}: {each['says']}" for each in reply["alarms"]),
+        *(
+            f"looks like a person: {each['id']}, {'refused' if each['refused'] else 'called a bot'} {_span(each['seconds'])} ago"
+            for each in reply["doubted"]
+        ),
+        *([_canaries(last)] if (last := reply["canaries"]) else []),
     ]
     click.echo("\n".join(lines))
+
+
+def _canaries(last: dict[str, Any]) -> str:
+    wrong = f", wrong: {', '.join(last['wrong'])}" if last["wrong"] else ""
+    return f"canaries {_span(last['seconds'])} ago: {last['right']} right{wrong}"
 
 
 def _mode(policy: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import sidecar
@@ -39,6 +39,16 @@ class Processes(Protocol):
     def up(self) -> int: ...
 
 
+class Signals(Protocol):
+    """What tells that the gate may be wrong (observe/alarms.py)."""
+
+    def ran(self, right: int, wrong: Sequence[str]) -> None:
+        """Canaries were sent."""
+
+    def told(self) -> dict[str, Any]:
+        """Alarms that hold, clients in doubt, the last canaries."""
+
+
 class Steered(Protocol):
     """The master, as far as it matters here."""
 
@@ -52,6 +62,8 @@ class Steered(Protocol):
     def unreachable(self) -> Mapping[str, str]: ...
     @property
     def feed(self) -> Feed: ...
+    @property
+    def alarms(self) -> Signals: ...
 
     log: Any
 
@@ -114,6 +126,8 @@ class Control:
                     self._let_by(said, peer)
                 case words.Reload():
                     await self._reload(peer)
+                case words.Canaries() as said:
+                    self._master.alarms.ran(said.right, said.wrong)
                 case words.Watch():
                     return {"ok": True, **self._status(), "live": self._master.feed.snapshot()}
                 case words.Tail() as said:
@@ -169,6 +183,7 @@ class Control:
                 {"address": words.shown(each.address, each.bits), "seconds": each.seconds} for each in addresses
             ],
             "unreachable": dict(master.unreachable),
+            **master.alarms.told(),
         }
 
 

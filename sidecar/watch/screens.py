@@ -64,8 +64,8 @@ def _head(said: Mapping[str, Any]) -> Text:
     out.append(
         f"{_text(said['version'])}  {live['workers_up']} of {live['workers']} workers up  model {_text(model['sha256'])[:12]}"
     )
-    if not live["healthy"]:
-        out.append("  not healthy", "bold red")
+    if not live["ready"]:
+        out.append("  not ready", "bold red")
     if model["refused"]:
         out.append("  model refused: the default one observes", "bold red")
     for name, policy in said["policies"].items():

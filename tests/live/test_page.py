@@ -167,7 +167,7 @@ def test_readers_that_stall_slow_nobody_and_are_bounded(sidecar: Sidecar) -> Non
         for _ in range(20):
             assert get(sidecar.admin, "/healthz")[0] == 200
             assert ask(sidecar.address, head(BROWSER)).status == 200
-        assert live(sidecar)["live"]["healthy"]
+        assert live(sidecar)["live"]["ready"]
     # Who goes away makes room.
     wait_until(lambda: _status_of_a_stream(sidecar) == b"HTTP/1.1 200", "room")
 

@@ -10,12 +10,16 @@ import gzip
 import http.client
 import signal
 import socket
+import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import models
 import pytest
 from sidecar_harness import TIMEOUT, Sidecar, connect, get, wait_until
+
+from sidecar.observe.admin import health
 
 STALLED, MOST = 200, 64  # that is the bound
 
@@ -39,7 +43,7 @@ def said(sidecar: Sidecar, request: bytes) -> bytes:
 # ---- what it answers
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/healthz?x=y", "/elsewhere"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/healthz?x=y", "/elsewhere"])
 def test_head_is_get_without_the_body(sidecar: Sidecar, path: str) -> None:
     whole = said(sidecar, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     head = said(sidecar, f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -130,6 +134,14 @@ def test_a_request_in_pieces(sidecar: Sidecar) -> None:
         assert sock.recv(12) == b"HTTP/1.1 200"
 
 
+def test_a_master_that_stands_still_is_not_alive() -> None:
+    def said(turned: float, draining: bool) -> int:
+        master: Any = types.SimpleNamespace(turned=turned, draining=draining)
+        return int(health(master, 100.0)[0])
+
+    assert [said(99.0, False), said(71.0, False), said(69.0, False), said(69.0, True)] == [200, 200, 503, 200]
+
+
 # ---- clients that stall
 
 
@@ -152,7 +164,7 @@ def test_stalled_clients_keep_nobody_waiting(sidecar: Sidecar, beginning: bytes)
             sock = stack.enter_context(connect(sidecar.admin))
             sock.sendall(beginning)
             stalled.append(sock)
-            assert get(sidecar.admin, "/healthz") == (200, "2 of 2 workers are up\n")
+            assert get(sidecar.admin, "/healthz") == (200, "alive\n")
         assert count(sidecar, "task") == before
         for sock in stalled[: STALLED - MOST]:
             sock.settimeout(1.0)  # which is far below the deadline

@@ -557,7 +557,7 @@ def boot_time() -> int:
 def test_the_admin_endpoint_counts(model_path, tmp_path, place):
     admin = f"unix:{tmp_path}/admin" if place == "unix" else "127.0.0.1:0"
     with Sidecar(model_path, "--admin", admin, "--mode", "enforce") as sidecar:
-        assert get(sidecar.admin, "/healthz") == (200, "2 of 2 workers are up\n")
+        assert get(sidecar.admin, "/readyz") == (200, "2 of 2 workers are up\n")
         assert get(sidecar.admin, "/elsewhere")[0] == 404
         for _ in range(3):
             ask(sidecar.address, head(CURL))
@@ -597,13 +597,13 @@ def test_counters_do_not_go_back_when_workers_die(model_path):
             assert metrics["xbot_worker_restarts_total"] == 2 * turn
 
 
-def test_healthz_says_when_it_drains(model_path):
+def test_readyz_says_when_it_drains(model_path):
     with Sidecar(model_path, "--admin", "127.0.0.1:0") as sidecar, connect(sidecar.address) as begun:
         begun.sendall(head() + head()[:50])
         read_reply(begun)
         sidecar.signal(signal.SIGTERM)
         sidecar.wait_for("draining")
-        assert get(sidecar.admin, "/healthz") == (503, "draining\n")
+        assert get(sidecar.admin, "/readyz") == (503, "draining\n")
         begun.sendall(head()[50:])
         read_reply(begun)
         assert sidecar.process.wait(TIMEOUT) == 0

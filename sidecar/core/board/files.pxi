@@ -15,6 +15,7 @@ from sidecar.core.csrc cimport (
     xb_served_size, xb_span, xb_stats,
 )
 
+MARGINS = XB_MARGINS  # buckets of margins: bucket i for [i, i + 1) / 2 - MARGINS / 4; what is beyond is in the first and the last
 COUNTERS_HEADER, COUNTERS_SLOT, COUNTERS_MOST = XB_COUNTERS_HEADER, XB_COUNTERS_SLOT, XB_COUNTERS_MOST
 
 

@@ -50,7 +50,7 @@ function keep(box, rows, key, build, none) {
 function showHead(said) {
   const live = said.live;
   $("version").textContent = said.version;
-  const good = live.healthy && !said.draining;
+  const good = live.ready && !said.draining;
   $("state").className = `pill ${good ? "good" : "bad"}`;
   $("state").textContent = said.draining ? "draining" : `${live.workers_up} of ${live.workers} workers up`;
   $("modes").replaceChildren(...Object.entries(said.policies).map(([name, policy]) => {
