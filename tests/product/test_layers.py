@@ -89,6 +89,7 @@ MAY = {
         "sidecar.verify",
         "sidecar.config",
         "sidecar.board",
+        "sidecar.steer",
         "sidecar.commands.serve",
     },
     "training": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.sources.fields"},
