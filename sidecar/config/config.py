@@ -287,7 +287,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: Annotated[
         Text | None,
         Doc(
-            "an address, as of a listener, for `/metrics`, `/healthz` and `/readyz`. It has no password: keep it on the loopback",
+            "an address, as of a listener, for the live page, `/metrics`, `/healthz` and `/readyz`. It shows what visitors sent and "
+            "has no password: keep it on the loopback",
             "none",
         ),
     ] = None

@@ -179,7 +179,7 @@ class Feed:
         before = now - points[0][0] - _MINUTE  # seconds of the window that are not of the last minute
         return {
             "time": round(time.time(), 3),
-            "healthy": master.ready,
+            "ready": master.ready,
             "workers": master.workers.count,
             "workers_up": master.workers.up,
             "totals": _totals(total),

@@ -1,4 +1,4 @@
-"""The operator's endpoint: /metrics for Prometheus, /healthz and /readyz for a supervisor.
+"""The operator's endpoint: /metrics for Prometheus, /healthz and /readyz for a supervisor, and the live page (page.py) for people.
 
 It runs in a thread of the master, on a loop of its own (server.py), and shares nothing with the workers but the memory of their
 counters.
@@ -19,6 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, ProcessCollector, make_asgi_app
 
 from sidecar.observe.metrics import SidecarCollector
+from sidecar.observe.page import Page
 from sidecar.observe.server import Answer, Asked, Server, line
 from sidecar.observe.watched import Watched
 
@@ -36,6 +37,7 @@ class Endpoint:
         self._metrics: Any = make_asgi_app(registry)
         self._master = master
         self._names = {"localhost", socket.gethostname().lower(), *([host.lower()] if host else [])}
+        self._page = Page(master)
         self._server = Server(sock, self._answer)
 
     def open(self) -> None:
@@ -49,6 +51,8 @@ class Endpoint:
     async def _answer(self, asked: Asked) -> Answer:
         if asked.path not in NUMBERS and not is_ours(asked.header(b"host"), self._names):
             return line(HTTPStatus.MISDIRECTED_REQUEST, "ask by an address, by localhost, or by this machine's name")
+        if (answer := await self._page.answer(asked)) is not None:
+            return answer
         if asked.method not in (b"GET", b"HEAD"):
             return line(HTTPStatus.METHOD_NOT_ALLOWED, "there are GET and HEAD", [(b"Allow", b"GET, HEAD")])
         if asked.path == b"/metrics":
@@ -57,7 +61,7 @@ class Endpoint:
             return line(*health(self._master, time.monotonic()))
         if asked.path == b"/readyz":
             return line(*self._readiness())
-        return line(HTTPStatus.NOT_FOUND, "there are /metrics, /healthz and /readyz")
+        return line(HTTPStatus.NOT_FOUND, "there are /, /live.json, /metrics, /healthz and /readyz")
 
     def _readiness(self) -> tuple[HTTPStatus, str]:
         """Would a proxy that asks now get a verdict, by each of the sockets?"""

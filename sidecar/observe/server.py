@@ -174,10 +174,11 @@ class _Client:
     async def tell(self, answer: Answer) -> None:
         """Send the head of a reply, and its body if that is no stream."""
         body = answer.body if isinstance(answer.body, bytes) else None
-        length = [] if body is None else [(b"Content-Length", b"%d" % len(body))]
+        unchanged = answer.status == HTTPStatus.NOT_MODIFIED  # which has no body, and says no length of one
+        length = [] if body is None or unchanged else [(b"Content-Length", b"%d" % len(body))]
         headers = [*answer.headers, *length, (b"Connection", b"close")]
         head = h11.Response(status_code=answer.status, headers=headers, reason=answer.status.phrase.encode())
-        await self.send(head, *([] if body is None or self.method == b"HEAD" else [h11.Data(body)]))
+        await self.send(head, *([] if body is None or unchanged or self.method == b"HEAD" else [h11.Data(body)]))
 
     async def send(self, *events: h11.Event) -> None:
         """Send what h11 makes of these."""

@@ -13,6 +13,7 @@ from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.proofs import Shared
 from sidecar.board.served import Served
+from sidecar.live.feed import Feed
 
 
 class Processes(Protocol):
@@ -36,10 +37,12 @@ class Records(Protocol):
 
 
 class Alarm(Protocol):
-    """Since when it holds, Unix time; None: it does not."""
+    """Since when it holds, Unix time; None: it does not. `says` is what is wrong."""
 
     @property
     def since(self) -> float | None: ...
+    @property
+    def says(self) -> str: ...
 
 
 class Canaries(Protocol):
@@ -79,6 +82,8 @@ class Watched(Protocol):
     def lookups(self) -> Shared: ...
     @property
     def workers(self) -> Processes: ...
+    @property
+    def feed(self) -> Feed: ...
     @property
     def draining(self) -> bool: ...
     @property

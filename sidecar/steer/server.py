@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import sidecar
-from sidecar import core
 from sidecar.board.board import Board
 from sidecar.board.served import Served
 from sidecar.errors import XbotError
 from sidecar.live.feed import Feed
+from sidecar.live.status import effective
 from sidecar.steer import words
 
 MOST_CLIENTS = 16
@@ -185,22 +185,6 @@ class Control:
             "unreachable": dict(master.unreachable),
             **master.alarms.told(),
         }
-
-
-def effective(configured: Mapping[str, str], overrides: list[Any]) -> dict[str, dict[str, Any]]:
-    """Of each policy: how it is configured, the mode that holds, whether that was said by hand, and for how many seconds."""
-    said = {each.policy: each for each in overrides}
-    out: dict[str, dict[str, Any]] = {}
-    for name, mode in configured.items():
-        hand = said.get(name, said.get(None))
-        by_hand = hand is not None and hand.mode != core.WHEEL_MODES[0]
-        out[name] = {
-            "configured": mode,
-            "mode": hand.mode if hand is not None and by_hand else mode,
-            "by_hand": by_hand,
-            "seconds": hand.seconds if hand is not None and by_hand else None,
-        }
-    return out
 
 
 @contextlib.contextmanager

@@ -43,7 +43,8 @@ def top(said: Mapping[str, Any], height: int | None) -> RenderableType:
     """All of it, in so many lines of a terminal; None: as many as there are."""
     live = said["live"]
     rows = 1000 if height is None else max(_LEAST, (height - _FRAME) // 3)
-    parts: list[RenderableType] = [_head(said), Text(), _verdicts(live, said["policies"]), Text()]
+    alarms = [Text(f"alarm {_text(each['alarm'])}: {_text(each['says'])}", "bold yellow") for each in said["alarms"]]
+    parts: list[RenderableType] = [_head(said), *alarms, Text(), _verdicts(live, said["policies"]), Text()]
     parts += [
         _reasons(live["reasons"][:rows]),
         Text(),
@@ -64,8 +65,8 @@ def _head(said: Mapping[str, Any]) -> Text:
     out.append(
         f"{_text(said['version'])}  {live['workers_up']} of {live['workers']} workers up  model {_text(model['sha256'])[:12]}"
     )
-    if not live["healthy"]:
-        out.append("  not healthy", "bold red")
+    if not live["ready"]:
+        out.append("  not ready", "bold red")
     if model["refused"]:
         out.append("  model refused: the default one observes", "bold red")
     for name, policy in said["policies"].items():

@@ -41,7 +41,7 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Feed:
         counters=Counts(),
         clients=clients,
         workers=workers,
-        healthy=True,
+        ready=True,
     )
     return Feed(master)
 
@@ -57,12 +57,12 @@ def record(number: int, shape: int, agent: bytes = b"a", reason: str = "ua_word=
     """A bot's, as a lane has it."""
     return core.Recorded(
         f"{number:012d}", 10**18, 1, 1.0, 0.9, "bot", True, False, reason, "default", "nginx",
-        [], [], HEAD % (number, agent), None, False, number + 1, number + 1, shape,
+        [], HEAD % (number, agent), None, False, number + 1, number + 1, shape,
     )  # fmt: skip
 
 
 def test_a_shape_that_grows_is_told_from_one_that_is_always_there(watching: Feed, clock: list[float]) -> None:
-    """Ten a step all the time, and a hundred a step in the last half minute."""
+    """Ten a step all the time, and fifty a step in the last half minute."""
     for step in range(40):
         watching.take([record(step * 100 + i, 1 << 40, b"always") for i in range(10)], {})
         if step >= 34:

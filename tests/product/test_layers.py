@@ -49,8 +49,15 @@ MAY = {
     "sidecar.config": {"sidecar", "sidecar.core", "sidecar.verify"},
     "sidecar.board": {"sidecar", "sidecar.core", "sidecar.net", "sidecar.verify", "sidecar.config"},
     "sidecar.decisions": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.config", "sidecar.board"},
-    "sidecar.live": {"sidecar.core", "sidecar.sources", "sidecar.config", "sidecar.board", "sidecar.decisions"},
-    "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
+    "sidecar.live": {
+        "sidecar",
+        "sidecar.core",
+        "sidecar.sources",
+        "sidecar.config",
+        "sidecar.board",
+        "sidecar.decisions",
+    },
+    "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
     "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
     "sidecar.watch": {"sidecar.core", "sidecar.sources", "sidecar.steer"},
     "sidecar.serve": {

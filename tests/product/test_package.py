@@ -52,6 +52,8 @@ def test_the_wheel_holds_what_runs_and_no_more(wheel: Path) -> None:
     assert {f"sidecar/core/binding{suffix}", f"sidecar/net/protocol{suffix}"} <= names
     assert {"sidecar/core/binding.pyi", "sidecar/core/csrc.pxd", "sidecar/net/protocol.pyi"} <= names
     assert {f"sidecar/nginx/{path.name}" for path in (ROOT / "nginx").glob("*.conf")} <= names
+    static = ROOT / "sidecar" / "observe" / "static"
+    assert {f"sidecar/observe/static/{path.name}" for path in static.iterdir()} <= names
     assert marked is not None
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"sidecar", "training"}
