@@ -187,6 +187,7 @@ SHARE    = $(DESTDIR)$(PREFIX)/share
 COMPLETIONS := bash:bash-completion/completions/xbot zsh:zsh/site-functions/_xbot fish:fish/vendor_completions.d/xbot.fish
 LIB     := $(DESTDIR)$(PREFIX)/lib
 MAN      = $(SHARE)/man/man1
+UNITS   := xbot.socket xbot.service xbot-canary.service xbot-canary.timer
 IN_ETC  := deploy/xbot.toml deploy/logrotate/xbot $(wildcard nginx/*.conf)
 # The ending of a newer file beside one that is there. logrotate reads all of its directory but such endings as dpkg's.
 BESIDE_IT = $$(case $$file in */logrotate/*) echo dpkg-dist;; *) echo new;; esac)
@@ -218,7 +219,7 @@ uninstall:
 	@rm -rf $(LIB)/xbot
 	@rm -f $(foreach each,$(COMPLETIONS),$(SHARE)/$(lastword $(subst :, ,$(each))))
 	@rm -f $(MAN)/xbot.1 $(MAN)/xbot-*.1 $(DESTDIR)$(PREFIX)/bin/xbot $(LIB)/sysusers.d/xbot.conf $(LIB)/tmpfiles.d/xbot.conf \
-	  $(LIB)/systemd/system/xbot.socket $(LIB)/systemd/system/xbot.service
+	  $(foreach each,$(UNITS),$(LIB)/systemd/system/$(each))
 	@for file in $(IN_ETC); do \
 	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; */logrotate/*) echo logrotate.d;; *) echo xbot;; esac)/$${file##*/}; \
 	  for one in $$to $$to.$(BESIDE_IT); do \
@@ -231,8 +232,10 @@ install-files:
 	@install -d $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot $(DESTDIR)/etc/logrotate.d
 	@install -D -m 644 deploy/systemd/sysusers.conf $(LIB)/sysusers.d/xbot.conf
 	@install -D -m 644 deploy/systemd/tmpfiles.conf $(LIB)/tmpfiles.d/xbot.conf
-	@install -D -m 644 deploy/systemd/xbot.socket $(LIB)/systemd/system/xbot.socket
-	@sed 's|/usr/bin/xbot|$(PREFIX)/bin/xbot|' deploy/systemd/xbot.service > $(LIB)/systemd/system/xbot.service
+	@install -d $(LIB)/systemd/system
+	@for unit in $(UNITS); do \
+	  sed 's|/usr/bin/xbot|$(PREFIX)/bin/xbot|' deploy/systemd/$$unit > $(LIB)/systemd/system/$$unit && chmod 644 $(LIB)/systemd/system/$$unit || exit 1; \
+	done
 	@for file in $(IN_ETC); do \
 	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; */logrotate/*) echo logrotate.d;; *) echo xbot;; esac)/$${file##*/}; \
 	  cmp -s $$file $$to || { test ! -e $$to || to=$$to.$(BESIDE_IT); install -m 644 $$file $$to; echo "$$to"; }; \

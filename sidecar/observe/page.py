@@ -122,6 +122,11 @@ class Page:
             "model": card(master.served, model),
             "policies": effective(master.served.modes, overrides),
             "allowed_by_hand": len(addresses),
+            "alarms": [
+                {"alarm": name, "says": each.says}
+                for name, each in master.alarms.alarms.items()
+                if each.since is not None
+            ],
             "live": master.feed.snapshot(),
         }
 

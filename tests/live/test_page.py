@@ -134,6 +134,30 @@ def test_page_top_and_metrics_agree(sidecar: Sidecar) -> None:
     assert page["refusals"][0]["parts"]
 
 
+def test_alarms_are_shown(sidecar: Sidecar) -> None:
+    """On the page and by `xbot top`; over when they are over."""
+    control = sidecar.events("started")[-1]["control"].removeprefix("unix:")
+
+    def ran(**what: Any) -> tuple[list[str], str]:
+        with connect(f"unix:{control}") as sock:
+            sock.sendall(json.dumps({"op": "canaries", **what}).encode() + b"\n")
+            assert json.loads(b"".join(iter(lambda: sock.recv(65536), b"")))["ok"]
+        screen = run_xbot("top", "--once", "--control", control).stdout.decode()
+        wait_until(
+            lambda: (
+                [each["alarm"] for each in live(sidecar)["alarms"]] == (["canaries_wrong"] if "wrong" in what else [])
+            )
+        )
+        return [each["says"] for each in live(sidecar)["alarms"]], screen
+
+    says, screen = ran(right=9, wrong=["firefox"])
+    assert "firefox" in says[0]
+    assert f"alarm canaries_wrong: {says[0]}" in screen
+    says, screen = ran(right=10)
+    assert says == []
+    assert "alarm" not in screen
+
+
 # ---- the stream
 
 

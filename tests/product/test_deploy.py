@@ -69,7 +69,8 @@ def test_the_layout(installed: Path, model_path: Path, tmp_path: Path) -> None:
         path.name for path in (ROOT / "nginx").glob("*.conf")
     }
     assert (installed / "var/lib/xbot").is_dir()
-    for name in ("systemd/system/xbot.service", "systemd/system/xbot.socket", "sysusers.d/xbot.conf"):
+    units = ("xbot.service", "xbot.socket", "xbot-canary.service", "xbot-canary.timer")
+    for name in (*(f"systemd/system/{unit}" for unit in units), "sysusers.d/xbot.conf"):
         assert (lib / name).stat().st_mode & 0o777 == 0o644
     assert {path.name for path in (installed / "usr/bin").iterdir()} == {"xbot"}
     # From any directory, with a Python path that would mislead it, and after an upgrade in place: its own packages only.
