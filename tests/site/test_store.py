@@ -309,6 +309,11 @@ def test_what_is_told_arrives_once() -> None:
     store.messages += [(b"%d-0" % (100 + n), fields) for n, (_, fields) in enumerate(store.messages)]  # a replay
     second.round()
     assert second.taken == 3
+    third = Exchange(store, table().view, KEY, b"machine3")  # one that begins now is not told it by a replay
+    store.messages += [(b"%d-0" % (300 + n), fields) for n, (_, fields) in enumerate(store.messages)]
+    third._last = b"0-0"
+    third.round()
+    assert third.taken == 0
     store.fails = True  # away, and back
     for each in (first, second):
         with pytest.raises(OSError, match="away"):
