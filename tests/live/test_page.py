@@ -275,10 +275,11 @@ def test_the_box_is_bounded_and_for_this_page_alone(sidecar: Sidecar) -> None:
     for wrong in ("{", "[]", '{"text": 1}', '{"text": "a", "other": 1}', '"' + "[" * 1000, '{"text": "\\ud800"}'):
         status, _, body = request(sidecar, "/explain", "POST", wrong, Content_Type="application/json")
         assert (status, list(json.loads(body))) == (400, ["error"])
+    wait_until(lambda: explain(sidecar, CURL_HEAD)[0] == 200, "a second in which nothing was explained")
     began = time.monotonic()
     statuses = [explain(sidecar, CURL_HEAD)[0] for _ in range(40)]
     assert set(statuses) <= {200, 429}
-    assert 0 < statuses.count(200) <= 5 * (time.monotonic() - began + 2)
+    assert statuses.count(200) <= 5 * (time.monotonic() - began + 2)
     assert ask(sidecar.address, head(BROWSER)).status == 200
 
 
