@@ -83,7 +83,7 @@ def test_a_wrong_answer_is_told_everywhere(tmp_path: Path) -> None:
             assert f"wrong: {', '.join(people)}\n" in run_xbot("status", "--control", tmp_path / "c").stdout.decode()
         with door(sidecar) as (_, url):
             check(url, tmp_path)
-            wait_until(lambda: sidecar.counted("xbot_alarm") == 0, "its end")
+            wait_until(lambda: sidecar.counted("xbot_alarm", alarm="canaries_wrong") == 0, "its end")
             assert sidecar.wait_for("alarm over")["alarm"] == "canaries_wrong"
 
 
