@@ -22,7 +22,7 @@ from sidecar.commands.judging import judging_options, mode_option
 from sidecar.options import MODEL_FILE
 from sidecar.sources import progress, reading
 from sidecar.sources.choosing import format_options
-from sidecar.sources.formats import find
+from sidecar.sources.formats import Format, find
 from sidecar.sources.lines import Unreadable, of_logs
 from sidecar.sources.merging import Order, stateless_option
 
@@ -48,8 +48,8 @@ def score(
     write = sys.stdout.buffer.write
     with progress.over_logs("scoring", [log], quiet=sys.stdout.isatty()) as advance:
         form, clients = find(log_format), judging.clients_for(stateless, loaded)
-        if form.record is None and rules is None:
-            _score_blocks(loaded, form.name, clients, log, as_json, advance)
+        if (form.record is None or form.plain) and rules is None:
+            _score_blocks(loaded, form, clients, log, as_json, advance)
         else:
             for _, (number, text, read, fault) in of_logs([log], form, clients, [Unreadable(log)], advance):
                 if read is None:
@@ -62,12 +62,14 @@ def score(
 
 
 def _score_blocks(
-    loaded: core.Model, log_format: str, clients: core.Clients | None, log: str, as_json: bool, advance: Callable[[int], None]
+    loaded: core.Model, form: Format, clients: core.Clients | None, log: str, as_json: bool, advance: Callable[[int], None]
 ) -> None:  # fmt: skip
     """The same for a format that csrc reads, a block at a time."""
-    request, before, unreadable, order = core.Request(), 0, Unreadable(log), Order()
+    request, before, unreadable, order, handshakes = core.Request(), 0, Unreadable(log), Order(), form.handshakes()
     for block in reading.blocks(log):
-        done = loaded.report_lines(request, log_format, block, before + 1, as_json, sys.stdout.buffer.write, clients)
+        done = loaded.report_lines(
+            request, form.name, block, before + 1, as_json, sys.stdout.buffer.write, clients, form.record, handshakes
+        )
         if done.first_bad is not None:
             unreadable.add(*done.first_bad, done.bad)
         order.add(log, done.first_late, done.lines - done.bad, done.late)

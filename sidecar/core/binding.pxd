@@ -25,12 +25,15 @@ cdef class Request:
     cdef int busy           # above 0: it is being read, and must not change
 
     cdef bint read(self, int format, xb_span line) noexcept
+    cdef tuple fault(self, int format, xb_span line, object load)
     cdef int idle(self) except -1
     cdef int take(self, object kept) except -1
 
 
 cdef class Handshakes:
     cdef xb_handshakes *table
+
+    cdef void remember(self, Request request) noexcept
 
 
 cdef class Clients:

@@ -227,10 +227,11 @@ cdef class Model:
         return text[:_write_report(text, request, line, as_json)]
 
     def report_lines(self, Request request not None, str log_format not None, bytes block not None, unsigned long first_line,
-                     bint as_json, write not None, Clients clients=None):
+                     bint as_json, write not None, Clients clients=None, load=None, Handshakes handshakes=None):
         """Gives `write` what `xbot score` prints for a block of lines of a format that csrc reads, a part at a time. With `clients`
-        they are judged by these, and counted there. Returns Reported; `request` is empty then."""
-        cdef int number = _line_format(log_format)
+        they are judged by these, and counted there. Of jsonl csrc reads plain lines; `load(line, request)` reads the others, and
+        `handshakes` are what the lines said of their connections. Returns Reported; `request` is empty then."""
+        cdef int number = JSONL if load is not None else _line_format(log_format)
         cdef const char *at = PyBytes_AS_STRING(block)
         cdef const char *end = at + PyBytes_GET_SIZE(block)
         cdef unsigned long line = first_line
@@ -250,7 +251,10 @@ cdef class Model:
                 if used > (1 << 16) - MAX_REPORT:
                     write(to[:used])
                     used = 0
-                if request.read(number, text):
+                fault = request.fault(number, text, load)
+                if fault is None:
+                    if handshakes is not None:
+                        handshakes.remember(request)
                     if clients is not None and not clients.open(request, False):
                         late += 1
                         first_late = first_late or line
@@ -259,15 +263,12 @@ cdef class Model:
                     if clients is not None:
                         clients.close(request)
                 else:
-                    field, why = request.line.error_field.decode(), request.line.error.decode()
                     if first is None:
-                        first = (line, field, why)
+                        first = (line, *fault)
                     bad += 1
-                    told = report_error(line, field, why, as_json)
-                    if len(told) > MAX_REPORT:
-                        raise AssertionError("an error's line is longer than its place")
-                    memcpy(to + used, PyBytes_AS_STRING(told), len(told))
-                    used += len(told)
+                    write(to[:used])
+                    used = 0
+                    write(report_error(line, *fault, as_json))
                 line += 1
         finally:
             request.busy -= 1

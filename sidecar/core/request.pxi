@@ -14,12 +14,13 @@ from sidecar.core.csrc cimport (
     XB_ALPN_OTHER, XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED,
     XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_N_STACKS, XB_TEST_TLS,
     xb_agent_facts, xb_agent_facts_of, xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_fields,
-    xb_handshake, xb_handshake_of, xb_hosts, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_see, xb_self_test,
+    xb_handshake, xb_handshake_of, xb_hosts, xb_json_line, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_see, xb_self_test,
     xb_shape, xb_shape_of, xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
 
 cdef enum:
     CHALLENGE = -1  # else a kind of xb_clf_line
+    JSONL = 1 << 16
 
 # The formats whose lines csrc reads, and their kinds.
 _LINES = {
@@ -77,7 +78,25 @@ cdef class Request:
         cdef char *scratch = self.scratch
         if format == CHALLENGE:
             return xb_challenge_line(line, scratch, &self.work.request, &self.line)
+        if format == JSONL:
+            return xb_json_line(line, scratch, &self.work.request, &self.line)
         return xb_clf_line(<unsigned>format, line, scratch, &self.work.request, &self.line)
+
+    cdef tuple fault(self, int format, xb_span line, object load):
+        """Reads a line; None, or (field, why) if it cannot be read. `load` reads those of which csrc says nothing, as Format.load does;
+        its own, where it is None, are those that csrc refuses."""
+        if self.read(format, line):
+            return None
+        if load is None:
+            return self.line.error_field.decode(), self.line.error.decode()
+        busy, self.busy = self.busy, 0
+        try:
+            load(line.at[:line.size], self)
+        except LineError as error:
+            return error.args
+        finally:
+            self.busy = busy
+        return None
 
     cdef int idle(self) except -1:
         """RuntimeError if somebody is reading what the request holds."""
@@ -102,6 +121,15 @@ cdef class Request:
         if not self.read(number, _span(line)):
             self.take(None)
             raise LineError(self.line.error_field.decode(), self.line.error.decode())
+
+    def load_json(self, bytes line not None):
+        """Reads a line of the format jsonl if it is plain (csrc/request/jsonline.h). False if it is not: then nothing is said about it, and
+        the request is empty."""
+        self.take(line)
+        if PyBytes_GET_SIZE(line) <= XB_MAX_LINE and self.read(JSONL, _span(line)):
+            return True
+        self.take(None)
+        return False
 
     def load_head(self, bytes head not None, str dialect="nginx"):
         """Reads one whole request head, at most MAX_HEAD bytes and the empty line, as the proxy of this dialect sends it;

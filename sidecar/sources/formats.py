@@ -26,7 +26,7 @@ class Format(NamedTuple):
     """`groups`: those of core.GROUPS that a line can hold. `record`: reads a line without its line break into a request,
     core.LineError if it cannot; None: csrc reads it, a block at a time where that pays. `sessions`: a client's lines are
     of one visitor. `decision`: finds verdict, score, reason and policy where a line may end with them. `fields`: what reads
-    lines that mean what a line before them says, which is then `record`."""
+    lines that mean what a line before them says, which is then `record`. `plain`: csrc reads most lines, `record` the others."""
 
     name: str
     doc: str
@@ -35,6 +35,7 @@ class Format(NamedTuple):
     sessions: bool = True
     decision: re.Pattern[bytes] | None = None
     fields: w3c.Reader | None = None
+    plain: bool = False
 
     def handshakes(self) -> core.Handshakes | None:
         """For one log: what its lines say of their connections. None: no line of this format says anything."""
@@ -121,7 +122,7 @@ FORMATS = {
         Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
         Format("vhost_common", "of Apache, the site's host before it, without referrer and agent", _COMMON),
         Format("forwarded_combined", "of Apache behind a proxy, `%{X-Forwarded-For}i` first", _COMBINED),
-        Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record),
+        Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record, plain=True),
         Format(
             "nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named
         ),

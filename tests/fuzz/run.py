@@ -82,6 +82,10 @@ def seeds(target: str) -> Iterator[bytes]:
     elif target == "fuzz_line":
         for row in tables.lines():
             yield bytes([1 if row["format"] == "challenge" else 2 * KINDS[row["format"]]]) + row["line"]
+    elif target == "fuzz_json":
+        yield from (tables.DATA / "false_positives.jsonl").read_bytes().splitlines()
+        yield b'{"ip":"::1","time":1.5,"bytes":7,"status":200,"label":"bot","tls":{"alpn":"h2"},"headers":{"Host":"a","Cookie":"\\u0041"}}'
+        yield b'{"agent":"a\\"b","policy":"shop","connection":17,"connection_requests":2,"more":-1,"order":null,"type":""}'
     elif target == "fuzz_handshake":
         for _, _, suites, groups, _ in tables.rows("handshakes.tsv", 5):
             yield b"\0".join([b"TLSv1.3", suites.encode(), groups.encode(), b"h2", b".", b"0x0a0a:0x0403", b"1-2-3"])

@@ -26,6 +26,9 @@ cdef class Handshakes:
         """Remembers the handshake that `request` tells, or gives it the one that is known of its connection. Its time is that
         of its line."""
         request.idle()
+        self.remember(request)
+
+    cdef void remember(self, Request request) noexcept:
         cdef uint32_t now = 0 if request.line.time < 0 else <uint32_t>(request.line.time // 1000)
         xb_handshakes_recall(self.table, 0, now, &request.work.request)
 
