@@ -16,6 +16,7 @@ import numpy as np
 from changes import Change, Sent, accepted
 
 from sidecar import core
+from sidecar.proven import Room
 
 BEAM = 24  # pairs that a third change is tried on, for all; for each, a sixth of it
 ALL = "all"  # the group of all groups
@@ -27,12 +28,15 @@ Tried = list[tuple[Steps, Array]]  # changes, and the margins of all requests af
 
 
 class Judge:
-    """Margins of requests by one model; at `cut` and above, a request is called a bot."""
+    """Margins of requests by one model; at `cut` and above, a request is called a bot. `highest`: how far a site's visitors, or who passes
+    for them, can move that."""
 
     def __init__(self, judging: core.Model) -> None:
         self.model, self.request = judging, core.Request()
-        header = judging.header
-        self.cut = (math.log(1 / judging.threshold - 1) - header["b"]) / header["a"]
+        room = Room.of(judging)
+        self.cut, self.highest = (
+            (math.log(1 / min(score, 1 - 1e-15) - 1) - room.b) / room.a for score in (room.own, room.highest)
+        )
 
     def load(self, one: Sent) -> core.Request:
         about = {name: value for name, value in one._asdict().items() if name != "headers"}
@@ -164,15 +168,17 @@ class Attack:
                 lowest[i] = min(lowest[i], thirds.min(initial=math.inf))
         return triples, lowest
 
-    def row(self, attack: str, tried: Tried, lowest: Array | None = None) -> Row:
-        """What was tried, as a row of the table. `lowest`: the lowest margin of each request, where more was tried."""
-        freed = np.array([found for _, found in tried]) < self.judge.cut
+    def row(self, attack: str, tried: Tried, lowest: Array | None = None, cut: float | None = None) -> Row:
+        """What was tried, as a row of the table. `lowest`: the lowest margin of each request, where more was tried; `cut`: where the
+        threshold stands, if not where the model has it."""
+        cut = self.judge.cut if cut is None else cut
+        freed = np.array([found for _, found in tried]) < cut
         for_all = {}
         for group, weight in self.on.weights.items():
             shares = freed @ weight / weight.sum()
             best = int(np.argmax(shares))
             for_all[group] = (float(shares[best]), tried[best][0])
-        each = freed.any(axis=0) if lowest is None else lowest < self.judge.cut
+        each = freed.any(axis=0) if lowest is None else lowest < cut
         return Row(attack, for_all, self.on.shares(each))
 
 

@@ -1,10 +1,11 @@
 /* head.c - the time from the bytes of a head to the bytes of the reply, in C alone: no socket, no Python.
  *
- * usage: head MODEL HEADS STAGE HEADS_A_BATCH BATCHES
+ * usage: head MODEL HEADS STAGE HEADS_A_BATCH BATCHES [POLICIES]
  *   HEADS  a file of heads as a proxy asks, each ended by a zero byte; they are taken in turn, over and over, so that
  *          the branch predictor cannot learn a single one
  *   STAGE  how far each head goes: parse, featurize (parse and that), judge (and score), answer (and the reply,
- *          counters and clock: all of it, as a worker calls it)
+ *          counters and clock: all of it, as a worker calls it), recorded (answer, with a record of each decision for the log)
+ *   POLICIES  an image of policies (csrc/policy/policy.h), by the first of which `answer` decides; without it the one that observes
  * Prints one line of JSON: bytes and tokens a head (mean), and nanoseconds a head of the median, fastest and slowest batch.
  * Built and run by bench/head.py, which also counts its instructions under callgrind.
  */
@@ -55,6 +56,8 @@ static xb_stats stats;
 static xb_handshakes handshakes;
 static xb_ids ids = {.key = {1, 2}};
 static xb_wheel wheel;
+static xb_lane lane = {.rate = {.most = UINT32_MAX}};
+static xb_recorder recorder = {.logged = true, .sample = UINT64_C(1) << 58};
 static xb_reply reply;
 
 /* Takes one head as far as `stage`. */
@@ -62,15 +65,17 @@ static void run(const xb_service *service, char stage, xb_span head)
 {
     const xb_model *model = service->model;
     long used;
-    if (stage == 'a')
+    if (stage == 'r')
+        lane.tail = lane.head; /* the reader keeps up */
+    if (stage == 'a' || stage == 'r')
         used = xb_answer(service, &work, head.at, head.size, 0, false, &reply);
     else
         used = xb_request_parse(&work.request, head.at, head.size, 0);
     if (used != (long)head.size)
         fail("a head", "is not one whole request");
-    if (stage == 'a' && reply.again)
+    if ((stage == 'a' || stage == 'r') && reply.again)
         fail("a head", "is of a connection that no head before it told of");
-    if (stage != 'a')
+    if (stage != 'a' && stage != 'r')
         xb_dialect_apply(service->dialect, &work.request, work.scratch);
     if (stage == 'f')
         xb_featurize(&work.request, &model->shape, &work.vector);
@@ -80,8 +85,8 @@ static void run(const xb_service *service, char stage, xb_span head)
 
 int main(int argc, char **argv)
 {
-    if (argc != 6 || !strchr("pfja", *argv[3]))
-        fail("usage", "head MODEL HEADS parse|featurize|judge|answer HEADS_A_BATCH BATCHES");
+    if ((argc != 6 && argc != 7) || !strchr("pfjar", *argv[3]))
+        fail("usage", "head MODEL HEADS parse|featurize|judge|answer|recorded HEADS_A_BATCH BATCHES [POLICIES]");
     const char stage = *argv[3];
     const size_t a_batch = strtoul(argv[4], NULL, 10), batches = strtoul(argv[5], NULL, 10);
 
@@ -92,8 +97,14 @@ int main(int argc, char **argv)
     const char *refused = xb_model_open(&model, image, size, &work.request, &work.vector);
     if (refused)
         fail(argv[1], refused);
-    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .stats = &stats, .handshakes = &handshakes,
-                                .ids = &ids, .wheel = &wheel};
+    static xb_policies policies;
+    image = argc == 7 ? read_file(argv[6], &size) : NULL;
+    refused = image ? xb_policies_open(&policies, image, size) : NULL;
+    if (refused)
+        fail(argv[6], refused);
+    const xb_service service = {.model = &model, .dialect = XB_DIALECT_NGINX, .stats = &stats, .handshakes = &handshakes,
+                                .policies = argc == 7 ? &policies : NULL, .policy = argc == 7 ? &policies.policy[0] : &xb_observing,
+                                .ids = &ids, .wheel = &wheel, .lane = stage == 'r' ? &lane : NULL, .recorder = &recorder};
 
     static xb_span heads[MAX_HEADS];
     size_t n = 0;

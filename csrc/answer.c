@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-_Static_assert((int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == (int)XB_N_DECIDERS, "counters.h counts all of policy.h");
+_Static_assert((int)XB_COUNTED_NAME == (int)XB_MAX_NAME && (int)XB_COUNTED_OUTCOMES == (int)XB_N_OUTCOMES && (int)XB_COUNTED_DECIDERS == (int)XB_N_DECIDERS, "counters.h counts all of policy.h");
 
 uint64_t xb_now(void)
 {
@@ -46,6 +46,7 @@ static bool asked_before(xb_workspace *w)
 static void look_up(const xb_service *s, xb_workspace *w)
 {
     w->clients = s->clients;
+    w->visitors = s->visitors;
     if (!s->clients)
         return;
     w->now_ms = xb_time_ms(s->clock_ms);
@@ -56,7 +57,9 @@ static void look_up(const xb_service *s, xb_workspace *w)
 static void recall(xb_workspace *w)
 {
     const xb_connection_id *asked = &w->request.connection;
-    if (!asked->requests || !w->keys.client || is_check(&w->request))
+    if (is_check(&w->request))
+        w->keys = (xb_client_keys){0}; /* its outcome is not counted either */
+    if (!asked->requests || !w->keys.client)
         return;
     uint16_t *said = &w->said[asked_at(asked)];
     if (w->reads_only)
@@ -129,14 +132,43 @@ void xb_count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_
         stats->probes++;
         return;
     }
-    stats->requests++;
-    stats->outcome[d->outcome]++;
-    stats->decided_by[d->by]++;
-    stats->refused += d->refuse;
+    xb_policy_counts *policy = xb_counters_policy(stats, d->policy->name);
+    policy->decided[d->by][d->outcome]++;
+    policy->refused[d->by] += d->refuse;
+    stats->sum_score += (uint64_t)(w->verdict.score * 1e6);
+    stats->score[xb_score_bucket(w->verdict.score)]++;
+    stats->margin[xb_margin_bucket(w->verdict.margin)]++;
     stats->unknown_policy += !policy_known;
     stats->truncated += w->request.truncated || w->vector.truncated;
     stats->sum_ns += ns;
     stats->histogram[63 - __builtin_clzll(ns | 1)]++;
+}
+
+/* Does this decision, or one before it, look wrong by what the client does? Remembers what was said of it. */
+static xb_doubt doubt(const xb_service *s, const xb_workspace *w)
+{
+    const xb_decision *d = &w->decision;
+    if (!s->clients || !w->keys.client || w->reads_only)
+        return XB_NO_DOUBT;
+    const uint32_t before = w->vector.behaviour.client.marks;
+    uint32_t marks = before;
+    if (d->outcome == XB_BOT && d->by == XB_BY_SCORE)
+        marks |= d->refuse ? XB_MARK_CALLED | XB_MARK_GATED : XB_MARK_CALLED;
+    if (!(marks & XB_MARK_CALLED))
+        return XB_NO_DOUBT;
+    xb_doubt found = XB_NO_DOUBT;
+    if (xb_behaviour_proves(&w->vector.behaviour, &w->vector.facts) == XB_PROVEN_VISITOR) {
+        if (marks & XB_MARK_GATED && !(marks & XB_MARK_REGRETTED)) {
+            marks |= XB_MARK_REGRETTED | XB_MARK_DOUBTED;
+            found = XB_REGRETTED;
+        } else if (!(marks & XB_MARK_DOUBTED)) {
+            marks |= XB_MARK_DOUBTED;
+            found = XB_DOUBTED;
+        }
+    }
+    if (marks != before)
+        xb_clients_mark(s->clients, &w->keys, marks & (XB_MARK_CALLED | XB_MARK_GATED | XB_MARK_DOUBTED | XB_MARK_REGRETTED));
+    return found;
 }
 
 static void count_files(xb_stats *stats, const xb_request *r)
@@ -147,7 +179,7 @@ static void count_files(xb_stats *stats, const xb_request *r)
 
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply)
 {
-    uint64_t started = s->stats || s->handshakes || s->wheel ? xb_now() : 0;
+    uint64_t started = s->stats || s->handshakes || s->wheel || s->lane ? xb_now() : 0;
     reply->again = false;
     long used = truncated ? xb_request_parse_truncated(&w->request, buf, size)
                           : xb_request_parse(&w->request, buf, size, seen_size);
@@ -183,11 +215,15 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
         xb_clients_outcome(s->clients, &w->keys, w->now_ms, &(xb_response){403, -1, XB_CONTENT_UNKNOWN});
     char text[XB_MAX_REASON];
     const xb_span reason = {text, xb_decision_text(&w->decision, &w->verdict, &w->vector, text, sizeof text)};
-    uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;
-    if (s->ids && s->lane)
-        id |= xb_record_decision(s->lane, s->sample, id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, reason, w);
-    write_reply(s, w, reason, s->ids ? &id : NULL, reply);
-    if (s->stats)
+    w->doubt = (uint8_t)doubt(s, w);
+    w->id = s->ids ? xb_ids_next(s->ids) : 0;
+    if (s->ids && s->lane && !is_check(&w->request))
+        w->id |= xb_record_decision(s->lane, s->recorder, started, w->id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, reason, w);
+    write_reply(s, w, reason, s->ids ? &w->id : NULL, reply);
+    if (s->stats) {
+        s->stats->doubted += w->doubt == XB_DOUBTED;
+        s->stats->regretted += w->doubt == XB_REGRETTED;
         xb_count(s->stats, w, policy_known, xb_now() - started);
+    }
     return used;
 }

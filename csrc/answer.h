@@ -7,6 +7,10 @@
  * reply says the keys of the request's client, in X-Bot-Client, which they pass on to nobody. A question of `xbot check` is not
  * counted, nor one that nginx asks a second time for the same request (try_files, index, error_page).
  *
+ * The score may be wrong about a person. Who was called a bot by it and, before or after that, does what people do (opens pages and their
+ * parts, brings a cookie back, follows a link of the site) is counted, once a client, and once more when it is refused. A program can
+ * do all of this, too: it is for the owner to look at, and decides nothing.
+ *
  * If the handshake of a connection is not known (the proxy did not ask about the first request, or the table is younger than
  * the connection), a question is answered 428, provided that the proxy's files ask again with the handshake. So a visitor's
  * handshake is known whatever the first request was.
@@ -32,14 +36,22 @@ typedef struct {
     uint32_t listener;         /* its number, in the keys of `handshakes` */
     xb_ids *ids;               /* or NULL: then decisions have no id */
     xb_lane *lane;             /* where decisions are recorded, by their ids; or NULL */
-    uint64_t sample;           /* of those that are not bots: a share of 2^58 */
+    xb_recorder *recorder;     /* which ones; not NULL with a lane */
     uint64_t generation;       /* of model and policies, for the records */
     const xb_wheel *wheel;     /* or NULL: then no operator can intervene */
     xb_clients *clients;       /* or NULL: then each request is judged alone */
+    xb_visitors *visitors;     /* or NULL: then nobody learns what proven visitors get */
     const uint64_t *clock_ms;  /* the time of `clients`; NULL: the system's. Only tests and replays set it, in shared memory */
 } xb_service;
 
 enum { XB_MAX_REPLY = 512 };
+
+/* Whether a decision lets its client be counted as one whom the gate may be wrong about. */
+typedef enum {
+    XB_NO_DOUBT,
+    XB_DOUBTED,  /* the client looks like a person (xb_behaviour_proves), and its score called it a bot: now or before */
+    XB_REGRETTED /* likewise, and refused it */
+} xb_doubt;
 
 typedef struct {
     size_t size; /* bytes of `bytes` */

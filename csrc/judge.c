@@ -3,6 +3,7 @@
 void xb_see(const xb_shape *shape, xb_workspace *w)
 {
     w->keys = (xb_client_keys){0};
+    w->counted = NULL;
     if (!w->clients) {
         xb_featurize(&w->request, shape, &w->vector);
         return;
@@ -10,7 +11,7 @@ void xb_see(const xb_shape *shape, xb_workspace *w)
     xb_client_look look = {.table = w->clients, .now_ms = w->now_ms};
     xb_featurize_client(&w->request, shape, &look, &w->vector);
     if (look.keys.client && !w->reads_only)
-        xb_clients_count(w->clients, &look.keys, &look.places, w->now_ms, &look.visit);
+        w->counted = xb_clients_count(w->clients, &look.keys, &look.places, w->now_ms, &look.visit);
     w->keys = look.keys;
 }
 
@@ -18,6 +19,11 @@ void xb_judge(const xb_model *m, xb_workspace *w)
 {
     xb_see(&m->shape, w);
     w->verdict = xb_score(m, &w->vector);
+    if (w->visitors && w->counted) {
+        const xb_proven proves = xb_behaviour_proves(&w->vector.behaviour, &w->vector.facts);
+        xb_visitors_note(w->visitors, w->counted, &w->keys, w->now_ms, xb_model_mark(m), w->verdict.margin, proves == XB_PROVEN_VISITOR,
+                         proves == XB_PROVEN_FALSE);
+    }
 }
 
 _Static_assert((int)XB_WHEEL_NAME == (int)XB_MAX_NAME, "a policy has the same name in both");

@@ -9,6 +9,7 @@
 #ifndef XB_JUDGE_H
 #define XB_JUDGE_H
 
+#include "board/visitors.h"
 #include "board/wheel.h"
 #include "policy/policy.h"
 #include "model/scorer.h"
@@ -17,17 +18,21 @@
 #define XB_BY_HAND "xbot.allow"
 enum { XB_ASKED = 64 };
 
-/* All that judging one request needs; about 300 KiB, most of it never touched, one for each thread, all zero before its first use. */
+/* All that judging one request needs; about 650 KiB, most of it never touched, one for each thread, all zero before its first use. */
 typedef struct {
     xb_request request;
     xb_vector vector;
     xb_verdict verdict;
     xb_decision decision;
     xb_clients *clients; /* the table, or NULL: stateless */
+    xb_visitors *visitors; /* of a site that is served, or NULL: who of them is proven is kept (xb_judge) */
     uint64_t now_ms;     /* milliseconds since 1970 UTC, of this request; only for the table */
     bool reads_only;     /* this request is not counted: what the table says is only looked at */
     xb_client_keys keys; /* of the judged request, for its outcome (xb_clients_outcome); 0 where the group is absent. Says nothing (XB_SAYS) of
                             one that is not counted */
+    uint64_t id;         /* of the decision; 0: it has none */
+    uint8_t doubt;       /* xb_doubt of the decision (answer.h) */
+    xb_client_entry *counted; /* the client's entry, if the request was counted */
     xb_connection_id asked[XB_ASKED]; /* the last questions about connections (answer.c) */
     uint16_t said[XB_ASKED];          /* and what they were counted as (XB_SAYS_*) */
     char scratch[XB_MAX_HEAD]; /* what the dialect decodes */
@@ -37,7 +42,7 @@ typedef struct {
 /* Featurizes w->request into w->vector, by what w->clients knows of the past, and counts it there. */
 void xb_see(const xb_shape *shape, xb_workspace *w);
 
-/* The same, and scores it into w->verdict. */
+/* The same, and scores it into w->verdict. What a client got that is counted, w->visitors learns. */
 void xb_judge(const xb_model *m, xb_workspace *w);
 
 /* Decides about the judged request: by the policy that w->request names, else by that of its path, else by `policy`. Writes

@@ -21,7 +21,7 @@ def commit() -> str | None:
 
 
 def said() -> str:
-    """Such as `0.1.0 (commit 1a2b3c4d5e6f)`; `0.1.0 (working tree)`; or the version alone, of a build that knew no commit."""
+    """Such as `0.2.0 (commit 1a2b3c4d5e6f)`; `0.2.0 (working tree)`; or the version alone, of a build that knew no commit."""
     if built := commit():
         return f"{sidecar.__version__} (commit {built})"
     tree = (_HERE.parent / ".git").exists()

@@ -80,6 +80,7 @@ def provenance(
         | ({"clients": True} if how.looks_back else {}),
         "split": fitted.split,
         "held_out": fitted.figures.as_dict(),
+        "margins": spread(fitted.margins),
         **_bounds(fitted),
         **_sessions(fitted, sessions),
         **_proven(fitted),
@@ -93,6 +94,13 @@ def provenance(
             str(bucket): "ip_net" if text.startswith("ip_net=") else text for bucket, text in sorted(words.items())
         },
     }
+
+
+def spread(margins: np.ndarray) -> list[int]:
+    """How the margins of the rows are spread, out of fold: counted as a sidecar counts those that it gives (csrc/board/counters.h), which
+    compares the two."""
+    buckets = np.clip(np.floor(2 * margins) + core.MARGINS // 2, 0, core.MARGINS - 1).astype(int)
+    return [int(n) for n in np.bincount(buckets, minlength=core.MARGINS)]
 
 
 def _bounds(fitted: Fitted) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from sidecar import core
 from sidecar.errors import XbotError
+from sidecar.proven import Proven
 from training import behaviour, proven
 from training.bounded import BoundedSVC
 from training.bounds import Bounds, Scale
@@ -150,7 +151,7 @@ class Fitted:
     free: Figures | None = None
     start: Start | None = None
     behaviour: Behaviour | None = None
-    proven: proven.Proven | None = None
+    proven: Proven | None = None
     bounds: tuple[float, float] | None = None
 
     def scores(self) -> np.ndarray:

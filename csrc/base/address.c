@@ -2,19 +2,21 @@
 
 #include <arpa/inet.h>
 
+/* Four numbers of one to three digits, the text has at least two bytes. */
 static bool address_v4(xb_span text, xb_address *out)
 {
     const char *p = text.at, *end = text.at + text.size;
     for (int i = 0; i < 4; i++) {
+        if (i && (p == end || *p++ != '.'))
+            return false;
+        const char *most = end - p < 3 ? end : p + 3;
         unsigned value = 0;
         const char *from = p;
-        while (p < end && xb_is_digit(*p) && p - from < 4)
-            value = value * 10 + (unsigned)(*p++ - '0');
-        if (p == from || p - from > 3 || value > 255)
+        for (unsigned digit; p < most && (digit = (unsigned)(unsigned char)*p - '0') < 10; p++)
+            value = value * 10 + digit;
+        if (p == from || value > 255)
             return false;
         out->bytes[i] = (uint8_t)value;
-        if (i < 3 && (p == end || *p++ != '.'))
-            return false;
     }
     return p == end;
 }

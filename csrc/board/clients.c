@@ -161,7 +161,7 @@ void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *o
     out->gaps = load32(&e->gaps) & 0xff;
     out->gap_mean = out->gaps > 1 ? sane(load(&e->gap_mean)) : 0.0f;
     out->gap_spread = out->gaps > 1 ? root(sane(load(&e->gap_spread))) : 0.0f;
-    out->marks = load32(&e->marks);
+    out->marks = load32(&e->marks) & XB_MARK_ALL;
     out->pages_since_part = load32(&e->pages_since_part) & 0xff;
     const uint64_t first = (uint64_t)load32(&e->first) * 1000, last = load64(&e->last);
     out->age_ms = now_ms > first ? now_ms - first : 0;
@@ -242,10 +242,9 @@ static void touch(xb_client_entry *e, xb_client_set *set, uint64_t now_ms)
         store32(used, now);
 }
 
-/* A new entry for this key, in the place of none or of the one that was idle for longest. */
-static xb_client_entry *take(xb_clients *t, uint64_t key, uint64_t now_ms)
+/* A new entry for a key of this set and tag, in the place of none or of the one that was idle for longest. */
+static xb_client_entry *take(xb_clients *t, xb_client_set *set, uint32_t tag, uint64_t now_ms)
 {
-    xb_client_set *set = set_of(t, key);
     const uint32_t now = used_now(now_ms);
     size_t place = 0;
     int64_t longest = -1;
@@ -262,7 +261,7 @@ static xb_client_entry *take(xb_clients *t, uint64_t key, uint64_t now_ms)
     }
     __atomic_fetch_add(load32(&set->tag[place]) ? &t->replaced : &t->entries, 1, __ATOMIC_RELAXED);
     xb_client_entry *e = &set->entry[place];
-    store32(&set->tag[place], tag_of(key));
+    store32(&set->tag[place], tag);
     store32(&set->used[place], now);
     for (int i = 0; i < XB_N_TALLIES; i++)
         store(&e->count[i], 0.0f);
@@ -475,7 +474,7 @@ uint32_t xb_clients_version(const xb_clients *t, unsigned family)
 static xb_client_entry *place(xb_clients *t, uint64_t key, xb_client_entry *found, uint64_t now_ms)
 {
     if (!found && key)
-        return take(t, key, now_ms);
+        return take(t, set_of(t, key), tag_of(key), now_ms);
     if (found)
         fade(found, now_ms);
     return found;
@@ -535,12 +534,12 @@ static uint32_t said(uint32_t says)
 
 static const uint32_t OF_CLIENTS = XB_COUNT(LOADERS) | XB_COUNT(KEEPERS) | XB_COUNT(LOADED_PAGES) | XB_COUNT(LOADED_PARTS);
 
-void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit)
+xb_client_entry *xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit)
 {
     const uint64_t key = client_key(k);
     const bool page = visit->what == XB_VISIT_PAGE, part = visit->what == XB_VISIT_PART;
     if (!key)
-        return;
+        return NULL;
     uint32_t as = visit->what;
     if (places->client)
         touch(places->client, set_of(t, key), now_ms);
@@ -599,6 +598,7 @@ void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *
     /* No network says much about which versions people have. */
     if (group & XB_COUNT(LOADERS) && visit->version && network && load(&network->count[XB_TALLY_LOADERS]) < 2.5f)
         count_version(t, visit->family, visit->version);
+    return client;
 }
 
 /* ---- what happened ---- */
@@ -627,6 +627,13 @@ xb_content xb_content_of(xb_span s)
     if (xb_span_ends(s, XB_SPAN("json")) || xb_span_ends(s, XB_SPAN("xml")) || xb_span_is(s, XB_SPAN("application/x-ndjson")))
         return XB_CONTENT_DATA;
     return XB_CONTENT_OTHER;
+}
+
+void xb_clients_mark(xb_clients *t, const xb_client_keys *k, uint32_t marks)
+{
+    xb_client_entry *e = find(t, client_key(k));
+    if (e)
+        store32(&e->marks, load32(&e->marks) | marks);
 }
 
 static bool is_part(uint8_t content)
@@ -701,6 +708,53 @@ void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms,
         correct(places.shape, up, down, now_ms);
     if (browser)
         correct(&t->site, up | group_up, down | group_down, now_ms);
+}
+
+/* ---- what other machines counted ---- */
+
+void xb_client_fade(xb_client_entry *e, uint64_t now_ms) { fade(e, now_ms); }
+
+bool xb_clients_used(const xb_client_set *set, size_t place, uint64_t since_ms)
+{
+    return load32(&set->tag[place]) && (int32_t)((load32(&set->used[place]) & ~1u) - used_now(since_ms)) >= 0;
+}
+
+xb_client_entry *xb_clients_merge(xb_clients *t, const xb_client_delta *d, uint64_t now_ms, bool *is_new)
+{
+    static const float MOST = 65536.0f; /* nobody counts so many in the time between two messages */
+    if (!d->tag || d->set >= t->n_sets)
+        return NULL;
+    xb_client_set *set = &t->set[d->set];
+    xb_client_entry *e = NULL;
+    for (size_t i = 0; i < XB_CLIENTS_WAYS && !e; i++)
+        if (load32(&set->tag[i]) == d->tag)
+            e = &set->entry[i];
+    *is_new = !e;
+    e = e ? e : take(t, set, d->tag, now_ms);
+    touch(e, set, now_ms);
+    fade(e, now_ms);
+    for (int i = 0; i < XB_N_TALLIES; i++)
+        if (d->count[i] > -MOST && d->count[i] < MOST && d->count[i] != 0.0f) /* NAN is not */
+            store(&e->count[i], sane(sane(load(&e->count[i])) + d->count[i]));
+    if (load(&e->count[XB_TALLY_REQUESTS]) > FULL)
+        scale(e, 0.5f);
+    const float pages = d->count[XB_TALLY_PAGES];
+    if (pages > 0.0f && pages < MOST)
+        count_fast(e, now_ms, pages);
+    if (d->count[XB_TALLY_PARTS] > 0.0f)
+        store32(&e->pages_since_part, 0);
+    const uint32_t marks = load32(&e->marks);
+    if (d->marks & XB_MARK_ALL & ~marks)
+        store32(&e->marks, marks | (d->marks & XB_MARK_ALL));
+    if (d->first && d->first < load32(&e->first))
+        store32(&e->first, d->first);
+    if (!load64(&e->shape))
+        store64(&e->shape, d->shape);
+    for (int i = 0; i < XB_CLIENTS_SKETCHES; i++)
+        store64(&e->sketch[i], load64(&e->sketch[i]) | d->sketch[i]);
+    if (now_ms > load64(&e->last))
+        store64(&e->last, now_ms);
+    return e;
 }
 
 /* ---- keys as text ---- */

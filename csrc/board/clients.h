@@ -87,8 +87,16 @@ enum {
     XB_MARK_BROUGHT = 1 << 3, /* sent a cookie, and none with its first request: brought one back */
     XB_MARK_ROBOTS = 1 << 4, /* asked for /robots.txt */
     XB_MARK_BROWSER = 1 << 5, /* claims a browser */
-    XB_MARK_REFUSED = 1 << 6 /* was refused its first page: that it opened none says nothing */
+    XB_MARK_REFUSED = 1 << 6, /* was refused its first page: that it opened none says nothing */
+    XB_MARK_FALSE = 1 << 7,  /* opened a page that contradicts its agent */
+    /* What this gate said of it; no row reads them (answer.c). */
+    XB_MARK_CALLED = 1 << 8,    /* called a bot by its score */
+    XB_MARK_GATED = 1 << 9,     /* refused for it */
+    XB_MARK_DOUBTED = 1 << 10,  /* counted as one that was called a bot, and looks like a person */
+    XB_MARK_REGRETTED = 1 << 11, /* likewise, refused */
+    XB_MARK_ALL = 0xfff
 };
+#define XB_MARK_HIGHEST UINT32_C(0xfffff000) /* no marks: the highest margin that its requests got (visitors.h) */
 
 /* An entry. Words are only read and written atomically; use the functions below. */
 typedef struct {
@@ -210,8 +218,11 @@ void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *o
 uint32_t xb_clients_version(const xb_clients *t, unsigned family);
 
 /* Counts a request, in the places where its keys were found just now, or in new ones; and puts what it counted as into the
- * client's key. */
-void xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit);
+ * client's key. Returns the client's entry; NULL without a key. */
+xb_client_entry *xb_clients_count(xb_clients *t, xb_client_keys *k, const xb_client_places *places, uint64_t now_ms, const xb_visit *visit);
+
+/* Adds marks to a client's entry; nothing if there is none. */
+void xb_clients_mark(xb_clients *t, const xb_client_keys *k, uint32_t marks);
 
 /* ---- what happened to a request ---- */
 
@@ -241,6 +252,30 @@ xb_content xb_content_of(xb_span content_type);
  * client, network, shape and site. Of a client's first page that was refused, also that it opened one (XB_MARK_PAGED; VISITORS, and what
  * follows from it), unless it has another by now. Paths, agents and shapes that networks have seen stay. */
 void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r);
+
+/* ---- what other machines counted (exchange.h) ---- */
+
+/* What was added to an entry of a table with the same secret and as many sets. */
+typedef struct {
+    uint32_t set, tag;
+    uint32_t marks;
+    uint32_t first; /* seconds since 1970; 0: unknown */
+    float count[XB_N_TALLIES]; /* may be less than 0: what was taken back */
+    uint64_t shape;
+    uint64_t sketch[XB_CLIENTS_SKETCHES];
+} xb_client_delta;
+
+_Static_assert(sizeof(xb_client_delta) == 144, "it has no padding");
+
+/* Adds it to the entry, or to a new one. In whatever order several come, the entry becomes the same, but for what fades in between. What
+ * cannot be is left out. Returns the entry, and whether it is new; NULL if there is no such place. */
+xb_client_entry *xb_clients_merge(xb_clients *t, const xb_client_delta *d, uint64_t now_ms, bool *is_new);
+
+/* Lets an entry fade up to this time. */
+void xb_client_fade(xb_client_entry *e, uint64_t now_ms);
+
+/* Was this place of a set used at this time, or later? */
+bool xb_clients_used(const xb_client_set *set, size_t place, uint64_t since_ms);
 
 /* ---- keys as text ---- */
 

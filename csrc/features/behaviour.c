@@ -8,9 +8,6 @@
 
 static xb_span text(xb_span s) { return s.at ? s : XB_SPAN(""); }
 
-/* A lone dash is no agent (facts.c). */
-static xb_span agent_of(const xb_facts *f) { return f->agent.length ? f->request->agent : XB_SPAN(""); }
-
 /* Four bytes of an IPv4 address, the first eight of an IPv6 address: its /64. */
 static uint64_t address_of(const xb_facts *f)
 {
@@ -76,7 +73,7 @@ void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *o
     const uint64_t address = address_of(f);
     const uint64_t network = address & (f->ip.version == 6 ? UINT64_C(0xffffffffffff) : UINT64_C(0xffffff)); /* the first bytes come lowest */
     const uint64_t whose = t->privacy == XB_CLIENTS_BY_NETWORK ? network : address;
-    const uint64_t agent = xb_hash_keyed(t->secret[0], agent_of(f), t->secret[1]);
+    const uint64_t agent = xb_hash_keyed(t->secret[0], xb_agent_text(f->request), t->secret[1]);
     out->client = key_of(xb_mix(xb_mix(agent ^ whose) + t->secret[1] + f->ip.version));
     out->network = key_of(xb_mix(xb_mix(network ^ t->secret[0]) + t->secret[1] + f->ip.version));
     out->shape = key_of(shape_of(t, f, agent));
@@ -97,7 +94,7 @@ static uint8_t what_of(const xb_facts *f)
     const uint8_t kind_of_path = f->path.kind;
     const xb_span dest = VALUE(SEC_FETCH_DEST);
     const bool document = xb_span_is(dest, XB_SPAN("document"));
-    const bool accepts_page = xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,"));
+    const bool accepts_page = (f->accept.marks & XB_ACCEPT_PAGE) != 0;
     if (!(f->present & XB_HAS_URL) || (r->method.size && !xb_span_is(r->method, XB_SPAN("get")) && !xb_span_is(r->method, XB_SPAN("head"))))
         return XB_VISIT_OTHER;
     if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA || (is_part(dest) && !accepts_page))
@@ -108,7 +105,7 @@ static uint8_t what_of(const xb_facts *f)
         return XB_VISIT_PAGE;
     if ((dest.size && !document) || HAS(X_REQUESTED_WITH) || HAS(SEC_WEBSOCKET_KEY))
         return XB_VISIT_OTHER;
-    if (xb_span_is(VALUE(ACCEPT), XB_SPAN("*/*")) && (f->referrer.length || HAS(SEC_FETCH_MODE) || HAS(ORIGIN)))
+    if (f->accept.marks & XB_ACCEPT_ANY && (f->referrer.length || HAS(SEC_FETCH_MODE) || HAS(ORIGIN)))
         return XB_VISIT_OTHER;
     return XB_VISIT_PAGE;
 }
@@ -122,7 +119,7 @@ static bool claims_browser(const xb_agent_facts *ua)
 void xb_visit_of(const xb_facts *f, xb_visit *out)
 {
     const xb_request *r = f->request;
-    const xb_agent_facts *ua = &f->agent;
+    const xb_agent_facts *ua = f->agent;
     uint32_t counts = XB_COUNT(REQUESTS);
     *out = (xb_visit){.what = what_of(f), .path = 0};
     if (out->what == XB_VISIT_PAGE) {
@@ -150,7 +147,7 @@ void xb_visit_of(const xb_facts *f, xb_visit *out)
     out->counts = counts;
     out->family = ua->browser % XB_CLIENTS_FAMILIES;
     out->version = (ua->chromium ? ua->chromium : ua->major) & 0xffff;
-    out->agent = xb_hash(agent_of(f));
+    out->agent = xb_hash(xb_agent_text(f->request));
     out->address = address_of(f);
 }
 

@@ -37,7 +37,8 @@ typedef struct {
     float growth;      /* of the shape's pages in the last minutes over their pace in the last hours, as a multiple of the site's; 0: unknown */
 } xb_behaviour;
 
-/* The keys of a request: 0 for what it does not hold. Without an address all are 0: the group is absent. */
+/* The keys of a request: 0 for what it does not hold. Without an address all are 0: the group is absent. Of the facts, those of
+ * xb_facts_begin are enough. */
 void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *out);
 
 /* The request as it is counted. */

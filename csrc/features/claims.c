@@ -10,8 +10,7 @@ typedef struct {
     uint32_t version;  /* of the engine, 0 unknown */
     bool browsing;     /* the agent claims a browser, whatever else it says: a tool's word must not lift a contradiction */
     bool socket, preflight, worker, player, font, well_known, prefetch; /* what the request is, by what only that has */
-    bool html;         /* Accept is that of an opened page */
-    bool any;          /* Accept is star/star */
+    bool html, any;    /* XB_ACCEPT_PAGE, XB_ACCEPT_ANY */
     bool stripped;     /* a page is opened with neither Accept-Language nor Sec-Fetch-*: other headers may be missing or moved, too */
     bool scripted;     /* a page's script may have asked */
 } claim;
@@ -19,7 +18,9 @@ typedef struct {
 #define HAS(name) xb_has(c->r, XB_H_##name)
 #define VALUE(name) xb_value(c->r, XB_H_##name)
 #define IS(name, lower) xb_span_is(VALUE(name), XB_SPAN(lower))
-#define READS(name) ((c->f->encodings & XB_ENCODING_##name) != 0)
+#define READS(name) ((c->f->encodings.marks & XB_ENCODING_##name) != 0)
+#define ACCEPTS(name) ((c->f->accept.marks & XB_ACCEPT_##name) != 0)
+#define BRANDS(name) ((c->f->brands.marks & XB_BRAND_##name) != 0)
 #define ODD(name) (UINT64_C(1) << XB_ODD_##name)
 
 xb_engine xb_engine_of(const xb_agent_facts *ua)
@@ -101,15 +102,6 @@ static bool program(const claim *c)
     return !xb_span_starts(c->r->agent, XB_SPAN("[fban")) || HAS(X_FB_HTTP_ENGINE);
 }
 
-/* Is this what a browser accepts where it opens a page, or loads a part of one from a path that does not tell its kind? */
-static bool for_a_page(xb_span accept)
-{
-    return xb_contains(accept, XB_SPAN("text/html")) || xb_span_starts(accept, XB_SPAN("image/")) ||
-           xb_span_starts(accept, XB_SPAN("text/css")) || xb_span_starts(accept, XB_SPAN("audio/")) ||
-           xb_span_starts(accept, XB_SPAN("video/")) || xb_span_starts(accept, XB_SPAN("application/font")) ||
-           xb_span_starts(accept, XB_SPAN("text/event-stream"));
-}
-
 static uint64_t accepts(const claim *c)
 {
     uint64_t odd = 0;
@@ -136,11 +128,10 @@ static uint64_t accepts(const claim *c)
     if (!VALUE(ACCEPT).size && !c->socket && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
     if ((c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT) && !c->scripted && !c->worker && !c->prefetch &&
-        HAS(ACCEPT) && !for_a_page(VALUE(ACCEPT)))
+        HAS(ACCEPT) && !ACCEPTS(OPENS))
         odd |= ODD(PAGE_ANY);
     /* APNG is named by Chromium alone: since 59 wherever it opens a page, or shows a picture. */
-    const bool apng = xb_contains(VALUE(ACCEPT), XB_SPAN("image/apng"));
-    if (c->engine == XB_ENGINE_CHROMIUM ? c->version >= 60 && c->html && !apng : apng && c->ua->category != XB_CATEGORY_APPLIANCE)
+    if (c->engine == XB_ENGINE_CHROMIUM ? c->version >= 60 && c->html && !ACCEPTS(APNG) : ACCEPTS(APNG) && c->ua->category != XB_CATEGORY_APPLIANCE)
         odd |= ODD(ACCEPT);
     if (c->html && !HAS(UPGRADE_INSECURE_REQUESTS) && !c->prefetch && (chromium_since(c, 44) || gecko_since(c, 60)))
         odd |= ODD(NO_UPGRADE);
@@ -188,20 +179,6 @@ static uint64_t fetch(const claim *c)
 
 /* ---- client hints ---- */
 
-/* The version behind a brand of Sec-CH-UA: `"Chromium";v="131"`. 0 if the brand is not there. */
-static uint32_t brand_version(xb_span hints, xb_span brand)
-{
-    const char *end = hints.at + hints.size, *p = xb_find_text(hints, brand);
-    if (!p)
-        return 0;
-    for (p += brand.size; p < end && !xb_is_digit(*p) && *p != ','; p++)
-        ;
-    uint32_t n = 0;
-    for (const char *from = p; p < end && p - from < 6 && xb_is_digit(*p); p++)
-        n = n * 10 + (uint32_t)(*p - '0');
-    return n;
-}
-
 /* Is the platform that the hints name one that this system's agents come with? */
 static bool platform_fits(xb_span platform, uint8_t os)
 {
@@ -226,7 +203,7 @@ static uint64_t hints(const claim *c)
     uint64_t odd = 0;
     if (HAS(SEC_CH_UA) && c->engine != XB_ENGINE_CHROMIUM)
         odd |= ODD(HINTS);
-    if (HAS(SEC_CH_UA) && xb_contains(VALUE(SEC_CH_UA), XB_SPAN("headless")))
+    if (BRANDS(HEADLESS))
         odd |= ODD(HEADLESS_HINTS);
     if (c->engine != XB_ENGINE_CHROMIUM)
         return odd;
@@ -239,13 +216,10 @@ static uint64_t hints(const claim *c)
         odd |= ODD(HINT_MOBILE);
     if (!HAS(SEC_CH_UA))
         return odd;
-    const uint32_t chromium = brand_version(VALUE(SEC_CH_UA), XB_SPAN("\"chromium\""));
-    if (chromium != c->version && c->version)
+    if (c->f->brands.chromium != c->version && c->version)
         odd |= ODD(HINT_VERSION);
-    const bool edge = xb_contains(VALUE(SEC_CH_UA), XB_SPAN("\"microsoft edge")), opera = xb_contains(VALUE(SEC_CH_UA), XB_SPAN("\"opera"));
-    const bool google = xb_contains(VALUE(SEC_CH_UA), XB_SPAN("\"google chrome\""));
-    if (edge != (ua->browser == XB_BROWSER_EDGE) || opera != (ua->browser == XB_BROWSER_OPERA) ||
-        (google && ua->browser != XB_BROWSER_CHROME))
+    if (BRANDS(EDGE) != (ua->browser == XB_BROWSER_EDGE) || BRANDS(OPERA) != (ua->browser == XB_BROWSER_OPERA) ||
+        (BRANDS(GOOGLE) && ua->browser != XB_BROWSER_CHROME))
         odd |= ODD(HINT_BRAND);
     if (c->version >= 95 && !(HAS(SEC_CH_UA_MOBILE) && HAS(SEC_CH_UA_PLATFORM)))
         odd |= ODD(HINT_PART);
@@ -442,7 +416,7 @@ __attribute__((noinline)) static uint64_t handshake(const claim *c)
 
 uint64_t xb_claims(const xb_request *r, const xb_facts *f)
 {
-    const xb_agent_facts *ua = &f->agent;
+    const xb_agent_facts *ua = f->agent;
     claim claimed = {.r = r, .f = f, .ua = ua, .engine = xb_engine_of(ua)}, *c = &claimed;
     if (c->engine == XB_ENGINE_CHROMIUM)
         c->version = ua->chromium;
@@ -455,8 +429,8 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     c->worker = HAS(SERVICE_WORKER);
     c->prefetch = HAS(SEC_PURPOSE) || HAS(PURPOSE);
     c->well_known = well_known(f->path.url.path);
-    c->html = xb_span_starts(VALUE(ACCEPT), XB_SPAN("text/html,application/xhtml+xml,"));
-    c->any = IS(ACCEPT, "*/*");
+    c->html = ACCEPTS(PAGE);
+    c->any = ACCEPTS(ANY);
     c->stripped = c->html && !HAS(ACCEPT_LANGUAGE) && !HAS(SEC_FETCH_MODE) && !HAS(COOKIE);
     c->scripted = HAS(SEC_FETCH_MODE) || HAS(REFERER) || HAS(ORIGIN) || HAS(X_REQUESTED_WITH);
     /* Films and sounds are not packed: Chromium and Firefox say so, WebKit says nothing. */

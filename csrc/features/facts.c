@@ -14,36 +14,15 @@ static uint32_t protocol_number(xb_span s)
     return s.size >= 8 && s.at[6] == '.' && xb_is_digit(s.at[7]) ? n + (uint32_t)(s.at[7] - '0') : n;
 }
 
-static void header_facts(const xb_request *r, xb_facts *f)
+static void header_facts(xb_facts *f, xb_known_values *known)
 {
+    const xb_request *r = f->request;
     f->n_visitor = 0;
     for (uint32_t i = 0; i < r->n_headers; i++)
         f->n_visitor += r->headers[i].visitor;
-    f->encodings = 0;
-    xb_span encodings = xb_value(r, XB_H_ACCEPT_ENCODING);
-    if (!encodings.at)
-        return;
-    const char *p = encodings.at, *end = p + encodings.size;
-    xb_span one;
-    while (xb_list_next(&p, end, &one)) {
-        switch (one.size) {
-        case 2:
-            f->encodings |= xb_span_is(one, XB_SPAN("br")) ? XB_ENCODING_BR : 0;
-            break;
-        case 4:
-            f->encodings |= xb_span_is(one, XB_SPAN("gzip")) ? XB_ENCODING_GZIP : 0;
-            f->encodings |= xb_span_is(one, XB_SPAN("zstd")) ? XB_ENCODING_ZSTD : 0;
-            break;
-        case 7:
-            f->encodings |= xb_span_is(one, XB_SPAN("deflate")) ? XB_ENCODING_DEFLATE : 0;
-            break;
-        case 8:
-            f->encodings |= xb_span_is(one, XB_SPAN("identity")) ? XB_ENCODING_IDENTITY : 0;
-            break;
-        default:
-            break;
-        }
-    }
+    f->accept = xb_value_facts_of(r, XB_H_ACCEPT, known);
+    f->encodings = xb_value_facts_of(r, XB_H_ACCEPT_ENCODING, known);
+    f->brands = xb_value_facts_of(r, XB_H_SEC_CH_UA, known);
 }
 
 /* What is absent reads as empty here; its group's bit keeps the difference. */
@@ -52,11 +31,12 @@ static xb_span present(xb_span s)
     return s.at ? s : XB_SPAN("");
 }
 
-/* A lone dash is how logs write "nothing"; a visitor who sends one must look the same in a log and on the wire. */
 static xb_span undashed(xb_span s)
 {
     return s.size == 1 && *s.at == '-' ? (xb_span){s.at, 0} : present(s);
 }
+
+xb_span xb_agent_text(const xb_request *r) { return undashed(r->agent); }
 
 /* QUIC opens with lists of its own: TLS 1.3's alone, and Chromium sends no GREASE there. Nothing here knows who sends which. */
 static void handshake_facts(const xb_request *r, xb_facts *f)
@@ -69,7 +49,7 @@ static void handshake_facts(const xb_request *r, xb_facts *f)
     f->present = (f->present & ~(uint32_t)XB_HAS_TLS) | (f->handshake.known ? XB_HAS_TLS : 0); /* texts may say nothing */
 }
 
-void xb_facts_of(const xb_request *r, xb_facts *f)
+void xb_facts_begin(const xb_request *r, xb_facts *f)
 {
     f->present = r->present;
     f->request = r;
@@ -78,13 +58,18 @@ void xb_facts_of(const xb_request *r, xb_facts *f)
         xb_address_parse(r->ip, &f->ip);
     if (!f->ip.version)
         f->present &= ~(uint32_t)XB_HAS_IP; /* "unix:" and the like: no address, so nothing to go by */
-    xb_agent_facts_of(undashed(r->agent), &f->agent);
+    f->protocol = protocol_number(r->protocol);
+    handshake_facts(r, f);
+}
+
+void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent, xb_known_values *known)
+{
+    const xb_request *r = f->request;
+    f->agent = agent;
     xb_url_split(undashed(r->referrer), &f->referrer);
     xb_path_facts_of(present(r->uri), &f->path);
     f->referrer_own = r->host.size && f->referrer.host.size &&
                       xb_span_same(xb_without_www(f->referrer.host), xb_without_www(xb_without_port(r->host)));
-    f->protocol = protocol_number(r->protocol);
-    handshake_facts(r, f);
-    header_facts(r, f);
+    header_facts(f, known);
     f->odd = xb_claims(r, f);
 }

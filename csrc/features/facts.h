@@ -7,7 +7,7 @@
 #define XB_FACTS_H
 
 #include "base/address.h"
-#include "request/request.h"
+#include "features/values.h"
 
 #define XB_BROWSER(name, vendor) XB_BROWSER_##name,
 enum {
@@ -59,6 +59,7 @@ typedef struct {
 enum { XB_MAX_WORDS = 64 }; /* words kept of an agent, and of a path; more are counted, not kept */
 
 typedef struct {
+    xb_span text;      /* the agent; words lie in it */
     uint32_t length, words, digits, semicolons;
     uint32_t marks;    /* XB_MARK_* */
     uint32_t major;    /* the browser's major version, 0 if it says none */
@@ -96,26 +97,29 @@ typedef struct {
     uint32_t present; /* XB_HAS_* of the request */
     const xb_request *request;
     xb_address ip;
-    xb_agent_facts agent;
+    const xb_agent_facts *agent;
     xb_url referrer;
     xb_handshake handshake; /* `known` 0: absent */
     bool referrer_own;   /* the referrer's host is the site's; only where the host is known */
     xb_path_facts path;
     uint32_t protocol;   /* 10, 11, 20, 30; 0 unknown */
     uint32_t n_visitor;  /* headers of the visitor */
-    uint32_t encodings;  /* bit set of Accept-Encoding: XB_ENCODING_* */
+    xb_value_facts accept, encodings, brands; /* of Accept, Accept-Encoding, Sec-CH-UA */
     uint64_t odd;        /* bit set of contradictions: XB_ODD_* (claims.h) */
 } xb_facts;
 
-enum {
-    XB_ENCODING_GZIP = 1 << 0,
-    XB_ENCODING_DEFLATE = 1 << 1,
-    XB_ENCODING_BR = 1 << 2,
-    XB_ENCODING_ZSTD = 1 << 3,
-    XB_ENCODING_IDENTITY = 1 << 4
-};
-
 void xb_facts_init(void);
-void xb_facts_of(const xb_request *r, xb_facts *f);
+
+/* Who asks: address, protocol and handshake. That is what the keys of a client are made of, beside the request itself (behaviour.h), so
+ * the table's memory can be asked for before everything else is found. */
+void xb_facts_begin(const xb_request *r, xb_facts *f);
+
+/* Everything else, after xb_facts_begin. `agent`: the facts of xb_agent_text(r), which live as long as `f` is looked at; `known`: the values
+ * of requests before (values.h). */
+void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent, xb_known_values *known);
+
+/* The agent, or an empty text for none, and for a lone dash: so logs write "nothing", and a visitor who sends one must look the same in a
+ * log and on the wire. */
+xb_span xb_agent_text(const xb_request *r);
 
 #endif

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "features/agent.h"
 #include "features/claims.h"
 #include "base/hash.h"
 
@@ -59,15 +60,12 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 {
     if (!host.size)
         return false;
-    uint32_t want = xb_host_hash(host), low = 0, high = hosts->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (hosts->hash[middle] < want)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < hosts->count && hosts->hash[low] == want;
+    const uint32_t want = xb_host_hash(host), *at = hosts->hash;
+    if (!hosts->count)
+        return false;
+    for (uint32_t left = hosts->count; left > 1; left -= left / 2) /* the last at or below `want`, or the first */
+        at += at[left / 2] <= want ? left / 2 : 0;
+    return *at == want;
 }
 
 /* ---- dense ---- */
@@ -83,7 +81,7 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 #define CATEGORY(name) (ua->category == XB_CATEGORY_##name)
 #define HEADER(name) xb_has(r, XB_H_##name)
 #define VALUE(name) xb_value(r, XB_H_##name)
-#define ENCODING(name) ((f->encodings & XB_ENCODING_##name) != 0)
+#define ENCODING(name) ((f->encodings.marks & XB_ENCODING_##name) != 0)
 #define SECURE (r->scheme.size == 5)
 /* A contradiction of claims.h; those over https or plain http are absent where the scheme is. */
 #define ODD(name) ((f->odd >> XB_ODD_##name & 1) != 0)
@@ -93,7 +91,7 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 /* An agent that claims to be a browser. */
 #define BROWSING (ua->mozilla && !BROWSER(TEXT))
 /* Browsers begin with Mozilla/, but for the old Opera; text browsers, Facebook's programs and Apple's helpers with their names. */
-#define STARTS(lower) xb_span_starts(r->agent, XB_SPAN(lower))
+#define STARTS(lower) xb_span_starts(ua->text, XB_SPAN(lower))
 #define MISSHAPEN                                                                                                              \
     (!ua->mozilla && !BROWSER(NONE) && !BROWSER(UC) && !BROWSER(BLACKBERRY) && !BROWSER(SAMSUNG) && !MARK(CFNETWORK) &&        \
      !MARK(DALVIK) && !STARTS("opera/") && !STARTS("[fb") && !STARTS("lynx/") && !STARTS("links (") && !STARTS("elinks") &&    \
@@ -123,9 +121,12 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 #define BARE(share) (FLEET(LOADERS) < (share) * FLEET(VISITORS))
 
 /* The rows of the handshake and, behind them, those of the client stand last: where they are absent, nobody looks at them. */
-enum { FIRST_OF_TLS = XB_F_tls_13, FIRST_OF_CLIENT = XB_F_cl_no_part_2 };
+enum { FIRST_OF_TLS = XB_F_tls_13, FIRST_OF_CLIENT = XB_FIRST_OF_CLIENT };
 enum { WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4, WITHOUT_CLIENT = (FIRST_OF_CLIENT + 3) / 4 * 4 };
 #define XB_FEATURE(name, group, version, expression, doc)                                                         \
+    _Static_assert(((int)XB_F_##name >= (int)XB_FIRST_OF_UA && (int)XB_F_##name < (int)XB_BEHIND_UA) ==           \
+                       (XB_HAS_##group == XB_HAS_UA),                                                             \
+                   "features.def: the rows of UA stand together");                                                \
     _Static_assert(((int)XB_F_##name >= (int)FIRST_OF_CLIENT) == (XB_HAS_##group == XB_HAS_CLIENT) &&             \
                        ((int)XB_F_##name >= (int)FIRST_OF_TLS && (int)XB_F_##name < (int)FIRST_OF_CLIENT) ==      \
                            (XB_HAS_##group == XB_HAS_TLS),                                                        \
@@ -135,42 +136,78 @@ enum { WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4, WITHOUT_CLIENT = (FIRST_OF_CLIE
 #undef XB_FEATURE
 #undef XB_FAMILY
 
-/* The rows from `first` on, and before `end`; both are constants, so only these are compiled. */
+/* The rows from `first` on, and before `end`, to out[0] and on; both are constants, so only these are compiled. */
 static inline __attribute__((always_inline)) void rows(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, const xb_behaviour *b,
                                                        double *out, const int first, const int end)
 {
-    const xb_agent_facts *ua = &f->agent;
+    const xb_agent_facts *ua = f->agent;
     const xb_url *ref = &f->referrer;
     const xb_path_facts *url = &f->path;
     const xb_handshake *hs = &f->handshake;
     const uint32_t held = f->present;
 #define XB_FEATURE(name, group, version, expression, doc)         \
     if ((int)XB_F_##name >= first && (int)XB_F_##name < end)      \
-        out[XB_F_##name] = held & XB_HAS_##group ? (double)(expression) : (double)NAN;
+        out[XB_F_##name - first] = held & XB_HAS_##group ? (double)(expression) : (double)NAN;
 #define XB_FAMILY(name, group, version, doc)
 #include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
 }
 
-/* Returns how many there are, in rounds of four; those behind are absent. */
-static uint32_t dense(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, double *out)
+/* Takes an agent apart, unless it is known. */
+static const xb_known_agent *agent_of(xb_vector *v, xb_span text)
 {
-    rows(r, hosts, f, NULL, out, 0, FIRST_OF_CLIENT);
-    return f->present & XB_HAS_TLS ? WITHOUT_CLIENT : WITHOUT_TLS;
+    xb_known_agent *a = &v->agents[xb_memo_place(text, XB_AGENTS)];
+    for (size_t way = 0; way < XB_MEMO_WAYS; way++)
+        if (xb_memo_holds(&a[way].text, text))
+            return &a[way];
+    a += v->new_agents++ % XB_MEMO_WAYS;
+    const xb_facts alone = {.present = XB_HAS_UA, .agent = &a->facts};
+    xb_agent_facts_of(xb_memo_keep(&a->text, text), &a->facts);
+    rows(NULL, NULL, &alone, NULL, a->rows, XB_FIRST_OF_UA, XB_BEHIND_UA);
+    return a;
+}
+
+/* Makes the rows of a group absent, unless they were left so. */
+static void absent(xb_vector *v, uint32_t group, int first, int end)
+{
+    for (int i = first; i < end && !(v->absent & group); i++)
+        v->dense[i] = NAN;
+    v->absent |= group;
+}
+
+/* All rows but those of the client. */
+static void dense(const xb_request *r, const xb_hosts *hosts, const xb_known_agent *agent, xb_vector *v)
+{
+    const xb_facts *f = &v->facts;
+    rows(r, hosts, f, NULL, v->dense, 0, XB_FIRST_OF_UA);
+    if (f->present & XB_HAS_UA) {
+        memcpy(v->dense + XB_FIRST_OF_UA, agent->rows, sizeof agent->rows);
+        v->absent &= ~(uint32_t)XB_HAS_UA;
+    } else {
+        absent(v, XB_HAS_UA, XB_FIRST_OF_UA, XB_BEHIND_UA);
+    }
+    rows(r, hosts, f, NULL, v->dense + XB_BEHIND_UA, XB_BEHIND_UA, FIRST_OF_TLS);
+    if (f->present & XB_HAS_TLS) {
+        rows(r, hosts, f, NULL, v->dense + FIRST_OF_TLS, FIRST_OF_TLS, FIRST_OF_CLIENT);
+        v->absent &= ~(uint32_t)XB_HAS_TLS;
+        v->n_held = WITHOUT_CLIENT;
+    } else {
+        absent(v, XB_HAS_TLS, FIRST_OF_TLS, FIRST_OF_CLIENT);
+        v->n_held = WITHOUT_TLS;
+    }
 }
 
 /* The rows of the client: of the behaviour, or NAN. */
 static void dense_client(const xb_request *r, const xb_hosts *hosts, xb_vector *v, bool client)
 {
     if (client) {
-        rows(r, hosts, &v->facts, &v->behaviour, v->dense, FIRST_OF_CLIENT, XB_N_DENSE);
+        rows(r, hosts, &v->facts, &v->behaviour, v->dense + FIRST_OF_CLIENT, FIRST_OF_CLIENT, XB_N_DENSE);
+        v->absent &= ~(uint32_t)XB_HAS_CLIENT;
         v->n_held = XB_PADDED_DENSE;
-    } else if (!v->no_client) {
-        for (int i = FIRST_OF_CLIENT; i < XB_N_DENSE; i++)
-            v->dense[i] = NAN;
+    } else {
+        absent(v, XB_HAS_CLIENT, FIRST_OF_CLIENT, XB_N_DENSE);
     }
-    v->no_client = !client;
 }
 
 /* ---- hashed words ---- */
@@ -220,11 +257,20 @@ static const xb_span START = {"^", 1};
 
 typedef struct {
     const xb_shape *shape;
+    const xb_facts *facts;
     bool all, names, values, order;
     uint32_t others; /* names that mean nothing here, so far */
     uint64_t before; /* the hash of the header before, for its order */
     xb_span before_name;
 } header_words;
+
+/* xb_hash(h->value), which is known of the first header of a name. */
+static uint64_t value_hash(const xb_facts *f, const xb_header *h)
+{
+    if (h != &f->request->headers[f->request->first[h->id]])
+        return xb_hash(h->value);
+    return h->id == XB_H_ACCEPT ? f->accept.hash : f->encodings.hash;
+}
 
 static inline uint32_t header(xb_vector *v, uint32_t n, header_words *w, const xb_header *h)
 {
@@ -238,13 +284,13 @@ static inline uint32_t header(xb_vector *v, uint32_t n, header_words *w, const x
         w->before_name = h->name;
     }
     if (w->values && (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING))
-        n = put(v, n, w->shape, XB_T_hdr_value, h->hash * XB_MIX_1 + xb_hash(h->value), h->name, h->value, 0);
+        n = put(v, n, w->shape, XB_T_hdr_value, h->hash * XB_MIX_1 + value_hash(w->facts, h), h->name, h->value, 0);
     return n;
 }
 
 static uint32_t headers(xb_vector *v, uint32_t n, const xb_shape *shape, const xb_request *r)
 {
-    header_words w = {.shape = shape, .all = r->present & XB_HAS_ORDER, .before_name = START};
+    header_words w = {.shape = shape, .facts = &v->facts, .all = r->present & XB_HAS_ORDER, .before_name = START};
     w.names = shape->families >> XB_T_hdr_name & 1;
     w.values = shape->families >> XB_T_hdr_value & 1;
     w.order = w.all && shape->families >> XB_T_hdr_order & 1;
@@ -278,22 +324,25 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
         v->taken[v->tokens[i].bucket >> 6] = 0;
     v->truncated = false;
     xb_facts *f = &v->facts;
-    xb_facts_of(r, f);
-    /* The table's memory is far away. It is asked for as soon as it is known where, and the words are found in the meantime. */
+    xb_facts_begin(r, f);
+    /* The table's memory is far away. The sets are asked for as soon as it is known where they are, the entries as soon as the sets are
+     * there; everything else is found in the meantime. */
     if (look) {
         xb_client_keys_of(look->table, f, &look->keys);
         xb_clients_prefetch(look->table, &look->keys);
     }
-    v->n_held = dense(r, &shape->hosts, f, v->dense);
+    const xb_known_agent *agent = agent_of(v, xb_agent_text(r));
+    xb_facts_finish(f, &agent->facts, &v->values);
     const bool client = look && look->keys.client;
     if (client)
         look->places = xb_clients_find(look->table, &look->keys);
+    dense(r, &shape->hosts, agent, v);
     const uint32_t families = shape->families;
     uint32_t n = 0;
     if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)
         n = networks(v, n, shape, f);
     if (f->present & XB_HAS_UA && families >> XB_T_ua_word & 1)
-        n = words(v, n, shape, XB_T_ua_word, f->agent.word, f->agent.n_words);
+        n = words(v, n, shape, XB_T_ua_word, f->agent->word, f->agent->n_words);
     if (f->present & XB_HAS_REFERRER && f->referrer.host.size && families >> XB_T_ref_host & 1)
         n = put(v, n, shape, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
     if (f->present & XB_HAS_URL && families >> XB_T_url_word & 1)

@@ -7,6 +7,7 @@
 #define XB_FEATURIZER_H
 
 #include "features/behaviour.h"
+#include "features/memo.h"
 
 typedef enum {
 #define XB_FEATURE(name, group, version, expression, doc) XB_F_##name,
@@ -20,6 +21,7 @@ typedef enum {
 enum { XB_ROW_NAME = 28 }; /* bytes of a row's name, with the zero that ends it */
 
 /* Arrays of dense features are padded to whole rounds of four, for the scorer. */
+enum { XB_FIRST_OF_CLIENT = XB_F_cl_no_part_2 /* the rows of the client, which stand last */ };
 enum { XB_PADDED_DENSE = (XB_N_DENSE + 3) / 4 * 4 };
 
 typedef enum {
@@ -81,15 +83,28 @@ typedef struct {
     xb_span a, b;    /* the word; hdr_order and hdr_value: two; tls_ciphers and its kin: the eight bytes of a list's hash */
 } xb_token;
 
+/* The rows of an agent stand together: they follow from its text alone. */
+enum { XB_FIRST_OF_UA = XB_F_ua_empty, XB_BEHIND_UA = XB_F_ua_category_crawler + 1 };
+enum { XB_AGENTS = 128 /* that are kept; a power of two */ };
+
+typedef struct {
+    xb_memo_text text;
+    xb_agent_facts facts; /* of the text that is kept */
+    double rows[XB_BEHIND_UA - XB_FIRST_OF_UA];
+} xb_known_agent;
+
 typedef struct {
     double dense[XB_PADDED_DENSE]; /* NAN: absent; the padding stays 0 */
     uint32_t n_held;               /* a multiple of four; dense rows from here on are absent, or padding */
     uint32_t n_tokens;
     bool truncated;           /* more than XB_MAX_TOKENS words */
-    bool no_client;           /* the rows of the client are NAN, as a request without them left them */
+    uint32_t absent;          /* XB_HAS_*: of these groups, the rows are NAN, as a request without them left them */
     xb_token tokens[XB_MAX_TOKENS];
     xb_facts facts;
     xb_behaviour behaviour;   /* valid where the group `client` is present */
+    xb_known_agent agents[XB_AGENTS];
+    uint32_t new_agents;
+    xb_known_values values;
     uint64_t taken[(1u << XB_MAX_K) / 64]; /* buckets of this request; all zero between requests */
 } xb_vector;
 

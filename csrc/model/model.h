@@ -92,4 +92,12 @@ typedef struct {
  * featurized and scored, and must give the stored margin within 1e-9 (relative above 1). */
 const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v);
 
+/* A number by which this model is told from others: the first four bytes of its digest. */
+static inline uint32_t xb_model_mark(const xb_model *m)
+{
+    uint32_t mark;
+    memcpy(&mark, (const char *)m->rows - XB_MODEL_HEADER + m->header.file_size - XB_MODEL_DIGEST, sizeof mark);
+    return mark;
+}
+
 #endif

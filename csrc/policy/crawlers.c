@@ -145,8 +145,9 @@ static bool may_be_claim(const xb_crawlers *c, uint64_t hash)
     return c->head->words[hash >> 58] >> (hash >> 52 & 63) & 1;
 }
 
-xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent, xb_span text)
+xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent)
 {
+    const xb_span text = agent->text;
     xb_identity found = {NULL, XB_NO_CLAIM, false};
     if (!c->head)
         return found;

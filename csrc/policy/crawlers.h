@@ -111,7 +111,7 @@ const char *xb_crawlers_open(xb_crawlers *c, const char *image, uint64_t total, 
 const xb_holder *xb_holder_of(const xb_crawlers *c, const xb_address *address);
 
 /* Who sent this? `address` may have version 0: then nothing is proven, nor disproved. `holder`: of that address. */
-xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent, xb_span text);
+xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent);
 
 /* Who signed this? XB_NO_CLAIM without a signature. */
 xb_identity xb_identify_signer(const xb_crawlers *c, const xb_request *r);

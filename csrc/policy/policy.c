@@ -1,7 +1,6 @@
 #include "policy/policy.h"
 
 #include <math.h>
-#include <stdio.h>
 
 #include "base/hash.h"
 
@@ -206,8 +205,9 @@ static bool listed_at(const xb_policies *p, const xb_list *list, uint64_t hash, 
     return false;
 }
 
-bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent, xb_span text)
+bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent)
 {
+    const xb_span text = agent->text;
     if (!list->agent_bits || !text.size)
         return false;
     const char *end = text.at + text.size, *at = text.at;
@@ -230,16 +230,27 @@ bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent
 
 /* ---- paths ---- */
 
+/* How a listed path begins, without the zero byte of one that names that path `alone`. */
+static xb_span beginning(const xb_policies *p, xb_text listed, bool *alone)
+{
+    xb_span s = text_of(p, listed);
+    *alone = s.size && s.at[s.size - 1] == 0;
+    return (xb_span){s.at, s.size - *alone};
+}
+
 bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path)
 {
     const xb_text *base = (const xb_text *)(const void *)(p->image + list->paths);
+    bool alone;
     if (list->n_paths == 0)
         return false;
-    /* None is a prefix of another: the only candidate is the last that sorts at or before the path. */
+    /* None is a prefix of another, but of those that are named alone: the only candidate is the last that sorts at or before the path.
+     * One that is named alone stands between a prefix of the path and the path only if it has that prefix, too, and then it is not listed. */
     for (uint32_t left = list->n_paths; left > 1; left -= left / 2)
-        if (compare(text_of(p, base[left / 2]), path) <= 0)
+        if (compare(beginning(p, base[left / 2], &alone), path) <= 0)
             base += left / 2;
-    return starts(path, text_of(p, *base));
+    const xb_span begin = beginning(p, *base, &alone);
+    return starts(path, begin) && (!alone || path.size == begin.size);
 }
 
 /* Anything in it that another reader of the path would resolve? */
@@ -321,7 +332,7 @@ static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, co
         const xb_list *list = &p->list[p->order[i]];
         const bool here = list->source ? holder && holder->sources & list->source : xb_list_has_address(p, list, &f->ip);
         if ((lost && needed(list) & lost) || here || xb_list_has_path(p, list, path) ||
-            xb_list_has_agent(p, list, &f->agent, f->request->agent))
+            xb_list_has_agent(p, list, f->agent))
             return list;
     }
     return NULL;
@@ -339,7 +350,7 @@ static void by_crawler(const xb_policies *p, const xb_facts *f, const xb_holder 
 {
     static const xb_address none;
     const bool lost = missing(f) != 0;
-    d->identity = xb_identify(&p->crawlers, lost ? &none : &f->ip, lost ? NULL : holder, &f->agent, f->request->agent);
+    d->identity = xb_identify(&p->crawlers, lost ? &none : &f->ip, lost ? NULL : holder, f->agent);
     const xb_identity signer = xb_identify_signer(&p->crawlers, f->request);
     if (signer.proof > d->identity.proof)
         d->identity = signer;
@@ -388,6 +399,12 @@ size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const x
 {
     if (d->by == XB_BY_SCORE && d->identity.proof != XB_UNPROVEN)
         return xb_reason_text(verdict, v, d->outcome != XB_HUMAN, out, size);
-    int n = snprintf(out, size, "%s=%s", decider_names[d->by], d->list ? d->list->name : d->identity.crawler->name);
-    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+    const char *const parts[] = {decider_names[d->by], "=", d->list ? d->list->name : d->identity.crawler->name};
+    size_t n = 0;
+    for (int i = 0; i < 3; i++) /* printf takes as long as all else that is told of a crawler */
+        for (const char *p = parts[i]; *p && n + 1 < size; p++)
+            out[n++] = *p;
+    if (size)
+        out[n] = 0;
+    return n;
 }

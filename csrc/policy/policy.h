@@ -20,7 +20,8 @@
  *   v4        u32 first[n_v4], u32 last[n_v4]        ranges of addresses as numbers, ascending, none touching another
  *   v6        struct xb_range6[n_v6]                 likewise
  *   agents    struct xb_agent_slot[2^agent_bits]     open addressing by the top bits of the hash of the first word
- *   paths     struct xb_text[n_paths]                ascending by bytes, none a prefix of another
+ *   paths     struct xb_text[n_paths]                ascending by bytes, none a prefix of another; one that ends with a zero byte
+ *                                                    names the path before that byte alone
  *   texts     the bytes that agents, paths and routes name
  *   crawlers  struct xb_catalogue (crawlers.h), with its parts
  */
@@ -42,7 +43,7 @@ enum {
     XB_N_OPTIONS
 };
 /* A new option changes the layout, so a worker of another version refuses the image. */
-enum { XB_POLICIES_VERSION = 0x500 + XB_N_OPTIONS };
+enum { XB_POLICIES_VERSION = 0x600 + XB_N_OPTIONS };
 
 #define XB_SHARE(name, without, doc)
 #define XB_CHOICE(name, first, second, doc) enum { XB_##name##_##first, XB_##name##_##second };
@@ -151,7 +152,7 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
 
 /* Does the list name this address, a word of this agent, a prefix of this path? */
 bool xb_list_has_address(const xb_policies *p, const xb_list *list, const xb_address *address);
-bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent, xb_span text);
+bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent);
 bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path);
 
 /* The path as the proxy's locations see it: escapes decoded, "//" as one slash, "." and ".." resolved, up to a '?' or

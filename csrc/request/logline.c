@@ -169,31 +169,87 @@ static bool literal(const char **p, const char *end, char c)
     return *p < end && *(*p)++ == c;
 }
 
-/* "17/May/2015:10:05:03 +0000". Days from the civil calendar: Howard Hinnant, "chrono-compatible low-level date algorithms". */
-static bool clf_time(xb_span s, int64_t *out)
+/* Days from the civil calendar: Howard Hinnant, "chrono-compatible low-level date algorithms". `month` from 1. */
+static int64_t days_from_civil(int year, int month, int day)
 {
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    const char *p = s.at, *end = s.at + s.size;
-    int day, month = 0, year, hour, minute, second, zone_hour, zone_minute;
-    if (!number(&p, end, 2, &day) || !literal(&p, end, '/') || end - p < 3)
-        return false;
-    while (month < 12 && memcmp(months + 3 * month, p, 3) != 0)
-        month++;
-    p += 3;
-    if (month == 12 || !literal(&p, end, '/') || !number(&p, end, 4, &year) || !literal(&p, end, ':') ||
-        !number(&p, end, 2, &hour) || !literal(&p, end, ':') || !number(&p, end, 2, &minute) || !literal(&p, end, ':') ||
-        !number(&p, end, 2, &second) || !literal(&p, end, ' ') || p == end || (*p != '+' && *p != '-'))
-        return false;
-    int sign = *p++ == '-' ? -1 : 1;
-    if (!number(&p, end, 2, &zone_hour) || !number(&p, end, 2, &zone_minute) || p != end || day < 1 || day > 31 ||
-        hour > 23 || minute > 59 || second > 60)
-        return false;
-    month++;
     year -= month <= 2;
     int era = year / 400, year_of_era = year - era * 400;
     int day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t days = (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-    *out = days * 86400 + hour * 3600 + minute * 60 + second - sign * (zone_hour * 3600 + zone_minute * 60);
+    return (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+/* "17/May/2015" and the colon behind it, or "2015-05-17" and the T or blank behind it. */
+static bool clf_day(const char **p, const char *end, int64_t *days)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    int day, month = 0, year;
+    if (end - *p < 12)
+        return false;
+    if ((*p)[4] == '-') {
+        if (!number(p, end, 4, &year) || !literal(p, end, '-') || !number(p, end, 2, &month) || !literal(p, end, '-') ||
+            !number(p, end, 2, &day) || (**p != 'T' && **p != ' ') || month < 1 || month > 12)
+            return false;
+        (*p)++;
+    } else {
+        if (!number(p, end, 2, &day) || !literal(p, end, '/'))
+            return false;
+        while (month < 12 && memcmp(months + 3 * month, *p, 3) != 0)
+            month++;
+        *p += 3;
+        if (month++ == 12 || !literal(p, end, '/') || !number(p, end, 4, &year) || !literal(p, end, ':'))
+            return false;
+    }
+    *days = days_from_civil(year, month, day);
+    return day >= 1 && day <= 31;
+}
+
+/* " +0000"; of ISO 8601 also "Z" and "+00:00", without a blank. Without a zone a time is UTC. */
+static bool clf_zone(const char **p, const char *end, bool iso, int *seconds)
+{
+    int hours, minutes;
+    *seconds = 0;
+    if (*p == end)
+        return true;
+    if (iso && *p < end && **p == 'Z') {
+        (*p)++;
+        return true;
+    }
+    if (*p < end && **p == ' ')
+        (*p)++;
+    else if (!iso)
+        return false;
+    if (*p == end || (**p != '+' && **p != '-'))
+        return false;
+    int sign = *(*p)++ == '-' ? -1 : 1;
+    if (!number(p, end, 2, &hours))
+        return false;
+    if (iso && *p < end && **p == ':')
+        (*p)++;
+    if (!number(p, end, 2, &minutes))
+        return false;
+    *seconds = sign * (hours * 3600 + minutes * 60);
+    return true;
+}
+
+/* "17/May/2015:10:05:03 +0000", or "2015-05-17T10:05:03+00:00" (nginx's $time_iso8601), either with a fraction of the second:
+ * milliseconds since 1970. */
+static bool clf_time(xb_span s, int64_t *out)
+{
+    const char *p = s.at, *end = s.at + s.size;
+    int64_t days;
+    int hour, minute, second, zone, milliseconds = 0;
+    const bool iso = s.size > 4 && p[4] == '-';
+    if (!clf_day(&p, end, &days) || !number(&p, end, 2, &hour) || !literal(&p, end, ':') || !number(&p, end, 2, &minute) ||
+        !literal(&p, end, ':') || !number(&p, end, 2, &second))
+        return false;
+    if (p < end && (*p == '.' || *p == ',')) {
+        int weight = 100;
+        for (p++; p < end && xb_is_digit(*p); p++, weight /= 10)
+            milliseconds += weight * (*p - '0');
+    }
+    if (!clf_zone(&p, end, iso, &zone) || p != end || hour > 23 || minute > 59 || second > 60)
+        return false;
+    *out = 1000 * (days * 86400 + hour * 3600 + minute * 60 + second - zone) + milliseconds;
     return true;
 }
 
@@ -201,16 +257,21 @@ static bool clf_time(xb_span s, int64_t *out)
  * several times, the one before the request counts. */
 static const char *find_time(const char *p, const char *end, int64_t *out)
 {
-    enum { SIZE = sizeof "[17/May/2015:10:05:03 +0000]" - 1 };
+    enum { USUAL = sizeof "[17/May/2015:10:05:03 +0000]" - 1, SHORTEST = sizeof "[2015-05-17T10:05:03]" - 1, LONGEST = 48 };
     const char *found = NULL;
     for (; (p = memchr(p, '[', (size_t)(end - p))); p++) {
         int64_t time;
-        if (p[-1] != ' ' || end - p < SIZE || p[SIZE - 1] != ']' || !clf_time(xb_span_of(p + 1, p + SIZE - 1), &time))
+        if (p[-1] != ' ' || end - p < SHORTEST)
             continue;
-        bool request = end - p > SIZE + 1 && p[SIZE] == ' ' && p[SIZE + 1] == '"';
+        const char *close = end - p >= USUAL && p[USUAL - 1] == ']'
+                                ? p + USUAL - 1
+                                : memchr(p, ']', (size_t)(end - p < LONGEST ? end - p : LONGEST));
+        if (!close || !clf_time(xb_span_of(p + 1, close), &time))
+            continue;
+        bool request = end - close > 2 && close[1] == ' ' && close[2] == '"';
         if (request || !found) {
-            *out = 1000 * time;
-            found = p + SIZE;
+            *out = time;
+            found = close + 1;
         }
         if (request)
             break;
@@ -341,6 +402,8 @@ static bool first_fields(reader *in, unsigned kind, xb_request *r, xb_line *out)
         bool is_address = xb_address_parse(second, &parsed);
         if (!is_address && (xb_span_is(second, XB_SPAN("-")) || xb_address_parse(first, &parsed)))
             return fail(out, "ip", "missing: expected host ip - user [time] ...");
+        if (first.size && first.at[first.size - 1] == ',')
+            return fail(out, "ip", "a list of addresses stands before it: ip, ip - user [time] ... is forwarded_combined");
         r->host = first;
         first = second;
         in->p = second.at + second.size;
@@ -406,9 +469,9 @@ static void time_and_type(const char *from, const char *end, xb_line *out)
     int64_t seconds = whole_number(xb_span_of(number_from, dot));
     int milliseconds;
     const char *p = dot + 1;
-    if (number_from == from || number_from[-1] != ' ' || !number(&p, open, 3, &milliseconds) || seconds * 1000 != out->time)
+    if (number_from == from || number_from[-1] != ' ' || !number(&p, open, 3, &milliseconds) || seconds != out->time / 1000)
         return;
-    out->time += milliseconds;
+    out->time = seconds * 1000 + milliseconds;
     if (!xb_span_is(xb_span_of(open + 1, end - 1), XB_SPAN("-")))
         out->type = xb_span_of(open + 1, end - 1);
 }
@@ -422,7 +485,7 @@ static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_
         return false;
     const char *behind = find_time(in->p, in->end, &out->time);
     if (!behind)
-        return fail(out, "time", "expected [day/Mon/year:hour:minute:second +zone]");
+        return fail(out, "time", "expected [day/Mon/year:hour:minute:second +zone], or ISO 8601 in brackets");
     in->p = behind;
     xb_span request, referrer, agent;
     if (!quoted(in, "request", status_follows, &request, out))

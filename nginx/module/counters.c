@@ -5,7 +5,7 @@
 /* Law: as csrc/board/counters.h has it, a slot has one writer. Here a worker claims it by its process id, in memory that only
  * nginx's own processes share; a slot whose writer is gone is claimed again, and goes on counting. */
 
-enum { SLOTS = 128, ZONE_SIZE = 256 * 1024 };
+enum { SLOTS = 128, ZONE_SIZE = 2 << 20 };
 
 typedef struct {
     ngx_atomic_t writer[SLOTS + 1]; /* process ids; 0: free. The first slot has no writer */
@@ -85,9 +85,11 @@ static u_char *put_page(u_char *p, u_char *end, const xbot_served *served, const
         p = ngx_slprintf(p, end, "{\"made\":%M.%03M,\"policies\":%uD}", ms / 1000, ms % 1000, served->policies.n_policies);
     else
         p = ngx_slprintf(p, end, "null");
-    p = ngx_slprintf(p, end, ",\"requests\":%uL,\"refused\":%uL", s->requests, s->refused);
-    p = put_numbers(p, end, "verdict", xb_outcome_names, s->outcome, XB_COUNTED_OUTCOMES);
-    p = put_numbers(p, end, "decided_by", deciders, s->decided_by, XB_COUNTED_DECIDERS);
+    uint64_t outcome[XB_COUNTED_OUTCOMES], decided_by[XB_COUNTED_DECIDERS], refused;
+    const uint64_t requests = xb_counters_decided(s, outcome, decided_by, &refused);
+    p = ngx_slprintf(p, end, ",\"requests\":%uL,\"refused\":%uL", requests, refused);
+    p = put_numbers(p, end, "verdict", xb_outcome_names, outcome, XB_COUNTED_OUTCOMES);
+    p = put_numbers(p, end, "decided_by", deciders, decided_by, XB_COUNTED_DECIDERS);
     return ngx_slprintf(p, end, ",\"unknown_policy\":%uL,\"truncated\":%uL,\"judging_ns\":%uL}\n", s->unknown_policy, s->truncated, s->sum_ns);
 }
 
@@ -103,7 +105,8 @@ ngx_int_t xbot_status_page(ngx_http_request_t *r)
     ngx_buf_t *b = ngx_create_temp_buf(r->pool, ROOM);
     if (!b)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    xb_stats total = {0};
+    static xb_stats total; /* nginx's workers have one thread */
+    ngx_memzero(&total, sizeof total);
     if (conf->zone && conf->zone->data)
         xb_counters_add(&total, ((const shared_counters *)conf->zone->data)->slots);
     b->last = put_page(b->pos, b->end, xbot_served_now(), &total);

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Mapping
 from typing import Any
 
 from sidecar.board import clients
-from sidecar.board.clients import Clients
+from sidecar.board.clients import Clients, Visitors
 from sidecar.board.counters import Counters
 from sidecar.board.directory import Directory, times
 from sidecar.board.outcomes import Receiver
@@ -22,7 +23,8 @@ from sidecar.config import addresses
 from sidecar.config.config import Plan
 from sidecar.errors import XbotError
 
-SHARED = ("counters", "lock", "wheel", "clients")  # descriptors that a new master gets
+_LEAST_KEY = 32  # bytes of what several machines share
+SHARED = ("counters", "lock", "wheel", "clients", "visitors")  # descriptors that a new master gets
 
 
 class Board:
@@ -58,9 +60,16 @@ class Board:
         self._receiver: Receiver | None = None
         if plan.fixed.clients.mebibytes:
             try:
-                self.clients = Clients(plan.fixed.clients, self.directory, handed.get("clients"))
+                self.clients = Clients(plan.fixed.clients, self.directory, handed.get("clients"), store_key(plan))
             except OSError as error:
                 raise plan.wrong("clients.size", error.strerror or str(error)) from None
+        self.visitors: Visitors | None = None
+        if self.clients is not None:
+            # Whom another table told apart otherwise is forgotten with it.
+            of_before = self.clients.said is None
+            self.visitors = Visitors(
+                self.directory if of_before else None, handed.get("visitors") if of_before else None
+            )
         for fd in {*handed.values()} - {*self.shared.values()}:
             os.close(fd)  # of a board that is no longer ours
 
@@ -68,14 +77,27 @@ class Board:
     def memory(self) -> dict[str, int]:
         """What a worker gets of it, by name."""
         table = {"clients": self.clients.fd} if self.clients else {}
-        return {"counters": self.counters.fd, **table, **({} if self.clock is None else {"clock": self.clock})}
+        return {
+            "counters": self.counters.fd,
+            **table,
+            **self._proven,
+            **({} if self.clock is None else {"clock": self.clock}),
+        }
 
     @property
     def shared(self) -> dict[str, int]:
         """What a new master gets of it, by name."""
         lock = {"lock": self.directory.lock} if self.directory else {}
         table = {"clients": self.clients.fd} if self.clients else {}
-        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock, **table}
+        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock, **table, **self._proven}
+
+    @property
+    def _proven(self) -> dict[str, int]:
+        return {"visitors": self.visitors.fd} if self.visitors else {}
+
+    def now_ms(self) -> int:
+        """The time of the tables, in milliseconds since 1970."""
+        return clients.system_ms() if self.clock is None else int.from_bytes(os.pread(self.clock, 8, 0), "little")
 
     def hear(self, sock: socket.socket, log: Any) -> None:
         """From `take` on, what is told at this datagram socket counts in the table of clients."""
@@ -106,6 +128,11 @@ class Board:
         if self.directory is not None:
             self.wheel.keep(self.directory, self.group)
 
+    def keep_visitors(self) -> None:
+        """Put the proven visitors where the next sidecar finds them. XbotError if that cannot be."""
+        if self._ours and self.visitors is not None and self.directory is not None:
+            self.visitors.keep(self.directory)
+
     def publish(self, served: Served) -> None:
         """Put what is served where other hosts find it. XbotError if that cannot be; then they keep what was there."""
         if self.directory is not None:
@@ -121,3 +148,24 @@ class Board:
         """No worker is left, and the process ends: keep what the next one can use. XbotError if that cannot be."""
         if self._ours and self.clients is not None and self.directory is not None:
             self.clients.keep(self.directory)
+            self.keep_visitors()
+
+
+def store_key(plan: Plan) -> bytes | None:
+    """The secret that several machines share, where they do. XbotError if its file cannot be used."""
+    if plan.fixed.clients.store is None or plan.fixed.clients.store_key is None:
+        return None
+    path, why = plan.named(plan.fixed.clients.store_key), ""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            data = file.read(4096).strip()
+    except OSError as error:
+        raise plan.wrong("clients.store_key", f"{path}: {error.strerror or error}") from None
+    if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+        why = f"others may read or write it (mode {mode:04o}); chmod o-rw,g-w"
+    elif len(data) < _LEAST_KEY:
+        why = f"{len(data)} bytes, and a secret needs {_LEAST_KEY}: openssl rand -hex 32"
+    if why:
+        raise plan.wrong("clients.store_key", f"{path}: {why}")
+    return data

@@ -34,7 +34,12 @@ class Lanes:
     @property
     def dropped(self) -> int:
         """Records that found no room."""
-        return sum(core.lane_dropped(view) for view in self._views)
+        return sum(core.lane_dropped(view)[0] for view in self._views)
+
+    @property
+    def capped(self) -> int:
+        """Records for the log that were too many in their second."""
+        return sum(core.lane_dropped(view)[1] for view in self._views)
 
 
 def claim_lane(fd: int) -> memoryview | None:

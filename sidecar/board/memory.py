@@ -6,7 +6,9 @@ the bytes that are scored. Counters are writable, but their size is sealed: nobo
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import mmap
 import os
 
 _SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -21,6 +23,15 @@ def writable(name: str, data: bytes, size: int = 0) -> int:
     """A new descriptor on `data`, and zeros behind it up to `size` bytes: every holder may map and write it, and nobody may
     resize it."""
     return _made(name, data, _SIZE_SEALS, size)
+
+
+def mapped(fd: int) -> memoryview:
+    """All of the memory behind `fd`, writable. In large pages where the system gives them to shared memory that asks
+    (/sys/kernel/mm/transparent_hugepage/shmem_enabled: advise): a table of many clients is read all over."""
+    shared = mmap.mmap(fd, 0)
+    with contextlib.suppress(OSError, AttributeError):  # a kernel, or a C library, without them
+        shared.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(shared)
 
 
 def write(fd: int, data: bytes | memoryview) -> None:

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from sidecar.board.served import Served
-from sidecar.check import module, nginx_conf, promises, running, traps
+from sidecar.check import module, nginx_conf, promises, running, traps, visitors
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
@@ -28,7 +28,6 @@ from sidecar.verify import catalogue, ranges, signatures
 
 _PATH = click.Path(path_type=Path)
 ABOUT = "configuration"
-_STALE = 3  # days: from then on a list that is fetched each day is told
 
 
 class Result(msgspec.Struct):
@@ -74,6 +73,7 @@ def check(
     setup = look_at_nginx(found, plan, conf)
     if plan:
         found += doubts(plan, overrides, setup)
+        promises.look_at_words(found, plan)
         if robots:
             promises.look(found, plan, robots)
     probes = running.look(found, plan, setup, user)
@@ -140,7 +140,7 @@ def _look_at_ranges(found: Findings, plan: Plan) -> None:
     copies, wrong = ranges.newest(plan.ranges)
     for line in wrong:
         found.add("warning", "ranges", f"{line}: it is not used")
-    bound = _STALE if plan.ranges else ranges.OLD
+    bound = ranges.STALE if plan.ranges else ranges.OLD
     old = sorted(name for name, copy in copies.items() if copy.age() >= bound)
     mend = "xbot refresh" if plan.ranges else "ranges = DIR, or a newer xbot"
     if old:
@@ -210,7 +210,11 @@ def look_at_nginx(found: Findings, plan: Plan | None, given: Path | None) -> Set
     listen = [address for address, _ in plan.fixed.listen] if plan else []
     setup = Setup(tree, program.version if program else (), listen, plan.policies if plan else {})
     found.extend(module.look(setup, program, plan))
-    traps_found = traps.look(setup)
+    prefix = Path((program.option("prefix") if program else None) or conf.parent)
+    traps_found = [
+        *traps.look(setup),
+        *visitors.look(setup, prefix, program.option("http-log-path") if program else None),
+    ]
     found.extend(traps_found)
     if not traps_found:
         found.add("ok", "nginx", f"{conf}: {len(setup.gates)} places are asked about, no trap")

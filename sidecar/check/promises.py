@@ -1,26 +1,42 @@
-"""Does the site's robots.txt say what its policies do?
+"""Do the policies promise crawlers what they can keep, and does the site's robots.txt say the same?
 
-Law: what it says comes from a file, or from the site itself on this machine: nothing is asked for elsewhere. Reading is bounded
-in bytes and time; what is said is compared in verify/robots.py.
+Law: a word lets in only who is proven. Who can be is said by the catalogue and the configuration; robots.txt is read and compared in
+verify/robots.py. Here it becomes findings.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import urllib.error
-import urllib.request
 from importlib.util import find_spec
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from sidecar.check.findings import Findings
 from sidecar.config.config import Plan
 from sidecar.errors import XbotError
-from sidecar.inputs import read_text
-from sidecar.verify import robots
+from sidecar.verify import catalogue, ranges, robots
 
 ABOUT = "robots.txt"
-_SECONDS, _MOST_BYTES = 5.0, 512 << 10  # RFC 9309 has crawlers read as much at least
+_FEW = 0.25  # of a purpose's crawlers
+
+
+def look_at_words(found: Findings, plan: Plan) -> None:
+    """Adds, for each policy, whom it lets in who cannot prove it: crawlers by name, and purposes of which few can, with those who do."""
+    known = {name: each for name, each in catalogue.load().crawlers.items() if each.sent}
+    copies, _ = ranges.newest(plan.ranges)
+    provable = {name for name, each in known.items() if _can_be_proven(plan, each, copies)}
+    for policy, words in plan.crawlers.items():
+        lost = []
+        for word in (word for word, said in words.items() if said == "allow"):
+            those = [word] if word in known else [name for name, each in known.items() if each.purpose == word]
+            can = [name for name in those if name in provable]
+            if len(can) <= _FEW * len(those):
+                lost.append(f"{word} ({', '.join(can) or 'none'})")
+        if lost:
+            what = f"of those whom {policy} lets in, few or none can prove who they are: {', '.join(lost)}; others are judged by score"
+            found.add("warning", "crawlers", what, "docs/verification.md: Who cannot prove it")
+
+
+def _can_be_proven(plan: Plan, crawler: catalogue.Crawler, copies: dict[str, ranges.Copy]) -> bool:
+    signed = plan.signatures.hosts and plan.ranges and crawler.signs
+    return any(name in copies for name in crawler.ranges) or bool(plan.dns.look_up and crawler.dns) or bool(signed)
 
 
 def look(found: Findings, plan: Plan, place: str) -> None:
@@ -29,7 +45,7 @@ def look(found: Findings, plan: Plan, place: str) -> None:
         found.add("skipped", ABOUT, "protego is not installed", "pip install 'xbot[verify]'")
         return
     try:
-        served = _fetched(place) if "://" in place else read_text(Path(place))
+        served = robots.read(place)
     except XbotError as error:
         found.add_error(ABOUT, error)
         return
@@ -38,28 +54,3 @@ def look(found: Findings, plan: Plan, place: str) -> None:
         found.add("warning", ABOUT, f"{place}: {line}", "xbot robots prints one that agrees")
     if not wrong:
         found.add("ok", ABOUT, f"{place} says what the policies say")
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """No redirect is followed: it could lead elsewhere."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-def _fetched(address: str) -> str:
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if parts.scheme not in ("http", "https") or not local:
-        raise XbotError(f"{address}: not of this machine: http://127.0.0.1/robots.txt, or a file")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
-    try:
-        with opener.open(address, timeout=_SECONDS) as reply:
-            data: bytes = reply.read(_MOST_BYTES)
-    except (OSError, ValueError) as error:
-        raise XbotError(f"{address}: {error}") from None
-    return data.decode("utf-8", "replace")

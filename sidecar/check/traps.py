@@ -323,12 +323,10 @@ def another_before(gate: Gate) -> Iterator[Finding]:
     """Behind a CDN or a balancer that ends TLS, order, protocol and handshake are that one's."""
     believes = gate.server.in_force("set_real_ip_from")
     tells_addresses_alone = gate.server.value("real_ip_header", "X-Real-IP") == "proxy_protocol"
-    sent = _headers(gate.question or gate.block)
-    address, order = sent.get("x-real-ip"), sent.get("x-original-order")
-    forwarded = [address] if address and address.arg(1).startswith("$http_") else []
+    order = _headers(gate.question or gate.block).get("x-original-order")
     said = [each for block in (gate.server, *gate.server.blocks("location", "if")) for each in block.own("set")]
     lost = any(each.args == ("$xbot_order", "lost") for each in said) or (order is not None and order.arg(1) == "lost")
-    for each in [*forwarded, *([] if tells_addresses_alone else believes)][:1]:
+    for each in [] if tells_addresses_alone else believes[:1]:
         if not lost:
             what = "visitors come through another proxy, whose order of headers, protocol and TLS are taken for theirs"
             yield _found("warning", each, what, "set $xbot_order lost; in the server")

@@ -36,6 +36,8 @@ _HERE = {
     "status": "sidecar.steer.cli:status",
     "allow": "sidecar.steer.cli:allow",
     "reload": "sidecar.steer.cli:reload",
+    "top": "sidecar.watch.cli:top",
+    "tail": "sidecar.watch.cli:tail",
     "why": "sidecar.commands.why:why",
 }
 _GROUP = "xbot.commands"

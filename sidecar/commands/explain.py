@@ -64,6 +64,7 @@ class Why(NamedTuple):
     parts: list[core.Contribution]
     held: list[str]
     not_held: list[str]
+    threshold: float
 
     @property
     def outcome(self) -> str:
@@ -88,7 +89,12 @@ class Judge:
         # Over plain http there is no handshake to miss.
         there = request.present | (core.GROUPS["tls"] if request.fields["scheme"] == b"http" else 0)
         not_held = [name for name, bits in looked_at.items() if bits & ~there]
-        return Why(verdict, decision, entry, bias, parts, held, not_held)
+        return Why(verdict, decision, entry, bias, parts, held, not_held, self._threshold(decision))
+
+    def _threshold(self, decision: core.Decision | None) -> float:
+        """From which score on a visitor is a bot: what the policy says, else the model."""
+        own = self.rules.plan.policies[decision.policy].threshold if self.rules and decision else None
+        return self.model.threshold if own is None else own
 
     def _entry(self, plan: config.Plan, decision: core.Decision, request: core.Request) -> str | None:
         """The entry of the list that decided."""
@@ -242,6 +248,7 @@ def as_object(line: int, request: core.Request, why: Why) -> dict[str, Any]:
         "verdict": why.outcome,
         "score": why.verdict.score,
         "margin": why.verdict.margin,
+        "threshold": why.threshold,
         "reason": why.decision.reason if why.decision else why.verdict.reason,
         **decided,
         "groups_not_held": why.not_held,
@@ -295,7 +302,7 @@ def as_page(place: str, request: core.Request, logged: str, why: Why, every: boo
     """For a person: what speaks for a bot and against, and the sum; `every` part too, in a table. `logged`: what the log itself says."""
     fields, verdict = request.fields, why.verdict
     title = [
-        f"{place}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}",
+        f"{place}: {why.outcome}, score {verdict.score:.4f}, margin {verdict.margin:+.6f}; a bot from {why.threshold:.4f} on",
         *([_doubt(why)] if set(why.not_held) - _NO_DOUBT else []),
         *([f"logged: {logged}"] if logged else []),
         *([_decided(why.decision, why.entry)] if why.decision else []),

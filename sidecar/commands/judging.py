@@ -97,3 +97,8 @@ def load(
     if name not in plan.policies:
         raise XbotError(f"{configuration}: no policy {name!r}; there are {', '.join(sorted(plan.policies))}")
     return plan.model, model.load(plan.model), Rules(plan, core.Policies(policies.image(plan)), name)
+
+
+def identifying(rules: Rules | None) -> core.Policies:
+    """What tells crawlers: by the lists of the configuration, or by those that come with xbot."""
+    return rules.opened if rules is not None else core.Policies(policies.image(config.load(None)))

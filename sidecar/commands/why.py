@@ -46,7 +46,9 @@ def why(id_: str, log: Path | None, configuration: Path | None, model: Path | No
     path, opened, _ = load(plan.model if plan else model, None, None)
     said = Judge(opened, None).why(request)
     verdict, bias, parts = lookup.explained(opened, request, decided)
-    said = said._replace(verdict=verdict._replace(bot=decided.verdict == "bot"), bias=bias, parts=parts)
+    by = said.threshold if decided.threshold is None else decided.threshold
+    taken = verdict._replace(bot=decided.verdict == "bot")
+    said = said._replace(verdict=taken, threshold=by, bias=bias, parts=parts)
     same = lookup.is_by(opened, decided)
     if as_json:
         exact = {"model_is_the_one": same, "logged": lookup.as_logged(decided)}

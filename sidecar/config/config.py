@@ -48,6 +48,7 @@ Bytes = Annotated[
 ]
 Wait = Annotated[float, Meta(ge=0.1, le=60, description="a number of seconds from 0.1 to 60")]
 PerSecond = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+Records = Annotated[int, Meta(ge=1, le=1000000, description="a whole number from 1 to 1000000")]
 Hours = Annotated[int, Meta(ge=1, le=8760, description="a whole number of hours from 1 to 8760")]
 Size = Annotated[
     str, Meta(pattern=r"^(0|[1-9][0-9]{0,4}MiB|[1-9][0-9]?GiB)$", description="a size such as 64MiB or 1GiB, or 0")
@@ -131,7 +132,7 @@ class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     networks: Annotated[tuple[Text, ...], Doc("IPv4 and IPv6 networks (`192.0.2.0/24`) and addresses")] = ()
     agents: Annotated[tuple[Text, ...], Doc("words of the User-Agent")] = ()
-    paths: Annotated[tuple[Text, ...], Doc("how a path begins")] = ()
+    paths: Annotated[tuple[Text, ...], Doc("how a path begins; `/feed$`: that path alone")] = ()
     network_files: Annotated[tuple[Text, ...], Doc("files of networks")] = ()
     agent_files: Annotated[tuple[Text, ...], Doc("files of agents' words")] = ()
     path_files: Annotated[tuple[Text, ...], Doc("files of paths")] = ()
@@ -238,6 +239,36 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Hours | None,
         Doc("after how many hours the table gets a new key: what clients did before that is no longer found", "never"),
     ] = None
+    move_threshold: Annotated[
+        Answer,
+        Doc(
+            "whether the model's threshold moves by what this site's proven visitors get, within the bounds that the model holds "
+            "([behaviour.md](behaviour.md#the-threshold-of-the-site)). A policy with a `threshold` keeps its own"
+        ),
+    ] = True
+    max_fpr: Annotated[
+        Share,
+        Doc(
+            "the highest share of proven visitors of whom a request may be refused, where the threshold moves. It takes "
+            "2 / `max_fpr` of them to say anything, 50 at least"
+        ),
+    ] = 0.01
+    store: Annotated[
+        Text | None,
+        Doc(
+            "the site's own Redis or Valkey, `redis://`, `rediss://` (TLS) or `unix://`, by which machines tell each other what clients "
+            "did ([behaviour.md](behaviour.md#several-machines)). It may hold a name and a password",
+            "none",
+        ),
+    ] = None
+    store_key: Annotated[
+        Text | None,
+        Doc(
+            "a file with the secret that these machines share, 32 bytes at least, which others may not read. Without it nobody can tell "
+            "whose counts are in the store, nor tell any",
+            "none",
+        ),
+    ] = None
     outcomes: Annotated[
         Text | None,
         Doc(
@@ -261,6 +292,10 @@ class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample: Annotated[
         Share, Doc("which share of the decisions about others than bots is written; those about bots all are")
     ] = 0.01
+    per_second: Annotated[
+        Records,
+        Doc("how many are written in a second at most, an equal share by each worker; further ones are counted"),
+    ] = 1000
     privacy: Annotated[
         Literal["whole", "network", "keyed"],
         Doc(
@@ -282,7 +317,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: Annotated[
         Text | None,
         Doc(
-            "an address, as of a listener, for `/metrics` and `/healthz`. It has no password: keep it on the loopback",
+            "an address, as of a listener, for the live page, `/metrics`, `/healthz` and `/readyz`. It shows what visitors sent and "
+            "has no password: keep it on the loopback",
             "none",
         ),
     ] = None
@@ -464,6 +500,7 @@ def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
         yield from _address_mistakes(f"listen[{i}].address", listen.address, places)
     if config.admin is not None:
         yield from _address_mistakes("admin", config.admin, places)
+    yield from _store_mistakes(config.clients)
     if config.clients.outcomes is not None:
         yield from _outcomes_mistakes(config.clients, places)
     for table, most in (("policies", MOST_POLICIES), ("lists", MOST_LISTS)):
@@ -546,6 +583,23 @@ def _outcomes_mistakes(clients: Clients, places: dict[addresses.Address, str]) -
         yield field, 'there is no table to count them in: clients.size is "0"'
     else:
         yield from _address_mistakes(field, text, places)
+
+
+def _store_mistakes(clients: Clients) -> Iterator[tuple[str, str]]:
+    """No word of an address that may hold a password."""
+    field, other = "clients.store", "clients.store_key"
+    if clients.store is None:
+        if clients.store_key is not None:
+            yield other, "there is no `store` to share by"
+        return
+    if not re.fullmatch(r"(rediss?://[^/\s]+|unix://[^\s]*/)[^\s]*", clients.store):
+        yield field, "is none of redis://HOST:PORT, rediss://HOST:PORT and unix:///PATH"
+    elif clients.mebibytes == 0:
+        yield field, 'there is no table to share: clients.size is "0"'
+    if clients.store_key is None:
+        yield field, "needs `store_key`, a file with the secret that the machines share"
+    if find_spec("redis") is None:
+        yield field, "needs redis: install xbot[store], or the package redis beside it"
 
 
 def _policy_mistakes(config: Config, field: str, policy: Policy) -> Iterator[tuple[str, str]]:

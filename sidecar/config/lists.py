@@ -31,8 +31,9 @@ _FIRST_WORD = re.compile(rb"[a-z0-9\x80-\xff]+")
 
 @dataclass(frozen=True)
 class Contents:
-    """`v4`, `v6`: ascending, none touching another; `agents`: lower case; `paths`: ascending, none a prefix of another; `source`: the bit
-    by which its networks are known that lie among those of crawlers (crawlers.py), else 0."""
+    """`v4`, `v6`: ascending, none touching another; `agents`: lower case; `paths`: ascending, none a prefix of another, with a zero byte
+    behind one that is named alone; `source`: the bit by which its networks are known that lie among those of crawlers (crawlers.py),
+    else 0."""
 
     v4: list[Range]
     v6: list[Range]
@@ -55,7 +56,7 @@ def contents(plan: Plan, name: str) -> Contents:
     listed, wrong = plan.lists[name], list[str]()
     networks = list(_entries(plan, name, "network", listed.networks, listed.network_files, network, wrong))
     agents = set(_entries(plan, name, "agent", listed.agents, listed.agent_files, agent, wrong))
-    paths = list(_entries(plan, name, "path", listed.paths, listed.path_files, path, wrong))
+    paths = list(_entries(plan, name, "path", listed.paths, listed.path_files, listed_path, wrong))
     if wrong:
         raise MistakesError(wrong)
     ranges: dict[int, list[Range]] = {4: [], 6: []}
@@ -137,6 +138,8 @@ def agent(text: str) -> bytes:
 
 def path(text: str) -> bytes:
     """The beginning of a path; ValueError says why no path begins so."""
+    if "\0" in text:
+        raise ValueError(f"{text!r} has a zero byte")
     prefix = text.encode()
     if not prefix.startswith(b"/"):
         raise ValueError(f"{text!r} does not begin with a slash")
@@ -148,6 +151,11 @@ def path(text: str) -> bytes:
             f"paths are compared decoded and resolved; write {resolved.decode('utf-8', 'replace')!r} for {text!r}"
         )
     return prefix
+
+
+def listed_path(text: str) -> bytes:
+    """As `path`; one that ends with `$` names the path before that alone, and a zero byte says so in the image."""
+    return path(text[:-1]) + b"\0" if text.endswith("$") else path(text)
 
 
 def _entries(

@@ -12,6 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sidecar import core
 from sidecar.config import config, crawlers, lists, search_engines
 from sidecar.config.config import Plan, Policy, Signatures
@@ -35,10 +37,11 @@ class Material:
     signatures: Signatures
     listed: tuple[Network, ...]  # of the list of search engines that comes with xbot, where a policy uses it
 
-    def image(self) -> bytes:
-        """The image, with the newest networks."""
+    def image(self, threshold: float | None = None) -> bytes:
+        """The image, with the newest networks. `threshold` is for policies that name none; without it they follow the model's."""
         everybody = crawlers.load(self.ranges, self.look_up, self.listed)
-        return core.policies_image(self.policies, self.lists, self.routes, everybody, self.actions)
+        policies = {name: _by(each, threshold) for name, each in self.policies.items()}
+        return core.policies_image(policies, self.lists, self.routes, everybody, self.actions)
 
     def directories(self) -> dict[str, str]:
         """Crawler -> where the keys of its signatures are fetched; none where none is checked."""
@@ -65,6 +68,10 @@ def material(plan: Plan) -> Material:
     actions = {name: crawlers.actions(plan.crawlers.get(name, {})) for name in plan.policies}
     routes = lists.routes(plan)
     return Material(plan.policies, named, routes, actions, plan.ranges, plan.dns.look_up, plan.signatures, listed)
+
+
+def _by(policy: Policy, threshold: float | None) -> Policy:
+    return policy if policy.threshold is not None else msgspec.structs.replace(policy, threshold=threshold)
 
 
 def _networks(held: Contents) -> tuple[Network, ...]:

@@ -7,9 +7,9 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from sidecar.core.csrc cimport (
-    XB_IDLE, XB_HALF, XB_LAST, XB_MAX_REASON, XB_NEVER, XB_UNREAD, xb_closed, xb_connection, xb_connection_begin,
+    XB_ID_SIZE, XB_IDLE, XB_HALF, XB_LAST, XB_MAX_REASON, XB_NEVER, XB_REGRETTED, XB_UNREAD, xb_closed, xb_connection, xb_connection_begin,
     xb_connection_end, xb_connection_last, xb_connection_next, xb_connection_unread, xb_decision_text, xb_dialect,
-    xb_enforcing, xb_handshakes, xb_host, xb_lane, xb_listener_drain, xb_listener_init, xb_listener_out, xb_listener_over,
+    xb_enforcing, xb_handshakes, xb_host, xb_id_text, xb_lane, xb_listener_drain, xb_listener_init, xb_listener_out, xb_listener_over,
     xb_listener_wake, xb_now, xb_observing, xb_policy, xb_stats, xb_step, xb_wheel,
 )
 
@@ -35,14 +35,17 @@ cdef class Answerer:
     Without `policies` it observes, or enforces by the model's own threshold. `stats` and `handshakes` are writable buffers of
     STATS_SIZE and HANDSHAKES_SIZE bytes; without `handshakes` one is known only to the request that tells it. `listener` is its
     number there; `wheel`: a buffer of WHEEL_SIZE bytes by which an operator intervenes; `lane`: one of LANE_SIZE, where decisions
-    are recorded, of those that are not bots the share `sample`. `clients` is a writable buffer with a table of clients
-    (make_clients); without it each request is judged alone. `clock` is one of 8 bytes, the table's time in milliseconds, for tests
+    are recorded: for the log, of those that are not bots the share `sample` (None: there is no log), and for who watches, in a second
+    `watched` of the bots and of all others; the log gets `per_second` at most. `clients` is a writable buffer with a table of clients
+    (make_clients); without it each request is judged alone. `visitors`: one with a table of proven visitors (make_visitors), which
+    learns what they get. `clock` is one of 8 bytes, the table's time in milliseconds, for tests
     and replays; else it is the system's. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and
     `last_seconds` (behind the last reply) are the bounds of csrc/connection.h.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, lane=None, double sample=0.0, clients=None, clock=None,
+                  stats=None, handshakes=None, uint32_t listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), uint32_t per_second=0xffffffff,
+                  clients=None, visitors=None, clock=None,
                   size_t max_connections=4096, size_t max_bytes=1 << 24,
                   double peer_seconds=10.0, double last_seconds=1.0):
         cdef xb_host host
@@ -63,17 +66,24 @@ cdef class Answerer:
             self.service.handshakes = <xb_handshakes *>_shared(self.handshakes, sizeof(xb_handshakes), "handshakes")
             self.service.listener = listener
         if lane is not None:
-            if not 0 <= sample <= 1:
+            if sample is not None and not 0 <= sample <= 1:
                 raise ValueError(f"{sample} is no share")
             self.lane = memoryview(lane)
             self.service.lane = <xb_lane *>_shared(self.lane, sizeof(xb_lane), "lane")
-            self.service.sample = <uint64_t>(sample * (1 << 58))
+            self.service.lane.rate.most = per_second
+            self.recorder.logged = sample is not None
+            self.recorder.sample = <uint64_t>((sample or 0.0) * (1 << 58))
+            self.recorder.accused.most, self.recorder.others.most = watched
+            self.service.recorder = &self.recorder
         if wheel is not None:
             self.wheel = memoryview(wheel)
             self.service.wheel = <const xb_wheel *>_seen(self.wheel, sizeof(xb_wheel), "wheel")
         if clients is not None:
             self.clients = memoryview(clients)
             self.service.clients = _table(self.clients)
+        if visitors is not None:
+            self.visitors = memoryview(visitors)
+            self.service.visitors = _visitors(self.visitors)
         if clock is not None:
             self.clock = memoryview(clock)
             self.service.clock_ms = <const uint64_t *>_shared(self.clock, sizeof(uint64_t), "clock")
@@ -147,6 +157,12 @@ cdef class Answerer:
 
     cdef void drain(self, uint64_t idle, uint64_t rest) noexcept:
         xb_listener_drain(&self.listener, idle, rest)
+
+    cdef tuple doubt(self):
+        """(id, whether it was refused) of the last decision, which is about somebody who looks like a person (csrc/answer.h)."""
+        cdef char letters[16]
+        xb_id_text(self.work.id, letters)
+        return letters[:XB_ID_SIZE].decode("ascii"), self.work.doubt == XB_REGRETTED
 
     cdef dict describe(self):
         """The last request and its verdict, for a debugging log. The bytes that were answered must still be there."""

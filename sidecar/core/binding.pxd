@@ -5,8 +5,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from sidecar.core.csrc cimport (
-    xb_clients, xb_closed, xb_connection, xb_handshakes, xb_ids, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy,
-    xb_reply, xb_service, xb_signer,
+    xb_clients, xb_closed, xb_connection, xb_exchange, xb_handshakes, xb_ids, xb_line, xb_listener, xb_lookups, xb_model, xb_policies, xb_policy,
+    xb_recorder, xb_reply, xb_service, xb_signer,
     xb_span, xb_step, xb_workspace,
 )
 
@@ -76,12 +76,13 @@ cdef class Policies:
 cdef class Answerer:
     cdef xb_service service
     cdef xb_ids ids
+    cdef xb_recorder recorder
     cdef xb_workspace *work
     cdef xb_listener listener
     cdef xb_reply reply     # of the last step
     cdef Model held
     cdef Policies held_policies
-    cdef object stats, handshakes, wheel, lane, clients, clock
+    cdef object stats, handshakes, wheel, lane, clients, visitors, clock
 
     # csrc/connection.h, for whoever holds the connections.
     cdef void begin(self, xb_connection *c, void *host) noexcept
@@ -94,6 +95,7 @@ cdef class Answerer:
     cdef uint64_t wake(self) noexcept
     cdef uint64_t now(self) noexcept
     cdef void drain(self, uint64_t idle, uint64_t rest) noexcept
+    cdef tuple doubt(self)
     cdef dict describe(self)
 
 
@@ -103,3 +105,9 @@ cdef class Outcomes:
     cdef object clients, clock
 
     cdef void take(self, const char *message, size_t size) noexcept nogil
+
+
+cdef class Exchange:
+    cdef xb_exchange *state
+    cdef xb_clients *table
+    cdef object clients

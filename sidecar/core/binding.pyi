@@ -35,6 +35,11 @@ class Decision(NamedTuple):
     list: str | None
     crawler: tuple[str, str] | None  # name and purpose, where proven
 
+class Identity(NamedTuple):
+    crawler: str
+    purpose: str
+    proof: Literal["none", "claimed", "unproven", "disproved", "proven"]  # as xb_proof of csrc/policy/crawlers.h
+
 class Recorded(NamedTuple):
     id: str
     time: int
@@ -47,10 +52,13 @@ class Recorded(NamedTuple):
     reason: str
     policy: str
     dialect: str
-    dense: list[float]
-    words: list[tuple[int, int]]
+    past: list[float]
     head: bytes
     handshake: bytes | None
+    logged: bool
+    client: int
+    network: int
+    shape: int
 
 class Contribution(NamedTuple):
     name: str
@@ -81,6 +89,7 @@ MAX_LINE: Final[int]
 STATS_SIZE: Final[int]
 CLOSED: Final[tuple[str, ...]]
 LANE_SIZE: Final[int]
+MARGINS: int
 ID_LETTERS: Final[int]
 FATES: Final[tuple[str, ...]]
 WHEEL_SIZE: Final[int]
@@ -263,6 +272,8 @@ class Model:
     @property
     def threshold(self) -> float: ...
     @property
+    def mark(self) -> int: ...
+    @property
     def mean(self) -> memoryview[float]: ...
     @property
     def scale(self) -> memoryview[float]: ...
@@ -276,6 +287,7 @@ class Model:
     def provenance(self) -> dict[str, Any]: ...
     def judge(self, request: Request, threshold: float | None = None) -> Verdict: ...
     def explain(self, request: Request) -> tuple[Verdict, float, list[Contribution]]: ...
+    def recorded(self, one: Recorded, request: Request) -> tuple[float, list[float], list[tuple[str, int, str]]]: ...
     def explain_vector(
         self, request: Request, dense: dict[str, float], words: list[tuple[str, int, str]]
     ) -> tuple[Verdict, float, list[Contribution]]: ...
@@ -321,6 +333,7 @@ class Policies:
     @property
     def names(self) -> tuple[str, ...]: ...
     def decide(self, model: Model, request: Request, policy: str) -> Decision: ...
+    def identify(self, request: Request) -> Identity | None: ...
 
 class Answerer:
     model: Model
@@ -338,9 +351,12 @@ class Answerer:
         listener: int = 0,
         wheel: Any = None,
         clients: Any = None,
+        visitors: Any = None,
         clock: Any = None,
         lane: Any = None,
-        sample: float = 0.0,
+        sample: float | None = None,
+        watched: tuple[int, int] = (0, 0),
+        per_second: int = ...,
         max_connections: int = 4096,
         max_bytes: int = 16777216,
         peer_seconds: float = 10.0,
@@ -359,14 +375,34 @@ def check_wheel(data: Any, booted: int) -> None: ...
 
 CLIENTS_SECRET: Final[int]
 OUTCOME_MOST: Final[int]
+VISITORS_SIZE: Final[int]
 
 def clients_size(mebibytes: int) -> int: ...
 def make_clients(buffer: Any, secret: bytes, *, by_network: bool = False) -> None: ...
 def rekey_clients(buffer: Any, secret: bytes, now_ms: int) -> None: ...
+def clients_have(buffer: Any, secret: bytes) -> bool: ...
 def read_clients(buffer: Any) -> dict[str, int]: ...
+def read_entry(
+    buffer: Any, kind: Literal["client", "network", "shape"], key: int, now_ms: int
+) -> dict[str, float] | None: ...
+
+class Visitor(NamedTuple):
+    margin: float
+    network: int
+    shape: int
+
+def make_visitors(buffer: Any) -> None: ...
+def read_visitors(buffer: Any, model: int, since_ms: int) -> list[Visitor]: ...
+
+CLIENT_DELTA: Final[int]
+
+class Exchange:
+    def __init__(self, clients: Any, now_ms: int) -> None: ...
+    def collect(self, now_ms: int, most: int) -> bytes: ...
+    def merge(self, told: bytes, now_ms: int) -> int: ...
 
 class Outcomes:
     def __init__(self, clients: Any, clock: Any = None) -> None: ...
 
 def read_lane(memory: Any, most: int) -> tuple[list[Recorded], int]: ...
-def lane_dropped(memory: Any) -> int: ...
+def lane_dropped(memory: Any) -> tuple[int, int]: ...

@@ -184,15 +184,18 @@ cdef extern from "features/featurizer.h" nogil:
     enum:
         XB_MAX_TOKENS
         XB_PADDED_DENSE
+        XB_FIRST_OF_CLIENT
     ctypedef struct xb_vector:
         double *dense
         uint32_t n_held
+        uint32_t absent
         uint32_t n_tokens
         xb_token *tokens
         xb_facts facts
         xb_behaviour behaviour
     void xb_init()
     size_t xb_token_text(const xb_token *t, char *out, size_t size)
+    void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
 
 cdef extern from "model/model.h" nogil:
     const char *XB_MODEL_MAGIC
@@ -240,6 +243,7 @@ cdef extern from "model/model.h" nogil:
         double *weight
         xb_span provenance
     const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_request *r, xb_vector *v)
+    uint32_t xb_model_mark(const xb_model *m)
 
 cdef extern from "model/scorer.h" nogil:
     enum:
@@ -327,6 +331,7 @@ cdef extern from "policy/crawlers.h" nogil:
     ctypedef int xb_proof
     enum:
         XB_NO_CLAIM
+        XB_CLAIMED
         XB_UNPROVEN
         XB_DISPROVED
     ctypedef struct xb_signer:
@@ -334,6 +339,8 @@ cdef extern from "policy/crawlers.h" nogil:
     ctypedef struct xb_crawlers:
         xb_lookups *lookups
         const xb_signer *signer
+    const xb_holder *xb_holder_of(const xb_crawlers *c, const xb_address *address)
+    xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent)
 
 cdef extern from "policy/policy.h" nogil:
     const char *XB_POLICIES_MAGIC
@@ -444,6 +451,7 @@ cdef extern from "board/clients.h" nogil:
         XB_CLIENTS_WAYS
         XB_SAYS
     ctypedef struct xb_clients:
+        uint64_t *secret
         uint64_t n_sets
         uint32_t privacy
         uint64_t keyed_ms
@@ -458,6 +466,29 @@ cdef extern from "board/clients.h" nogil:
         uint64_t client
         uint64_t network
         uint64_t shape
+    ctypedef struct xb_client_entry:
+        pass
+    ctypedef struct xb_client_places:
+        xb_client_entry *client
+        xb_client_entry *network
+        xb_client_entry *shape
+    enum:
+        XB_TALLY_REQUESTS
+        XB_TALLY_PAGES
+        XB_TALLY_PARTS
+        XB_TALLY_ARRIVED
+        XB_TALLY_VISITORS
+        XB_TALLY_LOADERS
+        XB_TALLY_NETWORKS
+        XB_MARK_PARTED
+        XB_MARK_DOUBTED
+        XB_MARK_REGRETTED
+        XB_MARK_BROUGHT
+    ctypedef struct xb_client_view:
+        float count[24]
+        uint32_t marks
+    xb_client_places xb_clients_find(const xb_clients *t, const xb_client_keys *k)
+    void xb_client_read(const xb_client_entry *e, uint64_t now_ms, xb_client_view *out)
     enum:
         XB_CONTENT_UNKNOWN
     ctypedef struct xb_response:
@@ -471,6 +502,34 @@ cdef extern from "board/clients.h" nogil:
     uint8_t xb_content_of(xb_span content_type)
     void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
 
+cdef extern from "board/exchange.h" nogil:
+    ctypedef struct xb_client_delta:
+        uint32_t set
+    ctypedef struct xb_exchange:
+        uint64_t since_ms
+    size_t xb_exchange_size(const xb_clients *t)
+    void xb_exchange_init(xb_exchange *x, uint64_t now_ms)
+    size_t xb_exchange_collect(xb_exchange *x, const xb_clients *t, uint64_t now_ms, xb_client_delta *out, size_t most)
+    size_t xb_exchange_merge(xb_exchange *x, xb_clients *t, uint64_t now_ms, const xb_client_delta *told, size_t n)
+
+cdef extern from "board/visitors.h" nogil:
+    enum:
+        XB_VISITORS_WAYS
+        XB_VISITORS_SETS
+    ctypedef struct xb_visitor:
+        uint64_t network
+        uint64_t shape
+        uint64_t last
+        uint32_t model
+        float margin
+    ctypedef struct xb_visitor_set:
+        uint64_t client[8]
+        xb_visitor visitor[8]
+    ctypedef struct xb_visitors:
+        xb_visitor_set set[1024]
+    void xb_visitors_init(xb_visitors *t)
+    const char *xb_visitors_check(const void *memory, size_t size)
+
 cdef extern from "judge.h" nogil:
     const char *XB_BY_HAND
     ctypedef struct xb_workspace:
@@ -482,6 +541,8 @@ cdef extern from "judge.h" nogil:
         uint64_t now_ms
         bint reads_only
         xb_client_keys keys
+        uint64_t id
+        uint8_t doubt
         char *scratch
         char *path
     void xb_see(const xb_shape *shape, xb_workspace *w)
@@ -511,13 +572,17 @@ cdef extern from "board/counters.h" nogil:
         XB_HISTOGRAM
         XB_COUNTED_OUTCOMES
         XB_COUNTED_DECIDERS
+        XB_COUNTED_POLICIES
+        XB_SCORES
+        XB_MARGINS
     ctypedef int xb_closed
+    ctypedef struct xb_policy_counts:
+        char name[32]
+        uint64_t named
+        uint64_t decided[5][4]
+        uint64_t refused[5]
     ctypedef struct xb_stats:
-        uint64_t requests
-        uint64_t outcome[4]
-        uint64_t decided_by[5]
         uint64_t unknown_policy
-        uint64_t refused
         uint64_t bad_request
         uint64_t truncated
         uint64_t connections_total
@@ -528,36 +593,55 @@ cdef extern from "board/counters.h" nogil:
         uint64_t sum_ns
         uint64_t histogram[64]
         uint64_t probes
+        uint64_t sum_score
+        uint64_t score[20]
+        uint64_t margin[32]
+        uint64_t doubted
+        uint64_t regretted
+        xb_policy_counts policy[33]
+    uint64_t xb_counters_decided(const xb_stats *stats, uint64_t *outcome, uint64_t *decided_by, uint64_t *refused)
     size_t xb_counters_size(uint32_t n_slots)
     void xb_counters_init(void *file, uint32_t n_slots, uint64_t made, uint64_t booted)
     const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)
     void xb_counters_add(xb_stats *total, const void *file)
     xb_stats *xb_counters_slot(void *file, uint32_t i)
 
+cdef extern from "base/rate.h" nogil:
+    ctypedef struct xb_rate:
+        uint32_t most
+
 cdef extern from "board/lane.h" nogil:
     ctypedef struct xb_lane:
         uint64_t dropped
+        uint64_t capped
+        xb_rate rate
     const void *xb_lane_first(xb_lane *lane, size_t *size)
     void xb_lane_next(xb_lane *lane, size_t size)
 
 cdef extern from "record.h" nogil:
-    ctypedef struct xb_record_word:
-        uint32_t bucket
-        uint32_t family
+    ctypedef struct xb_recorder:
+        bint logged
+        uint64_t sample
+        xb_rate accused
+        xb_rate others
+    enum:
+        XB_PAST
     ctypedef struct xb_record:
         uint32_t head
         uint64_t id
         uint64_t generation
-        int64_t time
+        uint64_t time
         double margin
         double score
-        uint32_t n_dense
-        uint32_t n_words
+        xb_client_keys keys
         uint8_t dialect
         uint8_t outcome
         uint8_t refuse
         uint8_t untold
         uint8_t has_tls
+        uint8_t logged
+        uint8_t past
+        uint8_t reason_size
         xb_handshake handshake
         char policy[32]
         char reason[96]
@@ -565,6 +649,7 @@ cdef extern from "record.h" nogil:
 cdef extern from "answer.h" nogil:
     enum:
         XB_MAX_REPLY
+        XB_REGRETTED
     ctypedef struct xb_service:
         const xb_model *model
         const xb_policies *policies
@@ -576,10 +661,11 @@ cdef extern from "answer.h" nogil:
         uint32_t listener
         xb_ids *ids
         xb_lane *lane
-        uint64_t sample
+        xb_recorder *recorder
         uint64_t generation
         const xb_wheel *wheel
         xb_clients *clients
+        xb_visitors *visitors
         const uint64_t *clock_ms
     ctypedef struct xb_reply:
         size_t size

@@ -10,9 +10,9 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_DTYPE_F64, XB_MAX_REASON, XB_MAX_TOKENS, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_PADDED_DENSE,
-    xb_contribution, xb_judge,
-    xb_model_header, xb_model_open, xb_model_row, xb_reason_text, xb_score, xb_span, xb_token_contribution, xb_token_text,
+    XB_DTYPE_F64, XB_FIRST_OF_CLIENT, XB_MAX_REASON, XB_MAX_TOKENS, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_PADDED_DENSE, XB_PAST,
+    xb_contribution, xb_featurize, xb_judge,
+    xb_model_header, xb_model_mark, xb_model_open, xb_model_row, xb_reason_text, xb_score, xb_span, xb_token_contribution, xb_token_text,
     xb_verdict, xb_workspace,
 )
 
@@ -98,6 +98,11 @@ cdef class Model:
         return self.model.header.threshold
 
     @property
+    def mark(self):
+        """A number by which it is told from other models."""
+        return xb_model_mark(&self.model)
+
+    @property
     def mean(self):
         """mean, scale, lower and upper as memoryviews of doubles, in the order of FEATURES. A row that the file lacks has
         scale 1, and 0 in the others."""
@@ -157,6 +162,30 @@ cdef class Model:
             request.busy -= 1
         return verdict, self.model.header.bias, parts
 
+    def recorded(self, one not None, Request request not None):
+        """(margin, dense, words) of a record of a decision that this model made: dense in the order of FEATURES, NaN for absent, and
+        (family, bucket, text) of each word. `request` holds what was asked then. LineError, ValueError: no record of ours."""
+        cdef char text[256]
+        cdef uint32_t i
+        request.load_head(one.head, one.dialect)
+        if one.handshake is not None:
+            request.know_handshake(one.handshake)
+        if len(one.past) not in (0, XB_PAST):
+            raise ValueError("features of another version")
+        v = &request.work.vector
+        xb_featurize(&request.work.request, &self.model.shape, v)
+        if one.past:
+            for i in range(XB_PAST):
+                v.dense[XB_FIRST_OF_CLIENT + i] = one.past[i]
+            v.n_held, v.absent = XB_PADDED_DENSE, 0
+        margin = xb_score(&self.model, v).margin
+        dense = [v.dense[i] for i in range(XB_N_DENSE)]
+        words = []
+        for i in range(v.n_tokens):
+            size = xb_token_text(&v.tokens[i], text, sizeof(text))
+            words.append((FAMILIES[v.tokens[i].family].name, v.tokens[i].bucket, text[:size].decode("ascii")))
+        return margin, dense, words
+
     def explain_vector(self, Request request not None, dict dense not None, list words not None):
         """As `explain`, of a vector that was recorded: feature -> value, without those that are absent, and (family, bucket,
         text) of each word. The reason of the Verdict is empty. `request` lends its memory. ValueError for what is no vector."""
@@ -170,7 +199,7 @@ cdef class Model:
             raise ValueError("features of another version")
         for i in range(XB_PADDED_DENSE):
             v.dense[i] = 0 if i >= XB_N_DENSE else dense.get(FEATURES[i].name, NAN)
-        v.n_held, v.n_tokens = XB_PADDED_DENSE, 0
+        v.n_held, v.n_tokens, v.absent = XB_PADDED_DENSE, 0, 0
         for family, bucket, _ in words:
             if family not in families or not 0 <= bucket < 1 << self.model.header.k:
                 raise ValueError(f"no word {family}, {bucket}")

@@ -17,6 +17,7 @@ Verdict = namedtuple("Verdict", "bot score margin reason")
 Contribution = namedtuple("Contribution", "name value contribution doc")
 Reported = namedtuple("Reported", "lines bad first_bad late first_late")
 Decision = namedtuple("Decision", "outcome refuse reason policy list crawler")
+Identity = namedtuple("Identity", "crawler purpose proof")
 # The texts of a TLS handshake, as nginx's $ssl_* variables say them (csrc/request/handshake.h): bytes, or None where absent.
 Tls = namedtuple("Tls", "protocol ciphers curves alpn reused sigalgs")
 

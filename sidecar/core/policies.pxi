@@ -10,9 +10,10 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_DISPROVED, XB_H_SIGNATURE, XB_H_SIGNATURE_AGENT, XB_H_SIGNATURE_INPUT, XB_MAX_NAME, XB_MAX_PURPOSE, XB_MAX_REASON,
+    XB_CLAIMED, XB_DISPROVED, XB_H_SIGNATURE, XB_H_SIGNATURE_AGENT, XB_H_SIGNATURE_INPUT, XB_MAX_NAME, XB_MAX_PURPOSE, XB_MAX_REASON,
     XB_NO_CLAIM, XB_N_OPTIONS, XB_POLICIES_MAGIC, XB_POLICIES_VERSION, XB_PROVEN, XB_UNPROVEN, xb_agent_slot, xb_differ, xb_has,
-    xb_header_id, xb_place, xb_proof, xb_request, xb_signer,
+    xb_header_id, xb_place, xb_proof, xb_request, xb_signer, xb_address, xb_address_parse, xb_agent_facts, xb_agent_facts_of,
+    xb_holder_of, xb_identify,
     xb_apply_policy, xb_catalogue, xb_claim, xb_crawler, xb_decision_text, xb_holder, xb_identity,
     xb_hash, xb_is_word, xb_judge, xb_list, xb_option_rows, xb_path_resolve, xb_policies_header, xb_policies_open, xb_policy,
     xb_policy_named, xb_range6, xb_route, xb_span, xb_text,
@@ -310,3 +311,22 @@ cdef class Policies:
         listed = None if d.list is NULL else (<const char *>d.list.name).decode("ascii")
         return Decision(OUTCOMES[d.outcome], bool(d.refuse), reason[:size].decode("ascii"), (<const char *>d.policy.name).decode("ascii"), listed,
                         _proven(&d.identity))
+
+    def identify(self, Request request not None):
+        """The Identity that `request` claims or proves by its agent and address; None if it names no crawler. No list of the owner's
+        and no signature counts here."""
+        cdef xb_address address
+        cdef xb_agent_facts agent
+        request.idle()
+        r = &request.work.request
+        memset(&address, 0, sizeof(address))
+        xb_address_parse(r.ip, &address)
+        if r.agent.at is NULL:
+            memset(&agent, 0, sizeof(agent))
+        else:
+            xb_agent_facts_of(r.agent, &agent)
+        found = xb_identify(&self.policies.crawlers, &address, xb_holder_of(&self.policies.crawlers, &address), &agent)
+        if found.proof == XB_NO_CLAIM:
+            return None
+        proof = {XB_CLAIMED: "claimed", XB_UNPROVEN: "unproven", XB_DISPROVED: "disproved", XB_PROVEN: "proven"}[found.proof]
+        return Identity((<const char *>found.crawler.name).decode("ascii"), (<const char *>found.crawler.purpose).decode("ascii"), proof)

@@ -14,6 +14,7 @@ from typing import Any
 
 from sidecar import core
 from sidecar.decisions import clean
+from sidecar.decisions.reader import Judge
 from sidecar.sources.records import load_record
 
 WITHHELD = "..."  # the text of a word that may not be told
@@ -27,11 +28,10 @@ class Writer:
     redact: bool
     key: bytes = b""
 
-    def line(self, one: core.Recorded, model: core.Model | None, sha256: str) -> bytes:
-        """The line of a record, with its end. `model` is that which judged it; None if nobody has it any more."""
-        asked = core.Request()
-        asked.load_head(one.head, one.dialect)
-        entry = self._entry(one, asked, sha256)
+    def line(self, one: core.Recorded, judge: Judge | None) -> bytes:
+        """The line of a record, with its end. `judge` is what judged it; None if nobody has it any more."""
+        entry = self.entry(one, judge)
+        model = judge.model if judge else None
         line = _encoded(entry)
         back = core.Request()
         try:
@@ -40,11 +40,16 @@ class Writer:
         except core.LineError:
             same = False
         if not same or self.privacy != "whole":
-            entry["features"] = self._vector(one, back, model)
+            if model is not None:
+                entry["features"] = self._vector(one, back, model)
             line = _encoded(entry)
         return line + b"\n"
 
-    def _entry(self, one: core.Recorded, asked: core.Request, sha256: str) -> dict[str, Any]:
+    def entry(self, one: core.Recorded, judge: Judge | None) -> dict[str, Any]:
+        """What the log says of a record, but for what it was made from beside the request."""
+        asked = core.Request()
+        asked.load_head(one.head, one.dialect)
+        threshold = judge.thresholds.get(one.policy) if judge else None
         fields, tls = asked.fields, asked.tls
         target = clean.clean_target if self.redact else bytes
         value = clean.clean_header if self.redact else clean.hidden_cookies
@@ -63,10 +68,11 @@ class Writer:
             "verdict": one.outcome,
             "score": one.score,
             "margin": one.margin,
+            **({} if threshold is None else {"threshold": threshold}),
             "reason": one.reason,
             "policy": one.policy,
             "refused": one.refuse,
-            "model": sha256,
+            "model": judge.sha256 if judge else "",
             **({"connection": connection, "connection_requests": requests} if requests else {}),
             **({"tls": {name: _text(text) for name, text in tls._asdict().items() if text is not None}} if tls else {}),
             **({"handshake": one.handshake.hex()} if one.handshake is not None else {}),
@@ -88,45 +94,31 @@ class Writer:
             return {} if (net := clean.network(text)) is None else {"ip": net}
         return {"ip": text}
 
-    def _vector(self, one: core.Recorded, back: core.Request, model: core.Model | None) -> dict[str, Any]:
+    def _vector(self, one: core.Recorded, back: core.Request, model: core.Model) -> dict[str, Any]:
         """Features and words, but for those of an address that is not whole: of them the sum alone."""
-        texts: dict[tuple[str, int], str] = {}
-        if model is not None:
-            _, words = back.features(model.k)
-            texts = {(family, bucket): text for bucket, family, text in words}
-        hide = self.privacy != "whole"
-        shown = [not (hide and row.group == "ip") for row in core.FEATURES]
+        _, values, words = model.recorded(one, core.Request())
         dense = {
-            row.name: value
-            for row, value, show in zip(core.FEATURES, one.dense, shown, strict=True)
-            if show and not math.isnan(value)
+            row.name: (row.group, value)
+            for row, value in zip(core.FEATURES, values, strict=True)
+            if not math.isnan(value)
         }
-        words_ = [(core.FAMILIES[family], bucket) for family, bucket in one.words]
+        groups = {row.name: row.group for row in core.FAMILIES}
+        told = {(family, bucket): text for bucket, family, text in back.features(model.k)[1]}
+        hidden = {"ip"} if self.privacy != "whole" else set()
         vector: dict[str, Any] = {
-            "dense": dense,
+            "dense": {name: value for name, (group, value) in dense.items() if group not in hidden},
             "words": [
-                (row.name, bucket, texts.get((row.name, bucket), WITHHELD))
-                for row, bucket in words_
-                if not (hide and row.group == "ip")
+                (family, bucket, told.get((family, bucket), WITHHELD))
+                for family, bucket, _ in words
+                if groups[family] not in hidden
             ],
         }
-        if hide and model is not None:
-            vector["address"] = self._part_of_address(one, model)
+        if hidden:
+            address = {name: value for name, (group, value) in dense.items() if group in hidden}
+            of_address = [word for word in words if groups[word[0]] in hidden]
+            verdict, bias, _ = model.explain_vector(core.Request(), address, of_address)
+            vector["address"] = verdict.margin - bias
         return vector
-
-    def _part_of_address(self, one: core.Recorded, model: core.Model) -> float:
-        dense = {
-            row.name: value
-            for row, value in zip(core.FEATURES, one.dense, strict=True)
-            if row.group == "ip" and not math.isnan(value)
-        }
-        words = [
-            (core.FAMILIES[family].name, bucket, "")
-            for family, bucket in one.words
-            if core.FAMILIES[family].group == "ip"
-        ]
-        verdict, bias, _ = model.explain_vector(core.Request(), dense, words)
-        return verdict.margin - bias
 
 
 def _text(data: bytes) -> str:

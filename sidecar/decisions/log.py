@@ -1,4 +1,4 @@
-"""The log of decisions, written by a thread of the master from what the workers left in their lanes.
+"""The log of decisions, written by a thread of the master (reader.py) from what the workers left in their lanes.
 
 Law: whatever becomes of the file (a full disk, a reader of a pipe that stalls, a directory that is gone), records are lost and
 counted, and no request waits. A line is written whole or, where the disk is full in its midst, ended before the next. Where
@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,85 +19,84 @@ from sidecar import core
 from sidecar.board.lanes import Lanes
 from sidecar.config.config import Decisions, Plan
 from sidecar.decisions.entry import Writer
+from sidecar.decisions.reader import Models
 from sidecar.errors import XbotError
 
-_SECONDS = 0.1  # from one look at the lanes to the next
-_AT_ONCE = 256  # records of a lane in one go
-_MODELS = 4  # the last that were served: a record may be older than a reload
 _KEY_BYTES = 32
+_CAPPED_SECONDS = 60.0
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 class DecisionLog:
-    """Writes until `close`. `lanes.fd` is handed to the workers. XbotError if the file, or its key, cannot be used."""
+    """Takes records. XbotError if the file, or its key, cannot be used."""
 
-    def __init__(self, settings: Decisions, file: Path, workers: int, log: Any) -> None:
-        self.lanes = Lanes(workers)
-        self.settings, self.path, self._log = settings, file, log
-        self._models: dict[int, tuple[core.Model, str]] = {}  # by generation
+    def __init__(self, settings: Decisions, file: Path, lanes: Lanes, log: Any) -> None:
+        self.settings, self.path, self._lanes, self._log = settings, file, lanes, log
         self._fd: int | None = None
         self._broken = False  # the last line has no end
         self._said = ""
+        self._capped, self._next_look = (
+            0,
+            0.0,
+        )  # records that were too many, as it was said last; when it may be said again
         self.written = self.lost = 0
-        self._reopen, self._ended = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="decisions", daemon=True)
+        self._reopen = threading.Event()
         key = _key(file.with_name(file.name + ".key")) if settings.privacy == "keyed" else b""
         self._writer = Writer(settings.privacy, settings.redact, key)
         if why := self._open():
             raise XbotError(why)
 
     @classmethod
-    def planned(cls, plan: Plan, log: Any) -> DecisionLog | None:
+    def planned(cls, plan: Plan, lanes: Lanes, log: Any) -> DecisionLog | None:
         """The log that a configuration asks for. XbotError if it cannot be used."""
         settings = plan.fixed.decisions
         if settings.file is None:
             return None
         try:
-            return cls(settings, plan.named(settings.file).absolute(), plan.fixed.workers, log)
+            return cls(settings, plan.named(settings.file).absolute(), lanes, log)
         except XbotError as error:
             raise plan.wrong("decisions.file", str(error)) from None
-
-    def start(self) -> None:
-        """Write from now on."""
-        self._thread.start()
-
-    def serves(self, generation: int, image: bytes, sha256: str) -> None:
-        """This is what the workers judge by, from now on."""
-        model, _ = core.served_parts(image, verified=True)
-        models = {**self._models, generation: (core.Model(bytes(model)), sha256)}
-        self._models = dict(sorted(models.items())[-_MODELS:])
 
     def reopen(self) -> None:
         """The file has been moved away."""
         self._reopen.set()
 
-    def close(self, seconds: float) -> None:
-        """Write what is left, but wait no longer than this."""
-        self._ended.set()
-        self._thread.join(seconds)
-
     @property
     def counts(self) -> Mapping[str, int]:
         """Records by what became of them."""
-        return {"written": self.written, "dropped": self.lanes.dropped, "lost": self.lost}
+        return {
+            "written": self.written,
+            "dropped": self._lanes.dropped,
+            "capped": self._lanes.capped,
+            "lost": self.lost,
+        }
 
-    def _run(self) -> None:
-        while True:
-            last = self._ended.wait(_SECONDS)
-            if self._reopen.is_set():
-                self._reopen.clear()
-                self._say(self._open())
-            while records := self.lanes.read(_AT_ONCE):
-                self._write(records)
-            if last:
-                return
+    def take(self, records: Sequence[core.Recorded], models: Models) -> None:
+        """Write those that are for the log."""
+        if self._reopen.is_set():
+            self._reopen.clear()
+            self._say(self._open())
+        self._look_at_cap()
+        if wanted := [one for one in records if one.logged]:
+            self._write(wanted, models)
 
-    def _write(self, records: list[core.Recorded]) -> None:
+    def _look_at_cap(self) -> None:
+        """Say, at most once a minute, how many were more than there may be in a second."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        capped = self._lanes.capped
+        if capped > self._capped:
+            most = self.settings.per_second
+            self._log.warning("decisions capped", records=capped - self._capped, per_second=most)
+            self._next_look = now + _CAPPED_SECONDS
+        self._capped = capped
+
+    def _write(self, records: Sequence[core.Recorded], models: Models) -> None:
         lines = []
         for one in records:
-            model, sha256 = self._models.get(one.generation, (None, ""))
             try:
-                lines.append(self._writer.line(one, model, sha256))
+                lines.append(self._writer.line(one, models.get(one.generation)))
             except Exception as error:  # whatever it is, the next one is written
                 self.lost += 1
                 self._say(f"a decision cannot be written: {error!r}")

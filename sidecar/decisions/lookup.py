@@ -22,7 +22,7 @@ _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _NOT_THERE = {
     "no log": "there was no log of decisions when it was taken ([decisions] in xbot.toml)",
     "not sampled": "it was not sampled: of the decisions about others than bots only a share is recorded ([decisions] sample)",
-    "dropped": "it was dropped: so many came at once that a worker's memory for them was full",
+    "dropped": "it was dropped: more came at once than [decisions] per_second, or than a worker has memory for",
     "recorded": "it was recorded, and is not there: the file was moved away since, or took no more "
     "(xbot_decision_records_total)",
 }
@@ -47,6 +47,7 @@ class Decided(msgspec.Struct):
     policy: str = ""
     model: str = ""
     refused: bool = False
+    threshold: float | None = None  # of its policy, when it was taken
     features: Vector | None = None
 
 
@@ -125,5 +126,5 @@ def as_logged(decided: Decided) -> dict[str, Any]:
     """What the log says, for JSON."""
     return {
         name: getattr(decided, name)
-        for name in ("id", "margin", "score", "verdict", "reason", "policy", "model", "refused")
+        for name in ("id", "margin", "score", "threshold", "verdict", "reason", "policy", "model", "refused")
     }

@@ -25,14 +25,18 @@ class Server:
         listener: int = 0,
         wheel: Any = None,
         clients: Any = None,
+        visitors: Any = None,
         clock: Any = None,
         lane: Any = None,
-        sample: float = 0.0,
+        sample: float | None = None,
+        watched: tuple[int, int] = (0, 0),
+        per_second: int = ...,
         log: Callable[[dict[str, Any]], object] | None = None,
         max_connections: int = 4096,
         max_bytes: int = 16777216,
         peer_seconds: float = 10.0,
         on_bound: Callable[[str], object] | None = None,
+        on_doubt: Callable[[str, bool], object] | None = None,
     ) -> None: ...
     def __call__(self) -> asyncio.BufferedProtocol: ...
     def serve(self, model: Model, policies: Policies, policy: str, generation: int = 0) -> None: ...

@@ -7,7 +7,7 @@ its buffer, which all connections share, and its one timer. Beside them stands w
 cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from sidecar.core.binding cimport Answerer, Model, Policies
@@ -44,12 +44,13 @@ cdef class Server:
 
     `server.serve(model, policies, policy)` swaps all three: the next head is judged by them. `stats` is a writable buffer
     of core.STATS_SIZE bytes, `handshakes` one of core.HANDSHAKES_SIZE, and `listener` its number there; `wheel` one of core.WHEEL_SIZE,
-    only read; `lane`, `sample`, `clients` and `clock` are those of core.Answerer. `log` is called with a
+    only read; `lane`, `sample`, `watched`, `per_second`, `clients`, `visitors` and `clock` are those of core.Answerer. `log` is called with a
     dict for each request (debugging only). `max_connections`, `max_bytes` and `peer_seconds` are those of core.Answerer;
+    `on_doubt` is called with the id of a decision about somebody who looks like a person, and whether it was a refusal;
     `on_bound` is called with the name of a bound (of core.CLOSED) for each connection that is closed because of it.
     """
     cdef Answerer answerer
-    cdef object log, on_bound
+    cdef object log, on_bound, on_doubt
     cdef set open           # holds the connections, and with them what the machine points to
     cdef object shared      # a view of what every read is written to
     cdef Py_buffer held     # the same; so nobody resizes or frees it
@@ -57,14 +58,15 @@ cdef class Server:
     cdef uint64_t timer_at  # when it goes off, by the clock of the machine
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                 stats=None, handshakes=None, int listener=0, wheel=None, lane=None, double sample=0.0, clients=None, clock=None,
+                 stats=None, handshakes=None, int listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), uint32_t per_second=0xffffffff,
+                 clients=None, visitors=None, clock=None,
                  log=None, size_t max_connections=4096, size_t max_bytes=1 << 24,
-                 double peer_seconds=10.0, on_bound=None):
+                 double peer_seconds=10.0, on_bound=None, on_doubt=None):
         self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats,
-                                 handshakes=handshakes, listener=listener, wheel=wheel, lane=lane, sample=sample,
-                                 clients=clients, clock=clock, max_connections=max_connections,
+                                 handshakes=handshakes, listener=listener, wheel=wheel, lane=lane, sample=sample, watched=watched, per_second=per_second,
+                                 clients=clients, visitors=visitors, clock=clock, max_connections=max_connections,
                                  max_bytes=max_bytes, peer_seconds=peer_seconds, last_seconds=LINGER)
-        self.log, self.on_bound = log, on_bound
+        self.log, self.on_bound, self.on_doubt = log, on_bound, on_doubt
         self.open = set()
         buffer = bytearray(XB_MAX_HEAD)
         PyObject_GetBuffer(buffer, &self.held, PyBUF_WRITABLE)
@@ -201,8 +203,11 @@ cdef class Connection:
                 more = [first, reply]
             else:
                 more.append(reply)
-            if step == XB_ANSWERED and not answerer.reply.again and self.server.log is not None:
-                self.server.log(answerer.describe())
+            if step == XB_ANSWERED and not answerer.reply.again:
+                if answerer.work.doubt and self.server.on_doubt is not None:
+                    self.server.on_doubt(*answerer.doubt())
+                if self.server.log is not None:
+                    self.server.log(answerer.describe())
         if first is not None and self.transport is not None:
             self.transport.write(first if more is None else b"".join(more))
         if self.link.last and not self.ended:

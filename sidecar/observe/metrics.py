@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -29,6 +31,8 @@ from sidecar.observe.watched import Watched
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
 # to +Inf.
 _FIRST_EDGE, _LAST_EDGE = 8, 30  # 256 ns to 1.07 s
+OTHERS = "(others)"  # policies that came when there was no place left to count by; no policy can have this name
+_NOTHING = {"decided": [[0] * len(OUTCOMES)] * len(DECIDERS), "refused": [0] * len(DECIDERS)}
 _HOST = "worker"  # who judged: nginx's module, the other host, has a page of its own
 
 
@@ -48,11 +52,13 @@ class SidecarCollector(Collector):
         """One family after the other."""
         yield from self._traffic()
         yield from self._clients()
+        yield from self._store()
         yield from self._processes()
         yield from self._model()
         yield from self._by_hand()
+        yield from self._alarms()
         if (decisions := self._master.decisions) is not None:
-            text = "Decisions for the log: written; dropped, as a worker's memory was full; lost, as the file took none"
+            text = "Decisions for the log: written; dropped, for want of memory; capped, as too many; lost, as the file took none"
             records = CounterMetricFamily("xbot_decision_records", text, labels=["result"])
             for result, count in decisions.counts.items():
                 records.add_metric([result], count)
@@ -60,18 +66,26 @@ class SidecarCollector(Collector):
 
     def _traffic(self) -> Iterator[Metric]:
         total = self._master.counters.total()
-        requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["host", "verdict"])
-        for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
-            requests.add_metric([_HOST, outcome], count)
-        yield requests
-        decisions = CounterMetricFamily(
-            "xbot_decisions", "Requests by what decided: the score, or a list", labels=["host", "rule"]
+        labels = ["host", "policy", "rule", "verdict"]
+        text = "Requests that got a verdict, by the policy and by what decided: the score, or a list"
+        requests = CounterMetricFamily("xbot_requests", text, labels=labels)
+        refused = CounterMetricFamily(
+            "xbot_refused", "Requests answered 403 because the verdict is enforced", labels=labels[:-1]
         )
-        for decider, count in zip(DECIDERS, total["decided_by"], strict=True):
-            decisions.add_metric([_HOST, decider], count)
-        yield decisions
+        for policy, rule, counts, turned_away in decided(total, self._master.served.modes):
+            for verdict, count in zip(OUTCOMES, counts, strict=True):
+                requests.add_metric([_HOST, policy, rule, verdict], count)
+            refused.add_metric([_HOST, policy, rule], turned_away)
+        yield requests
+        yield refused
+        text = (
+            "Clients that do what people do, and yet were called bots by their score: once each, once more if refused"
+        )
+        doubted = CounterMetricFamily("xbot_doubted_clients", text, labels=["host", "refused"])
+        doubted.add_metric([_HOST, "no"], total["doubted"])
+        doubted.add_metric([_HOST, "yes"], total["regretted"])
+        yield doubted
         for name, key, text in (
-            ("xbot_refused", "refused", "Requests answered 403 because the verdict is enforced"),
             (
                 "xbot_unknown_policy",
                 "unknown_policy",
@@ -109,6 +123,9 @@ class SidecarCollector(Collector):
         seconds = HistogramMetricFamily("xbot_verdict_seconds", "From a head's last byte to its reply being ready")
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds
+        scores = HistogramMetricFamily("xbot_score", "Scores, 0 to 1: how surely a bot", labels=["host"])
+        scores.add_metric([_HOST], _by_score(total["score"]), total["sum_score"])
+        yield scores
 
     def _clients(self) -> Iterator[Metric]:
         counts = self._master.clients.counts() if self._master.clients else {}
@@ -126,6 +143,21 @@ class SidecarCollector(Collector):
             ("xbot_bad_outcomes", "bad_outcomes", "Messages at that socket that were none"),
         ):
             yield CounterMetricFamily(name, text, value=counts[key])
+
+    def _store(self) -> Iterator[Metric]:
+        if self._master.sharing is None:
+            return
+        state = self._master.sharing.state
+        yield GaugeMetricFamily(
+            "xbot_store_up", "Whether the store of several machines answers", value=not state["away"]
+        )
+        yield GaugeMetricFamily("xbot_store_machines", "Others that told something of late", value=state["machines"])
+        entries = CounterMetricFamily("xbot_store_entries", "Entries told to other machines, and taken", labels=["way"])
+        entries.add_metric(["told"], state["told"])
+        entries.add_metric(["taken"], state["taken"])
+        yield entries
+        text = "Messages in the store that were none of these machines', or too old"
+        yield CounterMetricFamily("xbot_store_refused", text, value=state["refused"])
 
     def _processes(self) -> Iterator[Metric]:
         build = {"version": sidecar.__version__, "commit": version.commit() or ""}
@@ -151,6 +183,14 @@ class SidecarCollector(Collector):
         yield InfoMetricFamily("xbot_model", "The model that is served", value=model.labels())
         if model.trained_at is not None:
             yield GaugeMetricFamily("xbot_model_trained_timestamp_seconds", "When it was made", value=model.trained_at)
+        site = master.site.status(model)
+        text = "From which score on a visitor is a bot, where the policy does not say it: in use; the model's own; how far it may go"
+        thresholds = GaugeMetricFamily("xbot_threshold", text, labels=["which"])
+        for which, key in (("used", "threshold"), ("model", "model"), ("lowest", "lowest"), ("highest", "highest")):
+            thresholds.add_metric([which], site[key])
+        yield thresholds
+        text = "Proven visitors by whom the threshold moves, as of the last look"
+        yield GaugeMetricFamily("xbot_proven_visitors", text, value=site["proven"])
         refused = "1 while the default model observes in the place of one that was refused at the start"
         yield GaugeMetricFamily("xbot_model_refused", refused, value=model.refused is not None)
         if model.search_engines:
@@ -176,6 +216,39 @@ class SidecarCollector(Collector):
             modes.add_metric([each.policy or "*", each.mode], float("inf") if each.seconds is None else each.seconds)
         yield modes
         yield GaugeMetricFamily("xbot_allowed_by_hand", "Addresses that are let by, by hand", value=len(addresses))
+
+    def _alarms(self) -> Iterator[Metric]:
+        signals = self._master.alarms
+        holds = GaugeMetricFamily("xbot_alarm", "1 while this alarm holds", labels=["alarm"])
+        for name, alarm in signals.alarms.items():
+            holds.add_metric([name], alarm.since is not None)
+        yield holds
+        if signals.drift is not None:
+            text = "Population stability index of the last hour's margins against those of the model's training"
+            yield GaugeMetricFamily("xbot_margin_stability_index", text, value=signals.drift)
+        if (last := signals.canaries) is not None:
+            text = "Canaries of the last run, by whether they got the right answer"
+            canaries = GaugeMetricFamily("xbot_canaries", text, labels=["result"])
+            canaries.add_metric(["right"], last.right)
+            canaries.add_metric(["wrong"], len(last.wrong))
+            yield canaries
+            yield GaugeMetricFamily("xbot_canaries_timestamp_seconds", "When canaries were sent last", value=last.at)
+
+
+def decided(total: dict[str, Any], served: Iterable[str]) -> Iterator[tuple[str, str, list[int], int]]:
+    """Of the counters' sums: each policy, by what decided, how often with each of OUTCOMES, and how often it refused. What never
+    happened is left out, but for what the score decides by policies that are `served`: a counter begins with 0."""
+    policies = dict.fromkeys(served, _NOTHING) | total["policies"]
+    for policy, counts in policies.items():
+        for rule, row, refused in zip(DECIDERS, counts["decided"], counts["refused"], strict=True):
+            if any(row) or (policy and rule == DECIDERS[0]):
+                yield policy or OTHERS, rule, row, refused
+
+
+def _by_score(counts: list[int]) -> list[tuple[str, float]]:
+    """Cumulative Prometheus buckets of scores."""
+    sums = list(itertools.accumulate(counts))
+    return [*((f"{(i + 1) / len(sums):g}", float(n)) for i, n in enumerate(sums[:-1])), ("+Inf", float(sums[-1]))]
 
 
 def buckets(histogram: list[int]) -> list[tuple[str, float]]:

@@ -5,14 +5,15 @@ Law: metrics and health read these attributes and change none; they know nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from sidecar.board.board import Board
 from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.proofs import Shared
 from sidecar.board.served import Served
+from sidecar.live.feed import Feed
 
 
 class Processes(Protocol):
@@ -35,6 +36,48 @@ class Records(Protocol):
     def counts(self) -> Mapping[str, int]: ...
 
 
+class Threshold(Protocol):
+    """The threshold that moves."""
+
+    def status(self, served: Served) -> Mapping[str, Any]:
+        """What is to be said of it."""
+
+
+class Alarm(Protocol):
+    """Since when it holds, Unix time; None: it does not."""
+
+    @property
+    def since(self) -> float | None: ...
+
+
+class Canaries(Protocol):
+    """The last that were sent: when, how many got the right answer, and which did not."""
+
+    @property
+    def at(self) -> float: ...
+    @property
+    def right(self) -> int: ...
+    @property
+    def wrong(self) -> Sequence[str]: ...
+
+
+class Signals(Protocol):
+    """What tells that the gate may be wrong (alarms.py)."""
+
+    @property
+    def alarms(self) -> Mapping[str, Alarm]: ...
+    @property
+    def canaries(self) -> Canaries | None: ...
+    @property
+    def drift(self) -> float | None: ...
+
+
+class Machines(Protocol):
+    """What is shared with other machines."""
+
+    state: dict[str, Any]
+
+
 class Watched(Protocol):
     """A master, read from another thread."""
 
@@ -47,17 +90,27 @@ class Watched(Protocol):
     @property
     def served(self) -> Served: ...
     @property
+    def site(self) -> Threshold: ...
+    @property
+    def sharing(self) -> Machines | None: ...
+    @property
     def lookups(self) -> Shared: ...
     @property
     def workers(self) -> Processes: ...
+    @property
+    def feed(self) -> Feed: ...
     @property
     def draining(self) -> bool: ...
     @property
     def unreachable(self) -> Mapping[str, str]: ...
     @property
-    def healthy(self) -> bool: ...
+    def ready(self) -> bool: ...
+    @property
+    def turned(self) -> float: ...
     @property
     def decisions(self) -> Records | None: ...
+    @property
+    def alarms(self) -> Signals: ...
     @property
     def reloads_ok(self) -> int: ...
     @property

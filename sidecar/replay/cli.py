@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sidecar import core, model, outputs
-from sidecar.commands.judging import Rules, clients_for, judging_options, load, mode_option
+from sidecar.commands.judging import Rules, clients_for, identifying, judging_options, load, mode_option
 from sidecar.errors import XbotError
 from sidecar.options import MODEL_FILE
+from sidecar.replay.heeded import Heeded, Heeding, OfCrawler
 from sidecar.replay.ruled import OfPolicy, Ruled
 from sidecar.replay.tally import WHY, Client, ClientKey, Judge, Place, Sample, Tally, Top
 from sidecar.sources import formats, merging, progress, reading
@@ -165,6 +166,7 @@ class Report(msgspec.Struct):
     stateless: bool = True  # no line was judged by those before it
     config: str | None = None
     policies: list[PolicyDone] | None = None
+    robots: Heeded | None = None
 
 
 @click.command(epilog="Example: xbot replay --config /etc/xbot/xbot.toml --mode enforce access.log")
@@ -182,6 +184,7 @@ class Report(msgspec.Struct):
     "--threshold", type=click.FloatRange(0, 1), help="Refuse scores at or above this.  [default: the model's own]"
 )
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="The site's own host.  [default: guessed]")
+@click.option("--robots", metavar="FILE|URL", help="The site's robots.txt: show who read it and disobeyed it.")
 @click.option(
     "--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Also write the whole report here."
 )
@@ -189,15 +192,16 @@ class Report(msgspec.Struct):
 @click.argument("logs", nargs=-1, required=True)
 def replay(
     path: Path | None, configuration: Path | None, policy: str | None, mode: str | None, old: Path | None, log_format: str,
-    stateless: bool, threshold: float | None, hosts: tuple[str, ...], out: Path | None, most: int, logs: tuple[str, ...],
+    stateless: bool, threshold: float | None, hosts: tuple[str, ...], robots: str | None, out: Path | None, most: int,
+    logs: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Show what a model would have done to the traffic of LOGS: whom it would have refused, and whom perhaps wrongly.
 
     LOGS are files, compressed too, or - for standard input; several are read by time. Nothing is refused by this: it reads,
     judges and counts. With --config it shows what these policies and lists would have done, by policy, and whom they would have
-    refused and let by.
+    refused and let by. With --robots it shows who fetched what the site's robots.txt forbids, after reading it or without.
     """
-    outputs.check([(out, outputs.REPLAY)], [*logs, path, old, configuration])
+    outputs.check([(out, outputs.REPLAY)], [*logs, path, old, configuration, robots])
     if configuration is not None and threshold is not None:
         raise XbotError("--threshold cannot be used with --config, whose policies have their own thresholds")
     new, loaded, rules = load(path, configuration, policy, mode)
@@ -205,18 +209,22 @@ def replay(
     before: Judge | None = None
     if old:
         before = Judge(model.load(old)) if rules is None else Ruled(model.load(old), rules)
+    heeding = Heeding(robots, identifying(rules), hosts) if robots else None
     with progress.over_logs("replaying", logs) as advance:
         models = [loaded, before.model] if before else [loaded]
         clients = clients_for(stateless, *models)
         traffic = Traffic(logs, log_format, hosts, advance, clients)
         tally = Tally(judge, before, traffic.own)
         for log, line, request, logged in traffic.with_policies():
-            tally.add(log, line, request, logged)
+            judged = tally.add(log, line, request, logged)
+            if heeding:
+                heeding.add(log, line, request, judged.bot)
     tally.finish()
     done = report(traffic, tally, new, judge, old, before)
     done.stateless = clients is None
     if rules is not None and isinstance(judge, Ruled):
         done.config, done.policies = str(configuration), [_policy(rules, judge, name) for name in rules.plan.policies]
+    done.robots = heeding.report() if heeding else None
     if out is not None:
         outputs.write(out, msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
     show(
@@ -356,6 +364,8 @@ def show(done: Report, option: str, console: Console, most: int) -> None:
         if rows:
             cells = [[row.requests, _share(row.requests, done.refused), row.what or "(none)"] for row in rows[:most]]
             _print(console, f"refused most, by {title}", cells, ">requests", ">share", title)
+    if done.robots:
+        _show_robots(done, done.robots, console, most)
 
 
 def _headline(done: Report) -> Iterable[tuple[str, str]]:
@@ -462,6 +472,34 @@ def _show_flips(title: str, done: Report, flips: Flips, console: Console, most: 
     if rows:
         heads = (">requests", ">refused before", ">now", "for example", "reason", "client")
         _print(console, "clients", rows, *heads)
+
+
+def _show_robots(done: Report, found: Heeded, console: Console, most: int) -> None:
+    rows: list[list[Any]] = []
+    for each in found.crawlers:
+        if each.after or each.without:
+            name = each.crawler or "(no crawler's name)"
+            example = "".join(f"{_at(done, one.log, one.line)} {one.uri}" for one in each.examples[:1])
+            rows.append(
+                [each.after, each.without, each.requests, each.clients, name, each.purpose, each.proof, example]
+            )
+    if rows:
+        heads = (">after reading it", ">without", ">of", ">clients", "crawler", "purpose", "proof", "for example")
+        _print(console, f"fetched what {found.file} forbids", rows[:most], *heads)
+    else:
+        console.print(f"\nnobody fetched what {found.file} forbids")
+    kept = [_named(each) for each in found.crawlers if each.crawler and each.reads and not each.after + each.without]
+    if kept:
+        console.print(f"read it and kept to it: {', '.join(kept)}", soft_wrap=True)
+    if found.clients:
+        rows = [[c.after, c.without, c.crawler, c.proof, _who(c.ip, c.agent, "")] for c in found.clients[:most]]
+        _print(console, "the same by client", rows, ">after reading it", ">without", "crawler", "proof", "client")
+    if found.beyond:
+        console.print(f"{found.beyond} of these requests came from clients too many to remember.")
+
+
+def _named(each: OfCrawler) -> str:
+    return each.crawler if each.proof == "proven" else f"{each.crawler} ({each.proof})"
 
 
 def _at(done: Report, log: str, line: int) -> str:

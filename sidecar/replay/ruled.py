@@ -55,4 +55,5 @@ class Ruled(Judge):
         """`logged`: the policy by which the log says that it was decided."""
         decision = self._rules.decide_again(self.model, request, logged)
         self.policies.setdefault(decision.policy, OfPolicy()).add(decision, request)
-        return Judgement(decision.refuse, self.model.judge(request).score, decision.reason)
+        score = self.model.judge(request).score
+        return Judgement(decision.refuse, score, decision.reason, decision.outcome == "bot")

@@ -107,6 +107,7 @@ class Judgement(NamedTuple):
     refused: bool
     score: float
     reason: str
+    bot: bool  # refused, or would be if the policy enforced
 
 
 class Judge:
@@ -120,7 +121,7 @@ class Judge:
         """`logged`: the policy by which the log says that it was decided."""
         del logged
         verdict = self.model.judge(request, self.threshold)
-        return Judgement(verdict.bot, verdict.score, verdict.reason)
+        return Judgement(verdict.bot, verdict.score, verdict.reason, verdict.bot)
 
 
 class Place(NamedTuple):
@@ -185,8 +186,9 @@ class Tally:
         self.to_bot_reasons, self.to_human_reasons = Top(), Top()
         self.suspects = {name: Suspects() for name in WHY}
 
-    def add(self, log: str, line: int, request: core.Request, logged: bytes | None = None) -> None:
-        """Judges and counts what `request` holds now, line `line` of `log`; `logged`: the policy that decided it once."""
+    def add(self, log: str, line: int, request: core.Request, logged: bytes | None = None) -> Judgement:
+        """Judges and counts what `request` holds now, line `line` of `log`; `logged`: the policy that decided it once. Returns what
+        the new model does."""
         now = self._new(request, logged)
         was = self._old(request, logged) if self._old else now
         fields = request.fields
@@ -213,6 +215,7 @@ class Tally:
                 self._count_refused(request, fields, client, place)
             if now.refused != was.refused:
                 self._count_flipped(now.refused, client, place)
+        return now
 
     def _count_day(self, time: int | None, refused: bool, was_refused: bool) -> None:
         day = -1 if time is None else time // 86_400

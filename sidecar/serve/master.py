@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,18 +32,24 @@ from sidecar.config import config
 from sidecar.config.config import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.decisions.log import DecisionLog
+from sidecar.decisions.reader import WATCHED, Reader
 from sidecar.errors import XbotError
-from sidecar.serve import control, listeners, proofs, reach, systemd, upgrade
+from sidecar.live.feed import Feed
+from sidecar.observe.alarms import Alarms
+from sidecar.serve import control, listeners, proofs, reach, spawn, systemd, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import ended, in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
+from sidecar.site.sharing import Sharing
+from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
 
 if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
 _FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
+_TURN_SECONDS = 1.0
 END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
 _OTHER_FILES = 64  # that a worker has besides its sockets
 
@@ -68,6 +75,7 @@ class Master:
     served: Served
     bound: list[tuple[Bound, str]]  # with the dialect of each; first those of `fixed.listen`
     board: Board
+    site: SiteThreshold
     predecessor: upgrade.Predecessor | None = None  # until we have taken over from it
     log: Any = field(default_factory=structlog.get_logger)
     reloads_ok: int = 0
@@ -84,8 +92,14 @@ class Master:
         self.control: tuple[Bound, Control] | None = None
         self.outcomes: Bound | None = None
         self.decisions: DecisionLog | None = None
+        self.reader: Reader | None = None  # there is one where somebody can look at what it reads
+        self.feed = Feed(self)
+        self.alarms = Alarms(self, self.log)
+        self.sharing: Sharing | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
+        self.workers.on_doubt = self.alarms.doubt
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
+        self.turned = time.monotonic()  # when our loop last went round
         self._stops = 0
         self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115 -- open as long as the process
         self._serving = False  # all workers have been up once
@@ -108,7 +122,7 @@ class Master:
         return self.reach.unreachable
 
     @property
-    def healthy(self) -> bool:
+    def ready(self) -> bool:
         """Whether all workers accept connections, and a proxy can make them."""
         return not self.draining and not self.unreachable and self._complete()
 
@@ -128,9 +142,10 @@ class Master:
             loop.add_signal_handler(number, self._stop)
             signal.signal(number, self._count_stops)  # besides: the loop hears all signals by their descriptor
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the command, or by an old master
+        if self.reader is not None:
+            self.reader.serves(self.served)
+            self.reader.start()
         if self.decisions is not None:
-            self.decisions.serves(self.served.generation, self.served.image(), self.served.sha256)
-            self.decisions.start()
             loop.add_signal_handler(signal.SIGUSR1, self.decisions.reopen)
         self.workers.start()
         duties = asyncio.create_task(self._duties())
@@ -151,10 +166,14 @@ class Master:
             self._upgrade_on_demand(),
             self._stay_alive(),
             self._compare_files(),
+            self._turn(),
+            self.alarms.watch(),
             proofs.refresh(self),
             proofs.look_up(self),
             self.reach.watch(),
+            self.site.watch(self),
             *([self.clients.stay_young(self.log)] if self.clients else []),
+            *([self.sharing.watch(spawn.sharing, spawn.how_it_ended, self.log)] if self.sharing else []),
         )
         await asyncio.gather(*duties, self.workers.watch())
 
@@ -181,7 +200,9 @@ class Master:
             "drain_timeout": self.fixed.drain_timeout,
             "limits": self._limits(),
             "signing": self.served.signing,
-            "sample": self.fixed.decisions.sample,
+            "sample": self.fixed.decisions.sample if self.decisions else None,
+            "watched": WATCHED,
+            "per_second": -(-self.fixed.decisions.per_second // self.fixed.workers),
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
@@ -190,7 +211,7 @@ class Master:
             "lookups": self.lookups.fd,
             "nonces": self.nonces.fd,
             "wheel": self.board.wheel.fd,
-            **({"lanes": self.decisions.lanes.fd} if self.decisions else {}),
+            **({"lanes": self.reader.lanes.fd} if self.reader else {}),
             "served": self.served.fd,
             **named,
         }
@@ -235,6 +256,7 @@ class Master:
         old = self.served
         served = await in_time(lambda: self._load(old.generation + 1))
         await self.adopt(served, self.reach.mend)
+        self.site.tell(self.log, old.threshold, self.served)
         self.reloads_ok += 1
         same = old.sha256 == self.served.sha256
         self.log.info("reloaded", workers=self.workers.up, same_model=same, **self.served.labels())
@@ -247,8 +269,8 @@ class Master:
         except BaseException:
             served.close()
             raise
-        if self.decisions is not None:
-            self.decisions.serves(served.generation, served.image(), served.sha256)
+        if self.reader is not None:
+            self.reader.serves(served)
         old, self.served = self.served, served
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
@@ -264,7 +286,7 @@ class Master:
                 changed[0], "changed: a reload cannot change that, an upgrade in place (SIGUSR2) or a restart can"
             )
         warn(plan, self.log)
-        return Served.load(plan, generation)
+        return self.site.fitted(Served.load(plan, generation))
 
     # Who is the master
 
@@ -339,7 +361,7 @@ class Master:
             self.board.take(self.served)
         except XbotError as error:
             self.log.error("not published", reason=str(error))
-        self.log = self.workers.log = self.reach.log = self.log.unbind("successor")
+        self.log = self.workers.log = self.reach.log = self.alarms.log = self.log.unbind("successor")
         self.log.info("took over", pid=os.getpid())
         return True
 
@@ -391,8 +413,8 @@ class Master:
         await self.workers.until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
         left = self.workers.kill("it still had connections")
         await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
-        if self.decisions is not None:
-            self.decisions.close(1.0)
+        if self.reader is not None:
+            self.reader.close(1.0)
         if self._successor is not None:
             await self._successor.ended(0)
         try:
@@ -419,6 +441,12 @@ class Master:
             while True:
                 self.notifier.alive()
                 await asyncio.sleep(self.notifier.watchdog_seconds / 2)
+
+    async def _turn(self) -> None:
+        """Say that our loop goes round, for whoever asks another thread of ours."""
+        while True:
+            self.turned = time.monotonic()
+            await asyncio.sleep(_TURN_SECONDS)
 
     async def _compare_files(self) -> None:
         """Say, once for each, that nginx asks by files of an older version, or of a newer one."""

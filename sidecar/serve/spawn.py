@@ -31,6 +31,9 @@ _FETCH = "import sys; sys.path[:] = sys.argv[1:]; from sidecar.verify.refresh im
 _LOOK_UP = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.verify.lookups import main; main(int(sys.argv[1]))"
 
 
+_SHARE = "import sys; sys.path[:] = sys.argv[2:]; from sidecar.site.exchange import main; main(int(sys.argv[1]))"
+
+
 async def fetched(order: bytes, seconds: float) -> bytes:
     """What a process that fetches lists of networks says to an order (verify/refresh.py). It is killed after `seconds`, and when
     this task is cancelled. OSError if it cannot be started, TimeoutError if it was killed."""
@@ -56,6 +59,23 @@ async def looking_up(order: bytes, table: int) -> AsyncIterator[asyncio.subproce
     process = await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=nothing, stderr=nothing, pass_fds=[table]
     )
+    try:
+        if process.stdin is not None:  # it is there: see above
+            process.stdin.write(order)
+        yield process
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+@contextlib.asynccontextmanager
+async def sharing(order: bytes, table: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that shares the table of this descriptor by an order (site/exchange.py), and says on its standard output how it goes.
+    It is killed at the end. OSError if it cannot be started."""
+    command = [sys.executable, "-I", "-S", "-c", _SHARE, str(table), *_import_path()]
+    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nothing, pass_fds=[table])
     try:
         if process.stdin is not None:  # it is there: see above
             process.stdin.write(order)

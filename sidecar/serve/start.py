@@ -17,16 +17,20 @@ from collections.abc import Sequence
 import structlog
 
 import sidecar
-from sidecar.board.board import Board
+from sidecar.board.board import Board, store_key
+from sidecar.board.lanes import Lanes
 from sidecar.board.served import Served
 from sidecar.config import addresses, config, search_engines
 from sidecar.config.config import Plan
 from sidecar.decisions.log import DecisionLog
+from sidecar.decisions.reader import Reader
 from sidecar.errors import XbotError
 from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.master import Master, Source, warn
 from sidecar.serve.worker import name_process
+from sidecar.site.sharing import Sharing
+from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
 
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
@@ -71,11 +75,16 @@ def run(
         board = Board(plan, predecessor.shared if predecessor else None)
         if outcomes is not None:
             board.hear(outcomes.sock, log)
+        site = SiteThreshold(board, fixed)
+        served = site.fitted(served)
         if predecessor is None:
             board.take(served)
-        decisions = DecisionLog.planned(plan, log)
-        master = Master(source, fixed, served, bound, board, predecessor, log)
+        lanes = Lanes(fixed.workers)
+        decisions = DecisionLog.planned(plan, lanes, log)
+        master = Master(source, fixed, served, bound, board, site, predecessor, log)
         master.decisions = decisions
+        if board.clients is not None and fixed.clients.store is not None and (key := store_key(plan)) is not None:
+            master.sharing = Sharing(fixed.clients.store, key, board.clients.fd)
         started = {"version": sidecar.__version__, "pid": os.getpid(), "workers": fixed.workers}
         started["policies"] = served.modes
         started["listeners"] = [f"{one.address} ({dialect})" for one, dialect in bound]
@@ -84,7 +93,8 @@ def run(
         if endpoint is not None:
             from sidecar.observe import admin  # here: an HTTP server and a metrics library, only where wanted
 
-            master.admin = endpoint, admin.Endpoint(endpoint.sock, master)
+            host = fixed.admin.host if isinstance(fixed.admin, addresses.TcpAddress) else None
+            master.admin = endpoint, admin.Endpoint(endpoint.sock, master, host)
             master.reach.others.append(endpoint)
             started["admin"] = str(endpoint.address)
         control_bound, no_control = reach.control(plan, board.directory is not None, kept)
@@ -96,6 +106,8 @@ def run(
             master.outcomes = outcomes
             master.reach.others.append(outcomes)
             started["outcomes"] = str(outcomes.address)
+        if decisions is not None or master.admin is not None or master.control is not None:
+            master.reader = Reader(lanes, [master.feed, *([decisions] if decisions is not None else [])], log)
         if decisions is not None:
             started["decisions"] = str(decisions.path)
         if served.search_engines:
@@ -104,6 +116,7 @@ def run(
         if master.most_connections < fixed.limits.connections:
             few = {"connections": master.most_connections, "wanted": fixed.limits.connections}
             log.warning("limit lowered", **few, reason="the system allows no more open files: ulimit -n, LimitNOFILE=")
+        site.tell(log, served.room.own, served)
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
         if no_control:

@@ -24,6 +24,7 @@ from typing import Any
 
 import uvloop
 
+from sidecar.board import memory
 from sidecar.board.handshakes import map_handshakes
 from sidecar.board.lanes import claim_lane
 from sidecar.board.proofs import map_lookups
@@ -37,6 +38,7 @@ IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1,
 _LATE_SECONDS = 1.0  # how much later than the master a worker ends itself
 _POLL_SECONDS = 0.01  # only while draining
 _SAY_AGAIN_SECONDS = 60.0
+_DOUBT_SECONDS = 0.1  # from one client that is in doubt to the next that the master is told of
 
 
 class Worker:
@@ -58,7 +60,7 @@ class Worker:
         wheel = map_wheel(descriptors.pop("wheel"))
         self._lanes = descriptors.pop("lanes", None)  # likewise
         lane = claim_lane(self._lanes) if self._lanes is not None else None
-        clients, clock = (_mapped(descriptors.pop(name, None)) for name in ("clients", "clock"))
+        clients, visitors, clock = (_mapped(descriptors.pop(name, None)) for name in ("clients", "visitors", "clock"))
         model, policies = self._served(start, descriptors.pop("served"))
         listeners = start["listeners"]
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
@@ -71,13 +73,17 @@ class Worker:
                 stats=stats,
                 handshakes=handshakes,
                 clients=clients,
+                visitors=visitors,
                 clock=clock,
                 listener=number,
                 wheel=wheel,
                 lane=lane,
                 sample=start["sample"],
+                watched=tuple(start["watched"]),
+                per_second=start["per_second"],
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
+                on_doubt=self._at_doubt,
                 **start["limits"],
             )
             for number, (each, sock) in enumerate(zip(listeners, self._listening, strict=True))
@@ -87,6 +93,7 @@ class Worker:
         self._accepting: list[tuple[asyncio.AbstractServer, socket.socket, Server]] = []
         self._moving = asyncio.Lock()  # of `_accepting`
         self._tasks: set[asyncio.Future[None]] = set()  # the loop itself holds none of them
+        self._next_doubt = 0.0
         self._said: dict[tuple[str, ...], float] = {}  # what to the time of the last line about it
 
     async def run(self) -> None:
@@ -205,6 +212,13 @@ class Worker:
             event = {"op": "log", "level": "warning", "event": "limit reached"}
             control.send(self._control, {**event, "limit": bound, "listener": listener})
 
+    def _at_doubt(self, decision: str, refused: bool) -> None:
+        """A client that looks like a person was called a bot; the counters have them all."""
+        now = time.monotonic()
+        if now >= self._next_doubt:
+            self._next_doubt = now + _DOUBT_SECONDS
+            control.send(self._control, {"op": "doubt", "id": decision, "refused": refused})
+
     def _is_new(self, *what: str) -> bool:
         """Whether nothing was said of this for a minute."""
         now = time.monotonic()
@@ -246,7 +260,7 @@ def _mapped(fd: int | None) -> memoryview | None:
     if fd is None:
         return None
     try:
-        return memoryview(mmap.mmap(fd, 0))
+        return memory.mapped(fd)
     finally:
         os.close(fd)
 

@@ -6,6 +6,7 @@ Law: a format is taken for what its own reader makes of the lines. No second des
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,6 +68,8 @@ def _taken(log: str, *, quiet: bool) -> str:
         raise XbotError(f"{reading.name_of(log)}: empty, no line to read")
     form = guess(lines)
     if form is None:
+        if why := _why_no_json(lines[0].lstrip()):
+            raise XbotError(f"{reading.name_of(log)}: {why}")
         shown = text(lines[0])
         shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
         why = "name it with --format, or give its pattern with --log-format (docs/formats.md)"
@@ -82,6 +85,26 @@ def _lines(head: bytes) -> list[bytes]:
     if len(head) > _BYTES and len(lines) > 1:
         lines.pop()
     return [line for line in lines if line.strip()][:_LINES]
+
+
+def _why_no_json(line: bytes) -> str:
+    """What is wrong with a line of JSON that no format reads; "" for what is none."""
+    if line[:1] == b"[":
+        return "an array of JSON, not an object on each line: jq -c '.[]' makes such lines"
+    if line[:1] != b"{":
+        return ""
+    try:
+        found = json.loads(line.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError) as error:
+        return f"not an object of JSON on each line: jq -c . makes such lines; line 1: {error}"
+    for form in FORMATS.values():
+        try:
+            form.load(line, core.Request())
+        except core.LineError as error:
+            field, why = error.args
+            if form.record is not None and field in found:
+                return f"line 1: it looks like {form.name}, but {text(field)}: {text(why)}"
+    return ""
 
 
 def guess(lines: Sequence[bytes]) -> Format | None:

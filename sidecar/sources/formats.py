@@ -72,6 +72,8 @@ def _pattern(text: str, style: str = "default") -> tuple[frozenset[str], Load]:
     return variables.groups(made.names), made.load
 
 
+# Where any other log has a path. A log of these alone is Varnish's: elsewhere it is a visitor who takes the site for his proxy.
+_WHOLE_URL = re.compile(rb'\] "[A-Z]+ https?://')
 # What syslog puts before a line of HAProxy.
 _SYSLOG = re.compile(rb"(?:<\d+>)?[^\[\]\"]{0,200}(?:\[\d+\])?: (?=[0-9a-fA-F.:]+:\d+ \[)")
 
@@ -88,6 +90,19 @@ def _haproxy() -> tuple[frozenset[str], Load]:
         load(line[found.end() :] if found else line, request)
 
     return groups, behind_syslog
+
+
+def _varnish() -> tuple[frozenset[str], Load]:
+    groups, load = _pattern(
+        '$remote_addr $logname $remote_user [$time_local] "$request_url" $status $bytes_sent "$http_referer" "$http_user_agent"'
+    )
+
+    def with_url(line: bytes, request: core.Request) -> None:
+        if not _WHOLE_URL.search(line):
+            raise core.LineError("request", "expected a whole URL; without one it is combined")
+        load(line, request)
+
+    return groups, with_url
 
 
 _EVERY = frozenset(core.GROUPS)
@@ -112,6 +127,7 @@ FORMATS = {
         ),
         Format("caddy", "Caddy's access log in JSON", _EVERY, records.load_caddy),
         Format("traefik", "Traefik's access log in JSON", _EVERY - {"tls"}, records.load_traefik),
+        Format("varnish", "of Varnish (varnishncsa), a whole URL in each request", *_varnish()),
         Format("haproxy", "HAProxy's `option httplog`", *_haproxy()),
         Format(
             "envoy",

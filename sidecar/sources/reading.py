@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import unpacking
+from sidecar.sources import unpacking, wrapped
 
 BLOCK = 1 << 20  # bytes; enough to make the cost of a block vanish, small beside a worker's memory
 _LONGEST = core.MAX_LINE * 4  # bytes of a line that are handed on, and one more
@@ -83,7 +83,7 @@ def _start(source: str) -> bytes:
 def _blocks(source: str) -> Iterator[bytes]:
     try:
         with open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb") as file:
-            yield from _whole_lines(_line_feeds(unpacking.chunks(file, BLOCK)))
+            yield from wrapped.unwrapped(_whole_lines(_line_feeds(unpacking.chunks(file, BLOCK))))
     except XbotError as error:
         raise XbotError(f"{name_of(source)}: {error}") from None
     except OSError as error:

@@ -34,17 +34,19 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return float(found[1]) * _UNITS[found[2]]
 
 
+place_option = click.option(
+    "--control",
+    type=click.Path(path_type=Path),
+    envvar="XBOT_CONTROL",
+    default=DEFAULT_BOARD / CONTROL,
+    show_default=True,
+    help="The sidecar's control socket.",
+)
+
+
 def _steering(command: Callable[..., None]) -> Callable[..., None]:
     """The options that all of them have."""
-    place = click.option(
-        "--control",
-        type=click.Path(path_type=Path),
-        envvar="XBOT_CONTROL",
-        default=DEFAULT_BOARD / CONTROL,
-        show_default=True,
-        help="The sidecar's control socket.",
-    )
-    return functools.reduce(lambda f, option: option(f), [_AS_JSON, place], command)
+    return functools.reduce(lambda f, option: option(f), [_AS_JSON, place_option], command)
 
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the sidecar's reply, one JSON object.")
@@ -103,7 +105,7 @@ def reload(control: Path, as_json: bool) -> None:
 @click.command(epilog="Example: xbot status --json")
 @_steering
 def status(control: Path, as_json: bool) -> None:
-    """Show what a running sidecar serves, the mode of each policy, and what was said by hand."""
+    """Show what a running sidecar serves, the mode of each policy, what was said by hand, and what looks wrong."""
     _show(ask(control, words.Status()), as_json)
 
 
@@ -125,11 +127,38 @@ def _show(reply: dict[str, Any], as_json: bool) -> None:
         f"{reply['workers_up']} of {reply['workers']} workers",
         f"model {model['path']}, {model['sha256'][:12]}",
         *([f"model refused: {model['refused']}"] if model["refused"] else []),
+        f"threshold {_threshold(reply['site'])}",
+        *([_store(reply["store"])] if reply["store"] else []),
         *(f"policy {name}: {_mode(each)}" for name, each in reply["policies"].items()),
         *(f"allowed by hand: {each['address']}, {_left(each['seconds'])}" for each in reply["allowed"]),
         *(f"unreachable: {address}: {why}" for address, why in reply["unreachable"].items()),
+        *(f"alarm {each['alarm']}, for {_span(each['seconds'])}: {each['says']}" for each in reply["alarms"]),
+        *(
+            f"looks like a person: {each['id']}, {'refused' if each['refused'] else 'called a bot'} {_span(each['seconds'])} ago"
+            for each in reply["doubted"]
+        ),
+        *([_canaries(last)] if (last := reply["canaries"]) else []),
     ]
     click.echo("\n".join(lines))
+
+
+def _threshold(site: dict[str, Any]) -> str:
+    """From where on visitors are bots, and who says so."""
+    if not site["moves"]:
+        return f"{site['threshold']:.4f}, the model's"
+    whose = "the model's" if site["threshold"] == site["model"] else f"this site's (the model's: {site['model']:.4f})"
+    return f"{site['threshold']:.4f}, {whose}; {site['proven']} proven visitors, at most {site['highest']:.4f}"
+
+
+def _canaries(last: dict[str, Any]) -> str:
+    wrong = f", wrong: {', '.join(last['wrong'])}" if last["wrong"] else ""
+    return f"canaries {_span(last['seconds'])} ago: {last['right']} right{wrong}"
+
+
+def _store(state: dict[str, Any]) -> str:
+    """How it goes with the other machines."""
+    how = f"away, {state['away']}" if state["away"] else f"{state['machines']} other machines"
+    return f"store: {how}; {state['told']} entries told, {state['taken']} taken"
 
 
 def _mode(policy: dict[str, Any]) -> str:

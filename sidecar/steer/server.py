@@ -14,14 +14,15 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import sidecar
-from sidecar import core
 from sidecar.board.board import Board
 from sidecar.board.served import Served
 from sidecar.errors import XbotError
+from sidecar.live.feed import Feed
+from sidecar.live.status import effective
 from sidecar.steer import words
 
 MOST_CLIENTS = 16
@@ -38,6 +39,29 @@ class Processes(Protocol):
     def up(self) -> int: ...
 
 
+class Threshold(Protocol):
+    """The threshold that moves."""
+
+    def status(self, served: Served) -> Mapping[str, Any]:
+        """What is to be said of it."""
+
+
+class Signals(Protocol):
+    """What tells that the gate may be wrong (observe/alarms.py)."""
+
+    def ran(self, right: int, wrong: Sequence[str]) -> None:
+        """Canaries were sent."""
+
+    def told(self) -> dict[str, Any]:
+        """Alarms that hold, clients in doubt, the last canaries."""
+
+
+class Machines(Protocol):
+    """What is shared with other machines."""
+
+    state: dict[str, Any]
+
+
 class Steered(Protocol):
     """The master, as far as it matters here."""
 
@@ -46,9 +70,17 @@ class Steered(Protocol):
     @property
     def served(self) -> Served: ...
     @property
+    def site(self) -> Threshold: ...
+    @property
+    def sharing(self) -> Machines | None: ...
+    @property
     def workers(self) -> Processes: ...
     @property
     def unreachable(self) -> Mapping[str, str]: ...
+    @property
+    def feed(self) -> Feed: ...
+    @property
+    def alarms(self) -> Signals: ...
 
     log: Any
 
@@ -111,6 +143,12 @@ class Control:
                     self._let_by(said, peer)
                 case words.Reload():
                     await self._reload(peer)
+                case words.Canaries() as said:
+                    self._master.alarms.ran(said.right, said.wrong)
+                case words.Watch():
+                    return {"ok": True, **self._status(), "live": self._master.feed.snapshot()}
+                case words.Tail() as said:
+                    return {"ok": True, **self._master.feed.since(said.after)}
         except XbotError as error:
             return {"ok": False, "error": str(error)}
         return {"ok": True, **self._status()}
@@ -157,28 +195,15 @@ class Control:
             "workers": master.workers.count,
             "workers_up": master.workers.up,
             "model": {**master.served.labels(), "refused": master.served.refused},
+            "store": master.sharing.state if master.sharing else None,
+            "site": dict(master.site.status(master.served)),
             "policies": effective(master.served.modes, overrides),
             "allowed": [
                 {"address": words.shown(each.address, each.bits), "seconds": each.seconds} for each in addresses
             ],
             "unreachable": dict(master.unreachable),
+            **master.alarms.told(),
         }
-
-
-def effective(configured: Mapping[str, str], overrides: list[Any]) -> dict[str, dict[str, Any]]:
-    """Of each policy: how it is configured, the mode that holds, whether that was said by hand, and for how many seconds."""
-    said = {each.policy: each for each in overrides}
-    out: dict[str, dict[str, Any]] = {}
-    for name, mode in configured.items():
-        hand = said.get(name, said.get(None))
-        by_hand = hand is not None and hand.mode != core.WHEEL_MODES[0]
-        out[name] = {
-            "configured": mode,
-            "mode": hand.mode if hand is not None and by_hand else mode,
-            "by_hand": by_hand,
-            "seconds": hand.seconds if hand is not None and by_hand else None,
-        }
-    return out
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from sidecar.errors import XbotError
 LONGEST = 4096  # bytes of a request
 _DAY = 86400.0
 Name = Annotated[str, Meta(min_length=1, max_length=core.MAX_NAME)]
+Canary = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="a name of a canary")]
 Span = Annotated[float, Meta(gt=0, le=3650 * _DAY, description="more than 0 seconds, at most ten years")]
 Visit = Annotated[float, Meta(ge=0, le=30 * _DAY, description="a number of seconds, at most 30 days")]
 if TYPE_CHECKING:
@@ -53,7 +54,24 @@ class Reload(_Request):
     """Read configuration, lists and model again, as SIGHUP does; the reply comes when that is done."""
 
 
-Request = Status | Mode | Allow | Reload
+class Canaries(_Request):
+    """What `xbot check --canary` found: how many got the right answer, and the names of those that did not."""
+
+    right: Annotated[int, Meta(ge=0, le=1000)]
+    wrong: Annotated[tuple[Canary, ...], Meta(max_length=32)] = ()
+
+
+class Watch(_Request):
+    """What happened in the last minutes (live/feed.py)."""
+
+
+class Tail(_Request):
+    """The decisions after the one of this number; -1: the last ones."""
+
+    after: Annotated[int, Meta(ge=-1)] = -1
+
+
+Request = Status | Mode | Allow | Reload | Canaries | Watch | Tail
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 

@@ -27,6 +27,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SNAPSHOT = Path(__file__).with_name("snapshot")
 OLD = 180  # days: from then on an absence disproves nobody
+STALE = 3  # days: from then on a list that is fetched each day is told
 MOST_BYTES = 4 << 20  # of a list as it is published
 
 

@@ -4,15 +4,22 @@ serves.
 Law: a word of a policy stands for itself. `deny` is `Disallow` for the names of that crawler, those that are never sent too; `allow` and
 `score` ask for nothing. Purposes make the usage lines: Content-Signal (contentsignals.org, draft-romm-aipref-contentsignals) and
 Content-Usage (draft-ietf-aipref-attach, draft-ietf-aipref-vocab), `allow` as yes, `deny` as no, and otherwise none. Rules are those of
-RFC 9309: a crawler takes the group of its name alone, and of its rules the longest that fits.
+RFC 9309: a crawler takes the group of its name alone, and of its rules the longest that fits. A robots.txt is read from a file, or from
+the site itself on this machine: nothing is asked for elsewhere, and no redirect is followed.
 """
 
 from __future__ import annotations
 
+import functools
+import ipaddress
+import urllib.request
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
+from sidecar import extras
 from sidecar.errors import XbotError
+from sidecar.inputs import read_bytes
 from sidecar.verify import catalogue
 
 Words = Mapping[str, str]  # purpose or crawler -> allow, deny or score
@@ -21,6 +28,8 @@ Rule = tuple[str, bool]  # how a path begins, and whether it may be fetched
 _SIGNALS = {"search": ("search",), "ai-input": ("ai-search", "assistant"), "ai-train": ("training",)}
 _USAGES = {"search": ("search",), "train-ai": ("training",)}
 _FOR_ALL = "*"
+_SECONDS, _MOST_BYTES = 5.0, 512 << 10  # RFC 9309 has crawlers read as much at least
+_LONGEST = 2048  # bytes of a target that are compared
 
 
 def word_of(words: Words, crawler: str) -> str:
@@ -74,20 +83,84 @@ def _line(field: str, names: Mapping[str, Iterable[str]], words: Words, yes: str
     return [f"{field}: {', '.join(said)}"] if said else []
 
 
+class Rules:
+    """A robots.txt as crawlers read it (protego); XbotError where protego is not installed. What `forbids` says of an agent and a target
+    is remembered."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            from protego import Protego
+        except ImportError:
+            raise XbotError(f"robots.txt needs protego, which is not installed: {extras.command('verify')}") from None
+        self._parsed = Protego.parse(text)
+        self.forbids = functools.lru_cache(1 << 14)(self._forbids)
+
+    def _forbids(self, target: bytes, agents: tuple[str, ...]) -> bool:
+        """Whether all of these agents are told to leave a request's target alone; robots.txt itself never is."""
+        path = _path(target)
+        return path is not None and not any(self._parsed.can_fetch(f"http://site{path}", agent) for agent in agents)
+
+
+def is_robots(target: bytes) -> bool:
+    """Whether this target is robots.txt."""
+    path = _path(target)
+    return path is not None and path.partition("?")[0] == "/robots.txt"
+
+
+def _path(target: bytes) -> str | None:
+    """Path and query of a target, in the origin or the absolute form; None for what is no path, such as `*`."""
+    text = target[:_LONGEST].decode("utf-8", "replace")
+    if not text.startswith("/"):
+        before, mark, behind = text.partition("://")
+        if not mark or not before.isalpha():
+            return None
+        text = "/" + behind.partition("/")[2]
+    return text.partition("#")[0]
+
+
+def read(place: str) -> str:
+    """The robots.txt at a path, or at an address of this machine; XbotError if it cannot be had."""
+    data = _fetched(place) if "://" in place else read_bytes(Path(place))
+    return data[:_MOST_BYTES].decode("utf-8-sig", "replace")
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """No redirect is followed: it could lead elsewhere."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _fetched(address: str) -> bytes:
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if parts.scheme not in ("http", "https") or not local:
+        raise XbotError(f"{address}: not of this machine: http://127.0.0.1/robots.txt, or a file")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+    try:
+        with opener.open(address, timeout=_SECONDS) as reply:
+            found: bytes = reply.read(_MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise XbotError(f"{address}: {error}") from None
+    return found
+
+
 def contradictions(served: str, default: Words, below: Mapping[str, Words]) -> list[str]:
     """Where a robots.txt and the policies do not agree, a line each: who is denied is invited, or who is let in is kept out."""
-    from protego import Protego
-
-    rules = Protego.parse(served)
+    rules = Rules(served)
     out = []
     for path, words in {"/": default, **below}.items():
         invited, kept_out = [], []
         for name, each in catalogue.load().crawlers.items():
             word = word_of(words, name)
-            may = {agent: rules.can_fetch(path, agent) for agent in each.agents}
-            if word == "deny" and any(may.values()):
+            may = [not rules.forbids(path.encode(), (agent,)) for agent in each.agents]
+            if word == "deny" and any(may):
                 invited.append(name)
-            elif word == "allow" and not all(may.values()):
+            elif word == "allow" and not all(may):
                 kept_out.append(name)
         if invited:
             out.append(

@@ -32,6 +32,7 @@ import processes  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 import services  # noqa: E402
+import verified  # noqa: E402
 
 needs_load = pytest.mark.skipif(bool(rows.missing(("nginx", "wrk"))), reason="nginx or wrk is missing")
 
@@ -326,3 +327,13 @@ def test_logs_are_scored_and_trained_on(tmp_path: Path) -> None:
     seconds, _, memory = cells["2,000 lines"]
     assert float(seconds) > 0
     assert 50 < float(memory) < 1000  # the interpreter, numpy and scikit-learn at least
+
+
+@needs_load
+@pytest.mark.long
+def test_verified_crawlers_through_nginx(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each head is told `verified` by the one sidecar and judged by score by the other, and none fails: else it stops."""
+    from rich.console import Console
+
+    verified.through_nginx(1, 0.5, Console(width=140))
+    assert "crawlers are told" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from importlib.util import find_spec
 
@@ -101,13 +102,14 @@ def test_nginx_takes_no_head_beyond_its_limits() -> None:
     assert not changes.accepted(bare._replace(headers=((b"A", b"x" * 8000),) * 5))
 
 
-def model_of(bias: float = 2.0, **weights: float) -> core.Model:
+def model_of(bias: float = 2.0, highest: float | None = None, **weights: float) -> core.Model:
     """Calls everything a bot whose margin is 1 or more; of all features these alone have a weight, for each 1 of theirs."""
     dense = [weights.get(row.name, 0.0) for row in core.FEATURES]
     zeros, ones = [0.0] * len(dense), [1.0] * len(dense)
     made = models.parts(
         bias=bias, a=-1.0, b=1.0, mean=models.doubles(zeros), scale=models.doubles(ones),
         weight=models.doubles(dense + [0.0] * 2**core.MIN_K),
+        provenance={"threshold": {"lowest": 0.5, "highest": highest or 0.5}},
     )  # fmt: skip
     return model.open_image(model.pack(made, models.HEADS))
 
@@ -135,6 +137,14 @@ def test_two_changes_free_where_one_does_not() -> None:
     assert rows["one change"].for_all["all"][0] == 0.0
     assert rows["two paddings"].for_each["all"] == 0.0
     assert rows["two changes"].for_all["all"][0] == pytest.approx(1.0)
+
+
+def test_a_threshold_that_was_moved_frees_what_is_below_its_bound() -> None:
+    """Margins are 2, or 5 where there is a Pragma; the score of 3 is the bound."""
+    found, _ = evasion.short(model_of(highest=1 / (1 + math.exp(-2.0)), hdr_pragma=3.0))
+    rows = {one.attack: one for one in found}
+    assert rows["no change"].for_each["all"] == 0.0
+    assert 0.5 < rows[evasion.MOVED].for_each["all"] < 1.0
 
 
 def test_nothing_frees_where_nothing_is_looked_at() -> None:

@@ -33,7 +33,6 @@ from sidecar.errors import XbotError
 
 TCP = "127.0.0.1:0"
 NOBODY = 65534
-BOT = 'xbot_requests_total{host="worker",verdict="bot"}'
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def sidecar_on(place: Path, model: Path, *more: object, **extra: Any) -> Sidecar
 
 def counted(sidecar: Sidecar) -> float:
     """How many requests got a verdict."""
-    return sum(value for name, value in sidecar.metrics().items() if name.startswith("xbot_requests_total"))
+    return sidecar.counted("xbot_requests_total")
 
 
 def refused(*arguments: object) -> str:
@@ -92,7 +91,7 @@ def test_counters_survive_restarts_kills_and_upgrades(model_path: Path, place: P
     with sidecar_on(place, model_path, workers=1) as sidecar:  # after kill -9 of the master
         ask(sidecar.address)
         assert counted(sidecar) == 7
-        assert sidecar.metrics()[BOT] == 7
+        assert sidecar.counted("xbot_requests_total", verdict="bot") == 7
         assert not sidecar.events("counters replaced")
         for pid in [*sidecar.workers, sidecar.process.pid]:
             os.kill(pid, signal.SIGKILL)
@@ -154,9 +153,10 @@ def test_more_workers_get_more_slots(made_model_path: Path, place: Path) -> None
     )
     with sidecar_on(place, made_model_path, workers=3) as sidecar:
         assert "room for 2 workers" in sidecar.wait_for("counters replaced")["reason"]
-        assert core.sum_counters((place / "counters").read_bytes())["requests"] == 5
+        assert core.sum_counters((place / "counters").read_bytes())["unknown_policy"] == 5
         ask(sidecar.address)
-        assert core.sum_counters((place / "counters").read_bytes())["requests"] == 6
+        kept = core.sum_counters((place / "counters").read_bytes())
+        assert (kept["unknown_policy"], kept["requests"]) == (5, 1)
 
 
 CLAIM = """
@@ -166,7 +166,7 @@ from sidecar.board.slots import claim
 fd = int(sys.argv[1])
 slot = claim(fd)
 slot[:8] = (7).to_bytes(8, "little")
-print(core.sum_counters(os.pread(fd, 1 << 20, 0))["requests"], flush=True)
+print(core.sum_counters(os.pread(fd, 1 << 20, 0))["unknown_policy"], flush=True)
 sys.stdin.read()
 """
 

@@ -188,10 +188,21 @@ static void counts(void)
     free(head);
     ask(&s, "GET / HTTP/1.1\r\nX-Real-IP: 192.0.2.1\r\nUser-Agent: a\r\n\r\n", HUMAN_200 "\r\n", false); /* `xbot check` */
     CHECK_EQUAL(stats.probes, 1);
-    CHECK_EQUAL(stats.requests, 11);
-    CHECK_EQUAL(stats.outcome[XB_HUMAN], 7);
-    CHECK_EQUAL(stats.outcome[XB_BOT], 4);
-    CHECK_EQUAL(stats.refused, 3);
+    uint64_t outcome[XB_N_OUTCOMES], by[XB_N_DECIDERS], refused;
+    const uint64_t requests = xb_counters_decided(&stats, outcome, by, &refused);
+    CHECK_EQUAL(requests, 11);
+    CHECK_EQUAL(outcome[XB_HUMAN], 7);
+    CHECK_EQUAL(outcome[XB_BOT], 4);
+    CHECK_EQUAL(by[XB_BY_SCORE], 11);
+    CHECK_EQUAL(refused, 3);
+    uint64_t scores = 0, margins = 0;
+    for (int i = 0; i < XB_SCORES; i++)
+        scores += stats.score[i];
+    for (int i = 0; i < XB_MARGINS; i++)
+        margins += stats.margin[i];
+    CHECK_EQUAL(scores, 11);
+    CHECK_EQUAL(margins, 11);
+    CHECK(stats.sum_score > 0 && stats.sum_score <= 11 * 1000000);
     CHECK_EQUAL(stats.bad_request, 1);
     CHECK_EQUAL(stats.truncated, 2);
     CHECK_EQUAL(stats.connections_total, 0);
@@ -201,8 +212,8 @@ static void counts(void)
         least += stats.histogram[i] << i;
         most += stats.histogram[i] << (i + 1);
     }
-    CHECK_EQUAL(answers, stats.requests);
-    CHECK(least <= stats.sum_ns + stats.requests && stats.sum_ns < most);
+    CHECK_EQUAL(answers, requests);
+    CHECK(least <= stats.sum_ns + requests && stats.sum_ns < most);
 }
 
 /* Heads one behind another are answered one by one; each reply is what its head alone gets. */

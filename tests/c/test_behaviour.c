@@ -38,15 +38,17 @@ static void fresh(void)
     now = NOON;
 }
 
+static char connection[64]; /* what the proxy says of it; it speaks first */
+
 /* Sends one request: `ip` as a number of 10.0.0.0/8; `accept` NULL: a part's. */
 static void ask(uint32_t ip, const program *p, const char *method, const char *path, const char *accept, const char *more)
 {
     char head[4096];
     const int n = snprintf(head, sizeof head,
-                           "GET / HTTP/1.1\r\nX-Real-IP: 10.%u.%u.%u\r\nX-Original-URI: %s\r\nX-Original-Method: %s\r\nX-Original-Host: "
+                           "GET / HTTP/1.1\r\nX-Real-IP: 10.%u.%u.%u\r\n%sX-Original-URI: %s\r\nX-Original-Method: %s\r\nX-Original-Host: "
                            "example.org\r\nX-Original-Scheme: https\r\nX-Original-Order: kept\r\nHost: example.org\r\nUser-Agent: %s\r\nAccept: %s\r\n%s"
                            "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: %s\r\n\r\n",
-                           ip >> 16 & 255, ip >> 8 & 255, ip & 255, path, method, p->agent, accept ? accept : "image/avif,image/webp,*/*;q=0.8", more,
+                           ip >> 16 & 255, ip >> 8 & 255, ip & 255, connection, path, method, p->agent, accept ? accept : "image/avif,image/webp,*/*;q=0.8", more,
                            p->language);
     CHECK(n > 0 && n < (int)sizeof head);
     CHECK(xb_request_parse(&work.request, head, (size_t)n, 0) == n);
@@ -67,7 +69,13 @@ static void ask(uint32_t ip, const program *p, const char *method, const char *p
 }
 
 /* Which rows fired for what was asked last; at least `row`, or none at all for -1. */
-static bool fires(int row) { return work.vector.dense[row] == 1.0; }
+static bool ever[XB_N_DENSE]; /* which were seen to fire */
+static bool fires(int row)
+{
+    const bool does = work.vector.dense[row] == 1.0;
+    ever[row] |= does;
+    return does;
+}
 
 static void silent(const char *file, int line)
 {
@@ -372,12 +380,6 @@ static void programs(void)
     FIRES(net_no_part);
     FIRES(net_no_cookie);
     FIRES(net_once);
-
-    case_name = "a connection for each request";
-    site();
-    for (unsigned i = 0; i < 400; i++)
-        ask(0x010000, &chrome, "GET", "/articles/1", HTML, "X-Connection: 9-1-2\r\nReferer: https://example.org/\r\n");
-    NOT(cl_connections);
 }
 
 /* The fleet: a thousand addresses in as many networks, one page each, all alike; and people with the same browser, before, in between and after. */
@@ -541,6 +543,89 @@ static void refused_programs(void)
     FIRES(cl_regular);
 }
 
+#define OF_PEOPLE "Referer: https://example.org/\r\nCookie: s=1\r\n"
+
+/* Rows that take many requests: each at its border, where it first fires. */
+static void many(void)
+{
+    char path[64];
+    case_name = "pages without end";
+    site();
+    visit(0xc30000, &chrome, "/", true, 1);
+    for (unsigned before = 1; before < 140; before++) {
+        snprintf(path, sizeof path, "/articles/%u%s", before % 30, before % 10 ? "?page=2" : "");
+        open_page(0xc30000, &chrome, path, OF_PEOPLE);
+        CHECK_EQUAL(fires(XB_F_cl_burst), before > 40);
+        CHECK_EQUAL(fires(XB_F_cl_many), before > 120);
+        CHECK_EQUAL(fires(XB_F_cl_many_no_part), before > 40);
+        CHECK_EQUAL(fires(XB_F_cl_queries), before > 19);
+    }
+    now += UINT64_C(48) * 3600 * 1000; /* two days later nothing is left of it */
+    open_page(0xc30000, &chrome, "/", OF_PEOPLE);
+    NOT(cl_burst);
+    NOT(cl_many);
+    NOT(cl_queries);
+
+    case_name = "twenty errors, every fifth request or not";
+    site();
+    for (unsigned each = 4; each < 8; each += 3) {
+        for (unsigned i = 0; i < 30 * each; i++) {
+            open_page(0xc30100 + each, &chrome, "/", OF_PEOPLE);
+            const unsigned errors = (i + each - 1) / each;
+            CHECK_EQUAL(fires(XB_F_cl_errors_many), each == 4 && errors >= 20);
+            xb_clients_outcome(work.clients, &work.keys, now, &(xb_response){.status = i % each ? 200 : 404, .content = XB_CONTENT_PAGE});
+        }
+    }
+
+    case_name = "a connection for each request";
+    site();
+    for (unsigned i = 0; i < 40; i++) { /* where others do so, too, it says nothing */
+        snprintf(connection, sizeof connection, "X-Connection: 7-%u-1\r\n", 100 + i);
+        ask(0xc30200, &firefox, "GET", "/articles/1", HTML, OF_PEOPLE);
+        NOT(cl_connections);
+    }
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(connection, sizeof connection, "X-Connection: 7-9-%u\r\n", i % 10 + 1);
+        ask(0x010000, &chrome, "GET", "/articles/1", HTML, OF_PEOPLE);
+        NOT(cl_connections);
+    }
+    for (unsigned i = 0; i < 12; i++) {
+        snprintf(connection, sizeof connection, "X-Connection: 7-%u-1\r\n", 200 + i);
+        ask(0xc30300, &firefox, "GET", "/articles/1", HTML, OF_PEOPLE);
+        CHECK_EQUAL(fires(XB_F_cl_connections), i >= 8);
+    }
+    connection[0] = 0;
+
+    case_name = "a network that reads all and loads nothing";
+    site();
+    for (unsigned i = 0; i < 70; i++) {
+        snprintf(path, sizeof path, "/articles/%u", i);
+        open_page(0xc30300 + i % 7, &chrome, path, "");
+        CHECK_EQUAL(fires(XB_F_net_many_no_part), i > 60);
+        now += 1000;
+    }
+
+    case_name = "a fleet of an old version";
+    site();
+    const program old = {.agent = OLD_CHROME, .language = "nl"};
+    for (unsigned i = 0; i < 30; i++) {
+        open_page(0xd10000 + 256 * i, &old, "/articles/1", "");
+        CHECK_EQUAL(fires(XB_F_fleet_lag_shape), i >= 10);
+        CHECK_EQUAL(fires(XB_F_fleet_no_part_20), i >= 20);
+        now += 1000;
+    }
+}
+
+/* No row but was seen to fire somewhere above. */
+static void all_fired(void)
+{
+    for (int i = XB_F_cl_no_part_2; i < XB_N_DENSE; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "row %s never fires here", xb_feature_rows[i].name);
+        check(ever[i], __FILE__, __LINE__, text);
+    }
+}
+
 /* The same heads with another secret and another size give the same rows: nothing but its behaviour says who a client is. */
 static void alike(void)
 {
@@ -628,6 +713,8 @@ int main(void)
     refused_programs();
     alike();
     keys();
+    many();
+    all_fired();
     free(work.clients);
     return done("test_behaviour");
 }

@@ -88,6 +88,15 @@ static void check_judged(const xb_workspace *w)
         checks++;
 }
 
+/* As if no request had been before. */
+static void forget(xb_vector *v)
+{
+    for (size_t i = 0; i < XB_AGENTS; i++)
+        v->agents[i].text.kept = false;
+    for (size_t i = 0; i < XB_VALUES; i++)
+        v->values.value[i].text.kept = false;
+}
+
 static void texts_at_edges(void)
 {
     static xb_workspace here, edge;
@@ -99,6 +108,7 @@ static void texts_at_edges(void)
                 xb_judge(the_model(), &here);
                 check_judged(&here);
                 for (int at = 0; at < 2; at++) {
+                    forget(&edge.vector);
                     request_with(&edge.request, place, (xb_span){placements[at](texts[i], size), size});
                     xb_judge(the_model(), &edge);
                     CHECK(same_vector(&here.vector, &edge.vector));
@@ -107,6 +117,38 @@ static void texts_at_edges(void)
                 check_judged(&edge);
             }
     case_name = "";
+}
+
+/* What is kept of texts changes nothing: not for the same text in another header, for texts that differ in one byte, nor for those that
+ * are too long to be kept. */
+static void known_texts(void)
+{
+    static const int places[] = {6, 8, 9, 10};
+    static const size_t sizes[] = {0, 1, 7, 8, 40, XB_MEMO_TEXT - 1, XB_MEMO_TEXT, XB_MEMO_TEXT + 1};
+    static xb_workspace kept, fresh;
+    uint64_t state = 1;
+    uint32_t known = 0;
+    for (int turn = 0; turn < 20000; turn++) {
+        char text[XB_MEMO_TEXT + 1];
+        const uint64_t draw = xb_mix(state++);
+        const size_t size = sizes[draw >> 8 & 7], which = (draw >> 16) % (sizeof texts / sizeof *texts), n = strlen(texts[which]);
+        for (size_t i = 0; i < size; i++)
+            text[i] = texts[which][i % n];
+        if (size)
+            text[(draw >> 32) % size] ^= (char)(draw >> 24 & 1);
+        request_with(&kept.request, places[draw & 3], (xb_span){text, size});
+        const xb_known_agent *places_of_it = &kept.vector.agents[xb_memo_place(kept.request.agent, XB_AGENTS)];
+        for (size_t way = 0; way < XB_MEMO_WAYS; way++)
+            known += !(draw & 3) && xb_memo_holds(&places_of_it[way].text, kept.request.agent);
+        xb_judge(the_model(), &kept);
+        check_judged(&kept);
+        forget(&fresh.vector);
+        request_with(&fresh.request, places[draw & 3], (xb_span){text, size});
+        xb_judge(the_model(), &fresh);
+        CHECK(same_vector(&kept.vector, &fresh.vector) && kept.verdict.margin == fresh.verdict.margin);
+        CHECK(kept.vector.facts.odd == fresh.vector.facts.odd && kept.vector.facts.agent->n_words == fresh.vector.facts.agent->n_words);
+    }
+    CHECK(known > 100); /* or nothing was tried */
 }
 
 /* What a source does not hold is NAN in all rows of its group, and says nothing to the margin. */
@@ -227,6 +269,7 @@ int main(void)
 {
     xb_init();
     texts_at_edges();
+    known_texts();
     absent_groups();
     remembered();
     families();

@@ -30,9 +30,9 @@ from places import XBOT
 from sidecar_harness import Sidecar
 
 from sidecar import core
-from sidecar.check import gates, nginx_conf, reach, running, traps
+from sidecar.check import gates, nginx_conf, promises, reach, running, traps
 from sidecar.check.cli import check
-from sidecar.check.findings import Finding
+from sidecar.check.findings import Finding, Findings
 from sidecar.check.gates import Setup
 from sidecar.commands import nginx as commands_nginx
 from sidecar.config import config
@@ -196,8 +196,6 @@ TRAPS = [
          SITE + "set_real_ip_from 192.0.2.0/24; real_ip_header X-Forwarded-For;", status="warning"),
     Trap("behind another, for all", "visitors come through another proxy", "set_real_ip_from",
          http="set_real_ip_from 192.0.2.0/24;", status="warning"),
-    question("forwarded", "X-Real-IP $remote_addr", "X-Real-IP $http_cf_connecting_ip", "visitors come through another proxy",
-             "X-Real-IP", status="warning"),
     Trap("certificates", "may refuse a certificate authority", "location /", SITE.replace("/.well-known/", "/other/"), status="warning"),
     # Of the whole.
     Trap("log", "log_format mine: $upstream_http_x_bot", "log_format mine", http="log_format mine $upstream_http_x_bot;", status="warning"),
@@ -570,7 +568,7 @@ def test_what_a_question_costs(made_model_path: Path, tmp_path: Path) -> None:
         assert metrics["xbot_connections_total"] == len(addresses)
         # And one for each policy, where it can be asked for.
         assert len(addresses) * 301 <= metrics["xbot_probes_total"] <= len(addresses) * 302
-        counted = ("xbot_requests_total", "xbot_decisions_total", "xbot_refused_total", "xbot_verdict_seconds_count")
+        counted = ("xbot_requests_total", "xbot_refused_total", "xbot_verdict_seconds_count", "xbot_score_count")
         assert {value for name, value in metrics.items() if name.startswith(counted)} == {0}
         done = subprocess.run([XBOT, "check", *map(str, arguments)], capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
@@ -728,6 +726,34 @@ WHOLE = (
     f"http {{ upstream xbot {{ server {LISTEN}; }} {QUESTION.replace('auth_request', 'server { auth_request', 1)} }} }}"
 )
 BITS = st.sampled_from(["{", "}", ";", "\n", " ", '"', "'", "\\", "#", "$", "~ ([", "=", "@", "include *;", "\0", "if"])
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("", ""),
+        ('verified = { search = "allow", ads = "allow", googlebot = "allow", preview = "deny" }', ""),
+        ('verified = { preview = "allow", ads = "allow" }', "preview (googlemessages)"),
+        ('verified = { facebookexternalhit = "allow", archive = "score" }', "facebookexternalhit (none)"),
+        ('verified = { yandexbot = "allow", chatgpt-agent = "allow" }', "yandexbot (none), chatgpt-agent (none)"),
+        ('verified = { yandexbot = "allow" }\n[dns]\nlook_up = true', ""),
+        ('verified = { chatgpt-agent = "allow" }\n[signatures]\nhosts = ["example.com"]', "TOP"),
+    ],
+)
+def test_whom_a_word_cannot_let_in(tmp_path: Path, text: str, lost: str) -> None:
+    """A word lets in only who is proven: where nobody can be, that is said."""
+    place = tmp_path / "xbot.toml"
+    top = f'ranges = "{tmp_path}"\n' if lost == "TOP" else ""
+    place.write_text(f"{top}[policies.default]\n{text}\n")
+    found = Findings()
+    promises.look_at_words(found, config.load(place))
+    said = [each.what for each in found]
+    if lost in ("", "TOP"):
+        assert said == []
+    else:
+        assert said == [
+            f"of those whom default lets in, few or none can prove who they are: {lost}; others are judged by score"
+        ]
 
 
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 30), st.one_of(st.just(""), BITS)), max_size=4))

@@ -204,7 +204,7 @@ def test_the_site_is_told_who_and_what_for(model_path, tmp_path) -> None:
         reply = ask(place, head({"User-Agent": "CCBot/2.0"}, ip=OUTSIDE))
         assert (reply.status, reply["X-Bot"], reply["X-Bot-Reason"]) == (403, "bot", "impostor=ccbot")
         assert "X-Bot-Agent" not in reply.headers
-        assert sidecar.metrics()['xbot_decisions_total{host="worker",rule="impostor"}'] == 1
+        assert sidecar.counted("xbot_requests_total", rule="impostor") == 1
 
 
 # ---- the catalogue and the lists ----

@@ -181,13 +181,21 @@ def test_paths_are_resolved_as_nginx_resolves_them() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(listed=st.lists(paths, max_size=8), path=paths)
-def test_paths_are_prefixes(made_model, listed, path) -> None:
-    listed = [core.resolve_path(each.encode()).decode("utf-8", "replace") for each in listed]
-    listed = [each for each in listed if core.resolve_path(each.encode()) == each.encode()]
-    resolved = core.resolve_path(path.encode())
-    expected = any(resolved.startswith(each.encode()) for each in listed)
-    assert denied(opened(paths=listed), made_model, uri=path.encode() + b"?q=/never") == expected
+@given(
+    listed=st.lists(st.tuples(paths, st.booleans()), max_size=8),
+    path=paths,
+    end=st.sampled_from(["", "", "%00", "%00/a", "$"]),
+)
+@example(listed=[("/a", True), ("/a/", False), ("/", True)], path="/a", end="")
+@example(listed=[("/a", True)], path="/a", end="%00")
+def test_paths_are_prefixes_or_whole(made_model, listed, path, end) -> None:
+    """An entry that ends with `$` names that path alone; a zero byte in a request does not stand for its end."""
+    every = [(core.resolve_path(each.encode()), alone) for each, alone in listed]
+    every = [(each, alone) for each, alone in every if core.resolve_path(each) == each]
+    resolved = core.resolve_path((path + end).encode())
+    expected = any(resolved == each if alone else resolved.startswith(each) for each, alone in every)
+    written = [each.decode("utf-8", "replace") + "$" * alone for each, alone in every]
+    assert denied(opened(paths=written), made_model, uri=(path + end).encode() + b"?q=/never") == expected
 
 
 PREFIXES = ("/a", "/a/b", "/a/b/", "/b", "/b/a/.env", "/.env", "/~", "/%")
@@ -341,8 +349,8 @@ def test_a_location_chooses_its_policy_and_a_listener_has_one(model_path, tmp_pa
             assert (reply.status, reply["X-Bot"], reply["X-Bot-Policy"]) == (status, outcome, policy), request
         metrics = sidecar.metrics()
         assert metrics['xbot_unknown_policy_total{host="worker"}'] == 2
-        assert metrics['xbot_decisions_total{host="worker",rule="allow"}'] == 1
-        assert metrics['xbot_requests_total{host="worker",verdict="verified"}'] == 1
+        assert sidecar.counted("xbot_requests_total", rule="allow") == 1
+        assert sidecar.counted("xbot_requests_total", verdict="verified") == 1
         # A reload takes new lists, and a broken one changes nothing.
         text = path.read_text()
         path.write_text(text.replace('"192.0.2.0/25", ', ""))
@@ -399,6 +407,9 @@ def test_published_networks_are_read_as_they_are(tmp_path) -> None:
         ("agent", "curl\n(x)\n", "it.txt:2: agent: '(x)' does not begin with a letter or a digit"),
         ("agent", "007", "it.txt:1: agent: '007' begins with a bare number"),
         ("path", "/a\nb\n", "it.txt:2: path: 'b' does not begin with a slash"),
+        ("path", "/a\0b", "it.txt:1: path: '/a\\x00b' has a zero byte"),
+        ("path", "/a/..$", "it.txt:1: path: paths are compared decoded and resolved; write '/' for '/a/..'"),
+        ("path", "$", "it.txt:1: path: '' does not begin with a slash"),
         ("path", "/a/../b", "it.txt:1: path: paths are compared decoded and resolved; write '/b' for '/a/../b'"),
     ],
 )

@@ -46,6 +46,28 @@ PEOPLE: list[dict[str, str]] = [
 ]
 
 
+FETCHED = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-origin", "Accept": "*/*"}
+ELSEWHERE = {"Sec-Fetch-Site": "cross-site"}
+# Moments of people, and where they are: from an advertisement, a letter, a sign-in, a payment; what pages fetch by themselves.
+MOMENTS: list[tuple[dict[str, str], str]] = [
+    (browser("an ad", Referer="https://www.google.com/", **ELSEWHERE), "/landing?gclid=EAIaIQobChMI&gad_source=1"),
+    (browser("a post", Referer="https://l.facebook.com/", **ELSEWHERE), "/page?fbclid=IwAR0abcdefghijklmnop"),
+    (browser("a letter"), "/page?utm_source=newsletter&mc_cid=abc&mc_eid=def"),
+    (
+        browser("signed in", Referer="https://accounts.google.com/", **ELSEWHERE),
+        "/auth/callback?code=4%2F0AeanS&state=abc",
+    ),
+    (browser("paid", Referer="https://www.paypal.com/", **ELSEWHERE), "/checkout/return?token=EC-123&PayerID=ABC"),
+    (browser("fetched", Referer="https://example.com/", **FETCHED), "/api/cart"),
+    (browser("a beacon", Origin="https://example.com", **FETCHED), "/collect"),
+]
+
+
+for headers, _ in MOMENTS:
+    if headers["Sec-Fetch-Mode"] == "cors":  # nobody clicked
+        del headers["Upgrade-Insecure-Requests"], headers["Sec-Fetch-User"]
+
+
 def inside(crawler: str) -> str:
     """An address of a list of this crawler."""
     copies, _ = ranges.newest(None)
@@ -74,21 +96,74 @@ ENGINES = [
 ]
 ASSISTANTS = [crawler(name) for name in ("chatgpt-user", "perplexity-user", "google-notebook")]
 TRAINERS = [crawler(name) for name in ("gptbot", "ccbot")]
-VISITS = [(each, HOME, "/page") for each in PEOPLE]
+VISITS = [*((each, HOME, "/page") for each in PEOPLE), *((each, HOME, path) for each, path in MOMENTS)]
 ACME = program("/.well-known/acme-challenge/token", "Mozilla/5.0 (compatible; Let's Encrypt validation server)")
 WELL_KNOWN = [
     ACME,
-    *(program(f"/.well-known/{name}") for name in ("security.txt", "assetlinks.json")),
-    program("/robots.txt"),
+    *(
+        program(f"/.well-known/{name}")
+        for name in ("security.txt", "assetlinks.json", "pki-validation/a.txt", "jwks.json")
+    ),
+    *(
+        program(f"/.well-known/{name}")
+        for name in ("matrix/server", "nodeinfo", "webfinger?resource=acct:a@b", "mta-sts.txt")
+    ),
+    *(program(path) for path in ("/robots.txt", "/ads.txt", "/favicon.ico", "/security.txt")),
 ]
-FEEDS = [program(path, "Feedly/1.0") for path in ("/feed/", "/feed.xml", "/rss.xml", "/atom.xml", "/sitemap.xml")]
+FEEDS = [
+    program(path, "Feedly/1.0")
+    for path in (
+        "/feed/",
+        "/feed.xml",
+        "/rss.xml",
+        "/atom.xml",
+        "/sitemap.xml",
+        "/feed",
+        "/rss",
+        "/blog/feed",
+        "/comments/feed/",
+    )
+]
+FEEDS += [
+    program("/wp-json/oembed/1.0/embed?url=x", "Iframely/1.3"),
+    program("/wp-sitemap-posts-1.xml", "MojeekBot/0.11"),
+]
 HOOKS = [
     program(path, "Stripe/1.0")
-    for path in ("/webhooks/stripe", "/webhook/1", "/wc-api/v3", "/stripe/webhook", "/paypal/ipn")
+    for path in (
+        "/webhooks/stripe",
+        "/webhook/1",
+        "/wc-api/v3",
+        "/stripe/webhook",
+        "/paypal/ipn",
+        "/webhook",
+        "/api/webhooks",
+    )
 ]
 SYNC = [program(path, "DAVx5/4.4") for path in ("/remote.php/dav", "/caldav/me", "/.well-known/carddav", "/status.php")]
+SYNC += [
+    program(path, "Outlook/16") for path in ("/Microsoft-Server-ActiveSync?Cmd=Sync", "/autodiscover/autodiscover.xml")
+]
+# Paths that only look like those of the lists.
+ALIKE = [
+    program(path)
+    for path in (
+        "/feed.xml.php",
+        "/rss.xmlx",
+        "/feeder",
+        "/feed/../login",
+        "/robots.txt/../login",
+        "/robots.txt%2f..%2flogin",
+        "/robots.txt%00/login",
+        "/ads.txt.bak",
+        "/.well-known/acme-challenge/../../login",
+        "/.well-known/security.txt/shell.php",
+        "/webhookss",
+        "/statusXphp",
+    )
+]
 ADS = [crawler(name) for name in ("adsbot-google", "mediapartners-google", "google-site-verification")]
-REFUSED = [says(agent) for agent in (*PROGRAMS, *IMPOSTORS)]
+REFUSED = [*(says(agent) for agent in (*PROGRAMS, *IMPOSTORS)), *ALIKE]
 MODELS = [says(agent) for agent in ("ClaudeBot/1.0", "Bytespider", "meta-externalagent/1.1")]
 
 # Who must come in, and who must not.

@@ -64,18 +64,17 @@ fuzzing = _fuzzing()
 
 @pytest.fixture(scope="session")
 def fuzzers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with every target, built."""
-    why = fuzzing.missing()
-    if why:
-        pytest.skip(f"no fuzzing: {why}")
+    """A directory with every target that can be built here."""
     place = tmp_path_factory.mktemp("fuzz")
-    fuzzing.build(fuzzing.TARGETS, place)
+    fuzzing.build([target for target in fuzzing.TARGETS if not fuzzing.missing(target)], place)
     return place
 
 
 @pytest.mark.parametrize("target", fuzzing.TARGETS)
 def test_fuzz(target: str, fuzzers: Path) -> None:
     """A few seconds from the seeds of tests/data; `make fuzz` goes on for as long as you like."""
+    if why := fuzzing.missing(target):
+        pytest.skip(f"no fuzzing: {why}")
     done = fuzzing.run(target, fuzzers, seconds=4, most_runs=100_000)
     text = done.stderr.decode("utf-8", "replace")
     assert done.returncode == 0, text[-6000:]

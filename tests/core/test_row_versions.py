@@ -49,7 +49,7 @@ def test_a_build_with_another_expression_is_noticed(monkeypatch) -> None:
 
 
 def test_the_set_moves_most_rows() -> None:
-    """A row that is the same on every request could change unseen. Those of clients need a table: tests/c/test_behaviour.c."""
+    """A row that is the same on every request could change unseen."""
     columns = zip(*(request.features(8)[0] for request in row_versions.requests()), strict=True)
     still = {
         row.name
@@ -57,3 +57,35 @@ def test_the_set_moves_most_rows() -> None:
         if row.group != "client" and len(set(map(str, column))) == 1
     }
     assert len(still) < len(row_versions.core.FEATURES) // 10, sorted(still)
+
+
+def test_the_visits_move_every_row_of_clients() -> None:
+    columns = zip(*(request.features(8)[0] for request in row_versions.in_visits()), strict=True)
+    still = [
+        row.name
+        for row, column in zip(row_versions.core.FEATURES, columns, strict=True)
+        if row.group == "client" and not {0.0, 1.0} <= set(column)
+    ]
+    assert not still
+
+
+def test_another_border_of_a_row_of_clients_is_noticed(monkeypatch) -> None:
+    kept, real = row_versions.recorded(), row_versions.in_visits
+    at = next(i for i, row in enumerate(row_versions.core.FEATURES) if row.name == "cl_burst")
+    fired = 0
+
+    class Later:
+        def __init__(self, request) -> None:
+            self.request = request
+
+        def features(self, *how):
+            nonlocal fired
+            dense, words = self.request.features(*how)
+            fired += dense[at] == 1.0
+            dense[at] = 0.0 if fired == 1 else dense[at]
+            return dense, words
+
+    monkeypatch.setattr(row_versions, "in_visits", lambda: map(Later, real()))
+    assert row_versions.faults(kept, row_versions.computed()) == [
+        "its values changed: raise the version of row cl_burst in csrc/features/features.def"
+    ]

@@ -9,12 +9,25 @@ import json
 import math
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from places import run_xbot
-from sidecar_harness import BROWSER, CURL, Reply, Sidecar, ask, connect, head, load, read_reply, wait_until
+from sidecar_harness import (
+    BROWSER,
+    CURL,
+    Reply,
+    Sidecar,
+    ask,
+    connect,
+    head,
+    load,
+    read_replies,
+    read_reply,
+    wait_until,
+)
 
 from sidecar import core
 from sidecar.decisions import clean, lookup
@@ -151,6 +164,27 @@ def test_what_a_proxy_does_not_keep_is_not_claimed(dialect: str, tmp_path: Path,
         (entry,) = lines(tmp_path, 1)
     assert isinstance(entry.get("headers", {}), dict)
     assert why(tmp_path, model_path, reply)["margin"] == pytest.approx(entry["margin"], abs=1e-9)
+
+
+def test_no_more_in_a_second_than_wanted(tmp_path: Path, model_path: Path) -> None:
+    """The others are answered all the same, counted, and told of; and an id says what became of its record."""
+    with logging(tmp_path, model_path, "per_second = 5", workers=1) as running:
+        began = time.monotonic()
+        with connect(running.address) as sock:
+            sock.sendall(head(CURL) * 200)
+            replies = read_replies(sock, 200)
+        seconds = 1 + int(time.monotonic() - began)
+        assert {reply.status for reply in replies} == {403}
+        counted = "xbot_decision_records_total"
+        wait_until(lambda: sum(running.counted(counted, result=each) for each in ("written", "capped")) == 200, "all")
+        assert 5 <= running.counted(counted, result="written") <= 5 * (1 + seconds)
+        assert running.wait_for("decisions capped")["per_second"] == 5
+        logged = {entry["id"] for entry in lines(tmp_path, 5)}
+        assert replies[0]["X-Bot-Id"] in logged
+        lost = next(reply for reply in replies if reply["X-Bot-Id"] not in logged)
+        assert "it was dropped: more came at once than [decisions] per_second" in why(
+            tmp_path, model_path, lost, code=2
+        )
 
 
 def test_bots_always_others_by_the_sample(tmp_path: Path, model_path: Path) -> None:

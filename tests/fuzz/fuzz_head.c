@@ -110,7 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     converse(&s, stream, size - 2, 1 + data[1] % 64u, &pieces);
     REQUIRE(pieces.size == whole.size && memcmp(pieces.bytes, whole.bytes, pieces.size) == 0, "pieces get other replies");
     REQUIRE(pieces.closed == whole.closed, "pieces end otherwise");
-    REQUIRE(stats.requests == stats.outcome[XB_HUMAN] + stats.outcome[XB_BOT] && stats.refused <= stats.outcome[XB_BOT], "counts");
+    uint64_t outcome[XB_N_OUTCOMES], by[XB_N_DECIDERS], refused;
+    REQUIRE(xb_counters_decided(&stats, outcome, by, &refused) == outcome[XB_HUMAN] + outcome[XB_BOT] && refused <= outcome[XB_BOT], "counts");
     if (size - 2 > 0) { /* a head whose end never comes is judged on what fits */
         static xb_workspace work;
         xb_reply reply;

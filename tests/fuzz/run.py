@@ -1,4 +1,5 @@
-"""Builds and runs the fuzz targets beside this file with libFuzzer: `python tests/fuzz/run.py [TARGET...]`.
+"""Builds and runs the fuzz targets beside this file with libFuzzer: `python tests/fuzz/run.py [TARGET...]`. Those in Python are for what
+Python reads of others (atheris, which is libFuzzer for Python).
 
 FUZZ_SECONDS is the time for each target (60). Inputs that reach new code are kept in .fuzz/TARGET and start the next run;
 the first come from tests/data. An input that breaks something is written to .fuzz/ and named. Needs clang.
@@ -7,6 +8,8 @@ the first come from tests/data. An input that breaks something is written to .fu
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -20,7 +23,9 @@ sys.path.insert(0, str(HERE.parent / "support"))
 
 import tables  # noqa: E402
 
-TARGETS = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.c")))
+IN_C = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.c")))
+IN_PYTHON = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.py")))
+TARGETS = IN_C + IN_PYTHON
 CFLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -28,8 +33,10 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 KINDS = {"combined": 0, "vhost_combined": 1, "forwarded_combined": 2, "common": 4, "vhost_common": 5, "traefik_clf": 8}
 
 
-def missing() -> str:
-    """Why there can be no fuzzing here, or an empty text."""
+def missing(target: str) -> str:
+    """Why this target cannot run here, or an empty text."""
+    if target in IN_PYTHON:
+        return "" if importlib.util.find_spec("atheris") else "atheris is not installed: pip install --group test"
     if shutil.which("clang") is None:
         return "clang is not installed: apt-get install clang"
     probe = ["clang", "-fsanitize=fuzzer,address", "-x", "c", "-", "-o", os.devnull]
@@ -40,7 +47,10 @@ def missing() -> str:
 
 
 def build(targets: Sequence[str], place: Path) -> None:
-    """Compiles csrc/ once, and each target to place/TARGET."""
+    """Compiles csrc/ once, and each of these targets that is in C to place/TARGET."""
+    targets = [target for target in targets if target in IN_C]
+    if not targets:
+        return
     include = ["-I", str(ROOT / "csrc"), "-I", str(HERE.parent / "c" / "support")]
     objects = []
     for source in sorted((ROOT / "csrc").rglob("*.c")):
@@ -54,7 +64,10 @@ def build(targets: Sequence[str], place: Path) -> None:
 
 def seeds(target: str) -> Iterator[bytes]:
     """First inputs: the cases of tests/data, with the bytes before them that each target takes as its settings."""
-    if target == "fuzz_head":
+    if target in IN_PYTHON:
+        sys.path.insert(0, str(HERE))
+        yield from importlib.import_module(target).seeds()
+    elif target == "fuzz_head":
         from sidecar import core
 
         heads = [row["head"] for row in tables.heads()]
@@ -147,7 +160,8 @@ def run(target: str, place: Path, seconds: float, most_runs: int = -1) -> subpro
     # By way of a shell that forks: the kernel counts the peak memory of whoever starts a program as the program's own, and libFuzzer
     # would take that of the tests for a leak.
     command = ["sh", "-c", '"$@"; exit $?', "sh"]
-    command += [str(place / target), *options, f"-artifact_prefix={place}/{target}-", str(corpus)]
+    program = [sys.executable, str(HERE / f"{target}.py")] if target in IN_PYTHON else [str(place / target)]
+    command += [*program, *options, f"-artifact_prefix={place}/{target}-", str(corpus)]
     return subprocess.run(command, stderr=subprocess.PIPE, check=False)
 
 
@@ -157,13 +171,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("FUZZ_SECONDS", "60")))
     parser.add_argument("--place", type=Path, default=ROOT / ".fuzz")
     options = parser.parse_args()
-    why = missing()
-    if why:
-        print(f"fuzz: {why}", file=sys.stderr)
-        return 2
     options.place.mkdir(parents=True, exist_ok=True)
     place = options.place.resolve()
     targets, failed = options.targets or TARGETS, 0
+    if lacking := {why for target in targets if (why := missing(target))}:
+        print("\n".join(f"fuzz: {why}" for why in sorted(lacking)), file=sys.stderr)
+        return 2
     build(targets, place)
     for target in targets:
         print(f"{target}: {options.seconds:g} seconds", flush=True)

@@ -765,9 +765,9 @@ def test_trap_asked_twice(site: EchoSite, enforcing: Sidecar) -> None:
     """
 
     def questions(nginx: Nginx, target: str) -> int:
-        before = enforcing.metrics()['xbot_requests_total{host="worker",verdict="human"}']
+        before = enforcing.counted("xbot_requests_total", verdict="human")
         assert_verdict(nginx.ask(target, BROWSER), "human")
-        return int(enforcing.metrics()['xbot_requests_total{host="worker",verdict="human"}'] - before)
+        return int(enforcing.counted("xbot_requests_total", verdict="human") - before)
 
     with running_nginx(server, **at(enforcing)) as nginx:
         assert questions(nginx, "/trap") == 2

@@ -245,7 +245,7 @@ def test_the_pod(kubernetes: list[dict[str, Any]], tmp_path: Path) -> None:
     assert plan.fixed.admin == TcpAddress("0.0.0.0", xbot["ports"][0]["containerPort"])
     for probe in ("startupProbe", "livenessProbe"):
         assert xbot[probe]["httpGet"]["port"] == xbot["ports"][0]["name"]
-        assert xbot[probe]["httpGet"]["path"] in ("/healthz", "/metrics")
+        assert xbot[probe]["httpGet"]["path"] == ("/readyz" if probe == "startupProbe" else "/healthz")
     assert "readinessProbe" not in xbot  # the site stays up without it
     places = [{mount["name"]: mount["mountPath"] for mount in one["volumeMounts"]} for one in (xbot, nginx)]
     assert [place["socket"] for place in places] == [str(SOCKET.path.parent)] * 2

@@ -49,8 +49,18 @@ MAY = {
     "sidecar.config": {"sidecar", "sidecar.core", "sidecar.verify"},
     "sidecar.board": {"sidecar", "sidecar.core", "sidecar.net", "sidecar.verify", "sidecar.config"},
     "sidecar.decisions": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.config", "sidecar.board"},
-    "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
-    "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
+    "sidecar.live": {
+        "sidecar",
+        "sidecar.core",
+        "sidecar.sources",
+        "sidecar.config",
+        "sidecar.board",
+        "sidecar.decisions",
+    },
+    "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
+    "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
+    "sidecar.watch": {"sidecar.core", "sidecar.sources", "sidecar.steer"},
+    "sidecar.site": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.serve": {
         "sidecar",
         "sidecar.core",
@@ -59,8 +69,10 @@ MAY = {
         "sidecar.board",
         "sidecar.verify",
         "sidecar.decisions",
+        "sidecar.live",
         "sidecar.observe",
         "sidecar.steer",
+        "sidecar.site",
     },
     "sidecar.commands": {
         "sidecar",
@@ -72,10 +84,11 @@ MAY = {
         "sidecar.observe",
         "sidecar.serve",
     },
-    "sidecar.replay": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.commands.judging"},
+    "sidecar.replay": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.verify", "sidecar.commands.judging"},
     "sidecar.check": {
         "sidecar",
         "sidecar.core",
+        "sidecar.sources",
         "sidecar.verify",
         "sidecar.config",
         "sidecar.board",
@@ -201,7 +214,7 @@ def test_a_worker_loads_less() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.decode().split())
     assert not {name.partition(".")[0] for name in loaded} & (
-        HEAVY | {"rich", "prometheus_client", "click", "structlog", "msgspec"}
+        HEAVY | {"rich", "h11", "prometheus_client", "click", "structlog", "msgspec"}
     )
     ours = {name.removeprefix("sidecar.") for name in loaded if name.startswith("sidecar.")}
     assert ours == {
@@ -418,9 +431,15 @@ def test_what_is_imported_is_declared() -> None:
     }
     known = set(sys.stdlib_module_names) | {"sidecar", "training", "cython"}
     verifying = [path for path in SIDECAR if path.parent.name == "verify"]
-    others = [path for path in SIDECAR if path not in verifying]
-    proofs = names(project["optional-dependencies"]["verify"])
-    for paths, allowed in ((others, base), (verifying, base | proofs), (TRAINING, base | extras)):
+    sharing = [path for path in SIDECAR if path.parent.name == "site"]
+    others = [path for path in SIDECAR if path not in (*verifying, *sharing)]
+    proofs, store = (names(project["optional-dependencies"][extra]) for extra in ("verify", "store"))
+    for paths, allowed in (
+        (others, base),
+        (verifying, base | proofs),
+        (sharing, base | store),
+        (TRAINING, base | extras),
+    ):
         for path in paths:
             for name in {name.partition(".")[0] for name in imports(path)} - known:
                 optional = name in ("distributed",)  # a cluster is the user's own

@@ -7,6 +7,8 @@ All but the sdist asks the package index that pip is configured with for the few
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -44,6 +46,21 @@ def test_the_sdist_holds_what_a_build_needs(sdist: Path) -> None:
     assert not {name for name in names if name.startswith("tests")}
 
 
+def test_an_sdist_made_without_compiling_holds_it_too(sdist: Path, tmp_path: Path) -> None:
+    """As `make deb` makes one: csrc/ was in it only as the extensions' source."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.glob("xbot-*")
+    shutil.rmtree(tree / "xbot.egg-info")  # the list of an earlier build
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", build, tmp_path / "out", cwd=tree, env={**os.environ, "XBOT_COMPILE": "0"})
+    (again,) = (tmp_path / "out").glob("xbot-*.tar.gz")
+    with tarfile.open(sdist) as archive, tarfile.open(again) as other:
+        assert {name for name in other.getnames() if "/csrc/" in name} == {
+            name for name in archive.getnames() if "/csrc/" in name
+        }
+
+
 def test_the_wheel_holds_what_runs_and_no_more(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -52,6 +69,8 @@ def test_the_wheel_holds_what_runs_and_no_more(wheel: Path) -> None:
     assert {f"sidecar/core/binding{suffix}", f"sidecar/net/protocol{suffix}"} <= names
     assert {"sidecar/core/binding.pyi", "sidecar/core/csrc.pxd", "sidecar/net/protocol.pyi"} <= names
     assert {f"sidecar/nginx/{path.name}" for path in (ROOT / "nginx").glob("*.conf")} <= names
+    static = ROOT / "sidecar" / "observe" / "static"
+    assert {f"sidecar/observe/static/{path.name}" for path in static.iterdir()} <= names
     assert marked is not None
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"sidecar", "training"}

@@ -9,12 +9,17 @@ import contextlib
 import gzip
 import http.client
 import signal
+import socket
+import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import models
 import pytest
 from sidecar_harness import TIMEOUT, Sidecar, connect, get, wait_until
+
+from sidecar.observe.admin import health
 
 STALLED, MOST = 200, 64  # that is the bound
 
@@ -38,10 +43,10 @@ def said(sidecar: Sidecar, request: bytes) -> bytes:
 # ---- what it answers
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/healthz?x=y", "/elsewhere"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/healthz?x=y", "/elsewhere"])
 def test_head_is_get_without_the_body(sidecar: Sidecar, path: str) -> None:
-    whole = said(sidecar, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    head = said(sidecar, f"HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    whole = said(sidecar, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    head = said(sidecar, f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     assert whole.startswith(b"HTTP/1.1 404 " if path == "/elsewhere" else b"HTTP/1.1 200 OK\r\n")
     first, _, body = whole.partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in first.split(b"\r\n")
@@ -55,28 +60,60 @@ def test_head_is_get_without_the_body(sidecar: Sidecar, path: str) -> None:
 @pytest.mark.parametrize(
     ("request_head", "status"),
     [
-        (b"POST /healthz HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 405),
+        (b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 405),
         (b"nonsense\r\n\r\n", 400),
         (b"GET /healthz\r\n\r\n", 400),
-        (b"GET /metrics?name[]=%ff\xff HTTP/1.1\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"GET /metrics?name[]=%ff\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 10_000, 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000, 413),
+        (b"HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n", 400),
         (b"GET /healthz HTTP/1.0\n\n", 200),
     ],
-    ids=["method", "nonsense", "no protocol", "no text", "too long", "bare line feeds"],
+    ids=["method", "nonsense", "no protocol", "no host", "no text", "too long", "much", "no body", "bare line feeds"],
 )
 def test_other_requests_get_a_reply_of_one_line(sidecar: Sidecar, request_head: bytes, status: int) -> None:
     reply = said(sidecar, request_head)
     assert reply.startswith(b"HTTP/1.1 %d " % status)
-    assert reply.partition(b"\r\n\r\n")[2].count(b"\n") == 1
+    assert reply.partition(b"\r\n\r\n")[2].count(b"\n") == (not request_head.startswith(b"HEAD"))
     assert (b"\r\nAllow: GET, HEAD\r\n" in reply) == (status == 405)
+
+
+def test_what_is_of_visitors_is_told_under_our_own_names_alone(sidecar: Sidecar) -> None:
+    """Somebody's page may have his own name resolve to our address, and read what comes back. Numbers are asked by any name."""
+
+    def status(path: str, host: str) -> int:
+        return int(said(sidecar, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).split()[1])
+
+    for ours in (
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "[::1]:9011",
+        "10.1.2.3",
+        "localhost",
+        "LocalHost:1",
+        socket.gethostname(),
+    ):
+        assert status("/elsewhere", ours) == 404, ours
+    for other in (
+        "evil.example",
+        "evil.example:9011",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "[evil]",
+        "",
+        "a@localhost",
+    ):
+        assert status("/elsewhere", other) in (400, 421), other
+        assert other in ("", "a@localhost") or status("/healthz", other) == 200
 
 
 def test_metrics_are_what_the_client_asks_for(sidecar: Sidecar) -> None:
     """The format and the compression, as Prometheus' library has them."""
-    reply = said(sidecar, b"GET /metrics HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n")
+    reply = said(sidecar, b"GET /metrics HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
     assert b"xbot_workers 2.0" in gzip.decompress(reply.partition(b"\r\n\r\n")[2])
     accept = b"Accept: application/openmetrics-text; version=1.0.0\r\n"
-    reply = said(sidecar, b"GET /metrics HTTP/1.1\r\n" + accept + b"\r\n")
+    reply = said(sidecar, b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + accept + b"\r\n")
     assert reply.endswith(b"# EOF\n")
 
 
@@ -92,9 +129,17 @@ def test_the_date_of_the_model_is_what_its_file_says(tmp_path: Path, written: ob
 
 def test_a_request_in_pieces(sidecar: Sidecar) -> None:
     with connect(sidecar.admin) as sock:
-        for byte in b"GET /healthz HTTP/1.1\r\n\r\n":
+        for byte in b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n":
             sock.sendall(bytes([byte]))
         assert sock.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_master_that_stands_still_is_not_alive() -> None:
+    def said(turned: float, draining: bool) -> int:
+        master: Any = types.SimpleNamespace(turned=turned, draining=draining)
+        return int(health(master, 100.0)[0])
+
+    assert [said(99.0, False), said(71.0, False), said(69.0, False), said(69.0, True)] == [200, 200, 503, 200]
 
 
 # ---- clients that stall
@@ -107,7 +152,7 @@ def count(sidecar: Sidecar, what: str) -> int:
 
 @pytest.mark.parametrize(
     "beginning",
-    [b"", b"GET /healthz HTTP/1.1\r\nX", b"GET /metrics HTTP/1.1\r\n\r\n"],
+    [b"", b"GET /healthz HTTP/1.1\r\nX", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"],
     ids=["silent", "half", "unread"],
 )
 def test_stalled_clients_keep_nobody_waiting(sidecar: Sidecar, beginning: bytes) -> None:
@@ -119,7 +164,7 @@ def test_stalled_clients_keep_nobody_waiting(sidecar: Sidecar, beginning: bytes)
             sock = stack.enter_context(connect(sidecar.admin))
             sock.sendall(beginning)
             stalled.append(sock)
-            assert get(sidecar.admin, "/healthz") == (200, "2 of 2 workers are up\n")
+            assert get(sidecar.admin, "/healthz") == (200, "alive\n")
         assert count(sidecar, "task") == before
         for sock in stalled[: STALLED - MOST]:
             sock.settimeout(1.0)  # which is far below the deadline
@@ -138,7 +183,7 @@ def test_a_silent_client_is_closed_by_its_deadline(sidecar: Sidecar) -> None:
 def test_clients_that_vanish_leave_nothing(sidecar: Sidecar) -> None:
     before = count(sidecar, "fd")
     for _ in range(50):
-        for beginning in (b"", b"GET", b"GET /metrics HTTP/1.1\r\n\r\n"):
+        for beginning in (b"", b"GET", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"):
             with connect(sidecar.admin) as sock:
                 sock.sendall(beginning)
     wait_until(lambda: count(sidecar, "fd") <= before, "descriptors")

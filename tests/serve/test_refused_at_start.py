@@ -90,7 +90,7 @@ def test_the_default_model_observes(place: Path, damage: Callable[[bytes], bytes
         assert started["policies"] == {"default": "observe", "login": "observe"}
         assert refused["level"] == "error"
         assert refused["reason"].startswith(f"{place}/xbot.toml:1: model: {model}: ")
-        status, text = get(sidecar.admin, "/healthz")
+        status, text = get(sidecar.admin, "/readyz")
         assert status == 200
         assert "model refused, served is the default model, and every policy observes" in text
         assert str(model) in text
@@ -111,7 +111,7 @@ def test_the_default_model_observes(place: Path, damage: Callable[[bytes], bytes
         sidecar.reload()
         assert sidecar.events("reloaded")[-1]["path"] == str(model)
         assert ask(sidecar.address, head({**CURL, "X-Bot-Policy": "login"})).status == 403
-        assert "refused" not in get(sidecar.admin, "/healthz")[1]
+        assert "refused" not in get(sidecar.admin, "/readyz")[1]
         assert sidecar.metrics()["xbot_model_refused"] == 0
 
         # From then on a bad model is refused as ever: his own goes on, and enforces.

@@ -22,7 +22,7 @@ from places import DATA, XBOT
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import formats, reading
+from sidecar.sources import formats, reading, wrapped
 
 LINE = b'192.0.2.1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0 (X11)"'
 LOG = (LINE + b"\n") * 20
@@ -93,6 +93,69 @@ def test_what_is_no_log_is_named(xbot, tmp_path: Path, data: bytes, why: str) ->
         said = xbot(command, log, code=2).stderr.decode()
         assert f"{log}: {why}" in said
     assert "Traceback" not in said
+
+
+# ---- what carried a log ----
+
+NAMED = b'{"remote_addr": "192.0.2.1", "request": "GET / HTTP/1.1", "http_user_agent": "curl/8"}'
+
+
+def of_docker(line: bytes) -> bytes:
+    return json.dumps({"log": line.decode() + "\n", "stream": "stdout", "time": "2026-03-12T07:15:00.1Z"}).encode()
+
+
+CARRIERS = {
+    "docker": of_docker,
+    "kubernetes": lambda line: b"2026-03-12T07:15:00.123456789Z stdout F " + line,
+    "syslog": lambda line: b"<190>Mar  2 07:15:00 web nginx: " + line,
+    "syslog file": lambda line: b"Mar 12 07:15:00 web nginx[12]: " + line,
+    "rsyslog": lambda line: b"2026-03-12T07:15:00.123456+01:00 web nginx: " + line,
+    "rfc5424": lambda line: b"<190>1 2026-03-12T07:15:00.123Z web nginx 12 - - " + line,
+    "compose": lambda line: b"web-1  | " + line,
+}
+
+
+@pytest.mark.parametrize("carry", CARRIERS.values(), ids=CARRIERS.keys())
+@pytest.mark.parametrize("line", [LINE, NAMED, b"shop.example:443 " + LINE], ids="combined json vhost".split())
+def test_what_carried_a_log_is_taken_off(xbot, tmp_path: Path, carry: object, line: bytes) -> None:
+    """The verdicts are those of the bare log; a line that came another way stays. `Mar` once was the site, and nobody had an address."""
+    bare, log = tmp_path / "bare", tmp_path / "log"
+    bare.write_bytes((line + b"\n") * 3 + b"what is this\n" + line)
+    log.write_bytes(b"".join(carry(line) + b"\n" for _ in range(3)) + b"what is this\n" + carry(line))
+    assert xbot("score", "--json", log).stdout == xbot("score", "--json", bare).stdout
+    assert b"".join(reading.blocks(str(log))).splitlines() == bare.read_bytes().splitlines()
+
+
+@pytest.mark.parametrize(
+    "line", [LINE, b"shop.example " + LINE, NAMED, *(path.read_bytes().splitlines()[0] for path in LOGS)]
+)
+def test_a_bare_line_was_carried_by_nothing(line: bytes) -> None:
+    assert wrapped.carrier(line) in ("", "syslog")  # HAProxy's own log comes by syslog
+    assert not wrapped.carrier(line) or b"haproxy" in line
+
+
+@given(st.binary(max_size=300), st.sampled_from(sorted(CARRIERS)))
+def test_no_line_is_lost_or_added(data: bytes, name: str) -> None:
+    data = CARRIERS[name](LINE) + b"\n" + data
+    assert b"".join(wrapped.unwrapped([data])).count(b"\n") == data.count(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b'{\n "ip": "192.0.2.1"\n}\n', "not an object of JSON on each line: jq -c ."),
+        (b'{"ip": "192.0.2.1",\n"headers": {}}\n', "not an object of JSON on each line: jq -c ."),
+        (b'[{"headers": {}},\n{"headers": {}}]\n', "an array of JSON, not an object on each line: jq -c '.[]'"),
+        (
+            b'{"headers": {}, "time": "2026-03-12 07:15:00"}\n',
+            "line 1: it looks like jsonl, but time: expected `datetime` with",
+        ),
+        (b'{"headers": {}, "status": "200"}\n', "line 1: it looks like jsonl, but status: expected"),
+    ],
+)
+def test_json_that_is_not_read_is_told_why(xbot, tmp_path: Path, data: bytes, why: str) -> None:
+    (tmp_path / "log").write_bytes(data)
+    assert f"{tmp_path}/log: {why}" in xbot("score", tmp_path / "log", code=2).stderr.decode()
 
 
 # ---- nothing readable, and little ----

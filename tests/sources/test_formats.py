@@ -36,6 +36,7 @@ HOLDS = {
     "haproxy": f"{_LINE} milliseconds bytes",
     "nginx_json": f"{_LINE} milliseconds bytes type agent referrer scheme host",
     "traefik_clf": f"{_LINE} bytes agent referrer",
+    "varnish": f"{_LINE} bytes agent referrer scheme host",
     "vhost_combined": f"{_LINE} bytes agent referrer host",
     "vhost_common": f"{_LINE} bytes host",
     "w3c": f"{_LINE} bytes agent referrer host",
@@ -176,6 +177,48 @@ def test_every_command_takes_it(xbot, made_model_path, tmp_path, name: str) -> N
     xbot("train", *form, "--labels", marks, "--split", "row", "--quiet", "--out", tmp_path / "m.xbot", many)
 
 
+def test_a_whole_url_in_a_log_of_paths_is_a_visitors() -> None:
+    """One who takes the site for his proxy: a log with him among others is no log of Varnish."""
+    theirs = requests_of("combined")
+    form = choosing.guess([*theirs[:3], requests_of("varnish")[0]])
+    assert form is not None
+    assert form.name == "combined"
+
+
+def test_over_http_2_the_proxy_writes_the_whole_url() -> None:
+    """HAProxy does; no visitor can. It made a bot of each of them."""
+    line = GOLDEN["haproxy"].read_bytes().splitlines()[0]
+    request = core.Request()
+    for protocol, uri, host in (
+        (b"HTTP/2.0", b"/a?b=1", b"e.example"),
+        (b"HTTP/1.1", b"https://e.example/a?b=1", None),
+    ):
+        text = line[: line.index(b'"GET')] + b'"GET https://e.example/a?b=1 ' + protocol + b'"'
+        FORMATS["haproxy"].load(text, request)
+        assert (request.fields["uri"], request.fields["host"]) == (uri, host)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_names_of_elastics_schema(nested: bool) -> None:
+    """Nested as they are, or with dots."""
+    flat = {
+        "@timestamp": "2026-03-12T07:15:02Z", "source.ip": "192.0.2.10", "http.request.method": "GET", "http.response.status_code": 404,
+        "url.path": "/a", "url.query": "b=1", "url.domain": "e.example", "user_agent.original": "curl/8", "http.request.referrer": "-",
+        "http.response.body.bytes": 12,
+    }  # fmt: skip
+    found: dict[str, object] = {}
+    for name, value in flat.items():
+        place, parts = found, name.split(".")
+        for part in parts[:-1] if nested else ():
+            place = place.setdefault(part, {})
+        place[parts[-1] if nested else name] = value
+    request = core.Request()
+    FORMATS["nginx_json"].load(json.dumps(found).encode(), request)
+    said = request.fields
+    assert (said["ip"], said["method"], said["uri"], said["host"]) == (b"192.0.2.10", b"GET", b"/a?b=1", b"e.example")
+    assert (said["agent"], request.status, request.size, request.time_ms) == (b"curl/8", 404, 12, 1773299702000)
+
+
 BROKEN = {
     "caddy": {
         b'{"level": "info", "msg": "serving"}': "request: missing",
@@ -210,6 +253,10 @@ BROKEN = {
     "aws_alb": {
         b"https": "type: expected ' ' behind it",
         b'https 2026-03-12T07:15:00.1Z a 192.0.2.1:4 - 0 0 0 200 200 3 5 "GET https://h/ HTTP/1.1" "curl': "http_user_agent: expected",
+    },
+    "varnish": {
+        b'192.0.2.1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "curl"': "request: expected a whole URL",
+        b'192.0.2.1 - - [noon] "GET http://h/ HTTP/1.1" 200 5 "-" "curl"': "time: neither",
     },
     "cloudfront": {b"2026-03-12\t07:15:00\tFRA": "line: 3 fields, and the log's line #Fields names 33"},
     "w3c": {

@@ -1,8 +1,8 @@
 """What each row of csrc/features/features.def gives on a fixed set of requests: `python tests/support/row_versions.py` keeps the record.
 
-Law: a row whose values change has a new version. tests/data/fixed_requests.tsv is the set, tests/data/row_versions.tsv the
-record: each row's name, version and a digest of its values. The set is left alone; if it must change, every digest is taken
-anew, so that change is a commit of its own.
+Law: a row whose values change has a new version. tests/data/fixed_requests.tsv is the set, and visits.py for the rows of clients,
+which speak of what was before; tests/data/row_versions.tsv is the record: each row's name, version and a digest of its values. The
+set is left alone; if it must change, every digest is taken anew, so that change is a commit of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import tables
+import visits
 
 from sidecar import core
+from sidecar.sources.records import load_record
 
 REQUESTS, RECORD = tables.DATA / "fixed_requests.tsv", tables.DATA / "row_versions.tsv"
 HEAD = """\
-# What each row of csrc/features/features.def gave on fixed_requests.tsv. Written by: python tests/support/row_versions.py
+# What each row of csrc/features/features.def gave on fixed_requests.tsv and visits.py. Written by: python tests/support/row_versions.py
 # requests: {requests}
 # name	version	digest of its values
 """
@@ -43,6 +45,16 @@ def requests() -> Iterator[core.Request]:
         yield request
 
 
+def in_visits() -> Iterator[core.Request]:
+    """Each request of the visits, as the table of clients has it before; the same object each time."""
+    request, clients = core.Request(), core.Clients(1)
+    for line in visits.lines():
+        load_record(line, request)
+        clients.read(request)
+        yield request
+        clients.count(request)
+
+
 def computed() -> dict[str, Row]:
     """The record as this build would write it. Of a family, the buckets of its words are its values."""
     hosts = array.array("I", sorted(map(core.host_hash, (b"example.com", b"example.org"))))
@@ -57,6 +69,11 @@ def computed() -> dict[str, Row]:
             digests[row.name].update(f"{value:.17g} ".encode())
         for name, found in buckets.items():
             digests[name].update(f"{sorted(found)} ".encode())
+    for request in in_visits():
+        dense, _ = request.features(core.MIN_K, hosts)
+        for row, value in zip(core.FEATURES, dense, strict=True):
+            if row.group == "client":
+                digests[row.name].update(f"{value:.17g} ".encode())
     return {row.name: Row(row.version, digests[row.name].hexdigest()[:16]) for row in rows}
 
 
@@ -71,7 +88,7 @@ def same_requests() -> bool:
 
 
 def _digest_of_requests() -> str:
-    return hashlib.sha256(REQUESTS.read_bytes()).hexdigest()[:16]
+    return hashlib.sha256(b"\n".join([REQUESTS.read_bytes(), *visits.lines()])).hexdigest()[:16]
 
 
 def faults(kept: dict[str, Row], now: dict[str, Row]) -> list[str]:

@@ -314,6 +314,15 @@ class Sidecar:
         samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
+    def counted(self, name: str, **labels: str) -> float:
+        """The sum of the samples of this name that have these labels, whatever others they have."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(
+            value
+            for sample, value in self.metrics().items()
+            if sample.partition("{")[0] == name and all(each in sample for each in wanted)
+        )
+
 
 def activated(model: Path, listening: socket.socket, *arguments: object, **environment: str) -> Sidecar:
     """A sidecar that finds `listening` as descriptor 3, as systemd leaves it there."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sidecar.proven import LEAST_CLIENTS, NETWORK_SHARE, SHAPE_SHARE, weights
+
 np = pytest.importorskip("numpy", reason="training needs: pip install 'xbot[train]'")
 proven = pytest.importorskip("training.proven", reason="training needs: pip install 'xbot[train]'")
 
@@ -76,7 +78,7 @@ def test_equal_margins_are_refused_together_or_not_at_all() -> None:
 
 
 def test_too_few_say_nothing() -> None:
-    assert np.isnan(proven.threshold(**crowd(proven.LEAST_CLIENTS - 1), most=0.01).threshold)
+    assert np.isnan(proven.threshold(**crowd(LEAST_CLIENTS - 1), most=0.01).threshold)
     assert np.isnan(proven.threshold(**{**crowd(500), "proven": np.zeros(1500, dtype=bool)}, most=0.01).threshold)
 
 
@@ -102,8 +104,8 @@ def test_no_network_and_no_look_has_more_than_its_share() -> None:
     rows = joined(crowd(1000), fleet(5000, 0.0, networks=2))
     _, first = np.unique(rows["client"], return_index=True)
     network, shape = rows["network"][first], rows["shape"][first]
-    weight = proven.weights(network, shape)
-    for group, most in ((network, proven.NETWORK_SHARE), (shape, proven.SHAPE_SHARE)):
+    weight = np.array(weights(list(zip(network.tolist(), shape.tolist(), strict=True))))
+    for group, most in ((network, NETWORK_SHARE), (shape, SHAPE_SHARE)):
         shares = [weight[group == key].sum() / weight.sum() for key in np.unique(group)]
         assert max(shares) <= most + 1e-3
     assert weight[:1000].max() == 1.0

@@ -9,29 +9,51 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from sidecar.core.csrc cimport (
-    XB_COUNTED_DECIDERS, XB_COUNTED_OUTCOMES, XB_COUNTERS_HEADER, XB_COUNTERS_MOST, XB_COUNTERS_SLOT, XB_HISTOGRAM, XB_N_CLOSED,
+    XB_COUNTED_DECIDERS, XB_COUNTED_OUTCOMES, XB_COUNTED_POLICIES, XB_COUNTERS_HEADER, XB_COUNTERS_MOST, XB_COUNTERS_SLOT, XB_HISTOGRAM,
+    XB_MARGINS, XB_N_CLOSED, XB_SCORES, xb_counters_decided, xb_policy_counts,
     xb_counters_add, xb_counters_check, xb_counters_init, xb_counters_size, xb_counters_slot, xb_served_init, xb_served_open,
     xb_served_size, xb_span, xb_stats,
 )
 
+MARGINS = XB_MARGINS  # buckets of margins: bucket i for [i, i + 1) / 2 - MARGINS / 4; what is beyond is in the first and the last
 COUNTERS_HEADER, COUNTERS_SLOT, COUNTERS_MOST = XB_COUNTERS_HEADER, XB_COUNTERS_SLOT, XB_COUNTERS_MOST
 
 
 cdef dict _counts(const xb_stats *stats):
+    cdef uint64_t outcome[XB_COUNTED_OUTCOMES]
+    cdef uint64_t decided_by[XB_COUNTED_DECIDERS]
+    cdef uint64_t refused
+    requests = xb_counters_decided(stats, outcome, decided_by, &refused)
     return {
-        "requests": stats.requests, "outcome": [stats.outcome[i] for i in range(XB_COUNTED_OUTCOMES)],
-        "decided_by": [stats.decided_by[i] for i in range(XB_COUNTED_DECIDERS)], "unknown_policy": stats.unknown_policy,
-        "refused": stats.refused,
+        "requests": requests, "outcome": [outcome[i] for i in range(XB_COUNTED_OUTCOMES)],
+        "decided_by": [decided_by[i] for i in range(XB_COUNTED_DECIDERS)], "refused": refused,
+        "policies": {_policy_name(&stats.policy[k]): _decided(&stats.policy[k])
+                     for k in range(1 + XB_COUNTED_POLICIES) if stats.policy[k].named or k == 0},
+        "unknown_policy": stats.unknown_policy,
         "bad_request": stats.bad_request, "truncated": stats.truncated, "connections_total": stats.connections_total,
         "asked_again": stats.asked_again, "older_files": stats.older_files, "newer_files": stats.newer_files,
         "closed": [stats.closed[i] for i in range(XB_N_CLOSED)],
         "sum_ns": stats.sum_ns, "histogram": [stats.histogram[i] for i in range(XB_HISTOGRAM)],
         "probes": stats.probes,
+        "sum_score": stats.sum_score / 1e6, "score": [stats.score[i] for i in range(XB_SCORES)],
+        "margin": [stats.margin[i] for i in range(XB_MARGINS)],
+        "doubted": stats.doubted, "regretted": stats.regretted,
     }
 
 
+cdef str _policy_name(const xb_policy_counts *p):
+    return (<const char *>p.name)[:sizeof(p.name)].partition(b"\0")[0].decode("ascii", "replace")
+
+
+cdef dict _decided(const xb_policy_counts *p):
+    return {"decided": [[p.decided[by][o] for o in range(XB_COUNTED_OUTCOMES)] for by in range(XB_COUNTED_DECIDERS)],
+            "refused": [p.refused[by] for by in range(XB_COUNTED_DECIDERS)]}
+
+
 def read_stats(buffer):
-    """A worker's counters as a dict; `outcome` goes by OUTCOMES, `decided_by` by DECIDERS, `closed` by CLOSED; `histogram` is a list of 64 counts, bucket i for [2^i, 2^(i+1)) nanoseconds."""
+    """A worker's counters as a dict; `outcome` goes by OUTCOMES, `decided_by` by DECIDERS, `closed` by CLOSED; `histogram` is a list of
+    64 counts, bucket i for [2^i, 2^(i+1)) nanoseconds; `score` and `margin` are those of csrc/board/counters.h. `policies`: by name ("": further
+    ones than there is room for) `decided`, a list by DECIDERS of lists by OUTCOMES, and `refused`, a list by DECIDERS."""
     cdef xb_stats stats
     cdef bytes copy = bytes(memoryview(buffer).cast("B")[:sizeof(xb_stats)])
     if PyBytes_GET_SIZE(copy) < <Py_ssize_t>sizeof(xb_stats):

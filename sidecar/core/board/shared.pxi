@@ -7,11 +7,12 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from sidecar.core.csrc cimport (
-    XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_MAX_TOKENS, XB_N_DENSE, XB_N_FAMILIES, XB_N_OUTCOMES, XB_N_WHEEL_MODES,
+    XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_N_OUTCOMES, XB_N_WHEEL_MODES, XB_PAST,
     XB_WHEEL_ADDRESSES, XB_WHEEL_EVER, XB_WHEEL_NAME, XB_WHEEL_POLICIES, xb_address, xb_id_text, xb_lane, xb_lane_first,
-    xb_lane_next, xb_record, xb_record_word, xb_wheel, xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode,
+    xb_lane_next, xb_now, xb_record, xb_wheel, xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode,
     xb_wheel_names, xb_wheel_turn,
 )
 
@@ -25,7 +26,7 @@ ID_LETTERS = XB_ID_SIZE
 # What became of the record of a decision, by the last two bits of its id (csrc/base/ids.h).
 FATES = ("no log", "not sampled", "dropped", "recorded")
 Recorded = namedtuple(
-    "Recorded", "id time generation margin score outcome refuse untold reason policy dialect dense words head handshake"
+    "Recorded", "id time generation margin score outcome refuse untold reason policy dialect past head handshake logged client network shape"
 )
 
 
@@ -94,38 +95,31 @@ cdef class Wheel:
         return modes, addresses
 
 
-cdef object _recorded(const char *at, size_t size):
-    """A record of `size` bytes; None if it is none."""
+cdef object _recorded(const char *at, size_t size, int64_t since):
+    """A record of `size` bytes; None if it is none. `since`: nanoseconds from 1970 to the beginning of CLOCK_MONOTONIC."""
     cdef xb_record r
-    cdef xb_record_word word
     cdef char letters[16]
     cdef double value
     cdef uint32_t i
     if size < sizeof(r):
         return None
     memcpy(&r, at, sizeof(r))
-    if (r.n_dense != XB_N_DENSE or r.n_words > XB_MAX_TOKENS or r.dialect >= XB_DIALECT_COUNT or r.outcome >= XB_N_OUTCOMES or
-            <uint64_t>sizeof(r) + r.n_dense * sizeof(double) + r.n_words * sizeof(word) + r.head != size):
+    if (r.past not in (0, XB_PAST) or r.dialect >= XB_DIALECT_COUNT or r.outcome >= XB_N_OUTCOMES or r.reason_size > sizeof(r.reason) or
+            <uint64_t>sizeof(r) + r.past * sizeof(double) + r.head != size):
         return None
     at += sizeof(r)
-    dense = []
-    for i in range(r.n_dense):
+    past = []
+    for i in range(r.past):
         memcpy(&value, at, sizeof(value))
-        dense.append(value)
+        past.append(value)
         at += sizeof(value)
-    words = []
-    for i in range(r.n_words):
-        memcpy(&word, at, sizeof(word))
-        if word.family >= XB_N_FAMILIES:
-            return None
-        words.append((word.family, word.bucket))
-        at += sizeof(word)
     xb_id_text(r.id, letters)
     return Recorded(
-        letters[:XB_ID_SIZE].decode("ascii"), r.time, r.generation, r.margin, r.score, OUTCOMES[r.outcome], bool(r.refuse), bool(r.untold),
-        (<const char *>r.reason)[:sizeof(r.reason)].partition(b"\0")[0].decode("ascii", "replace"),
+        letters[:XB_ID_SIZE].decode("ascii"), since + <int64_t>r.time, r.generation, r.margin, r.score, OUTCOMES[r.outcome], bool(r.refuse), bool(r.untold),
+        (<const char *>r.reason)[:r.reason_size].decode("ascii", "replace"),
         (<const char *>r.policy)[:sizeof(r.policy)].partition(b"\0")[0].decode("ascii", "replace"),
-        DIALECTS[r.dialect], dense, words, at[:r.head], (<const char *>&r.handshake)[:sizeof(r.handshake)] if r.has_tls else None)
+        DIALECTS[r.dialect], past, at[:r.head], (<const char *>&r.handshake)[:sizeof(r.handshake)] if r.has_tls else None,
+        bool(r.logged), r.keys.client, r.keys.network, r.keys.shape)
 
 
 def read_lane(memory, unsigned most):
@@ -135,11 +129,14 @@ def read_lane(memory, unsigned most):
     cdef size_t size
     cdef list out = []
     cdef unsigned bad = 0
+    cdef timespec now
+    clock_gettime(CLOCK_REALTIME, &now)
+    cdef int64_t since = <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec - <int64_t>xb_now()
     while len(out) + bad < most:
         at = <const char *>xb_lane_first(lane, &size)
         if at is NULL:
             break
-        one = _recorded(at, size)
+        one = _recorded(at, size, since)
         xb_lane_next(lane, size)
         if one is None:
             bad += 1
@@ -149,5 +146,6 @@ def read_lane(memory, unsigned most):
 
 
 def lane_dropped(memory):
-    """How many records of a lane found no room, ever."""
-    return (<xb_lane *>_shared(memory, sizeof(xb_lane), "a lane")).dropped
+    """How many records of a lane found no room, and how many were too many in their second, ever."""
+    lane = <xb_lane *>_shared(memory, sizeof(xb_lane), "a lane")
+    return lane.dropped, lane.capped

@@ -6,6 +6,7 @@ Law: a member that says nothing of a request is let be; one that does says it as
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -32,7 +33,23 @@ _ALIASES = {
     "sent_http_content_type": "response_content_type",
     "args": "query",
 }
-_NAMES = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
+# Elastic's Common Schema, nested or with dots in the names.
+_SCHEMA = {
+    "remote_addr": "client.ip source.ip client.address source.address",
+    "request_method": "http.request.method",
+    "request_uri": "url.original",
+    "uri": "url.path",
+    "args": "url.query",
+    "scheme": "url.scheme",
+    "http_host": "url.domain",
+    "http_user_agent": "user_agent.original",
+    "http_referer": "http.request.referrer",
+    "status": "http.response.status_code",
+    "body_bytes_sent": "http.response.body.bytes http.response.bytes",
+    "sent_http_content_type": "http.response.mime_type",
+}
+_DEEPEST = 4  # names in a name of the schema
+_NAMES = {alias: name for table in (_ALIASES, _SCHEMA) for name, aliases in table.items() for alias in aliases.split()}
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -44,7 +61,7 @@ def load_named(line: bytes, request: core.Request) -> None:
     if isinstance(found.get("headers"), (dict, list)):
         raise core.LineError("headers", "a member of the format jsonl: use --format jsonl")
     said: dict[str, bytes] = {}
-    for member, value in found.items():
+    for member, value in _members(found):
         name = member.lower().replace("-", "_").lstrip("$")
         name = _NAMES.get(name, name)
         if variables.is_known(name) and (text := _text(value)) is not None:
@@ -52,6 +69,15 @@ def load_named(line: bytes, request: core.Request) -> None:
     if not variables.groups(said):
         raise core.LineError("line", "no member about the visitor, such as remote_addr, request or http_user_agent")
     variables.load(said, request)
+
+
+def _members(found: dict[str, Any], outer: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:
+    """Name and value of each member; of one in an object, with the names of those around it and dots between."""
+    for member, value in found.items():
+        if isinstance(value, dict) and depth < _DEEPEST:
+            yield from _members(value, f"{outer}{member}.", depth + 1)
+        else:
+            yield outer + member, value
 
 
 def _decoded(line: bytes) -> dict[str, Any]:

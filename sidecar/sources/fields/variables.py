@@ -68,6 +68,10 @@ def load(said: Mapping[str, bytes], request: core.Request) -> None:
     get = said.get
     scheme, host = _there(get("scheme")), _there(get("http_host")) or _there(get("host")) or _there(get("server_name"))
     method, uri, protocol = _request_line(get("request"))
+    if uri is not None and protocol is not None and protocol[5:6] in (b"2", b"3") and b"://" in uri:
+        # No visitor sends it so: HTTP/2 has scheme and host apart, and HAProxy writes them together.
+        of_scheme, of_host, uri = _url(uri)
+        scheme, host = scheme or of_scheme, host or of_host
     if (whole := get("request_url")) is not None:
         method, url, protocol = _request_line(whole)
         scheme, host, uri = _url(url)

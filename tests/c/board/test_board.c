@@ -183,7 +183,7 @@ static void test_served(void)
 
 static void test_counters(void)
 {
-    static _Alignas(8) char file[1 << 14], other[1 << 14];
+    static _Alignas(8) char file[1 << 16], other[1 << 16];
     const size_t size = xb_counters_size(5);
     uint32_t n;
 
@@ -195,20 +195,62 @@ static void test_counters(void)
     CHECK_EQUAL(n, 5);
     for (uint32_t i = 0; i < 5; i++) {
         xb_stats *slot = xb_counters_slot(file, i);
-        slot->requests = i + 1;
-        slot->outcome[XB_COUNTED_OUTCOMES - 1] = 1;
+        slot->probes = i + 1;
+        slot->score[XB_SCORES - 1] = 1;
         slot->histogram[XB_HISTOGRAM - 1] = UINT64_C(1) << 60;
     }
-    xb_stats total = {.requests = 100};
+    xb_stats total = {.probes = 100};
     xb_counters_add(&total, at_end(file, size));
-    CHECK_EQUAL(total.requests, 115);
-    CHECK_EQUAL(total.outcome[XB_COUNTED_OUTCOMES - 1], 5);
+    CHECK_EQUAL(total.probes, 115);
+    CHECK_EQUAL(total.score[XB_SCORES - 1], 5);
     CHECK(total.histogram[XB_HISTOGRAM - 1] == UINT64_C(5) << 60);
-    CHECK_EQUAL(total.histogram[0] + total.refused + total.sum_ns, 0);
+    CHECK_EQUAL(total.histogram[0] + total.policy[0].refused[0] + total.policy[1].named + total.sum_ns, 0);
     CHECK((char *)xb_counters_slot(file, 4) + XB_COUNTERS_SLOT == file + size);
 
+    case_name = "policies, which have other places in each slot";
+    static const char web[XB_COUNTED_NAME] = "web", login[XB_COUNTED_NAME] = "login", none[XB_COUNTED_NAME] = "";
+    xb_stats *first = xb_counters_slot(file, 1), *second = xb_counters_slot(file, 2);
+    xb_counters_policy(first, web)->decided[0][1] += 3;
+    xb_counters_policy(first, login)->decided[1][2] += 4;
+    xb_counters_policy(second, login)->decided[1][2] += 50;
+    xb_counters_policy(second, login)->refused[1] += 7;
+    xb_counters_policy(second, web)->decided[0][1] += 600;
+    xb_counters_policy(second, none)->decided[0][0] += 9;
+    memset(&total, 0, sizeof total);
+    xb_counters_add(&total, at_end(file, size));
+    CHECK_EQUAL(xb_counters_policy(&total, web)->decided[0][1], 603);
+    CHECK_EQUAL(xb_counters_policy(&total, login)->decided[1][2], 54);
+    CHECK_EQUAL(total.policy[0].decided[0][0], 9);
+    CHECK_EQUAL(total.policy[3].named, 0);
+    uint64_t outcome[XB_COUNTED_OUTCOMES], by[XB_COUNTED_DECIDERS], refused;
+    CHECK_EQUAL(xb_counters_decided(&total, outcome, by, &refused), 666);
+    CHECK_EQUAL(outcome[1], 603);
+    CHECK_EQUAL(outcome[2], 54);
+    CHECK_EQUAL(by[0], 612);
+    CHECK_EQUAL(by[1], 54);
+    CHECK_EQUAL(refused, 7);
+    for (int i = 0; i < 2 * XB_COUNTED_POLICIES; i++) { /* more of them than places: none is lost, and none goes down */
+        char name[XB_COUNTED_NAME] = {(char)('a' + i % 26), (char)('a' + i / 26)};
+        xb_counters_policy(first, name)->decided[0][0]++;
+    }
+    memset(&total, 0, sizeof total);
+    xb_counters_add(&total, at_end(file, size));
+    CHECK_EQUAL(xb_counters_policy(&total, web)->decided[0][1], 603);
+    CHECK_EQUAL(xb_counters_decided(&total, outcome, by, &refused), 666 + 2 * XB_COUNTED_POLICIES);
+    CHECK_EQUAL(total.policy[0].decided[0][0], 9 + XB_COUNTED_POLICIES + 2);
+
+    case_name = "buckets";
+    CHECK_EQUAL(xb_score_bucket(0.0), 0);
+    CHECK_EQUAL(xb_score_bucket(0.5), XB_SCORES / 2);
+    CHECK_EQUAL(xb_score_bucket(1.0), XB_SCORES - 1);
+    CHECK_EQUAL(xb_score_bucket(__builtin_nan("")), 0);
+    CHECK_EQUAL(xb_margin_bucket(0.0), XB_MARGINS / 2);
+    CHECK_EQUAL(xb_margin_bucket(-0.1), XB_MARGINS / 2 - 1);
+    CHECK_EQUAL(xb_margin_bucket(-1e300), 0);
+    CHECK_EQUAL(xb_margin_bucket(1e300), XB_MARGINS - 1);
+
     case_name = "counters that do not fit";
-    for (size_t k = 0; k < size; k++) {
+    for (size_t k = 0; k < size; k += k < 512 ? 1 : 509) {
         CHECK(xb_counters_check(at_end(file, k), k, &n));
         CHECK_EQUAL(n, 0);
     }

@@ -241,7 +241,8 @@ static void answered(void)
     CHECK(says("HTTP/1.1 200 ") && absent());
     ANSWER(ASK("192.0.2.31", "https", "9-2-2", "X-Xbot-Files: 4\r\nConnection: close\r\n"));
     CHECK(says("HTTP/1.1 428 ") && reply.close);
-    CHECK_EQUAL(stats.requests, 5);
+    uint64_t outcome[XB_N_OUTCOMES], by[XB_N_DECIDERS], refused;
+    CHECK_EQUAL(xb_counters_decided(&stats, outcome, by, &refused), 5);
     CHECK_EQUAL(stats.asked_again, 2);
     CHECK_EQUAL(stats.older_files, 4);
     CHECK_EQUAL(stats.newer_files, 2);

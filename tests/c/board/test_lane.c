@@ -55,6 +55,21 @@ static void in_order(void)
     CHECK_EQUAL(lane->dropped, 0);
 }
 
+/* So many in a second that begins with the first of them; the others are counted. */
+static void capped(void)
+{
+    case_name = "capped";
+    memset(lane, 0, sizeof *lane);
+    const uint64_t second = 1000000000, began = 7 * second + 5;
+    CHECK(!xb_lane_may(lane, began)); /* nobody said how many */
+    lane->rate.most = 3;
+    for (int i = 0; i < 10; i++)
+        CHECK_EQUAL(xb_lane_may(lane, began + 2 * second + (uint64_t)i * 99999999), i < 3);
+    CHECK_EQUAL(lane->capped, 8);
+    CHECK(xb_lane_may(lane, began + 3 * second));
+    CHECK_EQUAL(lane->capped, 8);
+}
+
 static void full(void)
 {
     case_name = "full";
@@ -119,6 +134,7 @@ int main(void)
     if (!lane)
         return 2;
     in_order();
+    capped();
     full();
     half_written();
     damaged();

@@ -8,11 +8,13 @@
 #include <time.h>
 
 #include "base/hash.h"
-#include "board/clients.h"
+#include "board/exchange.h"
 
 enum { THREADS = 4, KEYS = 12 }; /* half as many again as a set has places */
 
 static xb_clients *table_of_all;
+static xb_exchange *exchange; /* the first thread's */
+static xb_client_delta told[64];
 static unsigned long counted, wrong;
 static double seconds;
 static const uint64_t NOON = UINT64_C(1795737600000);
@@ -50,6 +52,10 @@ static void *run(void *number)
             bad += xb_clients_version(table_of_all, 3) >= KEYS;
             done_here++;
         }
+        if (!number) { /* and what another machine tells */
+            const size_t n = xb_exchange_collect(exchange, table_of_all, NOON, told, 64);
+            xb_exchange_merge(exchange, table_of_all, NOON, told, n);
+        }
         clock_gettime(CLOCK_MONOTONIC, &now);
     } while ((double)(now.tv_sec - from.tv_sec) + (double)(now.tv_nsec - from.tv_nsec) / 1e9 < seconds);
     __atomic_fetch_add(&counted, done_here, __ATOMIC_RELAXED);
@@ -67,6 +73,9 @@ int main(int argc, char **argv)
         return 2;
     memset(table_of_all, 0, size);
     xb_clients_init(table_of_all, size, secret, XB_CLIENTS_BY_ADDRESS);
+    exchange = calloc(1, xb_exchange_size(table_of_all));
+    if (!exchange)
+        return 2;
     pthread_t thread[THREADS];
     for (uintptr_t i = 0; i < THREADS; i++)
         if (pthread_create(&thread[i], NULL, run, (void *)i))
@@ -78,5 +87,6 @@ int main(int argc, char **argv)
     CHECK(table_of_all->entries <= XB_CLIENTS_WAYS + THREADS); /* two may find the same place empty */
     CHECK(table_of_all->replaced > 0);
     free(table_of_all);
+    free(exchange);
     return done("race_clients");
 }

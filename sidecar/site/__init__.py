@@ -1,0 +1,1 @@
+"""What a site knows of itself: the threshold that its own visitors want."""

@@ -1,0 +1,1 @@
+"""A running sidecar, watched in a terminal."""
