@@ -31,7 +31,7 @@ if SANITIZE:
     FLAGS += ["-O1", "-g", "-fno-sanitize-recover=undefined", *LINK]
 elif COVERAGE:
     LINK = ["--coverage"]
-    FLAGS += ["-O0", "-g", *LINK]
+    FLAGS += ["-O0", "-g", "-DWIDE=", *LINK]
 else:
     FLAGS += ["-O3"]
 
