@@ -25,12 +25,12 @@ NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
 NEEDS_wheel := strip:binutils
 NEEDS_test-deb := debootstrap:debootstrap
-NEEDS_deb   := dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
+NEEDS_deb   := g++:build-essential dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
 comma := ,
-# $(call install,extras,options of pip)
-install = XBOT_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
+# $(call install,extras,options of pip). Its backend warns of editable installations, which this one is on purpose.
+install = XBOT_COMPILE=0 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
 .PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
 help:
@@ -186,6 +186,8 @@ SHARE    = $(DESTDIR)$(PREFIX)/share
 # What completes the command in a shell, and where that looks for it.
 COMPLETIONS := bash:bash-completion/completions/xbot zsh:zsh/site-functions/_xbot fish:fish/vendor_completions.d/xbot.fish
 LIB     := $(DESTDIR)$(PREFIX)/lib
+MAN      = $(SHARE)/man/man1
+UNITS   := xbot.socket xbot.service xbot-canary.service xbot-canary.timer
 IN_ETC  := deploy/xbot.toml deploy/logrotate/xbot $(wildcard nginx/*.conf)
 # The ending of a newer file beside one that is there. logrotate reads all of its directory but such endings as dpkg's.
 BESIDE_IT = $$(case $$file in */logrotate/*) echo dpkg-dist;; *) echo new;; esac)
@@ -201,6 +203,7 @@ install: interpreter install-files
 	  install -d $(SHARE)/$$(dirname $${each#*:}) && \
 	  _XBOT_COMPLETE=$${each%%:*}_source $(DESTDIR)$(PREFIX)/bin/xbot > $(SHARE)/$${each#*:} || exit 1; \
 	done
+	@deploy/man.sh $(DESTDIR)$(PREFIX)/bin/xbot $(MAN)
 
 # Home directories are closed to others (mode 0700), so to the user that the service runs as. ANY_PYTHON=1 takes it all the same.
 ANY_PYTHON :=
@@ -215,8 +218,8 @@ interpreter:
 uninstall:
 	@rm -rf $(LIB)/xbot
 	@rm -f $(foreach each,$(COMPLETIONS),$(SHARE)/$(lastword $(subst :, ,$(each))))
-	@rm -f $(DESTDIR)$(PREFIX)/bin/xbot $(LIB)/sysusers.d/xbot.conf $(LIB)/tmpfiles.d/xbot.conf \
-	  $(LIB)/systemd/system/xbot.socket $(LIB)/systemd/system/xbot.service
+	@rm -f $(MAN)/xbot.1 $(MAN)/xbot-*.1 $(DESTDIR)$(PREFIX)/bin/xbot $(LIB)/sysusers.d/xbot.conf $(LIB)/tmpfiles.d/xbot.conf \
+	  $(foreach each,$(UNITS),$(LIB)/systemd/system/$(each))
 	@for file in $(IN_ETC); do \
 	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; */logrotate/*) echo logrotate.d;; *) echo xbot;; esac)/$${file##*/}; \
 	  for one in $$to $$to.$(BESIDE_IT); do \
@@ -229,8 +232,10 @@ install-files:
 	@install -d $(DESTDIR)/var/lib/xbot $(DESTDIR)/etc/xbot $(DESTDIR)/etc/nginx/xbot $(DESTDIR)/etc/logrotate.d
 	@install -D -m 644 deploy/systemd/sysusers.conf $(LIB)/sysusers.d/xbot.conf
 	@install -D -m 644 deploy/systemd/tmpfiles.conf $(LIB)/tmpfiles.d/xbot.conf
-	@install -D -m 644 deploy/systemd/xbot.socket $(LIB)/systemd/system/xbot.socket
-	@sed 's|/usr/bin/xbot|$(PREFIX)/bin/xbot|' deploy/systemd/xbot.service > $(LIB)/systemd/system/xbot.service
+	@install -d $(LIB)/systemd/system
+	@for unit in $(UNITS); do \
+	  sed 's|/usr/bin/xbot|$(PREFIX)/bin/xbot|' deploy/systemd/$$unit > $(LIB)/systemd/system/$$unit && chmod 644 $(LIB)/systemd/system/$$unit || exit 1; \
+	done
 	@for file in $(IN_ETC); do \
 	  to=$(DESTDIR)/etc/$$(case $$file in nginx/*) echo nginx/xbot;; */logrotate/*) echo logrotate.d;; *) echo xbot;; esac)/$${file##*/}; \
 	  cmp -s $$file $$to || { test ! -e $$to || to=$$to.$(BESIDE_IT); install -m 644 $$file $$to; echo "$$to"; }; \

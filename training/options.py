@@ -266,11 +266,11 @@ def read_logs(
     with progress.over_logs("reading", logs, quiet=quiet) as advance:
         data = dataset.read(logs, how, labels=marks, advance=advance)
     for remark in data.remarks:
-        click.echo(f"xbot: {remark}", err=True)
+        progress.say(f"xbot: {remark}")
     lines = sum(source.lines for source in data.sources)
     if marks is not None and marks.last > lines:
         known = f"there is a label for line {marks.last}, but the last line is {lines}"
-        click.echo(f"xbot: {rows['labels']}: {known}: were they made for these logs?", err=True)
+        progress.say(f"xbot: {rows['labels']}: {known}: were they made for these logs?")
     return data, how, marks
 
 
@@ -284,7 +284,7 @@ def read_sessions(log: Path, how: How, quiet: bool) -> Dataset:
     with progress.over_logs("reading sessions", (str(log),), quiet=quiet) as advance:
         data = dataset.read([str(log)], replace(how, log_format="jsonl", stateless=False, jobs=1), advance=advance)
     for remark in data.remarks:
-        click.echo(f"xbot: {remark}", err=True)
+        progress.say(f"xbot: {remark}")
     if not data.present & core.GROUPS["client"]:
         raise XbotError(f"{log}: no line tells what its client did before: sessions need addresses and times")
     return data

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from sidecar import core
+from sidecar.sources import progress
 from training.dataset import Dataset
 from training.fit import FOLDS, Behaviour, Fitted
 from training.linear import linear_of
@@ -36,7 +36,7 @@ def show(data: Dataset, fitted: Fitted, words: dict[int, str], out: Path, *, wid
 def warn(cautions: Sequence[str]) -> None:
     """Says, on standard error, what to know before trusting the figures."""
     for caution in cautions:
-        click.echo(f"xbot: beware: {caution}", err=True)
+        progress.say(f"xbot: beware: {caution}")
 
 
 def _figures(fitted: Fitted) -> Table:

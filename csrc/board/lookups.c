@@ -36,11 +36,18 @@ static key key_of(const xb_address *a)
     return k;
 }
 
-/* The /64: its lower half is that of no address, as ffff:ffff:ffff:ffff is left out by who gives out addresses. */
+/* The /24 or /48, under a key that is no address: of IPv4 as ::fffe:192.0.2.0, of IPv6 with a lower half that nobody gives out. */
 static key network_of(const xb_address *a)
 {
-    key k = key_of(a);
-    k.word[1] = UINT64_MAX;
+    uint8_t bytes[16] = {[10] = 0xff, [11] = 0xfe};
+    if (a->version == 6) {
+        memset(bytes, 0xff, 16);
+        memcpy(bytes, a->bytes, 6);
+    } else {
+        memcpy(bytes + 12, a->bytes, 3);
+    }
+    key k;
+    memcpy(&k, bytes, sizeof k);
     return k;
 }
 
@@ -118,7 +125,7 @@ bool xb_lookups_find(const xb_lookups *t, const xb_address *address, uint32_t no
 bool xb_lookups_neighbour_denied(const xb_lookups *t, const xb_address *address, uint32_t now)
 {
     xb_lookup found;
-    return address->version == 6 && find(t, network_of(address), now, &found) && now <= found.until &&
+    return find(t, network_of(address), now, &found) && now <= found.until &&
            found.state == XB_LOOKUP_ANSWERED && !found.domains;
 }
 
@@ -170,7 +177,7 @@ void xb_lookups_keep(xb_lookups *t, const xb_address *address, const xb_lookup *
         }
     }
     write_entry(t, k, &l);
-    if (address->version == 6 && l.state == XB_LOOKUP_ANSWERED && !l.domains)
+    if (l.state == XB_LOOKUP_ANSWERED && !l.domains)
         write_entry(t, network_of(address), &l);
 }
 
@@ -184,20 +191,22 @@ static bool is_question(const xb_lookups *t, const xb_lookup_question *q, uint64
     return sum && sum == sum_of(word, 2, t->secret[1]);
 }
 
-void xb_lookups_ask(xb_lookups *t, const xb_address *address)
+bool xb_lookups_ask(xb_lookups *t, const xb_address *address)
 {
     const key k = key_of(address);
     uint64_t taken[2];
     xb_lookup_question *q = &t->question[(sum_of(k.word, 2, t->secret[0]) >> 32) % XB_LOOKUPS_QUESTIONS];
     if (is_question(t, q, taken)) {
-        if (taken[0] != k.word[0] || taken[1] != k.word[1])
+        const bool mine = taken[0] == k.word[0] && taken[1] == k.word[1];
+        if (!mine)
             count(&t->dropped);
-        return;
+        return mine;
     }
     store(&q->address[0], k.word[0]);
     store(&q->address[1], k.word[1]);
     store(&q->sum, sum_of(k.word, 2, t->secret[1]));
     count(&t->asked);
+    return true;
 }
 
 size_t xb_lookups_take(xb_lookups *t, uint32_t *at, xb_address *out, size_t most)

@@ -78,12 +78,13 @@ uint32_t xb_lookups_now(void);
 /* What is known of an address of version 4 or 6 at `now`. False: nothing, and `out` is all zero. */
 bool xb_lookups_find(const xb_lookups *t, const xb_address *address, uint32_t now, xb_lookup *out);
 
-/* Does an answer say that nothing confirms an address of the same /64? Whoever has one address of IPv6 has 2^64: none of them is
- * excused for being new. False for IPv4. */
+/* Does a fresh answer say that nothing confirms an address of the same /24 or, of IPv6, /48? Whoever has one address often has its
+ * network: none of them is excused for being new. */
 bool xb_lookups_neighbour_denied(const xb_lookups *t, const xb_address *address, uint32_t now);
 
-/* Asks for a look-up of this address, unless it is asked for already. */
-void xb_lookups_ask(xb_lookups *t, const xb_address *address);
+/* Asks for a look-up of this address, unless it is asked for already. False if there was no room for the question: so at most
+ * XB_LOOKUPS_QUESTIONS addresses at a time are waited for. */
+bool xb_lookups_ask(xb_lookups *t, const xb_address *address);
 
 /* For the process that looks up: takes up to `most` questions, from the place `*at` on, which it moves. Returns how many. */
 size_t xb_lookups_take(xb_lookups *t, uint32_t *at, xb_address *out, size_t most);

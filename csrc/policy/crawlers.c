@@ -87,20 +87,22 @@ bool xb_is_public(const xb_address *a)
            !(b[0] == 169 && b[1] == 254) && !(b[0] == 172 && (b[1] & 0xf0) == 16) && !(b[0] == 192 && b[1] == 168);
 }
 
-/* What the DNS says. `excused`: there is no answer yet, or the resolver is away. Who does not answer for his own addresses, or has
- * one of IPv6 in a network of which another address was disproved, is not excused. */
+/* What the DNS says. `excused`: there is no answer yet and one is waited for, or the resolver is away. Not excused is who does not answer
+ * for his own addresses, who has one in a network of which another was disproved, and who comes in a storm that leaves no room for
+ * his question: else whoever has many addresses would be let by for a word. */
 static xb_proof proof_by_name(const xb_crawlers *c, const xb_crawler *crawler, const xb_address *address, bool *excused)
 {
     xb_lookup found = {0};
+    bool waited_for = true;
     *excused = true;
     if (!c->lookups)
         return XB_UNPROVEN;
     const uint32_t now = xb_lookups_now();
     if (!xb_lookups_find(c->lookups, address, now, &found) || now > found.until)
-        xb_lookups_ask(c->lookups, address);
+        waited_for = xb_lookups_ask(c->lookups, address);
     if (found.state == XB_LOOKUP_ANSWERED)
         return found.domains & crawler->domains ? XB_PROVEN : XB_DISPROVED;
-    *excused = found.state != XB_LOOKUP_SILENT && !xb_lookups_neighbour_denied(c->lookups, address, now);
+    *excused = waited_for && found.state != XB_LOOKUP_SILENT && !xb_lookups_neighbour_denied(c->lookups, address, now);
     return XB_UNPROVEN;
 }
 

@@ -42,6 +42,9 @@ $inside apt-get install -y -qq --no-install-recommends nginx-light >"$place/log"
 $inside apt-get install -y -qq --no-install-recommends /tmp/xbot.deb >"$place/log" 2>&1 || { tail "$place/log" >&2; exit 1; }
 $inside id xbot >/dev/null || fail "there is no user xbot"
 test -e "$root/usr/lib/xbot/sidecar/__pycache__" || fail "nothing was compiled to bytecode"
+for name in xbot xbot-serve xbot-mode; do
+  test -e "$root/usr/share/man/man1/$name.1.gz" || fail "there is no manual page of $name"
+done
 cp "$here/../try.sh" "$root/tmp/try.sh"
 $inside /tmp/try.sh /usr/bin/xbot
 

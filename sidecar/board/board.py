@@ -64,7 +64,7 @@ class Board:
             except OSError as error:
                 raise plan.wrong("clients.size", error.strerror or str(error)) from None
         self.visitors: Visitors | None = None
-        if self.clients is not None:
+        if self.clients is not None and plan.fixed.clients.move_threshold:
             # Whom another table told apart otherwise is forgotten with it.
             of_before = self.clients.said is None
             self.visitors = Visitors(
@@ -122,6 +122,8 @@ class Board:
                 self.keep_wheel()
             if self.directory is not None:
                 self.directory.remove(clients.NAME)  # it was read, or is of no use
+                if self.visitors is None:
+                    self.directory.remove(Visitors.NAME)
         except XbotError as error:
             if self.asked or self.directory is None:
                 raise

@@ -8,6 +8,7 @@ together, and warns of what is probably not intended.
 from __future__ import annotations
 
 import ipaddress
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import click
 import msgspec
 
 from sidecar.board.served import Served
-from sidecar.check import module, nginx_conf, promises, running, traps, visitors
+from sidecar.check import canaries, module, nginx_conf, promises, running, traps, visitors
 from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
@@ -48,6 +49,12 @@ class Result(msgspec.Struct):
 @click.option(
     "--robots", metavar="FILE|URL", help="The robots.txt that the site serves: does it say what the policies say?"
 )
+@click.option(
+    "--canary",
+    metavar="URL",
+    help="Look at nothing else: send known bots and people to the server of nginx/canary.conf, and say who gets a wrong answer.",
+)
+@click.option("--every", type=click.IntRange(1, 86400), metavar="SECONDS", help="With --canary: again and again.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(
     file: Path | None,
@@ -55,6 +62,8 @@ def check(
     conf: Path | None,
     user: str | None,
     robots: str | None,
+    canary: str | None,
+    every: int | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -66,9 +75,14 @@ def check(
 
     \b
     xbot check /etc/xbot/xbot.toml
-    xbot check --listen unix:/run/xbot/xbot.sock --nginx /etc/nginx/nginx.conf --json
+    xbot check --listen unix:/run/xbot/xbot.sock --nginx nginx.conf --json
+    xbot check --canary http://127.0.0.1:8012/
     """
     found, overrides = Findings(), Overrides(**options)
+    if canary:
+        return look_at_canaries(canary, every, file or path, overrides, as_json)
+    if every:
+        raise XbotError("--every: only with --canary")
     plan = look_at_configuration(found, file or path, overrides)
     setup = look_at_nginx(found, plan, conf)
     if plan:
@@ -84,6 +98,21 @@ def check(
         _show(probes)
         click.echo(", ".join(f"{count} {status}" for status, count in found.totals().items()))
     return 2 if found.totals()["wrong"] else 0
+
+
+def look_at_canaries(url: str, every: int | None, path: Path | None, overrides: Overrides, as_json: bool) -> int:
+    """Once, or for ever."""
+    control = config.load(path, overrides).fixed.control
+    while True:
+        found = Findings()
+        canaries.look(found, url, control.path if control else None)
+        if as_json:
+            click.echo(msgspec.json.encode(Result(None, found, [], found.totals())))
+        else:
+            found.show()
+        if not every:
+            return 2 if found.totals()["wrong"] else 0
+        time.sleep(every)
 
 
 def look_at_configuration(found: Findings, path: Path | None, overrides: Overrides) -> Plan | None:

@@ -5,6 +5,7 @@ Law: a finding is one line; `mend` says what to do about it, where there is some
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import Literal, get_args
 
@@ -46,7 +47,9 @@ class Findings(list[Finding]):
     def show(self) -> None:
         """One line for each, and what to do below it."""
         for each in self:
-            status = click.style(f"{each.status:8}", _COLOURS[each.status])
+            status = f"{each.status:8}"
+            if not os.environ.get("NO_COLOR"):  # no-color.org; click leaves it to us
+                status = click.style(status, _COLOURS[each.status])
             click.echo(f"{status} {each.about:13} {' '.join(each.what.split())}")
             if each.mend:
                 click.echo(f"{'':22} -> {each.mend}")

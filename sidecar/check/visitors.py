@@ -70,8 +70,7 @@ def _too_wide(text: str) -> bool:
 
 def chosen(gate: Gate) -> Iterator[Finding]:
     """The sidecar is told an address that nginx knows, not one that a header says."""
-    block = gate.question or gate.block
-    for each in block.in_force("proxy_set_header"):
+    for each in gate.question.in_force("proxy_set_header") if gate.question else ():
         if each.arg(0).lower() == "x-real-ip" and each.arg(1).startswith(("$http_", "$proxy_add_")):
             what = f"X-Real-IP {each.arg(1)}: a visitor who comes past the proxy can choose his address"
             mend = (

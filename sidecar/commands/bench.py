@@ -321,7 +321,8 @@ def bench(
     The client is Python's: read the differences. Only addresses of this machine are asked.
 
     \b
-    xbot bench --guarded http://127.0.0.1/ --unguarded http://127.0.0.1/plain/ -H 'Host: site.example'
+    xbot bench --guarded http://127.0.0.1/ \\
+        --unguarded http://127.0.0.1/plain/ -H 'Host: site.example'
     xbot bench --socket unix:/run/xbot/xbot.sock
     """
     pairs = [header.partition(":") for header in headers]

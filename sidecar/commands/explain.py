@@ -152,7 +152,8 @@ def explain(
 
     \b
     xbot explain --config /etc/xbot/xbot.toml --line 17 site.log
-    xbot explain --config /etc/xbot/xbot.toml --policy login --format head --ip 192.0.2.7 head.txt
+    xbot explain --config xbot.toml --policy login \\
+        --format head --ip 192.0.2.7 head.txt
     """
     if log_format != "head" and (dialect or ip):
         raise XbotError("explain: --dialect and --ip need --format head")

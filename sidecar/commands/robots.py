@@ -22,9 +22,10 @@ def robots(path: Path | None, license_: str | None) -> None:
     """Print a robots.txt that says what the policies say: who is denied, and what the content may be used for.
 
     \b
-    verified = { search = "allow", training = "deny" }     is
-    Content-Signal: search=yes, ai-train=no                and Disallow for those who train models
+    verified = { search = "allow", training = "deny" }   is
+    Content-Signal: search=yes, ai-train=no
     Content-Usage: search=y, train-ai=n
+    and Disallow for those who train models
 
     It speaks for the policy `default`, and where other policies have `paths`, for these. `xbot check --robots` compares what the
     site serves.

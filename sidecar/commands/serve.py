@@ -89,7 +89,7 @@ def serve(path: Path | None, **options: Any) -> None:
     new process takes the sockets over, and this one drains. The log goes to standard error.
 
     \b
-    xbot serve --model site.xbot --listen unix:/run/xbot/xbot.sock --socket-group www-data
+    xbot serve --listen unix:/run/xbot/xbot.sock --socket-group www-data
     xbot serve --config /etc/xbot/xbot.toml
     """
     from sidecar.config import config

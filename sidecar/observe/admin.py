@@ -3,8 +3,9 @@
 It runs in a thread of the master, on a loop of its own (server.py), and shares nothing with the workers but the memory of their
 counters.
 
-Law: it is read-only. What is about visitors is told only to who asks by a name that is surely ours: a page of somebody else's, open
-in the operator's browser, can have the name of its own site resolve to our address, and would then read what we answer.
+Law: it is read-only. What is about visitors is told to this machine alone, wherever the socket listens, and only to who asks by a name
+that is surely ours: a page of somebody else's, open in the operator's browser, can have the name of its own site resolve to our address,
+and would then read what we answer.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class Endpoint:
     async def _answer(self, asked: Asked) -> Answer:
         if asked.path not in NUMBERS and not is_ours(asked.header(b"host"), self._names):
             return line(HTTPStatus.MISDIRECTED_REQUEST, "ask by an address, by localhost, or by this machine's name")
+        if asked.path not in NUMBERS and not asked.local:
+            return line(
+                HTTPStatus.FORBIDDEN, "this is told to the machine itself alone: ssh -L, or a proxy with a password"
+            )
         if (answer := await self._page.answer(asked)) is not None:
             return answer
         if asked.method not in (b"GET", b"HEAD"):

@@ -1,8 +1,8 @@
 """The live page, and what it asks for: its files, a stream of what happens, and the box for one request.
 
-Law: it is read-only and has no password. Nothing of it comes from elsewhere, and the browser is told to run and to load nothing else
-(Content-Security-Policy); its script shows what visitors sent as text alone. However many watch, what they see is put together once a
-second, and a reader that stalls misses some of it and slows nobody.
+Law: it is read-only and has no password; admin.py says who may ask. Nothing of it comes from elsewhere, and the browser is told to run
+and to load nothing else (Content-Security-Policy); its script shows what visitors sent as text alone. However many watch, what they see
+is put together once a second, and a reader that stalls misses some of it and slows nobody.
 """
 
 from __future__ import annotations
@@ -122,6 +122,11 @@ class Page:
             "model": card(master.served, model),
             "policies": effective(master.served.modes, overrides),
             "allowed_by_hand": len(addresses),
+            "alarms": [
+                {"alarm": name, "says": each.says}
+                for name, each in master.alarms.alarms.items()
+                if each.since is not None
+            ],
             "live": master.feed.snapshot(),
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,13 +33,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True)
 class Asked:
-    """A request. `path` has no query; names of `headers` are in small letters."""
+    """A request. `path` has no query; names of `headers` are in small letters; `local`: it came from this machine."""
 
     method: bytes
     path: bytes
     query: bytes
     headers: Headers
     body: bytes
+    local: bool
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first header with this name, in small letters."""
@@ -178,7 +180,7 @@ class _Client:
                     raise h11.RemoteProtocolError("too long", error_status_hint=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 path, _, query = head.target.partition(b"?")
-                return Asked(head.method, path, query, list(head.headers), body)
+                return Asked(head.method, path, query, list(head.headers), body, is_local(self._sock))
             else:
                 return None
 
@@ -200,3 +202,17 @@ class _Client:
         self._sock.shutdown(socket.SHUT_WR)
         while await self._loop.sock_recv(self._sock, _AT_ONCE):
             pass
+
+
+def is_local(sock: socket.socket) -> bool:
+    """Did this connection come from this machine: over a Unix socket, or from an address of its own?"""
+    if sock.family == socket.AF_UNIX:
+        return True
+    try:
+        peer, own = (
+            ipaddress.ip_address(name[0].partition("%")[0]) for name in (sock.getpeername(), sock.getsockname())
+        )
+    except OSError:  # it is gone
+        return False
+    plain = (peer.ipv4_mapped or peer) if isinstance(peer, ipaddress.IPv6Address) else peer
+    return plain.is_loopback or peer == own

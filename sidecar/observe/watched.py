@@ -44,10 +44,12 @@ class Threshold(Protocol):
 
 
 class Alarm(Protocol):
-    """Since when it holds, Unix time; None: it does not."""
+    """Since when it holds, Unix time; None: it does not. `says` is what is wrong."""
 
     @property
     def since(self) -> float | None: ...
+    @property
+    def says(self) -> str: ...
 
 
 class Canaries(Protocol):

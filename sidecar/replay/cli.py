@@ -16,6 +16,7 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from sidecar import core, model, outputs
@@ -442,15 +443,14 @@ def _show_suspects(done: Report, option: str, console: Console) -> None:
     if not done.suspects:
         console.print("\nlikely false positives: none among the refused")
         return
-    rows = [
-        [s.kind, s.requests, s.clients, _at(done, e.log, e.line), e.reason, _who(e.ip, e.agent, e.uri)]
-        for s in done.suspects
-        for e in s.examples[:1]
-    ]
-    heads = ("kind", ">requests", ">clients", "for example", "reason", "who")
+    examples = [(s, e) for s in done.suspects for e in s.examples[:1]]
+    rows = [[s.kind, s.requests, s.clients, _at(done, e.log, e.line), e.reason] for s, e in examples]
+    heads = ("kind", ">requests", ">clients", "for example", "reason")
     _print(console, "likely false positives: look at them before you enforce", rows, *heads)
-    for suspect in done.suspects:
-        console.print(f"  {suspect.kind}: {suspect.why}", soft_wrap=True)
+    for suspect, example in examples:
+        who = _cut(_who(example.ip, example.agent, example.uri))
+        console.print(Padding(f"{suspect.kind}: {suspect.why}", (0, 0, 0, 2), expand=False))
+        console.print(Padding(f"{_at(done, example.log, example.line)}: {who}", (0, 0, 0, 4), expand=False))
     first = done.suspects[0].examples[0]
     if first.log != "-":
         by = f"--model {shlex.quote(done.model)}" if done.config is None else f"--config {shlex.quote(done.config)}"
@@ -461,17 +461,19 @@ def _show_suspects(done: Report, option: str, console: Console) -> None:
         console.print(f"Why a line was refused: {how}", soft_wrap=True)
 
 
+_FLIP = (">requests", ">before", ">now", "client; for example, and why")
+
+
 def _show_flips(title: str, done: Report, flips: Flips, console: Console, most: int) -> None:
     console.print(f"\n{title}: {flips.requests} requests; clients that change sides: {flips.clients}")
     if flips.reasons:
         _print(console, "by reason", [[row.requests, row.what] for row in flips.reasons[:most]], ">requests", "reason")
     rows = [
-        [c.requests, c.refused_before, c.refused, _at(done, c.log, c.line), c.reason, _who(c.ip, c.agent, "")]
+        [c.requests, c.refused_before, c.refused, f"{_who(c.ip, c.agent, '')}\n{_at(done, c.log, c.line)}: {c.reason}"]
         for c in flips.examples[:most]
     ]
     if rows:
-        heads = (">requests", ">refused before", ">now", "for example", "reason", "client")
-        _print(console, "clients", rows, *heads)
+        _print(console, "clients, and how many of their requests were refused before and now", rows, *_FLIP)
 
 
 def _show_robots(done: Report, found: Heeded, console: Console, most: int) -> None:

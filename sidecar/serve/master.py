@@ -256,7 +256,7 @@ class Master:
         old = self.served
         served = await in_time(lambda: self._load(old.generation + 1))
         await self.adopt(served, self.reach.mend)
-        self.site.tell(self.log, old.threshold, self.served)
+        self.site.tell(self.log, old, self.served)
         self.reloads_ok += 1
         same = old.sha256 == self.served.sha256
         self.log.info("reloaded", workers=self.workers.up, same_model=same, **self.served.labels())

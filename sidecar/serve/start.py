@@ -118,7 +118,7 @@ def run(
         if master.most_connections < fixed.limits.connections:
             few = {"connections": master.most_connections, "wanted": fixed.limits.connections}
             log.warning("limit lowered", **few, reason="the system allows no more open files: ulimit -n, LimitNOFILE=")
-        site.tell(log, served.room.own, served)
+        site.tell(log, None, served)
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
         if no_control:

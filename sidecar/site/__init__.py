@@ -1,1 +1,1 @@
-"""What a site knows of itself: the threshold that its own visitors want."""
+"""What a site knows of itself: the threshold that its own visitors want; and what its machines tell each other."""

@@ -35,7 +35,7 @@ LATEST = 600  # seconds that a message may be old, or a clock may differ
 _SECONDS = 1.0
 _PATIENCE = 2.0  # for one answer of the store
 _ROUND = 20  # seconds; a round that takes longer ends the process
-_MEMORY = 512 << 20  # bytes of its own; the table's are not among them
+_MEMORY = 256 << 20  # bytes of its own; the table's are not among them
 _KEPT, _KEPT_SECONDS = 1000, 3600  # messages in the store, and how long they stay when nobody tells any more
 _AT_ONCE = 64  # messages that are read in one go
 _HEAD = struct.Struct("<8sQI")  # who tells, when (milliseconds since 1970), how many entries
@@ -97,7 +97,8 @@ class Exchange:
         # Tables of another size, or that tell clients apart otherwise, cannot understand each other: they do not meet.
         self.stream = f"xbot:1:{core.CLIENT_DELTA}:{said['sets']}:{kind}:{key.of('name').hex()[:16]}"
         self._store, self._origin, self._mac = store, origin, key.of("message")
-        self._exchange = core.Exchange(table, _now())
+        self._began = _now()  # what was told before is not ours to count, whenever the store says it
+        self._exchange = core.Exchange(table, self._began)
         self._last: bytes | None = None
         self._was_away = False
         self._times: dict[bytes, int] = {}
@@ -130,7 +131,7 @@ class Exchange:
         now = _now()
         if heard is None or abs(now - heard.time_ms) > LATEST * 1000:
             self.refused += 1
-        elif heard.origin != self._origin and heard.time_ms > self._times.get(heard.origin, 0):
+        elif heard.origin != self._origin and heard.time_ms > self._times.get(heard.origin, self._began):
             self._times[heard.origin] = heard.time_ms
             self._heard[heard.origin] = time.monotonic()
             self.taken += self._exchange.merge(heard.entries, now)

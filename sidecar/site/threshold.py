@@ -52,7 +52,8 @@ class SiteThreshold:
         found = self._board.visitors.read(served.mark, self._board.now_ms() - DAYS * 86_400_000)
         least = max(proven.LEAST_CLIENTS, _LEAST_REFUSED / self._most) if self._most else math.inf
         self.proven = proven.wanted(found, self._most, least)
-        return served.room.hold(self.proven)
+        score = served.room.hold(self.proven)
+        return None if score is None or abs(score - served.room.own) < _TRIFLE else score
 
     def fitted(self, served: Served) -> Served:
         """What is served, by the threshold that is wanted: the same, if that is (nearly) its own; else another, and it is closed."""
@@ -81,13 +82,14 @@ class SiteThreshold:
         except Exception as error:  # whatever it is, the old goes on
             master.log.error("threshold kept", reason=str(error) or repr(error))
             return
-        self.tell(master.log, old.threshold, master.served)
+        self.tell(master.log, old, master.served)
 
-    def tell(self, log: Any, before: float, served: Served) -> None:
-        """Say that it has moved, where it has; and keep whom that is owed to."""
-        if abs(served.threshold - before) < _TRIFLE:
+    def tell(self, log: Any, before: Served | None, served: Served) -> None:
+        """Say that it has moved, where it has; and keep whom that is owed to. `before` is None at a start."""
+        if _same(served.site, before.site if before else None):
             return
-        said = {"threshold": served.threshold, "before": before, "model": served.room.own}
+        was = before.threshold if before else served.room.own
+        said = {"threshold": served.threshold, "before": was, "model": served.room.own}
         log.info("threshold moved", **said, proven=self.proven.clients)
         with contextlib.suppress(XbotError):
             self._board.keep_visitors()

@@ -14,7 +14,7 @@ import click
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import reading
+from sidecar.sources import progress, reading
 from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 from sidecar.sources.formats import FORMATS, NAMES, Format, find
 from sidecar.sources.shown import text
@@ -36,7 +36,8 @@ def format_options(*others: str) -> Callable[[Command], Command]:
             type=click.Choice((AUTO, *NAMES, *others)),
             default=AUTO,
             show_default=True,
-            help="The log's format (docs/formats.md); auto detects it from the first lines."
+            metavar="NAME",
+            help=f"The log's format: {', '.join(NAMES)} (docs/formats.md); auto detects it from the first lines."
             + "".join(f" {name}: one request head, as the visitor sent it." for name in others if name == "head"),
         )
         @click.option(
@@ -75,7 +76,7 @@ def _taken(log: str, *, quiet: bool) -> str:
         why = "name it with --format, or give its pattern with --log-format (docs/formats.md)"
         raise XbotError(f"{reading.name_of(log)}: the format was not recognised: {why}; it begins: {shown}")
     if not quiet:
-        click.echo(f"xbot: {reading.name_of(log)}: read as {form.name} ({form.doc})", err=True)
+        progress.say(f"xbot: {reading.name_of(log)}: read as {form.name} ({form.doc})")
     return form.name
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import click
-
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import choosing, merging, reading
+from sidecar.sources import choosing, merging, progress, reading
 from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 from sidecar.sources.formats import Format
 from sidecar.sources.merging import Line
@@ -51,7 +49,7 @@ class Unreadable:
     def tell(self, lines: int) -> None:
         """Says it on standard error."""
         if said := self.said(lines):
-            click.echo(f"xbot: {said}", err=True)
+            progress.say(f"xbot: {said}")
 
 
 _NO_FAULT = ("", "")

@@ -15,7 +15,7 @@ import click
 
 from sidecar import core
 from sidecar.errors import XbotError
-from sidecar.sources import reading
+from sidecar.sources import progress, reading
 
 stateless_option = click.option(
     "--stateless",
@@ -99,4 +99,4 @@ class Order:
         if self.late:
             are, them = ("is", "it") if self.late == 1 else ("are", "them")
             said = f"{self.late} of {self.lines} lines {are} earlier than the line before {them}; first: {self.first}"
-            click.echo(f"xbot: {said}", err=True)
+            progress.say(f"xbot: {said}")

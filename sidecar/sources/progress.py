@@ -1,15 +1,28 @@
-"""A progress bar on standard error for long work over logs: on a terminal only, never in a pipe."""
+"""What is said on standard error while work goes on: a progress bar, on a terminal only, never in a pipe; and remarks.
+
+Law: a bar goes when its work is done, and a remark never breaks one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from sidecar.sources import reading
+
+
+def say(remark: str) -> None:
+    """A line on standard error, above a bar that is shown; on a terminal it is broken between words."""
+    if sys.stderr.isatty() and not hasattr(sys.stderr, "rich_proxied_file"):
+        Console(stderr=True, markup=False, emoji=False, highlight=False).print(remark)
+    else:
+        click.echo(remark, file=sys.stderr)
 
 
 @contextlib.contextmanager

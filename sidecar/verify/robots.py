@@ -30,6 +30,7 @@ _USAGES = {"search": ("search",), "train-ai": ("training",)}
 _FOR_ALL = "*"
 _SECONDS, _MOST_BYTES = 5.0, 512 << 10  # RFC 9309 has crawlers read as much at least
 _LONGEST = 2048  # bytes of a target that are compared
+_REMEMBERED = 1 << 14  # answers
 
 
 def word_of(words: Words, crawler: str) -> str:
@@ -85,19 +86,23 @@ def _line(field: str, names: Mapping[str, Iterable[str]], words: Words, yes: str
 
 class Rules:
     """A robots.txt as crawlers read it (protego); XbotError where protego is not installed. What `forbids` says of an agent and a target
-    is remembered."""
+    is remembered, within bounds: agents and targets are what visitors chose."""
 
     def __init__(self, text: str) -> None:
         try:
             from protego import Protego
         except ImportError:
             raise XbotError(f"robots.txt needs protego, which is not installed: {extras.command('verify')}") from None
-        self._parsed = Protego.parse(text)
-        self.forbids = functools.lru_cache(1 << 14)(self._forbids)
+        self._parse = functools.partial(Protego.parse, text)
+        self._parsed, self._asked = self._parse(), 0
+        self.forbids = functools.lru_cache(_REMEMBERED)(self._forbids)
 
     def _forbids(self, target: bytes, agents: tuple[str, ...]) -> bool:
         """Whether all of these agents are told to leave a request's target alone; robots.txt itself never is."""
         path = _path(target)
+        self._asked += len(agents)
+        if self._asked > _REMEMBERED:  # protego remembers each agent for ever
+            self._parsed, self._asked = self._parse(), 0
         return path is not None and not any(self._parsed.can_fetch(f"http://site{path}", agent) for agent in agents)
 
 

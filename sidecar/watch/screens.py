@@ -43,7 +43,8 @@ def top(said: Mapping[str, Any], height: int | None) -> RenderableType:
     """All of it, in so many lines of a terminal; None: as many as there are."""
     live = said["live"]
     rows = 1000 if height is None else max(_LEAST, (height - _FRAME) // 3)
-    parts: list[RenderableType] = [_head(said), Text(), _verdicts(live, said["policies"]), Text()]
+    alarms = [Text(f"alarm {_text(each['alarm'])}: {_text(each['says'])}", "bold yellow") for each in said["alarms"]]
+    parts: list[RenderableType] = [_head(said), *alarms, Text(), _verdicts(live, said["policies"]), Text()]
     parts += [
         _reasons(live["reasons"][:rows]),
         Text(),

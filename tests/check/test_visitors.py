@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 from places import run_xbot
 
 from sidecar.check import nginx_conf, visitors
-from sidecar.check.findings import Finding
+from sidecar.check.findings import Finding, Findings
 from sidecar.check.gates import Setup
 
 SERVER = """
@@ -70,6 +71,19 @@ def test_an_address_of_a_header(tmp_path: Path, address: str) -> None:
     (found,) = look(tmp_path, address=address)
     assert found.status == "wrong"
     assert f"X-Real-IP {address}: a visitor who comes past the proxy can choose his address" in found.what
+
+
+def test_what_the_site_is_told_is_its_own_affair(tmp_path: Path) -> None:
+    """Where nginx judges by its module there is no question, and the site may get any header."""
+    conf = tmp_path / "nginx.conf"
+    server = "location / { proxy_pass http://127.0.0.1:9; proxy_set_header X-Real-IP $http_x_forwarded_for; }"
+    conf.write_text(
+        f"http {{ access_log off; xbot_board /run/xbot; server {{ auth_request /_xbot/observe; {server} }} }}"
+    )
+    setup = Setup(nginx_conf.read(conf))
+    assert setup.judging
+    assert setup.gates
+    assert visitors.look(setup, tmp_path, None) == []
 
 
 def combined(address: str, agent: str) -> str:
@@ -147,3 +161,14 @@ def test_the_command_says_it(tmp_path: Path) -> None:
     said = run_xbot("check", "--listen", "unix:/run/xbot/xbot.sock", "--nginx", conf, code=2).stdout.decode()
     assert "visitors are believed too, so each can choose his address" in said
     assert "with 10 agents or more each: proxies" in said
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """no-color.org: on a terminal, too."""
+    found = Findings([Finding("wrong", "nginx", "x")])
+    said: list[str] = []
+    monkeypatch.setattr(click, "echo", said.append)
+    for value, coloured in (("1", False), ("", True)):
+        monkeypatch.setenv("NO_COLOR", value)
+        found.show()
+        assert ("\x1b" in said.pop()) is coloured

@@ -5,7 +5,9 @@ Law: what a request is counted as is written out here, by name, proof and client
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -174,6 +176,20 @@ def test_memory_is_bounded(heed, monkeypatch) -> None:
     told = heed([each for i in range(10) for each in visit(f"9.9.9.{i}", "curl/8", "/private/x")])
     assert (len(told["clients"]), told["beyond"]) == (3, 7)
     assert of(told, "", "none") == (10, 0, 0, 10, 3)
+
+
+def test_many_agents_are_not_remembered_for_ever(monkeypatch) -> None:
+    monkeypatch.setattr(robots, "_REMEMBERED", 100)
+    rules = robots.Rules(ROBOTS)
+    tracemalloc.start()
+    sizes = []
+    for n in range(4):
+        for i in range(1000):
+            assert rules.forbids(b"/private/x", (f"{n}-{i}" + "a" * 500,))
+        gc.collect()
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert max(sizes) < 300_000  # of 2,000,000 bytes of agents
 
 
 @pytest.mark.parametrize(

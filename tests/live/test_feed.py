@@ -62,7 +62,7 @@ def record(number: int, shape: int, agent: bytes = b"a", reason: str = "ua_word=
 
 
 def test_a_shape_that_grows_is_told_from_one_that_is_always_there(watching: Feed, clock: list[float]) -> None:
-    """Ten a step all the time, and a hundred a step in the last half minute."""
+    """Ten a step all the time, and fifty a step in the last half minute."""
     for step in range(40):
         watching.take([record(step * 100 + i, 1 << 40, b"always") for i in range(10)], {})
         if step >= 34:

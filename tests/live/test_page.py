@@ -134,6 +134,30 @@ def test_page_top_and_metrics_agree(sidecar: Sidecar) -> None:
     assert page["refusals"][0]["parts"]
 
 
+def test_alarms_are_shown(sidecar: Sidecar) -> None:
+    """On the page and by `xbot top`; over when they are over."""
+    control = sidecar.events("started")[-1]["control"].removeprefix("unix:")
+
+    def ran(**what: Any) -> tuple[list[str], str]:
+        with connect(f"unix:{control}") as sock:
+            sock.sendall(json.dumps({"op": "canaries", **what}).encode() + b"\n")
+            assert json.loads(b"".join(iter(lambda: sock.recv(65536), b"")))["ok"]
+        screen = run_xbot("top", "--once", "--control", control).stdout.decode()
+        wait_until(
+            lambda: (
+                [each["alarm"] for each in live(sidecar)["alarms"]] == (["canaries_wrong"] if "wrong" in what else [])
+            )
+        )
+        return [each["says"] for each in live(sidecar)["alarms"]], screen
+
+    says, screen = ran(right=9, wrong=["firefox"])
+    assert "firefox" in says[0]
+    assert f"alarm canaries_wrong: {says[0]}" in screen
+    says, screen = ran(right=10)
+    assert says == []
+    assert "alarm" not in screen
+
+
 # ---- the stream
 
 
@@ -251,10 +275,11 @@ def test_the_box_is_bounded_and_for_this_page_alone(sidecar: Sidecar) -> None:
     for wrong in ("{", "[]", '{"text": 1}', '{"text": "a", "other": 1}', '"' + "[" * 1000, '{"text": "\\ud800"}'):
         status, _, body = request(sidecar, "/explain", "POST", wrong, Content_Type="application/json")
         assert (status, list(json.loads(body))) == (400, ["error"])
+    wait_until(lambda: explain(sidecar, CURL_HEAD)[0] == 200, "a second in which nothing was explained")
     began = time.monotonic()
     statuses = [explain(sidecar, CURL_HEAD)[0] for _ in range(40)]
     assert set(statuses) <= {200, 429}
-    assert 0 < statuses.count(200) <= 5 * (time.monotonic() - began + 2)
+    assert statuses.count(200) <= 5 * (time.monotonic() - began + 2)
     assert ask(sidecar.address, head(BROWSER)).status == 200
 
 

@@ -22,6 +22,7 @@ from packages import run
 from places import ROOT
 from sidecar_harness import Sidecar, ask
 
+from sidecar import __version__
 from sidecar.config import config
 from sidecar.config.addresses import TcpAddress, UnixAddress
 
@@ -68,7 +69,8 @@ def test_the_layout(installed: Path, model_path: Path, tmp_path: Path) -> None:
         path.name for path in (ROOT / "nginx").glob("*.conf")
     }
     assert (installed / "var/lib/xbot").is_dir()
-    for name in ("systemd/system/xbot.service", "systemd/system/xbot.socket", "sysusers.d/xbot.conf"):
+    units = ("xbot.service", "xbot.socket", "xbot-canary.service", "xbot-canary.timer")
+    for name in (*(f"systemd/system/{unit}" for unit in units), "sysusers.d/xbot.conf"):
         assert (lib / name).stat().st_mode & 0o777 == 0o644
     assert {path.name for path in (installed / "usr/bin").iterdir()} == {"xbot"}
     # From any directory, with a Python path that would mislead it, and after an upgrade in place: its own packages only.
@@ -251,6 +253,59 @@ def test_the_pod(kubernetes: list[dict[str, Any]], tmp_path: Path) -> None:
     assert [place["socket"] for place in places] == [str(SOCKET.path.parent)] * 2
     assert xbot["args"][:3] == ["serve", "--config", f"{places[0]['xbot']}/xbot.toml"]
     assert pod["terminationGracePeriodSeconds"] > plan.fixed.drain_timeout + 5
+
+
+BESIDE = {
+    "service.yaml": ["Service", "PodDisruptionBudget"],
+    "network-policy.yaml": ["NetworkPolicy"],
+    "pod-monitor.yaml": ["PodMonitor"],
+    "gateway.yaml": ["HTTPRoute"],
+}
+
+
+@pytest.mark.parametrize("file", BESIDE)
+def test_what_stands_beside_the_pods_is_theirs(file: str, kubernetes: list[dict[str, Any]]) -> None:
+    """Sound by Kubernetes' own schemas, where it is Kubernetes' own; each selector finds the pods, each port is one of theirs."""
+    template = kubernetes[-1]["spec"]["template"]
+    labels, pod = template["metadata"]["labels"], template["spec"]
+    ports = {port["name"] for one in [*pod["initContainers"], *pod["containers"]] for port in one.get("ports", [])}
+    found = list(yaml.safe_load_all((DEPLOY / "kubernetes" / file).read_text()))
+    assert [one["kind"] for one in found] == BESIDE[file]
+    for one in found:
+        if one["kind"] not in ("PodMonitor", "HTTPRoute"):
+            pytest.importorskip("kubernetes_validate").validate(one, "1.34", strict=True)
+        spec = one["spec"]
+        selector = spec.get("podSelector") or spec.get("selector") or {}
+        assert selector.get("matchLabels", selector).items() <= labels.items()
+        named = [port.get("targetPort") for port in spec.get("ports", [])]
+        named += [port["port"] for rule in spec.get("ingress", []) for port in rule["ports"]]
+        named += [each["port"] for each in spec.get("podMetricsEndpoints", [])]
+        assert set(named) <= ports
+    beside = yaml.safe_load_all((DEPLOY / "kubernetes/service.yaml").read_text())
+    services = {one["metadata"]["name"]: one for one in beside if one["kind"] == "Service"}
+    for rule in found[-1]["spec"].get("rules", []):
+        for backend in rule["backendRefs"]:
+            assert backend["port"] in [port["port"] for port in services[backend["name"]]["spec"]["ports"]]
+
+
+def test_the_admin_port_is_not_for_everybody() -> None:
+    """It has no password: only a rule with `from` opens it, and no Service leads there."""
+    (policy,) = yaml.safe_load_all((DEPLOY / "kubernetes/network-policy.yaml").read_text())
+    for rule in policy["spec"]["ingress"]:
+        assert [port["port"] for port in rule["ports"]] == ["admin"] if "from" in rule else ["http"]
+    assert "admin" not in (DEPLOY / "kubernetes/service.yaml").read_text()
+
+
+def test_the_kustomization(kubernetes: list[dict[str, Any]]) -> None:
+    """It names files that are there and the version that is built; kubectl, where it is installed, makes the same of it."""
+    place = DEPLOY / "kubernetes"
+    said = yaml.safe_load((place / "kustomization.yaml").read_text())
+    files = [one for name in said["resources"] for one in yaml.safe_load_all((place / name).read_text())]
+    assert said["images"] == [{"name": "xbot", "newTag": __version__}]
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not installed")
+    made = list(yaml.safe_load_all(run("kubectl", "kustomize", place).stdout))
+    assert sorted(one["kind"] for one in made) == sorted(one["kind"] for one in files)
 
 
 @needs_nginx

@@ -61,6 +61,7 @@ def tree(tmp_path: Path) -> Path:
     [
         ("build", "python3-venv python3-dev gcc libc6-dev"),
         ("demo", "python3-venv python3-dev gcc libc6-dev nginx-light"),
+        ("deb", "python3-venv python3-dev gcc libc6-dev debhelper nginx-dev build-essential help2man lintian"),
         ("lint", "python3-venv python3-dev gcc libc6-dev"),
         ("bench", "python3-venv python3-dev gcc libc6-dev nginx-light wrk"),
     ],
@@ -141,7 +142,13 @@ def test_uninstall_takes_away_what_install_put(makefile: Path) -> None:
     others = image / "usr/local/lib/systemd/system/other.service"
     others.parent.mkdir(parents=True)
     others.write_text("not ours\n")
-    for name in ("lib/xbot/sidecar/core.py", "bin/xbot", *COMPLETIONS):  # as pip and `install` lay them
+    for name in (
+        "lib/xbot/sidecar/core.py",
+        "bin/xbot",
+        "share/man/man1/xbot.1",
+        "share/man/man1/xbot-mode.1",
+        *COMPLETIONS,
+    ):  # as pip and `install` lay them
         (image / "usr/local" / name).parent.mkdir(parents=True, exist_ok=True)
         (image / "usr/local" / name).write_text("")
     assert really_make(makefile, "install-files").returncode == 0
@@ -165,6 +172,26 @@ def test_uninstall_takes_away_what_install_put(makefile: Path) -> None:
     assert not (image / "etc/xbot").exists()
     assert not (image / "etc/nginx/xbot").exists()
     assert not (image / "var/lib/xbot").exists()
+
+
+@pytest.mark.skipif(not shutil.which("help2man"), reason="needs help2man")
+def test_each_command_has_a_manual_page(tmp_path: Path) -> None:
+    """As `make install` and the Debian package have them made; a command that cannot be run here has none."""
+    program(tmp_path / "bin", "xbot", HELPS)
+    subprocess.run([ROOT / "deploy/man.sh", tmp_path / "bin/xbot", tmp_path / "man"], check=True, capture_output=True)
+    pages = {path.name: path.read_text() for path in (tmp_path / "man").iterdir()}
+    assert set(pages) == {"xbot.1", "xbot-score.1"}
+    assert "xbot-score \\- Print a verdict for each line, in its order\n" in pages["xbot-score.1"]
+
+
+HELPS = """
+case "$*" in
+  --version) echo "xbot 0.2.0 (commit 1a2b)" ;;
+  "score --help") printf 'Usage: xbot score [LOG]\\n\\n  Print a verdict for each\\n  line, in its order: and more.\\n\\n  Rest.\\n' ;;
+  "train --help") printf 'Usage: xbot train\\n\\n  train needs numpy, which is not installed: pip\\n' ;;
+  *) printf 'Usage: xbot\\n\\n  About.\\n\\nCommands:\\n  score  Print.\\n  train  Fit.\\n' ;;
+esac
+"""
 
 
 def installs(tree: Path, goal: str) -> list[str]:

@@ -5,11 +5,13 @@ Law of the second half: however many clients stall, and wherever in their reques
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import http.client
 import signal
 import socket
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ import models
 import pytest
 from sidecar_harness import TIMEOUT, Sidecar, connect, get, wait_until
 
+from sidecar.observe import admin, server
 from sidecar.observe.admin import health
 
 STALLED, MOST = 200, 64  # that is the bound
@@ -106,6 +109,56 @@ def test_what_is_of_visitors_is_told_under_our_own_names_alone(sidecar: Sidecar)
     ):
         assert status("/elsewhere", other) in (400, 421), other
         assert other in ("", "a@localhost") or status("/healthz", other) == 200
+
+
+class Connected:
+    """A socket of which only the addresses matter."""
+
+    family = socket.AF_INET6
+
+    def __init__(self, peer: str, own: str) -> None:
+        self.getpeername, self.getsockname = (lambda: (peer, 1)), (lambda: (own, 2))
+
+
+@pytest.mark.parametrize(
+    ("peer", "own", "local"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.8.9.1", "127.0.0.1", True),
+        ("::1", "::1", True),
+        ("::ffff:127.0.0.1", "::ffff:127.0.0.1", True),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("fe80::1%eth0", "fe80::1%eth0", True),
+        ("10.1.2.4", "10.1.2.3", False),
+        ("203.0.113.7", "10.1.2.3", False),
+        ("::ffff:10.1.2.4", "::ffff:10.1.2.3", False),
+        ("2001:db8::1", "2001:db8::2", False),
+    ],
+)
+def test_this_machine_is_told_from_others(peer: str, own: str, local: bool) -> None:
+    connected: Any = Connected(peer, own)
+    assert server.is_local(connected) is local
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *((path, 403) for path in (b"/", b"/page.js", b"/live", b"/live.json", b"/explain", b"/elsewhere")),
+        (b"/healthz", 200),
+    ],
+)
+def test_others_are_told_numbers_alone(path: bytes, status: int) -> None:
+    """Wherever it listens, as in a pod."""
+    master: Any = types.SimpleNamespace(turned=time.monotonic(), draining=False)
+    endpoint = admin.Endpoint.__new__(admin.Endpoint)
+    endpoint._names, endpoint._master = {"localhost"}, master
+    endpoint._page = types.SimpleNamespace(answer=nothing)  # type: ignore[assignment]
+    asked = server.Asked(b"GET", path, b"", [(b"host", b"localhost")], b"", local=False)
+    assert asyncio.run(endpoint._answer(asked)).status == status
+
+
+async def nothing(_: server.Asked) -> None:
+    """There is nothing at this path."""
 
 
 def test_metrics_are_what_the_client_asks_for(sidecar: Sidecar) -> None:

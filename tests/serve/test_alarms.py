@@ -12,8 +12,8 @@ import models
 import numpy as np
 import pytest
 from places import run_xbot
-from sidecar_harness import Sidecar, wait_until
-from test_metrics import STRICT, visit
+from sidecar_harness import Sidecar, visit, wait_until
+from test_metrics import STRICT
 
 from sidecar import core
 from sidecar.board.served import Served

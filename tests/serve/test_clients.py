@@ -123,7 +123,11 @@ def test_a_check_counts_nobody(model_path: Path) -> None:
 def test_without_a_table(model_path: Path) -> None:
     with Table(model_path, 'size = "0"\n') as sidecar:
         assert ask(sidecar.address).status == 200
-        assert not [name for name in sidecar.metrics() if "clients" in name or "outcomes" in name]
+        assert not [
+            name
+            for name in sidecar.metrics()
+            if name.startswith(("xbot_clients", "xbot_outcomes", "xbot_bad_outcomes"))
+        ]
 
 
 def test_it_survives_its_workers(model_path: Path) -> None:

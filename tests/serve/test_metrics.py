@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
-from sidecar_harness import BROWSER, CURL, Sidecar, ask, get, head, load
+from sidecar_harness import BROWSER, CURL, Sidecar, ask, get, head, load, visit
 
 TCP = "127.0.0.1:0"
 POLICIES = """
@@ -127,18 +127,6 @@ paths = ["/strict"]
 threshold = 0.0001
 paths = ["/watched"]
 """
-
-
-def visit(sidecar: Sidecar, ip: str, *targets: str) -> list[int]:
-    """What a browser at this address is answered, page by page, each with a part; from the second on it brings a cookie."""
-    said = []
-    for number, target in enumerate(targets):
-        came = {"Cookie": "a=b", "Referer": "https://example.com/"} if number else {}
-        said.append(ask(sidecar.address, head({**BROWSER, **came}, uri=target, ip=ip)).status)
-        part = {"Accept": "text/css,*/*;q=0.1", "Sec-Fetch-Dest": "style", "Sec-Fetch-Mode": "no-cors"}
-        part |= {"Sec-Fetch-Site": "same-origin", "Referer": "https://example.com/"}
-        ask(sidecar.address, head({**BROWSER, **came, **part}, uri="/a.css", ip=ip))
-    return said
 
 
 def test_refused_clients_that_do_what_people_do_are_counted_once(model_path: Path, tmp_path: Path) -> None:

@@ -210,6 +210,28 @@ def test_a_store_that_wants_another_password(model_path: Path, store: Store) -> 
         assert one.count("clients_entries") == 3
 
 
+@pytest.mark.servers
+def test_a_store_that_says_more_than_anybody_can_hold(model_path: Path) -> None:
+    """Its process has a bound of memory, and begins again; the sidecar goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(TIMEOUT)
+        with Machine(model_path, f"redis://127.0.0.1:{listening.getsockname()[1]}/0") as one:
+            with listening.accept()[0] as liar, contextlib.suppress(OSError):
+                liar.recv(1000)
+                liar.sendall(b"$4000000000\r\n")
+                while True:
+                    liar.sendall(bytes(1 << 20))
+            one.wait_for("store away")
+            one.visit("203.0.113.7")
+            assert one.count("clients_entries") == 3
+            assert one.count("store_up") == 0
+            with listening.accept()[0] as liar:  # it tries again
+                liar.sendall(b"-nonsense \x1b[31m\r\n" * 20)
+                one.wait_for("store away", 2)
+            assert "\\u001b" not in one.log_path.read_text()
+            assert not one.events("worker died")
+
+
 class Fake:
     """A store that answers with what it is told to."""
 
@@ -287,6 +309,11 @@ def test_what_is_told_arrives_once() -> None:
     store.messages += [(b"%d-0" % (100 + n), fields) for n, (_, fields) in enumerate(store.messages)]  # a replay
     second.round()
     assert second.taken == 3
+    third = Exchange(store, table().view, KEY, b"machine3")  # one that begins now is not told it by a replay
+    store.messages += [(b"%d-0" % (300 + n), fields) for n, (_, fields) in enumerate(store.messages)]
+    third._last = b"0-0"
+    third.round()
+    assert third.taken == 0
     store.fails = True  # away, and back
     for each in (first, second):
         with pytest.raises(OSError, match="away"):

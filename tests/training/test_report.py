@@ -352,6 +352,37 @@ def test_a_missing_list_is_named(monkeypatch: pytest.MonkeyPatch):
 # ---- the arithmetic behind ----
 
 
+@pytest.mark.parametrize(
+    ("seconds", "most", "width", "text"),
+    [(540, 120, 5, "5 seconds"), (540, 7, 120, "2 minutes"), (90_000, 120, 900, "15 minutes"), (90_000, 7, 21_600, "6 hours"),
+     (3, 120, 1, "a second"), (7200, 120, 60, "a minute"), (400_000, 120, 3600, "an hour"), (8e6, 120, 86_400, "a day"),
+     (1e9, 7, 12 * 365 * 86_400 + 6 * 86_400 + 73_440, "")],
+)  # fmt: skip
+def test_steps_of_time_are_those_that_people_count_in(seconds: float, most: int, width: int, text: str):
+    found, said = plots.span(seconds, most)
+    assert (found, said) == (width, text) if text else found * most >= seconds
+    assert found % 86_400 == 0 or 86_400 % found == 0
+
+
+def test_the_axis_of_time_names_its_steps_and_round_ticks():
+    """A log of nine minutes once had ticks such as 10:06:17, a date at each, and no word of how long a step is."""
+    time = 1_431_857_100.0 + np.arange(540)
+    drawing = str(plots.timeline(time, np.arange(540) % 2 == 0))
+    assert all(
+        f">{word}<" in drawing
+        for word in ("10:06", "10:08", "10:12", "requests in 5 seconds", "time, UTC, from 17 May 2015 on")
+    )
+    drawing = str(plots.timeline(time + 170 * np.arange(540), np.arange(540) % 2 == 0))
+    assert all(f">{word}<" in drawing for word in ("12:00", "18 May", "06:00", "requests in 15 minutes"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(9, "9 seconds"), (531, "9 minutes"), (7200, "2.0 hours"), (864_000, "10.0 days")]
+)
+def test_how_long_a_log_is(seconds: float, text: str):
+    assert measures.length_text(seconds) == text
+
+
 def test_cuts_are_all_thresholds_there_are():
     rng = np.random.default_rng(3)
     for _ in range(200):
@@ -528,6 +559,24 @@ def test_train_with_a_report_refuses_standard_input_before_it_fits(place: Path, 
     done = xbot("train", *options, "--out", place / "in.xbot", "-", stdin=(place / "access.log").read_bytes(), code=2)
     assert "train --report: the log is read twice" in done.stderr.decode()
     assert not (place / "in.xbot").exists()
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(9, True), (9 * 1440, False)])
+def test_a_short_log_is_told(
+    tmp_path: Path, trained: Page, place: Path, xbot: Callable[..., Any], minutes: int, told: bool
+):
+    """The visitors of nine minutes are not those of a week; it was 0.0 days long, and nothing was said of it."""
+    rows = [(0, "human", "Mozilla/5.0"), (60 * minutes, "bot", "curl/8")]
+    lines = [
+        {"time": 1_700_000_000 + at, "uri": "/", "label": label, "headers": {"User-Agent": agent}}
+        for at, label, agent in rows
+    ]
+    (tmp_path / "two.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--judge", place / "site.xbot", "--format", "jsonl", "--out", tmp_path / "two.html")
+    xbot("report", "--quiet", *options, tmp_path / "two.jsonl")
+    page = Page(tmp_path / "two.html")
+    assert ("The log covers 9 minutes." in texts(page.root)) is told
+    assert ("UTC, 9 minutes." in texts(page.section("rows"))) is told
 
 
 def test_few_rows_one_client_and_no_times(tmp_path: Path, trained: Page, place: Path, xbot: Callable[..., Any]):

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,12 +162,28 @@ def test_huge_and_many_names(tmp_path, server) -> None:
 
 
 def test_one_address_of_a_network_speaks_against_the_others(tmp_path, server) -> None:
-    """Whoever has one address of IPv6 has 2^64: being new excuses the first of them only."""
+    """Whoever has one address of IPv6 has 2^80, and of IPv4 often 256: being new excuses the first of them only."""
     with serving(tmp_path, server, "per_second = 1", workers=1) as sidecar:
+        until(sidecar, NAMELESS, "impostor=yandexbot")
+        assert told(sidecar, "9.9.9.77") == ("bot", "unproven=yandexbot")
+        assert told(sidecar, "9.9.8.77") == ("suspect", "unproven=yandexbot")
         assert told(sidecar, "2001:67c:1:1::1") == ("suspect", "unproven=yandexbot")
         until(sidecar, "2001:67c:1:1::1", "impostor=yandexbot")
         assert {told(sidecar, f"2001:67c:1:1::{i:x}")[0] for i in range(2, 40)} == {"bot"}
-        assert told(sidecar, "2001:67c:1:2::1") == ("suspect", "unproven=yandexbot")
+        assert {told(sidecar, f"2001:67c:1:{i:x}::1")[0] for i in range(2, 40)} == {"bot"}
+        assert told(sidecar, "2001:67c:2:1::1") == ("suspect", "unproven=yandexbot")
+
+
+def test_a_storm_lets_nobody_by_for_a_word(tmp_path, server) -> None:
+    """Who comes while more are asked for than can be remembered is judged by score, and who is proven stays so."""
+    with serving(tmp_path, server, "per_second = 1", workers=1) as sidecar:
+        until(sidecar, TRUE, "verified=yandexbot")
+        counted = Counter(told(sidecar, f"9.{i >> 8}.{i & 255}.1") for i in range(4000))
+        assert set(counted) == {("suspect", "unproven=yandexbot"), ("bot", "unproven=yandexbot")}
+        assert (
+            counted["suspect", "unproven=yandexbot"] <= 1024 + 100
+        )  # those that are waited for, and answered meanwhile
+        assert told(sidecar, TRUE)[0] == "verified"
 
 
 def test_answers_that_oscillate_end_with_the_newest(server) -> None:

@@ -15,6 +15,7 @@ from training.label.engine import Labeller, bits_in, rule_reads
 from training.label.rules import RuleBook
 
 MOST_PAIRS = 10  # shown; the JSON has them all
+_WHOLE = 86  # characters that the table of rules takes with all its columns
 
 
 class RuleCoverage(msgspec.Struct):
@@ -106,7 +107,7 @@ def show(done: Coverage, console: Console) -> None:
     host = ", ".join(done.own_hosts)
     console.print(f"own host: {host} ({done.own_hosts_known})" if host else f"own host: {done.own_hosts_known}")
     console.print(_labels(done))
-    console.print(_rules(done))
+    console.print(_rules(done, console.width))
     idle = [rule for rule in done.rules if rule.on and rule.idle]
     if idle:
         console.print(
@@ -141,7 +142,7 @@ def _labels(done: Coverage) -> Table:
     return _table(f"labels: {done.lines} lines, {done.clients} clients", rows, "label", ">lines", ">share")
 
 
-def _rules(done: Coverage) -> Table:
+def _rules(done: Coverage, width: int) -> Table:
     rows = [
         (
             r.name,
@@ -157,7 +158,8 @@ def _rules(done: Coverage) -> Table:
         if r.on and not r.idle
     ]
     heads = ("rule", "verdict", ">strength", ">lines", ">share", ">clients", ">alone", ">decided")
-    return _table("what each rule covers", rows, *heads)
+    kept = [i for i, head in enumerate(heads) if head != ">share" or width >= _WHOLE]  # names are not broken for it
+    return _table("what each rule covers", [[row[i] for i in kept] for row in rows], *(heads[i] for i in kept))
 
 
 def _share(part: int, whole: int) -> str:

@@ -14,13 +14,14 @@ from sidecar import core
 from training.fit import Figures
 from training.label.summary import Coverage
 from training.report.comparison import Outcome
-from training.report.measures import interval, share_text
+from training.report.measures import interval, length_text, share_text
 from training.report.subject import PARTS, Subject
 
 LOUD = 0.3  # of a class's rows, by one client
 FEW_CLIENTS = 30
 FEW_BOTS = 30  # with a browser's agent: below that their recall is not known
 LOW = 0.5  # of a recall
+SHORT = 20 * 3600  # seconds: a log of less is of a part of the day
 _DECLARED = (
     "ua_empty",
     "ua_bot_word",
@@ -159,7 +160,14 @@ def _of_the_rows(subject: Subject, figures: Figures) -> Iterator[Caution]:
         yield Caution(
             "All requests come from one address: that of a proxy?",
             "The log lacks the visitors’ addresses, so nothing is held out by client. Let nginx take them from the proxy "
-            "(set_real_ip_from, real_ip_header: docs/nginx.md), and train on a log written since.",
+            "(set_real_ip_from, real_ip_header: docs/behind-a-proxy.md), and train on a log written since.",
+        )
+    times = subject.data.time[subject.data.time >= 0]
+    length = float(times.max() - times.min()) if len(times) else 0.0
+    if 0 < length < SHORT:
+        yield Caution(
+            f"The log covers {length_text(length)}.",
+            "Other hours and days bring other visitors, and what is said of a day is reckoned from this. Take a week.",
         )
     humans = figures.true_humans + figures.false_bots
     most = interval(0, humans)[1]

@@ -20,6 +20,15 @@ BINS = 10  # of the calibration
 BUDGETS = (0.0, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
+def length_text(seconds: float) -> str:
+    """How long a log is, by the unit that tells it: minutes, hours, days."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
 def share_text(share: float) -> str:
     """A share in percent, with as many digits as it needs: 0.33%, 12%, 99.94%."""
     percent = 100 * share

@@ -146,6 +146,7 @@ def _rows(subject: Subject, seen: Seen) -> dict[str, Any]:
     return {
         "sources": [(log, source) for log, source in zip(subject.logs, data.sources, strict=True)],
         "seen": seen,
+        "length": measures.length_text(seen.days * 86_400) if seen.days else "",
         "classes": [(name, int((data.y == label).sum()), clients(subject, label)) for label, name in both],
         "unlabelled": data.unlabelled,
         "unreadable": data.unreadable,
@@ -168,8 +169,7 @@ def _rate(subject: Subject, seen: Seen, given: float | None) -> measures.Rate | 
         return measures.Rate(given, humans, "as given by --requests-per-day")
     if seen.days is None:
         return None
-    hours = seen.days * 24
-    length = f"{hours:.1f} hours" if hours < 48 else f"{seen.days:.1f} days"
+    length = measures.length_text(seen.days * 86_400)
     return measures.Rate(seen.lines / seen.days, humans, f"by the log’s times: {seen.lines:,} requests in {length}")
 
 

@@ -191,12 +191,35 @@ def calibration(bins: Sequence[Bin]) -> Markup:
     return inline(figure, "calibration", "calibration: share of bots over score")
 
 
+# Lengths of time that people count in, in seconds, and what each is called.
+_SPANS = {
+    "second": (1, 2, 5, 10, 15, 30),
+    "minute": (60, 120, 300, 600, 900, 1800),
+    "hour": (3600, 7200, 10_800, 21_600, 43_200),
+    "day": (86_400, 172_800, 604_800, 1_209_600, 2_592_000, 7_776_000, 31_536_000),
+}
+_BINS, _TICKS_OF_TIME = 120, 7  # at most, about
+
+
+def span(length: float, most: int) -> tuple[int, str]:
+    """(seconds, in words): the shortest span that people count in of which at most so many fill a length of time."""
+    for unit, each in _SPANS.items():
+        for seconds in each:
+            if length <= seconds * most:
+                number = seconds // each[0]
+                return seconds, f"{number} {unit}s" if number > 1 else f"a {unit}" if unit != "hour" else "an hour"
+    seconds = -(-int(length) // (most * 86_400)) * 86_400
+    return seconds, f"{seconds // 86_400} days"
+
+
 def timeline(time: np.ndarray, bot: np.ndarray) -> Markup | None:
     """Rows over time by class; None where times are not known for all or are all the same."""
     if (time < 0).any() or time.min() == time.max():
         return None
-    figure, axes = _figure(960, 170)
-    edges = np.linspace(time.min(), time.max(), 121)
+    figure, axes = _figure(960, 190)
+    first, last = float(time.min()), float(time.max())
+    width, said = span(last - first, _BINS)
+    edges = np.arange(first // width * width, last + width, width)
     for rows, colour in ((bot, BOT), (~bot, HUMAN)):
         counts, _ = np.histogram(time[rows], edges)
         axes.stairs(counts, edges, fill=True, color=colour, alpha=0.25)
@@ -204,19 +227,28 @@ def timeline(time: np.ndarray, bot: np.ndarray) -> Markup | None:
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    ticks = np.linspace(edges[0], edges[-1], 7)
-    clock = "%d %b %Y" if edges[-1] - edges[0] > 10 * 86_400 else "%d %b %H:%M"
-    said = [datetime.datetime.fromtimestamp(tick, datetime.timezone.utc).strftime(clock) for tick in ticks]
-    axes.set_xticks(ticks, said)
-    axes.get_xticklabels()[0].set_horizontalalignment("left")
-    axes.get_xticklabels()[-1].set_horizontalalignment("right")
-    axes.set_ylabel("requests")
-    return inline(figure, "timeline", "requests over time, by class, UTC")
+    step, _ = span(last - first, _TICKS_OF_TIME)
+    ticks = np.arange(-(-edges[0] // step) * step, edges[-1] + 1, step)
+    clock = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86_400 else "%d %b %Y"
+    axes.set_xticks(ticks, _times(ticks, clock))
+    day = datetime.datetime.fromtimestamp(first, datetime.timezone.utc)
+    axes.set_xlabel("time, UTC" if step >= 86_400 else f"time, UTC, from {day:%d %b %Y} on")
+    axes.set_ylabel(f"requests in {said}")
+    return inline(figure, "timeline", f"requests over time, by class, UTC; each step is {said}")
+
+
+def _times(ticks: np.ndarray, clock: str) -> list[str]:
+    """How ticks are called: by the clock, and where a day begins by the day."""
+    moments = [datetime.datetime.fromtimestamp(tick, datetime.timezone.utc) for tick in ticks]
+    return [
+        f"{at:%d %b}" if "%H" in clock and (at.hour, at.minute, at.second) == (0, 0, 0) else at.strftime(clock)
+        for at in moments
+    ]
 
 
 def feature(found: Feature, number: int) -> Markup:
     """One feature's values by class: shares of each class, side by side."""
-    figure, axes = _figure(300, 150)
+    figure, axes = _figure(300, 168)
     values = np.unique(np.concatenate([np.unique(found.bots), np.unique(found.humans)]))
     if len(values) <= 4:
         at = np.arange(len(values))
@@ -238,4 +270,6 @@ def feature(found: Feature, number: int) -> Markup:
     axes.yaxis.set_major_locator(MaxNLocator(3))
     _percent(axes, "y")
     axes.tick_params(labelsize=SMALL + 1)
+    axes.set_xlabel("value", size=SMALL + 1)
+    axes.set_ylabel("share of its class", size=SMALL + 1)
     return inline(figure, f"feature-{number}", f"{found.name}: shares of bots and of humans by value")

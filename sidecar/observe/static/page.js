@@ -58,6 +58,7 @@ function showHead(said) {
     return make("span", policy.by_hand ? "pill hand" : "pill", `${name}: ${policy.mode}${policy.by_hand ? ` by hand${left}` : ""}`);
   }));
   const wrong = [
+    ...said.alarms.map((each) => `${each.alarm.replaceAll("_", " ")}: ${each.says}.`),
     ...Object.entries(said.unreachable).map(([address, why]) => `${address} is unreachable: ${why}.`),
     ...(said.model.refused ? [`The model was refused, and the default one observes: ${said.model.refused}`] : []),
   ];

@@ -93,9 +93,13 @@ static void whose(void)
     CHECK(!xb_lookups_neighbour_denied(&names, &one, 301) && !xb_lookups_neighbour_denied(&names, &far, 0));
     CHECK_EQUAL(find(one, 0).domains, 1); /* it is its own */
     CHECK_EQUAL(find(v6(1, 9), 0).state, XB_LOOKUP_UNKNOWN);
-    keep(v4(5), XB_LOOKUP_ANSWERED, 0, 300, 0);
-    const xb_address four = v4(5);
-    CHECK(!xb_lookups_neighbour_denied(&names, &four, 0));
+    const xb_address subnet = v6(1 | UINT64_C(1) << 48, 3); /* another /64 of the same /48 */
+    CHECK(xb_lookups_neighbour_denied(&names, &subnet, 0));
+    const xb_address four = v4(5 | 7u << 24), beside = v4(5 | 9u << 24), other = v4(6 | 7u << 24); /* 5.0.0.7, 5.0.0.9, 6.0.0.7 */
+    CHECK(!xb_lookups_neighbour_denied(&names, &beside, 0));
+    keep(four, XB_LOOKUP_ANSWERED, 0, 300, 0);
+    CHECK(xb_lookups_neighbour_denied(&names, &beside, 0) && !xb_lookups_neighbour_denied(&names, &other, 0));
+    CHECK_EQUAL(find(v4(5), 0).state, XB_LOOKUP_UNKNOWN); /* what is known of the network is of no address in it */
 }
 
 static void a_storm(void)
@@ -125,22 +129,23 @@ static void questions(void)
     uint32_t at = 1000, n = 0;
     const xb_address six = v6(5, 6), four = v4(7);
     CHECK_EQUAL(xb_lookups_take(&names, &at, out, 64), 0);
-    xb_lookups_ask(&names, &six);
-    xb_lookups_ask(&names, &six);
-    xb_lookups_ask(&names, &four);
+    CHECK(xb_lookups_ask(&names, &six) && xb_lookups_ask(&names, &six) && xb_lookups_ask(&names, &four));
     CHECK_EQUAL(names.asked, 2);
     CHECK_EQUAL(xb_lookups_take(&names, &at, out, 0), 0);
     CHECK_EQUAL(xb_lookups_take(&names, &at, out, 64), 2);
     for (int i = 0; i < 2; i++)
         CHECK(memcmp(&out[i], out[i].version == 6 ? &six : &four, sizeof four) == 0);
     CHECK_EQUAL(xb_lookups_take(&names, &at, out, 64), 0);
+    uint32_t waiting = 0;
     for (uint32_t i = 0; i < 100000; i++) {
         const xb_address a = v4(i);
-        xb_lookups_ask(&names, &a);
+        waiting += xb_lookups_ask(&names, &a);
     }
+    CHECK(waiting <= XB_LOOKUPS_QUESTIONS);
     for (size_t more; (more = xb_lookups_take(&names, &at, out, 64)); n += (uint32_t)more)
         CHECK(more <= 64);
     CHECK(n > XB_LOOKUPS_QUESTIONS * 9 / 10 && n <= XB_LOOKUPS_QUESTIONS);
+    CHECK_EQUAL(waiting, n);
     CHECK_EQUAL(names.dropped, 100000 - n);
 }
 

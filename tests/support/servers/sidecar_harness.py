@@ -135,6 +135,18 @@ def ask(address: Address, request: bytes | None = None) -> Reply:
         return read_reply(sock)
 
 
+def visit(sidecar: Sidecar, ip: str, *targets: str) -> list[int]:
+    """What a browser at this address is answered, page by page, each with a part; from the second on it brings a cookie."""
+    said = []
+    for number, target in enumerate(targets):
+        came = {"Cookie": "a=b", "Referer": "https://example.com/"} if number else {}
+        said.append(ask(sidecar.address, head({**BROWSER, **came}, uri=target, ip=ip)).status)
+        part = {"Accept": "text/css,*/*;q=0.1", "Sec-Fetch-Dest": "style", "Sec-Fetch-Mode": "no-cors"}
+        part |= {"Sec-Fetch-Site": "same-origin", "Referer": "https://example.com/"}
+        ask(sidecar.address, head({**BROWSER, **came, **part}, uri="/a.css", ip=ip))
+    return said
+
+
 def get(address: Address, path: str) -> tuple[int, str]:
     """Status and body of an ordinary GET, such as of the admin endpoint."""
     with connect(address) as sock:
