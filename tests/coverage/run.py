@@ -47,17 +47,8 @@ def extension() -> None:
     environment = {**os.environ, "XBOT_COVERAGE": "1"}
     subprocess.run(setup, cwd=ROOT, env=environment, check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(PLACE / "lib")}
-    tests = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not servers and not long",
-        "--durations=15",
-    ]
+    # Not by `python -m pytest`, which would take the extension of the tree.
+    tests = [Path(sys.executable).with_name("pytest"), "-q", "-p", "no:cacheprovider", "-m", "not servers and not long"]
     tests += [*TESTS, *(f"--ignore={path}" for path in NOT)]
     subprocess.run(tests, cwd=ROOT, env=environment, check=True)
 

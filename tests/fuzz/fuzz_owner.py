@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 try:
     import atheris
 except ImportError:
@@ -29,8 +31,6 @@ with atheris.instrument_imports(["sidecar.config", "sidecar.decisions"]) if athe
     from sidecar.decisions.lookup import Decided
     from sidecar.decisions.reader import Judge
     from sidecar.errors import XbotError
-
-import msgspec
 
 PLACE = Path(tempfile.mkdtemp(prefix="xbot-fuzz-"))
 COOKIE = b"COOKIE5ECRET"
