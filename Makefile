@@ -4,6 +4,7 @@ PYTHON       ?= python3
 VENV         := .venv
 BIN          := $(VENV)/bin
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 600
 SUDO          = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH  := $(PATH):/usr/sbin:/sbin
 
@@ -23,6 +24,7 @@ NEEDS_traffic := nginx:nginx-light chromium:chromium chromedriver:chromium-drive
 NEEDS_lint  := gcc:gcc
 NEEDS_bench-check := gcc:gcc
 NEEDS_fuzz  := clang:clang
+NEEDS_coverage := gcc:gcc
 NEEDS_wheel := strip:binutils
 NEEDS_test-deb := debootstrap:debootstrap
 NEEDS_deb   := g++:build-essential dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
@@ -32,13 +34,13 @@ comma := ,
 # $(call install,extras,options of pip). Its backend warns of editable installations, which this one is on purpose.
 install = XBOT_COMPILE=0 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz coverage asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
 	@echo "make test-servers   those with other proxies than nginx, its module, browsers, DNS, the package index"
 	@echo "make test-long      those that measure, soak, or fit the default model again"
-	@echo "make soak    100 reloads and 20 upgrades in place under load; make test does a few"
+	@echo "make soak    a busy site's hour in SOAK_SECONDS=$(SOAK_SECONDS): reloads, kills, upgrades, a full disk, under load"
 	@echo "make install the command, units, configuration: as a Debian package has them (DESTDIR=, PREFIX=/usr/local)"
 	@echo "make uninstall  removes what make install put, and keeps what was edited (the same DESTDIR= and PREFIX=)"
 	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
@@ -51,6 +53,7 @@ help:
 	@echo "make bench-check   instructions from head to verdict against the committed figures"
 	@echo "make traffic record real clients on a demo site, and what the default model says of them by client (an hour)"
 	@echo "make fuzz    libFuzzer on what others send, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
+	@echo "make coverage  the lines and branches of csrc/ that tests run; those that nothing runs are listed with their reason"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make asan-module  the module, and the nginx that loads it, under the same (NGINX_SRC= names nginx's source)"
 	@echo "make model   make the default model, sidecar/default.xbot, again"
@@ -125,7 +128,7 @@ test-long: build $(VENV)/test
 	@$(BIN)/python -m pytest -m long
 
 soak: build $(VENV)/test
-	@$(BIN)/python -m pytest -m long tests/serve/test_upgrade.py
+	@XBOT_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -s -m long tests/serve/test_upgrade.py tests/serve/test_soak.py
 
 # Needs no Python. nginx/module/build.sh says what is missing, and takes NGINX= and NGINX_SRC=.
 MODULE := build/module/ngx_http_xbot_module.so
@@ -272,6 +275,9 @@ traffic: build
 
 fuzz: build $(VENV)/test
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python tests/fuzz/run.py
+
+coverage: build $(VENV)/test
+	@$(BIN)/python tests/coverage/run.py
 
 # Built beside the normal extensions, so that neither takes the other's place.
 asan: build $(VENV)/test

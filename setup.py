@@ -1,6 +1,7 @@
 """Builds the extensions over csrc/; everything else about the package is in pyproject.toml.
 
-XBOT_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer (`make asan`).
+XBOT_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer (`make asan`); XBOT_COVERAGE=1 so that lines and
+branches that run are counted (`make coverage`).
 XBOT_COMPILE=0 leaves the extensions out: the Makefile installs packages more than once, and compiles in a step of its own.
 
 An sdist and a wheel hold the commit that they were built from, in sidecar/commit.txt, where git or an sdist knows it.
@@ -16,6 +17,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 SANITIZE = os.environ.get("XBOT_SANITIZE") == "1"
+COVERAGE = os.environ.get("XBOT_COVERAGE") == "1"
 # Paths relative to this file: setuptools refuses absolute ones in an sdist.
 SOURCES = sorted(str(path) for path in Path("csrc").rglob("*.c"))
 # Without these an edited feature table would silently keep the old features.
@@ -23,8 +25,15 @@ DEPENDS = sorted(str(path) for pattern in ("*.h", "*.def") for path in Path("csr
 
 # No -ffast-math: margins must equal scikit-learn's, and NaN marks an absent feature.
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fvisibility=hidden"]
-FLAGS += ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] if SANITIZE else ["-O3"]
-LINK = ["-fsanitize=address,undefined"] if SANITIZE else []
+LINK = []
+if SANITIZE:
+    LINK = ["-fsanitize=address,undefined"]
+    FLAGS += ["-O1", "-g", "-fno-sanitize-recover=undefined", *LINK]
+elif COVERAGE:
+    LINK = ["--coverage"]
+    FLAGS += ["-O0", "-g", "-DWIDE=", *LINK]
+else:
+    FLAGS += ["-O3"]
 
 
 def extension(name: str, sources: list[str]) -> Extension:

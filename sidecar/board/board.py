@@ -104,6 +104,11 @@ class Board:
         if self.clients is not None:
             self._receiver = Receiver(sock, self.clients.view, self.clock, log)
 
+    def hear_at(self, sock: socket.socket) -> None:
+        """What is told comes to another socket from now on."""
+        if self._receiver is not None:
+            self._receiver.move(sock)
+
     def take(self, served: Served) -> None:
         """We speak for the service: show our counters, and what is served. XbotError if the files cannot be written, and somebody
         asked for them."""

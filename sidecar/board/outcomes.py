@@ -30,6 +30,15 @@ class Receiver:
         """Begin to take messages."""
         self._thread.start()
 
+    def move(self, sock: socket.socket) -> None:
+        """Take those of another socket from now on. Blocks for a moment."""
+        self.close()
+        self._thread.join()
+        os.eventfd_read(self._stop)
+        self._sock = sock
+        self._thread = threading.Thread(target=self._run, name="outcomes", daemon=True)
+        self.open()
+
     def close(self) -> None:
         """Take no more; what is in the socket's queue stays there, for whoever else has the socket."""
         os.eventfd_write(self._stop, 1)

@@ -9,6 +9,7 @@ GRACE: float
 HASTE: float
 
 def no_new_privileges() -> None: ...
+def no_capabilities() -> None: ...
 
 class Server:
     model: Model

@@ -9,6 +9,7 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
+from libc.string cimport memset
 
 from sidecar.core.binding cimport Answerer, Model, Policies
 from sidecar.core.csrc cimport (
@@ -18,7 +19,24 @@ from sidecar.core.csrc cimport (
 
 cdef extern from "<sys/prctl.h>":
     int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) nogil
-    int PR_SET_NO_NEW_PRIVS
+    int PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL
+
+cdef extern from "<linux/capability.h>":
+    ctypedef struct user_cap_header "struct __user_cap_header_struct":
+        uint32_t version
+        int pid
+    ctypedef struct user_cap_data "struct __user_cap_data_struct":
+        uint32_t effective, permitted, inheritable
+    uint32_t _LINUX_CAPABILITY_VERSION_3
+
+cdef extern from "<sys/syscall.h>":
+    long SYS_capset
+
+cdef extern from "<unistd.h>":
+    long syscall(long number, void *a, void *b) nogil
+
+cdef enum:
+    MOST_CAPABILITIES = 64  # that version 3 of the call has bits for
 
 from asyncio import get_running_loop
 
@@ -36,6 +54,20 @@ def no_new_privileges():
     """From now on no program that this process runs gets more rights than it has: see prctl(2). The standard library has no prctl."""
     if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError("PR_SET_NO_NEW_PRIVS")
+
+
+def no_capabilities():
+    """From now on this process has none of the rights of root beside its user's own (capabilities(7)), nor has what it runs. Without
+    any, nothing changes."""
+    cdef user_cap_header header
+    cdef user_cap_data none[2]
+    header.version, header.pid = _LINUX_CAPABILITY_VERSION_3, 0
+    memset(none, 0, sizeof(none))
+    for number in range(MOST_CAPABILITIES):
+        prctl(PR_CAPBSET_DROP, number, 0, 0, 0)  # refused where the kernel has none of this number, or where we may not: not root
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    if syscall(SYS_capset, &header, none):
+        raise OSError("capset")
 
 
 @cython.no_gc_clear  # `held` has to be released as it was got; the circle with its connections is broken at their side

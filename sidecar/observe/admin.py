@@ -49,6 +49,10 @@ class Endpoint:
         """Accept no more. Blocks for a moment. The socket stays open, and who is being answered is answered."""
         self._server.close()
 
+    def move(self, sock: socket.socket) -> None:
+        """Answer on another socket from now on. Blocks for a moment."""
+        self._server.move(sock)
+
     async def _answer(self, asked: Asked) -> Answer:
         if asked.path not in NUMBERS and not is_ours(asked.header(b"host"), self._names):
             return line(HTTPStatus.MISDIRECTED_REQUEST, "ask by an address, by localhost, or by this machine's name")

@@ -88,6 +88,17 @@ class Server:
 
         asyncio.run_coroutine_threadsafe(stop(), self.loop).result()
 
+    def move(self, sock: socket.socket) -> None:
+        """Accept on another socket from now on. Blocks for a moment."""
+
+        async def move() -> None:
+            self._accepting.cancel()
+            await asyncio.wait({self._accepting})
+            self._sock = sock
+            self._accepting = self.loop.create_task(self._accept())
+
+        asyncio.run_coroutine_threadsafe(move(), self.loop).result()
+
     async def _accept(self) -> None:
         while True:
             try:

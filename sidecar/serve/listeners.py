@@ -106,6 +106,12 @@ class Bound:
                 path.unlink()
         self.identity = None
 
+    def take(self, new: Bound) -> None:
+        """Become another socket; whoever holds this one holds that from now on. The socket of before is closed."""
+        old, self.sock = self.sock, new.sock
+        self.identity, self.seen = new.identity, None
+        old.close()
+
     def close(self) -> None:
         """Remove the file, then close the socket. May be called again."""
         self.unlink()

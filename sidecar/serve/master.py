@@ -118,13 +118,13 @@ class Master:
 
     @property
     def unreachable(self) -> dict[str, str]:
-        """The address of each listener that no proxy can reach, to why."""
+        """The address of each socket that nobody can reach, to why."""
         return self.reach.unreachable
 
     @property
     def ready(self) -> bool:
         """Whether all workers accept connections, and a proxy can make them."""
-        return not self.draining and not self.unreachable and self._complete()
+        return not self.draining and self.reach.asked and self._complete()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,15 @@ from sidecar.serve.listeners import Bound
 _SECONDS = 1.0  # how often it is looked whether the sockets' files are there
 
 
+@dataclass(frozen=True)
+class Other:
+    """A socket that no proxy asks a verdict of: `moved` is told when its `bound` has become another socket, before the old is closed."""
+
+    bound: Bound
+    group: str | None
+    moved: Callable[[socket.socket], None]
+
+
 @dataclass
 class Reach:
     """The sockets that proxies ask, with the dialect of each, and others of ours; `renewed` is told the place of each new one."""
@@ -28,8 +38,13 @@ class Reach:
     group: str | None
     renewed: Callable[[int, Bound], None]
     log: Any
-    others: list[Bound] = field(default_factory=list)
-    unreachable: dict[str, str] = field(default_factory=dict)  # address of a listener to why
+    others: list[Other] = field(default_factory=list)
+    unreachable: dict[str, str] = field(default_factory=dict)  # address of a socket to why
+
+    @property
+    def asked(self) -> bool:
+        """Whether proxies can reach all sockets that they ask."""
+        return not any(str(bound.address) in self.unreachable for bound, _ in self.bound)
 
     async def watch(self) -> None:
         """Look for ever; say, once for each, that the file of a socket is gone or closed to the proxy, and that it is back."""
@@ -41,20 +56,29 @@ class Reach:
         """Make anew what became of our sockets' files; XbotError if that cannot be."""
         self._look()
         for place, (bound, dialect) in enumerate(self.bound):
-            if str(bound.address) not in self.unreachable or bound.activated or not bound.owned:
-                continue
-            try:
-                listeners.mend(bound, self.group)
-            except XbotError:
-                new = listeners.renew(bound, self.group)
+            if (new := self._mended(bound, self.group)) is not None:
                 self.bound[place] = new, dialect
                 self.renewed(place, new)
                 bound.sock.close()
+        for other in self.others:
+            if (new := self._mended(other.bound, other.group)) is not None:
+                other.moved(new.sock)
+                other.bound.take(new)
         self._look()
+
+    def _mended(self, bound: Bound, group: str | None) -> Bound | None:
+        """Another socket in the place of one whose file is of no use. XbotError if that cannot be made."""
+        if str(bound.address) not in self.unreachable or bound.activated or not bound.owned:
+            return None
+        try:
+            listeners.mend(bound, group)
+        except XbotError:
+            return listeners.renew(bound, group)
+        return None
 
     def _look(self) -> None:
         before = self.unreachable
-        everything = [bound for bound, _ in self.bound] + self.others
+        everything = [bound for bound, _ in self.bound] + [other.bound for other in self.others]
         self.unreachable = {str(bound.address): why for bound in everything if (why := bound.look())}
         for address in before.keys() - self.unreachable.keys():
             self.log.info("listener reachable", listener=address)

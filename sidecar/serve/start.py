@@ -28,6 +28,7 @@ from sidecar.errors import XbotError
 from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.master import Master, Source, warn
+from sidecar.serve.reach import Other
 from sidecar.serve.worker import name_process
 from sidecar.site.sharing import Sharing
 from sidecar.site.threshold import SiteThreshold
@@ -95,16 +96,17 @@ def run(
 
             host = fixed.admin.host if isinstance(fixed.admin, addresses.TcpAddress) else None
             master.admin = endpoint, admin.Endpoint(endpoint.sock, master, host)
-            master.reach.others.append(endpoint)
+            master.reach.others.append(Other(endpoint, fixed.socket_group, master.admin[1].move))
             started["admin"] = str(endpoint.address)
         control_bound, no_control = reach.control(plan, board.directory is not None, kept)
         if control_bound is not None:
             stack.callback(control_bound.close)
             master.control = control_bound, Control(control_bound.sock, master)
+            master.reach.others.append(Other(control_bound, reach.control_group(fixed), master.control[1].move))
             started["control"] = str(control_bound.address)
         if outcomes is not None:
             master.outcomes = outcomes
-            master.reach.others.append(outcomes)
+            master.reach.others.append(Other(outcomes, fixed.socket_group, board.hear_at))
             started["outcomes"] = str(outcomes.address)
         if decisions is not None or master.admin is not None or master.control is not None:
             master.reader = Reader(lanes, [master.feed, *([decisions] if decisions is not None else [])], log)

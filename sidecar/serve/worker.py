@@ -31,7 +31,7 @@ from sidecar.board.proofs import map_lookups
 from sidecar.board.slots import claim
 from sidecar.board.wheel import map_wheel
 from sidecar.core import Model, Policies, served_parts
-from sidecar.net.protocol import Server, no_new_privileges
+from sidecar.net.protocol import Server, no_capabilities, no_new_privileges
 from sidecar.serve import control
 
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -298,6 +298,7 @@ def main(descriptor: int) -> None:
     try:
         with received[1]:
             worker = Worker(sock, *received)
+        no_capabilities()  # all that it needs is open, and read
         uvloop.run(worker.run())
     except Exception as error:
         control.send(sock, _error(error))

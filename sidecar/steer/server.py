@@ -114,6 +114,14 @@ class Control:
             self._met, sock=self._sock.dup(), limit=words.LONGEST, **keep
         )
 
+    def move(self, sock: socket.socket) -> None:
+        """Accept on another socket from now on; who is being answered is answered."""
+        self.close()
+        self._sock = sock
+        task = asyncio.ensure_future(self.open())
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+
     def close(self) -> None:
         """Accept no more; who is being answered is answered."""
         self._server.close()

@@ -11,16 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import tables
-from compiled import COUNT, ENVIRONMENT, PROGRAMS, SANITIZE, gcc, objects
+from compiled import ARGUMENTS, COUNT, ENVIRONMENT, PROGRAMS, SANITIZE, gcc, objects
 from places import ROOT
 
-ARGUMENTS = {
-    "test_connection": [tables.DATA / "heads.tsv"],
-    "test_request": [tables.DATA / "heads.tsv"],
-    "test_logline": [tables.DATA / "lines.tsv"],
-    "test_handshake": [tables.DATA / "handshakes.tsv"],
-}
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
 

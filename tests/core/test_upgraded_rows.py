@@ -28,9 +28,9 @@ HEADER = 'XB_HEADER(TOMORROW, "x-tomorrow", VISITOR)\n'
 N, FAMILIES = len(core.FEATURES), len(core.FAMILIES)
 
 
-def before_first(text: str, macro: str, added: str) -> str:
-    """The table with rows added before its first one."""
-    at = text.index(f"\n{macro}(") + 1
+def before_first(text: str, row: str, added: str) -> str:
+    """The table with rows added before the first one that begins so."""
+    at = text.index(f"\n{row}") + 1
     return text[:at] + added + text[at:]
 
 
@@ -39,9 +39,9 @@ def built(place: Path, *, version: int = 1) -> Path:
     tree = place / "csrc"
     shutil.copytree(CSRC, tree)
     features, headers = tree / "features" / "features.def", tree / "request" / "headers.def"
-    rows = before_first(features.read_text(), "XB_FEATURE", FEATURE.format(version=version) + FAMILY)
+    rows = before_first(features.read_text(), "XB_FEATURE(ua_length", FEATURE.format(version=version) + FAMILY)
     features.write_text(rows)
-    headers.write_text(before_first(headers.read_text(), "XB_HEADER", HEADER))
+    headers.write_text(before_first(headers.read_text(), "XB_HEADER(", HEADER))
     program = place / "margins"
     gcc(
         "-iquote",

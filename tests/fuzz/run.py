@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -90,7 +91,7 @@ def seeds(target: str) -> Iterator[bytes]:
         for _, _, suites, groups, _ in tables.rows("handshakes.tsv", 5):
             yield b"\0".join([b"TLSv1.3", suites.encode(), groups.encode(), b"h2", b".", b"0x0a0a:0x0403", b"1-2-3"])
     elif target == "fuzz_policies":
-        yield from policy_images()
+        yield from policy_inputs()
     elif target == "fuzz_outcome":
         keys = b"0123456789abcdef" * 3
         yield b"<190>Nov 27 13:24:01 xbot: " + keys + b" 200 5120 text/html; charset=utf-8"
@@ -141,11 +142,86 @@ def seeds(target: str) -> Iterator[bytes]:
 
 
 def policy_images() -> Iterator[bytes]:
-    """Images of one policy, and of policies with every kind of list."""
+    """Small images: of one policy, and of policies with every kind of list, without and with crawlers. One with the whole catalogue is
+    larger than what a fuzzer tries."""
+    from sidecar import core
     from sidecar.config import config, policies
+    from sidecar.config.crawlers import Crawlers
 
-    yield policies.image(config.load(None))
-    yield policies.image(config.load(tables.DATA / "policies.toml"))
+    rows = (
+        ("gptbot", "training", 1, 1, 0, False),
+        ("yandex", "search", 2, 0, 1, True),
+        ("bot", "tool", 0, 0, 0, False),
+    )
+    v4 = ((0x14000000, 0x140000FF, 1, 3), (0x09090900, 0x090909FF, 2, 1), (0xC6336480, 0xC63364FF, 3, 3))
+    v6 = ((0x26060000 << 96, (0x26060001 << 96) - 1, 2, 1), (0x2A000000 << 96, (0x2A000001 << 96) - 1, 1, 3))
+    some = Crawlers(rows, tuple(sorted(v4)), v6, ((b"gptbot", 0), (b"yandexbot/3", 1), (b"bot", 2), (b"yandexbot", 0)))
+    for plan in (config.load(None), config.load(tables.DATA / "policies.toml")):
+        made = policies.material(plan)
+        named = {**made.lists}
+        for number, crawlers in enumerate((None, some)):
+            lists = {
+                name: each if crawlers or not each.source else replace(each, source=0) for name, each in named.items()
+            }
+            said = {name: bytes([number, 1 - number, 2]) for name in made.policies}
+            yield core.policies_image(made.policies, lists, made.routes, crawlers, said)
+
+
+def policy_inputs() -> Iterator[bytes]:
+    """For each image questions that its lists, routes and crawlers name, and in each dialect one."""
+    from sidecar import core
+
+    def asked(ip: str, target: str, agent: str, more: str = "") -> bytes:
+        told = f"X-Real-IP: {ip}\r\nX-Original-URI: {target}\r\nUser-Agent: {agent}\r\n{more}"
+        return f"GET / HTTP/1.1\r\n{told}\r\n".encode()
+
+    signature = "Signature: a=:AA==:\r\nSignature-Input: a=()\r\n"
+    words = " ".join(f"w{n}" for n in range(70))
+    addresses = (
+        "20.0.0.9",
+        "9.9.9.9",
+        "2606::1",
+        "2a00::1",
+        "192.0.2.77",
+        "10.0.0.1",
+        "fe80::1",
+        "2001:db8:bad::1",
+        "unix:",
+        "x",
+    )
+    agents = (
+        "GPTBot/1.2",
+        "YandexBot/3",
+        "YandexBot/33",
+        "bot",
+        "curl",
+        f"{words} Disco gptbot",
+        "go-http-client",
+        "Discourse",
+    )
+    targets = (
+        "/",
+        "/login",
+        "/x/..%2flogin",
+        "/wp-login.php?a",
+        "/feed.xml",
+        "/feed.xmlx",
+        "//open/./../open/a#b",
+        "http://a",
+        "/a%2",
+        "/../..",
+    )
+    questions = [asked(ip, "/", agent) for ip in addresses for agent in agents]
+    questions += [asked(addresses[0], target, "curl") for target in targets]
+    questions += [asked(ip, "/", "curl", signature) for ip in addresses[:5]]
+    questions += [asked("9.9.9.9", "/", "curl", f"X-Bot-Policy: {name}\r\n") for name in ("default", "login", "none")]
+    questions += [b"GET / HTTP/1.1\r\n\r\n", *(row["head"] for row in tables.questions())]
+    for image in policy_images():
+        for number, head in enumerate(questions):
+            dialects = range(len(core.DIALECTS)) if number >= len(questions) - len(tables.questions()) else [0]
+            for dialect in dialects:
+                before = bytes([dialect | 0x40 * (number % 4), number * 37 % 256, len(head) % 256, len(head) // 256])
+                yield before + head + image
 
 
 def run(target: str, place: Path, seconds: float, most_runs: int = -1) -> subprocess.CompletedProcess[bytes]:
@@ -157,7 +233,7 @@ def run(target: str, place: Path, seconds: float, most_runs: int = -1) -> subpro
     options = [
         f"-max_total_time={seconds:g}",
         f"-runs={most_runs}",
-        "-max_len=4096",
+        "-max_len=8192",
         "-timeout=10",
         "-print_final_stats=1",
     ]

@@ -364,6 +364,43 @@ def test_a_socket_that_cannot_be_reached_is_told_and_mended(fault: str, tmp_path
         assert not path.exists()
 
 
+@pytest.mark.parametrize("fault", ["removed", "chmod"])
+def test_the_sockets_beside_those_of_proxies_are_mended_too(fault: str, tmp_path: Path) -> None:
+    """Of control, outcomes and admin: after SIGHUP each is heard at its path, and an upgrade hands on what is there now."""
+    places = [tmp_path / name for name in ("control", "outcomes", "admin")]
+    control, outcomes, admin = places
+    config = tmp_path / "xbot.toml"
+    config.write_text(f'control = "{control}"\n[clients]\noutcomes = "unix:{outcomes}"\n')
+    options = ("--config", config, "--board", "none", "--admin", f"unix:{admin}")
+    message = b"<190>Nov 27 13:24:01 xbot: " + b"0123456789abcdef" * 3 + b" 200 5120 text/html"
+
+    def heard(count: int) -> None:
+        """Each of the three."""
+        with connect(f"unix:{control}") as sock:
+            sock.sendall(b'{"op": "status"}\n')
+            assert json.loads(sock.makefile().readline())["ok"]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.connect(str(outcomes))
+            sock.send(message)
+        wait_until(lambda: sidecar.metrics()["xbot_outcomes_total"] == count, "the message")
+        assert get(sidecar.admin, "/readyz")[0] == 200
+
+    with Sidecar(DEFAULT_MODEL, *options, workers=1) as sidecar:
+        heard(1)
+        modes = [path.stat().st_mode for path in places]
+        for path in places:
+            path.unlink() if fault == "removed" else path.chmod(0)
+        sidecar.wait_for("listener unreachable", 3)
+        sidecar.reload()
+        sidecar.wait_for("listener reachable", 3)
+        assert [path.stat().st_mode for path in places] == modes
+        heard(2)
+        assert sidecar.upgrade()
+        heard(3)
+        assert sidecar.stop() == 0
+        assert not any(path.exists() for path in places)
+
+
 def test_a_worker_without_descriptors_says_so_once_and_goes_on() -> None:
     with Sidecar(DEFAULT_MODEL, workers=1) as sidecar:
         (worker,) = sidecar.serving
@@ -387,6 +424,26 @@ def test_workers_can_gain_no_privileges() -> None:
     with Sidecar(DEFAULT_MODEL) as sidecar:
         for worker in sidecar.workers:
             assert "NoNewPrivs:\t1\n" in Path(f"/proc/{worker}/status").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to drop")
+def test_workers_of_root_have_no_capabilities(tmp_path: Path) -> None:
+    """Also after a reload and in a worker that takes another's place; they read and answer as before."""
+
+    def sets(pid: int) -> dict[str, int]:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return {
+            name: int(value, 16) for name, _, value in (line.partition(":\t") for line in lines) if name[:3] == "Cap"
+        }
+
+    with Sidecar(DEFAULT_MODEL) as sidecar:
+        assert sets(sidecar.master)["CapEff"]
+        os.kill(sidecar.serving[0], signal.SIGKILL)
+        wait_until(lambda: len(sidecar.serving) == 2, "both")
+        sidecar.reload()
+        for worker in sidecar.serving:
+            assert sets(worker) == dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), 0)
+        assert ask(sidecar.address).status == 200
 
 
 def test_what_others_may_write_is_told(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from places import ROOT
+from places import DATA, ROOT
 
 CSRC, PROGRAMS = ROOT / "csrc", ROOT / "tests" / "c"
 SUPPORT = PROGRAMS / "support"
@@ -15,6 +15,13 @@ CFLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}",
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 # csrc/ with its work counted instead of its memory watched: tests/c/support/counted.h.
 COUNT = ["-fsanitize-coverage=trace-pc", "-D_POSIX_C_SOURCE=200809L", "-include", str(SUPPORT / "counted.h")]
+# The tables that a program of tests/c takes.
+ARGUMENTS = {
+    "test_connection": [DATA / "heads.tsv"],
+    "test_request": [DATA / "heads.tsv"],
+    "test_logline": [DATA / "lines.tsv"],
+    "test_handshake": [DATA / "handshakes.tsv"],
+}
 # The sanitizers of `make asan` are in this process by preloading; a compiler has no use for them.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
