@@ -23,7 +23,7 @@ uint64_t xb_time_ms(const uint64_t *clock_ms)
 
 /* Is it a question of `xbot check`? It asks as a visitor at this address, which no visitor can have (RFC 5737); a header that
  * said so anybody could send. */
-static bool is_check(const xb_request *r)
+bool xb_is_check(const xb_request *r)
 {
     return xb_span_is(r->ip, XB_SPAN("192.0.2.1"));
 }
@@ -49,14 +49,14 @@ static void look_up(const xb_service *s, xb_workspace *w)
     if (!s->clients)
         return;
     w->now_ms = xb_time_ms(s->clock_ms);
-    w->reads_only = is_check(&w->request) || asked_before(w);
+    w->reads_only = xb_is_check(&w->request) || asked_before(w);
 }
 
 /* A request that is asked about again was counted once: its keys say as what, as they did then. */
 static void recall(xb_workspace *w)
 {
     const xb_connection_id *asked = &w->request.connection;
-    if (!asked->requests || !w->keys.client || is_check(&w->request))
+    if (!asked->requests || !w->keys.client || xb_is_check(&w->request))
         return;
     uint16_t *said = &w->said[asked_at(asked)];
     if (w->reads_only)
@@ -125,7 +125,7 @@ static void write_again(xb_reply *reply)
 void xb_count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t ns)
 {
     const xb_decision *d = &w->decision;
-    if (is_check(&w->request)) {
+    if (xb_is_check(&w->request)) {
         stats->probes++;
         return;
     }
@@ -179,8 +179,7 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
     if (s->wheel)
         xb_steer(s->wheel, started, w);
-    if (s->clients && w->decision.refuse && !w->reads_only)
-        xb_clients_outcome(s->clients, &w->keys, w->now_ms, &(xb_response){403, -1, XB_CONTENT_UNKNOWN});
+    xb_tell_refusal(w);
     char text[XB_MAX_REASON];
     const xb_span reason = {text, xb_decision_text(&w->decision, &w->verdict, &w->vector, text, sizeof text)};
     uint64_t id = s->ids ? xb_ids_next(s->ids) : 0;

@@ -8,7 +8,7 @@ xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t
 {
     const xb_decision *d = &w->decision;
     const xb_vector *v = &w->vector;
-    if (!d->refuse && d->outcome != XB_BOT && id >> XB_FATE_BITS >= sample)
+    if (!xb_record_wanted(sample, id, d))
         return XB_NOT_SAMPLED;
     const size_t size = sizeof(xb_record) + XB_N_DENSE * sizeof(double) + v->n_tokens * sizeof(xb_record_word) + head.size;
     char *to = xb_lane_begin(lane, size);

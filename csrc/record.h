@@ -35,6 +35,12 @@ typedef struct {
 
 _Static_assert(sizeof(xb_record) % 8 == 0, "doubles follow it");
 
+/* Is the decision with this id one of those that are recorded: bots and refusals always, of all others a share of `sample` / 2^58? */
+static inline bool xb_record_wanted(uint64_t sample, uint64_t id, const xb_decision *d)
+{
+    return d->refuse || d->outcome == XB_BOT || id >> XB_FATE_BITS < sample;
+}
+
 /* Records the decision of the workspace, about this head: bots and refusals always, of all others a share of `sample` / 2^58.
  * `reason` is that of xb_decision_text. Never waits. Returns the fate of the record, which is also in it. */
 xb_fate xb_record_decision(xb_lane *lane, uint64_t sample, uint64_t id, uint64_t generation, xb_dialect dialect, xb_span head,

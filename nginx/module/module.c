@@ -166,13 +166,15 @@ static char *merge_location(ngx_conf_t *cf, void *parent, void *child)
 
 /* Handlers of a phase run from the last one added to the first: ours before allow, deny and auth_basic, whose OK may end the
  * phase under `satisfy any`. */
-static ngx_int_t add_handler(ngx_conf_t *cf)
+static ngx_int_t add_handlers(ngx_conf_t *cf)
 {
     ngx_http_core_main_conf_t *core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-    ngx_http_handler_pt *handler = ngx_array_push(&core->phases[NGX_HTTP_ACCESS_PHASE].handlers);
-    if (!handler)
+    ngx_http_handler_pt *access = ngx_array_push(&core->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    ngx_http_handler_pt *log = ngx_array_push(&core->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (!access || !log)
         return NGX_ERROR;
-    *handler = at_access;
+    *access = at_access;
+    *log = xbot_tell_outcome;
     return NGX_OK;
 }
 
@@ -188,18 +190,21 @@ static ngx_int_t begin_process(ngx_cycle_t *cycle)
     if (conf) {
         xbot_counters_begin(conf, cycle->log);
         xbot_verdict_begin(cycle);
+        xbot_share_begin(conf, cycle);
     }
     return NGX_OK;
 }
 
 static void end_process(ngx_cycle_t *cycle)
 {
-    (void)cycle;
-    xbot_counters_end();
+    if (in_use(cycle)) {
+        xbot_share_end();
+        xbot_counters_end();
+    }
 }
 
 static ngx_http_module_t context = {
-    .postconfiguration = add_handler,
+    .postconfiguration = add_handlers,
     .create_main_conf = make_main,
     .init_main_conf = end_main,
     .create_loc_conf = make_location,

@@ -7,6 +7,7 @@
  *   module.c     directives, the gate of a location, the access handler
  *   visitor.c    nginx's request -> csrc's; the handshake of a connection; the headers that no visitor may send
  *   board.c      the board's file `served` -> checked model and policies in memory of this worker
+ *   share.c      what the sidecar lends: the table of clients, the operator's word, and memory for what is told to it
  *   verdict.c    the decision of a request, taken once, and the variables that tell it
  *   counters.c   what was decided, counted in a shared zone; the page of xbot_status
  */
@@ -18,7 +19,9 @@
 #include <ngx_http.h>
 
 #include "board/counters.h"
+#include "board/share.h"
 #include "judge.h"
+#include "record.h"
 
 /* What a location does with a decision. Those behind ENFORCE refuse what the policy refuses. */
 typedef enum {
@@ -48,8 +51,11 @@ typedef struct {
     unsigned known : 1;   /* judged, and there was something to judge by */
     unsigned refuse : 1;  /* the policy says so */
     unsigned refused : 1; /* the gate did so; what follows is the site's error page */
+    unsigned counted : 1; /* in the table of clients */
     unsigned lost : 1;    /* the order of headers was, by $xbot_order */
     double margin;
+    uint16_t said;       /* what it was counted as (XB_SAYS) */
+    xb_client_keys keys; /* for the outcome; all 0: there is nothing to tell */
     ngx_str_t verdict, score, reason, policy, agent, purpose, id; /* empty: none */
 } xbot_context;
 
@@ -72,11 +78,38 @@ typedef struct {
     xb_policies policies;
 } xbot_served;
 
+/* The bytes of the board's file of this name, in memory that the caller frees; at most `most`. NULL, and why not: also where others
+ * could have written it. */
+char *xbot_board_read(const ngx_str_t *board, const char *name, size_t most, size_t *size, const char **why);
+
 /* What is served now, or NULL. Looks for a newer file at most once a second; `work` is used to check it. */
-const xbot_served *xbot_board_look(const ngx_str_t *board, xb_workspace *work, ngx_log_t *log);
+xbot_served *xbot_board_look(const ngx_str_t *board, xb_workspace *work, ngx_log_t *log);
 
 /* What this worker judges by, without a look; NULL: nothing. */
 const xbot_served *xbot_served_now(void);
+
+/* ---- share.c ---- */
+
+/* What the sidecar has lent, each of it or NULL. */
+typedef struct {
+    xb_clients *clients;
+    const xb_wheel *wheel;
+    xb_lookups *lookups;
+    xb_lane *lane;
+    const uint64_t *clock_ms;
+    uint64_t sample;
+    bool signs;     /* the sidecar checks signatures */
+    bool connected; /* it is there */
+} xbot_lent;
+
+const xbot_lent *xbot_lent_now(void);
+
+/* A worker begins, or ends. */
+void xbot_share_begin(const xbot_main *conf, ngx_cycle_t *cycle);
+void xbot_share_end(void);
+
+/* Tells the sidecar what this worker has counted since it was told last. */
+void xbot_share_tell(void);
 
 /* ---- verdict.c ---- */
 
@@ -90,6 +123,9 @@ xbot_context *xbot_verdict(ngx_http_request_t *r);
 /* What is known of r->main, or NULL. */
 xbot_context *xbot_known(ngx_http_request_t *r);
 
+/* Tells the table of clients what became of a request; for the log phase. */
+ngx_int_t xbot_tell_outcome(ngx_http_request_t *r);
+
 /* A worker begins: reads what is served before its first request. */
 void xbot_verdict_begin(ngx_cycle_t *cycle);
 
@@ -101,6 +137,9 @@ void xbot_counters_end(void);
 
 /* This worker's counters, or NULL. */
 xb_stats *xbot_counters(void);
+
+/* The same, and what of them the sidecar was told. */
+const xb_stats *xbot_counters_told(xb_stats **told);
 
 ngx_int_t xbot_status_page(ngx_http_request_t *r);
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.board import clients
+from sidecar.board import counters as files
 from sidecar.board.clients import Clients
-from sidecar.board.counters import Counters
+from sidecar.board.counters import Counters, OfHosts
 from sidecar.board.directory import Directory, times
 from sidecar.board.outcomes import Receiver
 from sidecar.board.served import Served
@@ -22,7 +23,7 @@ from sidecar.config import addresses
 from sidecar.config.config import Plan
 from sidecar.errors import XbotError
 
-SHARED = ("counters", "lock", "wheel", "clients")  # descriptors that a new master gets
+SHARED = ("counters", "lock", "wheel", "clients", "hosts")  # descriptors that a new master gets
 
 
 class Board:
@@ -53,6 +54,7 @@ class Board:
             self.wheel = Wheel(booted, made, self.directory, handed.get("wheel"))
         except XbotError:  # a file that others may write; the next thing that is said takes its place
             self.wheel = Wheel(booted, made, None)
+        self.hosts = OfHosts(self.directory, handed.get("hosts"))
         self.clients: Clients | None = None
         self.clock = clients.clock()
         self._receiver: Receiver | None = None
@@ -75,7 +77,13 @@ class Board:
         """What a new master gets of it, by name."""
         lock = {"lock": self.directory.lock} if self.directory else {}
         table = {"clients": self.clients.fd} if self.clients else {}
-        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock, **table}
+        return {"counters": self.counters.fd, "wheel": self.wheel.fd, "hosts": self.hosts.fd, **lock, **table}
+
+    @property
+    def lent(self) -> dict[str, int]:
+        """What a host of another user gets of it, by core.SHARES. The wheel is for reading."""
+        table = {"clients": self.clients.fd} if self.clients else {}
+        return {"counters": self.hosts.fd, **table, **({} if self.clock is None else {"clock": self.clock})}
 
     def hear(self, sock: socket.socket, log: Any) -> None:
         """From `take` on, what is told at this datagram socket counts in the table of clients."""
@@ -94,7 +102,8 @@ class Board:
             if any(self.wheel.said()):
                 self.keep_wheel()
             if self.directory is not None:
-                self.directory.remove(clients.NAME)  # it was read, or is of no use
+                for name in (clients.NAME, files.OF_HOSTS):
+                    self.directory.remove(name)  # it was read, or is of no use
         except XbotError as error:
             if self.asked or self.directory is None:
                 raise
@@ -119,5 +128,7 @@ class Board:
 
     def leave(self) -> None:
         """No worker is left, and the process ends: keep what the next one can use. XbotError if that cannot be."""
-        if self._ours and self.clients is not None and self.directory is not None:
-            self.clients.keep(self.directory)
+        if self._ours and self.directory is not None:
+            self.hosts.keep(self.directory)
+            if self.clients is not None:
+                self.clients.keep(self.directory)

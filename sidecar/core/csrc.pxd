@@ -494,6 +494,8 @@ cdef extern from "board/handshakes.h" nogil:
     bint xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r)
 
 cdef extern from "served.h" nogil:
+    ctypedef struct xb_board_header:
+        uint64_t made
     size_t xb_served_size(size_t model_size, size_t policies_size)
     void xb_served_init(void *image, xb_span model, xb_span policies, uint64_t made, uint64_t booted)
     const char *xb_served_open(const void *image, size_t size, bint verified, xb_span *model, xb_span *policies)
@@ -533,6 +535,20 @@ cdef extern from "board/counters.h" nogil:
     const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots)
     void xb_counters_add(xb_stats *total, const void *file)
     xb_stats *xb_counters_slot(void *file, uint32_t i)
+
+cdef extern from "board/share.h" nogil:
+    enum: XB_N_SHARES
+    enum: XB_SHARE_MOST
+    enum: XB_SHARE_VERSION
+    const char *XB_SHARE_MAGIC
+    const char *xb_share_names[]
+    ctypedef struct xb_share:
+        uint8_t magic[8]
+        uint32_t version
+        uint32_t n
+        uint64_t sample
+        uint32_t signs
+        uint8_t kind[16]
 
 cdef extern from "board/lane.h" nogil:
     ctypedef struct xb_lane:

@@ -33,7 +33,9 @@ class DecisionLog:
     def __init__(self, settings: Decisions, file: Path, workers: int, log: Any) -> None:
         self.lanes = Lanes(workers)
         self.settings, self.path, self._log = settings, file, log
-        self._models: dict[int, tuple[core.Model, str]] = {}  # by generation
+        self._models: dict[
+            int, tuple[core.Model, str]
+        ] = {}  # by what workers and what other hosts call it, the last one last
         self._fd: int | None = None
         self._broken = False  # the last line has no end
         self._said = ""
@@ -63,8 +65,9 @@ class DecisionLog:
     def serves(self, generation: int, image: bytes, sha256: str) -> None:
         """This is what the workers judge by, from now on."""
         model, _ = core.served_parts(image, verified=True)
-        models = {**self._models, generation: (core.Model(bytes(model)), sha256)}
-        self._models = dict(sorted(models.items())[-_MODELS:])
+        one = core.Model(bytes(model)), sha256
+        models = {**self._models, generation: one, core.served_made(image): one}
+        self._models = dict([*models.items()][-2 * _MODELS :])
 
     def reopen(self) -> None:
         """The file has been moved away."""

@@ -29,7 +29,7 @@ from sidecar.observe.watched import Watched
 # Bucket i of the shared histogram ends at 2^(i+1) ns. What lies outside these edges goes to the first one and
 # to +Inf.
 _FIRST_EDGE, _LAST_EDGE = 8, 30  # 256 ns to 1.07 s
-_HOST = "worker"  # who judged: nginx's module, the other host, has a page of its own
+_HOSTS = ("worker", "module")  # who judged: the sidecar's workers, or nginx's by its module
 
 
 class SidecarCollector(Collector):
@@ -60,15 +60,18 @@ class SidecarCollector(Collector):
 
     def _traffic(self) -> Iterator[Metric]:
         total = self._master.counters.total()
+        totals = dict(zip(_HOSTS, (total, self._master.board.hosts.total()), strict=True))
         requests = CounterMetricFamily("xbot_requests", "Requests that got a verdict", labels=["host", "verdict"])
-        for outcome, count in zip(OUTCOMES, total["outcome"], strict=True):
-            requests.add_metric([_HOST, outcome], count)
+        for host, each in totals.items():
+            for outcome, count in zip(OUTCOMES, each["outcome"], strict=True):
+                requests.add_metric([host, outcome], count)
         yield requests
         decisions = CounterMetricFamily(
             "xbot_decisions", "Requests by what decided: the score, or a list", labels=["host", "rule"]
         )
-        for decider, count in zip(DECIDERS, total["decided_by"], strict=True):
-            decisions.add_metric([_HOST, decider], count)
+        for host, each in totals.items():
+            for decider, count in zip(DECIDERS, each["decided_by"], strict=True):
+                decisions.add_metric([host, decider], count)
         yield decisions
         for name, key, text in (
             ("xbot_refused", "refused", "Requests answered 403 because the verdict is enforced"),
@@ -80,7 +83,8 @@ class SidecarCollector(Collector):
             ("xbot_truncated", "truncated", "Request heads past a bound, judged by what fits"),
         ):
             counter = CounterMetricFamily(name, text, labels=["host"])
-            counter.add_metric([_HOST], total[key])
+            for host, each in totals.items():
+                counter.add_metric([host], each[key])
             yield counter
         for name, key, text in (
             ("xbot_bad_requests", "bad_request", "Requests with broken framing, answered 400"),

@@ -37,6 +37,7 @@ from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
+from sidecar.share.lender import Lender
 from sidecar.steer.server import Control
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Master:
         self.admin: tuple[Bound, Endpoint] | None = None
         self.control: tuple[Bound, Control] | None = None
         self.outcomes: Bound | None = None
+        self.lender: tuple[Bound, Lender] | None = None
         self.decisions: DecisionLog | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
@@ -146,6 +148,9 @@ class Master:
             self.admin[1].open()
         if self.control is not None:
             await self.control[1].open()
+        if self.lender is not None:
+            self.lender[1].signs(self.served.signing is not None)
+            self.lender[1].open()
         duties = (
             self._announce_first(),
             self._reload_on_demand(),
@@ -254,6 +259,8 @@ class Master:
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
         message["signing"] = served.signing
+        if self.lender is not None:
+            self.lender[1].signs(served.signing is not None)
         await self.workers.serve(message, {"served": served.fd})
 
     def _load(self, generation: int) -> Served:
@@ -317,6 +324,8 @@ class Master:
             asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
         if self.control is not None:
             self.control[1].close()
+        if self.lender is not None:
+            self.lender[1].close()
         self.board.give()
         successor.yours()
         self.log.info("upgraded", successor=pid)
@@ -351,6 +360,7 @@ class Master:
             "admin": self.admin and self.admin[0],
             "control": self.control and self.control[0],
             "outcomes": self.outcomes,
+            "module": self.lender and self.lender[0],
         }
         return named | {name: one for name, one in others.items() if one is not None}
 
@@ -386,6 +396,9 @@ class Master:
         # queue, so that it ends with the last worker that has emptied it, and not with us.
         for bound, _ in self.bound:
             bound.close()
+        if self.lender is not None and self.lender[0].owned:
+            self.lender[0].unlink()
+            self.lender[1].close()
         self.workers.drain()
         if self._successor is not None:
             self._successor.process.terminate()

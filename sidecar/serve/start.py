@@ -27,6 +27,7 @@ from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.master import Master, Source, warn
 from sidecar.serve.worker import name_process
+from sidecar.share.lender import Lender, read_only
 from sidecar.steer.server import Control
 
 _OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
@@ -57,6 +58,7 @@ def run(
         bound = [(listening(address), dialect) for address, dialect in fixed.listen]
         endpoint = listening(fixed.admin) if fixed.admin is not None else None
         kept = listeners.take(pool, fixed.control) if fixed.control is not None else None
+        lent = listeners.take(pool, reach.lent_at(plan))
         outcomes = listening(fixed.outcomes, socket.SOCK_DGRAM) if fixed.outcomes is not None else None
         for one in pool:
             if one.activated:
@@ -92,6 +94,13 @@ def run(
             stack.callback(control_bound.close)
             master.control = control_bound, Control(control_bound.sock, master)
             started["control"] = str(control_bound.address)
+        lender_bound, no_lender = reach.lender(plan, board.directory is not None, lent)
+        if lender_bound is not None:
+            stack.callback(lender_bound.close)
+            memory = {**board.lent, "wheel": read_only(board.wheel.fd), "lookups": master.lookups.fd}
+            lanes = decisions.lanes if decisions is not None else None
+            master.lender = lender_bound, Lender(lender_bound.sock, memory, lanes, fixed.decisions.sample, log)
+            master.reach.others.append(lender_bound)
         if outcomes is not None:
             master.outcomes = outcomes
             master.reach.others.append(outcomes)
@@ -106,6 +115,8 @@ def run(
             log.warning("limit lowered", **few, reason="the system allows no more open files: ulimit -n, LimitNOFILE=")
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
+        if no_lender:
+            log.warning("no module", reason=no_lender)
         if no_control:
             log.warning("no control", reason=no_control)
         for override in board.wheel.said()[0]:

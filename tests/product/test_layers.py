@@ -51,6 +51,7 @@ MAY = {
     "sidecar.decisions": {"sidecar", "sidecar.core", "sidecar.sources", "sidecar.config", "sidecar.board"},
     "sidecar.observe": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
     "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
+    "sidecar.share": {"sidecar.core", "sidecar.board"},
     "sidecar.serve": {
         "sidecar",
         "sidecar.core",
@@ -61,6 +62,7 @@ MAY = {
         "sidecar.decisions",
         "sidecar.observe",
         "sidecar.steer",
+        "sidecar.share",
     },
     "sidecar.commands": {
         "sidecar",

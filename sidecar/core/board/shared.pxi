@@ -1,5 +1,6 @@
 # Memory that master and workers share: what an operator says (csrc/board/wheel.h), which the master writes and workers read; and
-# what workers decided (csrc/board/lane.h, csrc/record.h), which they write and the master reads.
+# what workers decided (csrc/board/lane.h, csrc/record.h), which they write and the master reads; and what is said to hosts of other
+# users that get such memory (csrc/board/share.h).
 #
 # Law: csrc/ writes words whole, and alone reads the wheel. A record is copied out, and checked while that is done: whatever a lane
 # holds, nothing outside it is read.
@@ -9,7 +10,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_MAX_TOKENS, XB_N_DENSE, XB_N_FAMILIES, XB_N_OUTCOMES, XB_N_WHEEL_MODES,
+    XB_BY_HAND, XB_DIALECT_COUNT, XB_N_SHARES, XB_SHARE_MAGIC, XB_SHARE_MOST, XB_SHARE_VERSION, xb_share, xb_share_names, XB_ID_SIZE, XB_MAX_TOKENS, XB_N_DENSE, XB_N_FAMILIES, XB_N_OUTCOMES, XB_N_WHEEL_MODES,
     XB_WHEEL_ADDRESSES, XB_WHEEL_EVER, XB_WHEEL_NAME, XB_WHEEL_POLICIES, xb_address, xb_id_text, xb_lane, xb_lane_first,
     xb_lane_next, xb_record, xb_record_word, xb_wheel, xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode,
     xb_wheel_names, xb_wheel_turn,
@@ -24,6 +25,8 @@ LANE_SIZE = sizeof(xb_lane)
 ID_LETTERS = XB_ID_SIZE
 # What became of the record of a decision, by the last two bits of its id (csrc/base/ids.h).
 FATES = ("no log", "not sampled", "dropped", "recorded")
+# What can lie behind a descriptor that is lent (csrc/board/share.h).
+SHARES = tuple(xb_share_names[i].decode() for i in range(XB_N_SHARES))
 Recorded = namedtuple(
     "Recorded", "id time generation margin score outcome refuse untold reason policy dialect dense words head handshake"
 )
@@ -151,3 +154,18 @@ def read_lane(memory, unsigned most):
 def lane_dropped(memory):
     """How many records of a lane found no room, ever."""
     return (<xb_lane *>_shared(memory, sizeof(xb_lane), "a lane")).dropped
+
+
+def share_message(list kinds not None, double sample, *, bint signs):
+    """What is said with descriptors of these kinds, of SHARES: `sample` is the share of decisions that are recorded, of those that are
+    not bots; `signs`: whether signatures are checked. ValueError if there are too many."""
+    cdef xb_share message
+    if len(kinds) > XB_SHARE_MOST or not 0 <= sample <= 1:
+        raise ValueError("too much to be shared")
+    memset(&message, 0, sizeof(message))
+    memcpy(message.magic, XB_SHARE_MAGIC, sizeof(message.magic))
+    message.version, message.n, message.signs = XB_SHARE_VERSION, len(kinds), signs
+    message.sample = <uint64_t>(sample * (1 << 58))
+    for i, kind in enumerate(kinds):
+        message.kind[i] = SHARES.index(kind)
+    return (<const char *>&message)[:sizeof(message)]
