@@ -36,6 +36,7 @@ static void find_gate(ngx_conf_t *cf, const xbot_location *parent, xbot_location
 {
     auth_request_line *line = auth_line(cf);
     ngx_uint_t asked = NGX_CONF_UNSET_UINT;
+    ngx_str_t target = {0, NULL};
     if (line && line->uri.data) {
         location->asked = line->uri.data;
         location->asked_size = line->uri.len;
@@ -43,13 +44,16 @@ static void find_gate(ngx_conf_t *cf, const xbot_location *parent, xbot_location
         for (size_t i = 0; i < sizeof gates / sizeof *gates; i++)
             if (line->uri.len == gates[i].target.len && ngx_memcmp(line->uri.data, gates[i].target.data, line->uri.len) == 0) {
                 asked = own ? gates[i].gate : asked;
+                target = gates[i].target;
                 line->uri.len = 0;
             }
         if (own && asked == NGX_CONF_UNSET_UINT && parent->asked_size)
             asked = XBOT_OFF; /* `off`, or a question to somebody else */
     }
-    if (location->gate == NGX_CONF_UNSET_UINT)
+    if (location->gate == NGX_CONF_UNSET_UINT) {
         location->gate = asked != NGX_CONF_UNSET_UINT ? asked : parent->gate;
+        location->question = asked != NGX_CONF_UNSET_UINT ? target : parent->question;
+    }
     if (location->gate == NGX_CONF_UNSET_UINT)
         location->gate = XBOT_OFF;
 }
@@ -62,6 +66,9 @@ static ngx_int_t at_access(ngx_http_request_t *r)
     if (!conf->board.data)
         return NGX_DECLINED;
     if (location->gate != XBOT_OFF) {
+        const ngx_int_t asked = xbot_ask_of_signature(r, location);
+        if (asked != NGX_OK)
+            return asked;
         xbot_context *ctx = xbot_verdict(r);
         if (!ctx)
             return NGX_ERROR;

@@ -9,6 +9,7 @@
  *   board.c      the board's file `served` -> checked model and policies in memory of this worker
  *   share.c      what the sidecar lends: the table of clients, the operator's word, and memory for what is told to it
  *   verdict.c    the decision of a request, taken once, and the variables that tell it
+ *   question.c   a signed request, which the sidecar is asked about
  *   counters.c   what was decided, counted in a shared zone; the page of xbot_status
  */
 #ifndef XBOT_MODULE_H
@@ -42,6 +43,7 @@ typedef struct {
     ngx_str_t policy;    /* decides about requests that name none and whose path has none */
     const u_char *asked; /* which auth_request line this location has: its own or inherited (module.c) */
     size_t asked_size;
+    ngx_str_t question; /* the target of that line, if it asks the sidecar and is the gate here; else empty */
 } xbot_location;
 
 /* What is known of a request, in its pool. */
@@ -51,10 +53,12 @@ typedef struct {
     unsigned known : 1;   /* judged, and there was something to judge by */
     unsigned refuse : 1;  /* the policy says so */
     unsigned refused : 1; /* the gate did so; what follows is the site's error page */
+    unsigned was_asked : 1; /* the sidecar, about the signature */
     unsigned counted : 1; /* in the table of clients */
     unsigned lost : 1;    /* the order of headers was, by $xbot_order */
     double margin;
     uint16_t said;       /* what it was counted as (XB_SAYS) */
+    void *question;      /* that waits for its answer (question.c), or NULL */
     xb_client_keys keys; /* for the outcome; all 0: there is nothing to tell */
     ngx_str_t verdict, score, reason, policy, agent, purpose, id; /* empty: none */
 } xbot_context;
@@ -120,6 +124,12 @@ ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf);
  * subrequest of a request that was not judged. */
 xbot_context *xbot_verdict(ngx_http_request_t *r);
 
+/* A context for a request that has none. NULL: no memory. */
+xbot_context *xbot_make_context(ngx_http_request_t *r);
+
+/* Notes by which policy the request is to be judged now. NGX_DONE: by that it was judged already; NGX_ERROR: no memory. */
+ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx);
+
 /* What is known of r->main, or NULL. */
 xbot_context *xbot_known(ngx_http_request_t *r);
 
@@ -128,6 +138,12 @@ ngx_int_t xbot_tell_outcome(ngx_http_request_t *r);
 
 /* A worker begins: reads what is served before its first request. */
 void xbot_verdict_begin(ngx_cycle_t *cycle);
+
+/* ---- question.c ---- */
+
+/* In the access phase, before the verdict. NGX_AGAIN: the sidecar is being asked, and the phase runs again; NGX_OK: it was, or need not
+ * be; NGX_ERROR: no memory. */
+ngx_int_t xbot_ask_of_signature(ngx_http_request_t *r, const xbot_location *location);
 
 /* ---- counters.c ---- */
 

@@ -27,7 +27,7 @@ xbot_context *xbot_known(ngx_http_request_t *r)
     return ctx;
 }
 
-static xbot_context *make_context(ngx_http_request_t *r)
+xbot_context *xbot_make_context(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(r->pool, sizeof(xbot_context));
     if (!cln)
@@ -122,28 +122,37 @@ static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context 
     return keep_texts(r, served, ctx);
 }
 
-xbot_context *xbot_verdict(ngx_http_request_t *r)
+ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx)
 {
-    xbot_context *ctx = xbot_known(r);
-    if (r != r->main)
-        return ctx;
     const xbot_main *conf = ngx_http_get_module_main_conf(r, ngx_http_xbot_module);
     const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
     const ngx_http_variable_value_t *asked = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->policy);
     const ngx_http_variable_value_t *order = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->order);
     if (!asked || !order)
-        return NULL;
+        return NGX_ERROR;
     ngx_str_t policy = {asked->not_found ? 0 : asked->len, asked->not_found ? (u_char *)"" : asked->data};
     const bool lost = order->len == 4 && ngx_strncasecmp(order->data, (u_char *)"lost", 4) == 0;
-    if (ctx && ctx->judged && ctx->lost == lost && same(&ctx->asked, &policy) && same(&ctx->fallback, &location->policy))
-        return ctx;
-    if (!ctx && !(ctx = make_context(r)))
-        return NULL;
-    ctx->judged = 1;
-    ctx->known = ctx->refuse = 0;
+    if (ctx->judged && ctx->lost == lost && same(&ctx->asked, &policy) && same(&ctx->fallback, &location->policy))
+        return NGX_DONE;
     ctx->lost = lost;
     ctx->asked = policy;
     ctx->fallback = location->policy;
+    return NGX_OK;
+}
+
+xbot_context *xbot_verdict(ngx_http_request_t *r)
+{
+    xbot_context *ctx = xbot_known(r);
+    if (r != r->main)
+        return ctx;
+    if (!ctx && !(ctx = xbot_make_context(r)))
+        return NULL;
+    const ngx_int_t noted = xbot_note(r, ctx);
+    if (noted != NGX_OK)
+        return noted == NGX_DONE ? ctx : NULL;
+    ctx->judged = 1;
+    ctx->known = ctx->refuse = 0;
+    const xbot_main *conf = ngx_http_get_module_main_conf(r, ngx_http_xbot_module);
     xbot_served *served = xbot_board_look(&conf->board, &work, r->connection->log);
     return !served || judge(r, served, ctx) == NGX_OK ? ctx : NULL;
 }
