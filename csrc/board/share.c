@@ -4,7 +4,7 @@
 
 const char *const xb_share_names[XB_N_SHARES] = {
     [XB_SHARE_CLIENTS] = "clients", [XB_SHARE_WHEEL] = "wheel", [XB_SHARE_COUNTERS] = "counters",
-    [XB_SHARE_LOOKUPS] = "lookups", [XB_SHARE_LANE] = "lane",   [XB_SHARE_CLOCK] = "clock",
+    [XB_SHARE_LOOKUPS] = "lookups", [XB_SHARE_QUESTIONS] = "questions", [XB_SHARE_LANE] = "lane", [XB_SHARE_CLOCK] = "clock",
 };
 
 const char *xb_share_check(const xb_share *message, size_t size, size_t n)

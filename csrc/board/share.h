@@ -2,7 +2,8 @@
  * with the descriptors of memory beside it.
  *
  * Law: all that is lent is anonymous memory of a sealed size (file.h says why), and whoever gets a descriptor checks the seal, the
- * size and the header before it uses a byte. The wheel is lent for reading only; all else both sides write, and neither trusts it.
+ * size and the header before it uses a byte. What would decide
+ * for others is lent for reading only: the operator's word, and what the DNS said. All else both sides write, and neither trusts it.
  * The connection is the loan: a lane has the one writer that it was lent to, until the connection ends. When it does, the
  * host goes on with the other memory as it is, and asks again; so nobody waits for the other.
  *
@@ -22,7 +23,8 @@ typedef enum {
     XB_SHARE_CLIENTS,  /* the table of clients.h */
     XB_SHARE_WHEEL,    /* wheel.h; for reading */
     XB_SHARE_COUNTERS, /* a file of counters (counters.h) with two slots; the second is all hosts', which add to it */
-    XB_SHARE_LOOKUPS,  /* xb_lookups */
+    XB_SHARE_LOOKUPS,  /* xb_lookups: answers; for reading */
+    XB_SHARE_QUESTIONS, /* xb_lookups: where hosts put questions, which the sidecar takes over into its own */
     XB_SHARE_LANE,     /* xb_lane, of this host alone */
     XB_SHARE_CLOCK,    /* the time of the table in milliseconds, a word: tests and replays have it */
     XB_N_SHARES

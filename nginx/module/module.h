@@ -98,7 +98,8 @@ const xbot_served *xbot_served_now(void);
 typedef struct {
     xb_clients *clients;
     const xb_wheel *wheel;
-    xb_lookups *lookups;
+    const xb_lookups *lookups;
+    xb_lookups *questions;
     xb_lane *lane;
     const uint64_t *clock_ms;
     uint64_t sample;

@@ -57,6 +57,7 @@ static const char *check(xb_share_kind kind, const memory *m)
         why = exactly(m, xb_counters_size(2));
         return why ? why : xb_counters_check(m->at, m->size, &slots);
     case XB_SHARE_LOOKUPS:
+    case XB_SHARE_QUESTIONS:
         return exactly(m, sizeof(xb_lookups));
     case XB_SHARE_LANE:
         return exactly(m, sizeof(xb_lane));
@@ -71,7 +72,8 @@ static const char *map(xb_share_kind kind, int fd, memory *out)
     enum { SEALED = F_SEAL_SHRINK };
     struct stat found;
     const char *why = NULL;
-    const int protection = kind == XB_SHARE_WHEEL || kind == XB_SHARE_CLOCK ? PROT_READ : PROT_READ | PROT_WRITE;
+    const bool reads = kind == XB_SHARE_WHEEL || kind == XB_SHARE_LOOKUPS || kind == XB_SHARE_CLOCK;
+    const int protection = reads ? PROT_READ : PROT_READ | PROT_WRITE;
     if (fstat(fd, &found) || found.st_size <= 0)
         why = "no memory";
     else if (kind != XB_SHARE_CLOCK && !(fcntl(fd, F_GET_SEALS) & SEALED))
@@ -93,6 +95,7 @@ static void look_through(void)
     lent.clients = mapped[XB_SHARE_CLIENTS].at;
     lent.wheel = mapped[XB_SHARE_WHEEL].at ? mapped[XB_SHARE_WHEEL].at : kept_wheel;
     lent.lookups = mapped[XB_SHARE_LOOKUPS].at;
+    lent.questions = mapped[XB_SHARE_QUESTIONS].at;
     lent.lane = lent.connected ? mapped[XB_SHARE_LANE].at : NULL;
     lent.clock_ms = mapped[XB_SHARE_CLOCK].at;
 }

@@ -101,6 +101,7 @@ static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context 
     if (!fallback)
         fallback = xb_policy_named(&served->policies, XB_SPAN("default"));
     served->policies.crawlers.lookups = lent->lookups;
+    served->policies.crawlers.asks = lent->questions;
     work.clients = lent->clients;
     work.now_ms = lent->clients ? xb_time_ms(lent->clock_ms) : 0;
     work.reads_only = ctx->counted || xb_is_check(&work.request);

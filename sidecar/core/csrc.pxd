@@ -285,6 +285,7 @@ cdef extern from "board/lookups.h" nogil:
         uint64_t confirmed
     uint32_t xb_lookups_now()
     bint xb_lookups_find(const xb_lookups *t, const xb_address *address, uint32_t now, xb_lookup *out)
+    void xb_lookups_ask(xb_lookups *t, const xb_address *address)
     size_t xb_lookups_take(xb_lookups *t, uint32_t *at, xb_address *out, size_t most)
     void xb_lookups_keep(xb_lookups *t, const xb_address *address, const xb_lookup *what)
 
@@ -332,7 +333,8 @@ cdef extern from "policy/crawlers.h" nogil:
     ctypedef struct xb_signer:
         xb_proof (*check)(const xb_signer *self, const xb_request *r, uint32_t *crawler) noexcept
     ctypedef struct xb_crawlers:
-        xb_lookups *lookups
+        const xb_lookups *lookups
+        xb_lookups *asks
         const xb_signer *signer
 
 cdef extern from "policy/policy.h" nogil:

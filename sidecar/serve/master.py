@@ -160,6 +160,7 @@ class Master:
             proofs.refresh(self),
             proofs.look_up(self),
             self.reach.watch(),
+            *([self.lender[1].pass_on()] if self.lender else []),
             *([self.clients.stay_young(self.log)] if self.clients else []),
         )
         await asyncio.gather(*duties, self.workers.watch())

@@ -97,9 +97,12 @@ def run(
         lender_bound, no_lender = reach.lender(plan, board.directory is not None, lent)
         if lender_bound is not None:
             stack.callback(lender_bound.close)
-            memory = {**board.lent, "wheel": read_only(board.wheel.fd), "lookups": master.lookups.fd}
+            memory = {**board.lent, "wheel": read_only(board.wheel.fd)}
             lanes = decisions.lanes if decisions is not None else None
-            master.lender = lender_bound, Lender(lender_bound.sock, memory, lanes, fixed.decisions.sample, log)
+            master.lender = (
+                lender_bound,
+                Lender(lender_bound.sock, memory, master.lookups, lanes, fixed.decisions.sample, log),
+            )
             master.reach.others.append(lender_bound)
         if outcomes is not None:
             master.outcomes = outcomes

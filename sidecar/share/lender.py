@@ -2,7 +2,8 @@
 
 Law: its file has the mode and the group of the sockets that are asked, so who may connect could ask the sidecar anything anyway. A
 connection is a loan: its lane of decisions is let go when it ends, and nothing else of ours depends on it. Nobody is waited for:
-who does not take the message at once is let go, and so is who says anything. The wheel is lent so that only we can write it.
+who does not take the message at once is let go, and so is who says anything. The wheel and the answers of the DNS are lent so that
+only we can write them: what hosts want to be looked up they put elsewhere, and we ask it.
 """
 
 from __future__ import annotations
@@ -16,19 +17,30 @@ from typing import Any
 
 from sidecar import core
 from sidecar.board.lanes import Lanes
+from sidecar.board.proofs import Shared
 
 NAME = "module"  # of the socket, in the board's directory
 MOST = 128  # connections; each is a worker of a host
+_PASS_ON_SECONDS, _AT_ONCE = 0.1, 256  # how often questions for the DNS are passed on, and how many
 
 
 class Lender:
-    """Lends `memory` (descriptors by core.SHARES; they stay the caller's), and lanes of `lanes`, where decisions are logged: of
+    """Lends `memory` (descriptors by core.SHARES), what the DNS said by `lookups`, and lanes of `lanes`, where decisions are logged: of
     those that are not bots the share `sample`. `sock` stays open when this is closed."""
 
     def __init__(
-        self, sock: socket.socket, memory: Mapping[str, int], lanes: Lanes | None, sample: float, log: Any
+        self,
+        sock: socket.socket,
+        memory: Mapping[str, int],
+        lookups: Shared,
+        lanes: Lanes | None,
+        sample: float,
+        log: Any,
     ) -> None:
-        self._sock, self._memory, self._lanes, self._sample, self._log = sock, dict(memory), lanes, sample, log
+        self._sock, self._lanes, self._sample, self._log = sock, lanes, sample, log
+        self._lookups, self._asked = lookups.table, Shared()
+        answers = {"lookups": read_only(lookups.fd), "questions": self._asked.fd}
+        self._memory = {**memory, **answers}
         self._signs = False
         self._full = False  # that is said once
         self._lent: dict[socket.socket, memoryview | None] = {}
@@ -56,6 +68,12 @@ class Lender:
             for each in [*self._lent]:
                 if not self._send(each, {}):
                     self._end(each)
+
+    async def pass_on(self) -> None:
+        """For ever: have looked up in the DNS what hosts ask for."""
+        while True:
+            await asyncio.sleep(_PASS_ON_SECONDS)
+            self._lookups.take_over(self._asked.table, _AT_ONCE)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # nobody waits any more, or no descriptor is left

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from name_server import NameServer
 from nginx_harness import EchoSite, Load, Nginx, at, guarded, nginx_binary, running_nginx, without_module
-from places import run_xbot
+from places import ROOT, run_xbot
 from sidecar_harness import BROWSER, CURL, Sidecar, children, wait_until
 
 from sidecar import core
@@ -33,6 +34,7 @@ pytestmark = [
     pytest.mark.servers,
     pytest.mark.skipif(nginx_binary() is None or bool(without_module()), reason=without_module() or "no nginx"),
 ]
+DEFAULT = ROOT / "sidecar" / "default.xbot"
 SECRETS = {**CURL, "Cookie": "sid=COOKIESECRET", "X-Api-Token": "TOKENSECRET", "Via": "1.1 x", "TE": "trailers"}
 TOML = """
 control = "{place}/control"
@@ -171,6 +173,36 @@ def test_the_operators_word_outlives_the_sidecar(site: EchoSite, model_path: Pat
         assert told(nginx) == "bot"
 
 
+# ---- the DNS
+
+
+def test_what_the_dns_says_is_known_to_both_hosts(site: EchoSite, tmp_path: Path, host: str) -> None:
+    """Whoever judges asks for an address to be looked up, and finds the answer."""
+    true, false = "5.255.253.1", "9.9.9.1"
+    table = {
+        f"{'.'.join(reversed(true.split('.')))}.in-addr.arpa.": ("PTR", ["spider.yandex.com."]),
+        f"{'.'.join(reversed(false.split('.')))}.in-addr.arpa.": ("PTR", ["spider.yandex.com."]),
+        "spider.yandex.com.": ("A", [true]),
+    }
+    body = "set_real_ip_from 127.0.0.0/8; real_ip_header X-Forwarded-For;\n" + guarded(site, "enforce")
+    yandex = "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)"
+    with NameServer(table) as server:
+        (tmp_path / "xbot.toml").write_text(
+            f'[dns]\nlook_up = true\nservers = ["{server.address}"]\n[policies.default]\nmode = "enforce"\n'
+        )
+        with (
+            Sidecar(DEFAULT, "--config", tmp_path / "xbot.toml", workers=1, board=host == "module") as sidecar,
+            running_nginx(body, **at(sidecar)) as nginx,
+        ):
+
+            def visit(ip: str) -> str:
+                return told(nginx, {"User-Agent": yandex, "X-Forwarded-For": ip})
+
+            assert visit(true) == "suspect"
+            wait_until(lambda: visit(true) == "verified", "the proof")
+            wait_until(lambda: visit(false) == "403", "the disproof")
+
+
 # ---- counters
 
 
@@ -277,13 +309,13 @@ def test_what_is_lent_cannot_be_cut_and_the_wheel_cannot_be_turned(model_path: P
     with serving(tmp_path, model_path, "module") as sidecar:
         sock, names, fds = meet(sidecar)
         with sock:
-            assert names == ["counters", "clients", "wheel", "lookups", "lane"]
+            assert names == ["counters", "clients", "wheel", "lookups", "questions", "lane"]
             for name, fd in zip(names, fds, strict=True):
                 size = os.fstat(fd).st_size
                 for other in (size - 1, size + 1):
                     with pytest.raises(OSError, match="not permitted|Invalid"):
                         os.ftruncate(fd, other)
-                if name == "wheel":
+                if name in ("wheel", "lookups"):
                     with pytest.raises(PermissionError):
                         mmap.mmap(fd, size)
                 os.close(fd)
@@ -317,7 +349,14 @@ for fd in fds:
 
         assert "PermissionError" in by(grp.getgrnam("daemon").gr_gid).stderr
         os.chown(path, -1, grp.getgrnam(group).gr_gid)
-        assert by(grp.getgrnam(group).gr_gid).stdout.split() == ["writes", "writes", "reads", "writes", "writes"]
+        assert by(grp.getgrnam(group).gr_gid).stdout.split() == [
+            "writes",
+            "writes",
+            "reads",
+            "reads",
+            "writes",
+            "writes",
+        ]
 
 
 def test_connections_are_bounded_and_nobody_is_listened_to(model_path: Path, tmp_path: Path) -> None:
