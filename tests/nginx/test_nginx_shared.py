@@ -73,10 +73,8 @@ def told(nginx: Nginx, headers: dict[str, str] = CURL, target: str = "/") -> str
 
 def connected(nginx: Nginx) -> bool:
     """Whether each worker of nginx has met the sidecar."""
-    return all(
-        any("xbot-hosts" in line for line in Path(f"/proc/{pid}/maps").read_text().splitlines())
-        for pid in children(nginx.process.pid)
-    )
+    workers = children(nginx.process.pid)
+    return bool(workers) and all("xbot-hosts" in Path(f"/proc/{pid}/maps").read_text() for pid in workers)
 
 
 # ---- decisions
