@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.config.addresses import UnixAddress
-from sidecar.config.config import DEFAULT_BOARD, Fixed, Plan
+from sidecar.config.config import DEFAULT_BOARD, MODULE, Fixed, Plan
 from sidecar.errors import XbotError
 from sidecar.serve import listeners
 from sidecar.serve.listeners import Bound
-from sidecar.share.lender import NAME
 
 _SECONDS = 1.0  # how often it is looked whether the sockets' files are there
 
@@ -105,4 +104,4 @@ def lender(plan: Plan, board: bool, kept: Bound | None) -> tuple[Bound | None, s
 
 def lent_at(plan: Plan) -> UnixAddress:
     """Where that socket is, if there is a board."""
-    return UnixAddress((plan.fixed.board or DEFAULT_BOARD) / NAME)
+    return UnixAddress((plan.fixed.board or DEFAULT_BOARD) / MODULE)

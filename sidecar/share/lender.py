@@ -19,7 +19,6 @@ from sidecar import core
 from sidecar.board.lanes import Lanes
 from sidecar.board.proofs import Shared
 
-NAME = "module"  # of the socket, in the board's directory
 MOST = 128  # connections; each is a worker of a host
 _PASS_ON_SECONDS, _AT_ONCE = 0.1, 256  # how often questions for the DNS are passed on, and how many
 
