@@ -4,7 +4,7 @@
  * ever waits: there is no lock, so no process can die while it holds one. Everything is read and written as whole words of 32
  * or 64 bits, in any order. Two that write at once may lose a count, and an entry that is replaced in that moment may get a
  * count of the one before it. So a count may be off by a few, and nothing else can be wrong: no number that is read here is
- * ever used as a place in memory without a check. No allocation, no system call.
+ * ever used as a place in memory without a check, also where another user writes it. No allocation, no system call.
  *
  * An entry is one of
  *   client   an address (IPv6: its /64; or the network, XB_CLIENTS_BY_NETWORK) and an agent
