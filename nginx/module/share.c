@@ -16,7 +16,8 @@ typedef struct {
     size_t size;
 } memory;
 
-static const ngx_str_t *board;
+static u_char path_of_board[NGX_MAX_PATH]; /* a copy: without a master process a reload frees the configuration under our hands */
+static const ngx_str_t board = {0, path_of_board};
 static ngx_connection_t *channel;
 static memory mapped[XB_N_SHARES];
 static void *kept_wheel; /* of the board's file, for as long as no sidecar has lent one */
@@ -154,7 +155,7 @@ static ngx_int_t receive(int fd, ngx_log_t *log)
     while (n > 0)
         close(fds[--n]);
     if (size)
-        ngx_log_error(NGX_LOG_ERR, log, 0, "xbot: %V/module: %s", board, why);
+        ngx_log_error(NGX_LOG_ERR, log, 0, "xbot: %s/module: %s", path_of_board, why);
     return NGX_ERROR;
 }
 
@@ -201,7 +202,7 @@ static const char *stranger(int fd, const char *path)
 static int reach(ngx_log_t *log)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/module", (const char *)board->data);
+    const int length = snprintf(address.sun_path, sizeof address.sun_path, "%s/module", (const char *)path_of_board);
     const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const char *why = NULL;
     if (length >= (int)sizeof address.sun_path)
@@ -209,11 +210,11 @@ static int reach(ngx_log_t *log)
     else if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address))
         why = strerror(errno);
     else
-        why = stranger(fd, (const char *)board->data);
+        why = stranger(fd, (const char *)path_of_board);
     if (!why)
         return fd;
     if (!said)
-        ngx_log_error(NGX_LOG_WARN, log, 0, "xbot: %V/module: %s; what visitors did before is not known, until it can be reached", board, why);
+        ngx_log_error(NGX_LOG_WARN, log, 0, "xbot: %s/module: %s; what visitors did before is not known, until it can be reached", path_of_board, why);
     said = true;
     if (fd >= 0)
         close(fd);
@@ -244,7 +245,7 @@ static void look_for_wheel(void)
     size_t size;
     if (mapped[XB_SHARE_WHEEL].at)
         return;
-    void *found = xbot_board_read(board, "wheel", sizeof(xb_wheel), &size, &why);
+    void *found = xbot_board_read(&board, "wheel", sizeof(xb_wheel), &size, &why);
     if (found && xb_wheel_check(found, size, booted())) {
         ngx_free(found);
         found = NULL;
@@ -268,6 +269,9 @@ static ngx_event_t tick;
 
 static void at_tick(ngx_event_t *event)
 {
+    event->log = ngx_cycle->log;
+    if (channel)
+        channel->log = channel->read->log = channel->write->log = ngx_cycle->log;
     if (channel && !lent.connected) /* it has said nothing for a whole tick */
         lose();
     if (!channel)
@@ -281,7 +285,7 @@ static void at_tick(ngx_event_t *event)
 void xbot_share_begin(const xbot_main *conf, ngx_cycle_t *cycle)
 {
     static ngx_connection_t nobody = {.fd = (ngx_socket_t)-1}; /* what nginx's log of timers wants to see */
-    board = &conf->board;
+    ngx_memcpy(path_of_board, conf->board.data, conf->board.len);
     tick = (ngx_event_t){.handler = at_tick, .data = &nobody, .log = cycle->log, .cancelable = 1};
     ask(cycle->log);
     if (channel) {

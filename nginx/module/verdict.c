@@ -106,10 +106,12 @@ static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context 
     work.now_ms = lent->clients ? xb_time_ms(lent->clock_ms) : 0;
     work.reads_only = ctx->counted || xb_is_check(&work.request);
     xb_judge(&served->model, &work);
-    if (ctx->counted) /* it says as what, as it did then */
+    if (work.keys.client && ctx->counted) { /* it says as what, as it did then */
         work.keys.client |= ctx->said;
-    else if (work.keys.client && !work.reads_only)
-        ctx->counted = 1, ctx->said = (uint16_t)(work.keys.client & XB_SAYS);
+    } else if (work.keys.client && !work.reads_only) {
+        ctx->counted = 1;
+        ctx->said = (uint16_t)(work.keys.client & XB_SAYS);
+    }
     policy_known &= xb_apply_policy(&served->policies, fallback, &served->model, &work);
     if (lent->wheel)
         xb_steer(lent->wheel, started, &work);
