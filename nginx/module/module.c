@@ -79,6 +79,7 @@ static ngx_int_t at_access(ngx_http_request_t *r)
         if (ctx->refused)
             status = NGX_DECLINED; /* the page that the site has for whom is refused */
         ctx->refused |= status != NGX_DECLINED;
+        ctx->settled = location;
     }
     return xbot_remove_headers(r) == NGX_OK ? status : NGX_ERROR;
 }

@@ -58,6 +58,7 @@ typedef struct {
     unsigned lost : 1;    /* the order of headers was, by $xbot_order */
     double margin;
     uint16_t said;       /* what it was counted as (XB_SAYS) */
+    const xbot_location *settled; /* past the access phase of this location: the verdict changes no more, until a redirect */
     void *question;      /* that waits for its answer (question.c), or NULL */
     xb_client_keys keys; /* for the outcome; all 0: there is nothing to tell */
     ngx_str_t verdict, score, reason, policy, agent, purpose, id; /* empty: none */

@@ -22,8 +22,10 @@ xbot_context *xbot_known(ngx_http_request_t *r)
         return ctx;
     for (ngx_pool_cleanup_t *cln = r->pool->cleanup; cln && !ctx; cln = cln->next)
         ctx = cln->handler == is_ours ? cln->data : NULL;
-    if (ctx)
+    if (ctx) {
         ngx_http_set_ctx(r, ctx, ngx_http_xbot_module);
+        ctx->settled = NULL;
+    }
     return ctx;
 }
 
@@ -146,7 +148,7 @@ ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx)
 xbot_context *xbot_verdict(ngx_http_request_t *r)
 {
     xbot_context *ctx = xbot_known(r);
-    if (r != r->main)
+    if (r != r->main || (ctx && ctx->settled && ctx->settled == ngx_http_get_module_loc_conf(r, ngx_http_xbot_module)))
         return ctx;
     if (!ctx && !(ctx = xbot_make_context(r)))
         return NULL;
