@@ -29,6 +29,7 @@ from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
 from sidecar.serve.master import Master, Source, warn
 from sidecar.serve.worker import name_process
+from sidecar.share.lender import Lender, read_only
 from sidecar.site.sharing import Sharing
 from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
@@ -61,6 +62,7 @@ def run(
         bound = [(listening(address), dialect) for address, dialect in fixed.listen]
         endpoint = listening(fixed.admin) if fixed.admin is not None else None
         kept = listeners.take(pool, fixed.control) if fixed.control is not None else None
+        lent = listeners.take(pool, reach.lent_at(plan))
         outcomes = listening(fixed.outcomes, socket.SOCK_DGRAM) if fixed.outcomes is not None else None
         for one in pool:
             if one.activated:
@@ -102,12 +104,22 @@ def run(
             stack.callback(control_bound.close)
             master.control = control_bound, Control(control_bound.sock, master)
             started["control"] = str(control_bound.address)
+        if decisions is not None or master.admin is not None or master.control is not None:
+            master.reader = Reader(lanes, [master.feed, *([decisions] if decisions is not None else [])], log)
+        lender_bound, no_lender = reach.lender(plan, board.directory is not None, lent)
+        if lender_bound is not None:
+            stack.callback(lender_bound.close)
+            memory = {**board.lent, "wheel": read_only(board.wheel.fd)}
+            to_lend = lanes if master.reader is not None else None
+            master.lender = (
+                lender_bound,
+                Lender(lender_bound.sock, memory, master.lookups, to_lend, master.recording, log),
+            )
+            master.reach.others.append(lender_bound)
         if outcomes is not None:
             master.outcomes = outcomes
             master.reach.others.append(outcomes)
             started["outcomes"] = str(outcomes.address)
-        if decisions is not None or master.admin is not None or master.control is not None:
-            master.reader = Reader(lanes, [master.feed, *([decisions] if decisions is not None else [])], log)
         if decisions is not None:
             started["decisions"] = str(decisions.path)
         if served.search_engines:
@@ -119,6 +131,8 @@ def run(
         site.tell(log, served.room.own, served)
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
+        if no_lender:
+            log.warning("no module", reason=no_lender)
         if no_control:
             log.warning("no control", reason=no_control)
         for override in board.wheel.said()[0]:
