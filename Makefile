@@ -150,7 +150,7 @@ asan-module: build $(VENV)/test
 	@NGINX="$$PWD/build/asan-nginx/objs/nginx" NGINX_SRC="$(NGINX_SRC)" MODULE_CFLAGS="$(ASAN) -fno-sanitize-recover=undefined" \
 	  MODULE_LDFLAGS="$(ASAN)" nginx/module/build.sh build/asan-module >/dev/null
 	@XBOT_NGINX="$$PWD/build/asan-nginx/objs/nginx" XBOT_MODULE="$$PWD/build/asan-module/ngx_http_xbot_module.so" ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 \
-	  $(BIN)/pytest -m 'not servers and not long' -k module tests/nginx
+	  $(BIN)/pytest -m 'not long' -k 'module or shared' tests/nginx
 
 # From the sdist, so that nothing gets in that lies about here; made to fit other machines, and tried as a user would.
 # For another Python: make wheel PYTHON=python3.12 VENV=.venv312

@@ -23,7 +23,7 @@ uint64_t xb_time_ms(const uint64_t *clock_ms)
 
 /* Is it a question of `xbot check`? It asks as a visitor at this address, which no visitor can have (RFC 5737); a header that
  * said so anybody could send. */
-static bool is_check(const xb_request *r)
+bool xb_is_check(const xb_request *r)
 {
     return xb_span_is(r->ip, XB_SPAN("192.0.2.1"));
 }
@@ -50,14 +50,14 @@ static void look_up(const xb_service *s, xb_workspace *w)
     if (!s->clients)
         return;
     w->now_ms = xb_time_ms(s->clock_ms);
-    w->reads_only = is_check(&w->request) || asked_before(w);
+    w->reads_only = xb_is_check(&w->request) || asked_before(w);
 }
 
 /* A request that is asked about again was counted once: its keys say as what, as they did then. */
 static void recall(xb_workspace *w)
 {
     const xb_connection_id *asked = &w->request.connection;
-    if (is_check(&w->request))
+    if (xb_is_check(&w->request))
         w->keys = (xb_client_keys){0}; /* its outcome is not counted either */
     if (!asked->requests || !w->keys.client)
         return;
@@ -128,7 +128,7 @@ static void write_again(xb_reply *reply)
 void xb_count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t ns)
 {
     const xb_decision *d = &w->decision;
-    if (is_check(&w->request)) {
+    if (xb_is_check(&w->request)) {
         stats->probes++;
         return;
     }
@@ -138,17 +138,18 @@ void xb_count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_
     stats->sum_score += (uint64_t)(w->verdict.score * 1e6);
     stats->score[xb_score_bucket(w->verdict.score)]++;
     stats->margin[xb_margin_bucket(w->verdict.margin)]++;
+    stats->doubted += w->doubt == XB_DOUBTED;
+    stats->regretted += w->doubt == XB_REGRETTED;
     stats->unknown_policy += !policy_known;
     stats->truncated += w->request.truncated || w->vector.truncated;
     stats->sum_ns += ns;
     stats->histogram[63 - __builtin_clzll(ns | 1)]++;
 }
 
-/* Does this decision, or one before it, look wrong by what the client does? Remembers what was said of it. */
-static xb_doubt doubt(const xb_service *s, const xb_workspace *w)
+xb_doubt xb_doubt_of(const xb_workspace *w)
 {
     const xb_decision *d = &w->decision;
-    if (!s->clients || !w->keys.client || w->reads_only)
+    if (!w->clients || !w->keys.client || w->reads_only)
         return XB_NO_DOUBT;
     const uint32_t before = w->vector.behaviour.client.marks;
     uint32_t marks = before;
@@ -167,7 +168,7 @@ static xb_doubt doubt(const xb_service *s, const xb_workspace *w)
         }
     }
     if (marks != before)
-        xb_clients_mark(s->clients, &w->keys, marks & (XB_MARK_CALLED | XB_MARK_GATED | XB_MARK_DOUBTED | XB_MARK_REGRETTED));
+        xb_clients_mark(w->clients, &w->keys, marks & (XB_MARK_CALLED | XB_MARK_GATED | XB_MARK_DOUBTED | XB_MARK_REGRETTED));
     return found;
 }
 
@@ -211,19 +212,17 @@ long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t siz
     bool policy_known = xb_apply_policy(s->policies, s->policy, s->model, w);
     if (s->wheel)
         xb_steer(s->wheel, started, w);
-    if (s->clients && w->decision.refuse && !w->reads_only)
-        xb_clients_outcome(s->clients, &w->keys, w->now_ms, &(xb_response){403, -1, XB_CONTENT_UNKNOWN});
+    xb_tell_refusal(w);
     char text[XB_MAX_REASON];
     const xb_span reason = {text, xb_decision_text(&w->decision, &w->verdict, &w->vector, text, sizeof text)};
-    w->doubt = (uint8_t)doubt(s, w);
+    w->doubt = (uint8_t)xb_doubt_of(w);
     w->id = s->ids ? xb_ids_next(s->ids) : 0;
-    if (s->ids && s->lane && !is_check(&w->request))
-        w->id |= xb_record_decision(s->lane, s->recorder, started, w->id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, reason, w);
-    write_reply(s, w, reason, s->ids ? &w->id : NULL, reply);
-    if (s->stats) {
-        s->stats->doubted += w->doubt == XB_DOUBTED;
-        s->stats->regretted += w->doubt == XB_REGRETTED;
-        xb_count(s->stats, w, policy_known, xb_now() - started);
+    if (s->ids && s->lane && !xb_is_check(&w->request)) {
+        const xb_wish wish = xb_record_wish(s->lane, s->recorder, started, w->id, w);
+        w->id |= xb_record_decision(s->lane, wish, started, w->id, s->generation, s->dialect, (xb_span){buf, (size_t)used}, reason, w);
     }
+    write_reply(s, w, reason, s->ids ? &w->id : NULL, reply);
+    if (s->stats)
+        xb_count(s->stats, w, policy_known, xb_now() - started);
     return used;
 }

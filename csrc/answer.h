@@ -66,6 +66,12 @@ typedef struct {
  * is judged, `size` is returned, and the reply closes: the rest may announce a body. */
 long xb_answer(const xb_service *s, xb_workspace *w, const char *buf, size_t size, size_t seen_size, bool truncated, xb_reply *reply);
 
+/* Is it a question of `xbot check`, which is no visitor's? */
+bool xb_is_check(const xb_request *r);
+
+/* Does the decision in `w`, or one before it, look wrong by what the client does? Remembers in the table what was said of it. */
+xb_doubt xb_doubt_of(const xb_workspace *w);
+
 /* Counts the decision in `w`, which took `ns` nanoseconds; one for `xbot check` as a probe, and no more. `policy_known`: what
  * xb_apply_policy returned. For a host that judges without xb_answer. */
 void xb_count(xb_stats *stats, const xb_workspace *w, bool policy_known, uint64_t ns);

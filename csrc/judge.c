@@ -64,3 +64,9 @@ bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const
     w->decision.refuse |= w->request.status_only && w->decision.outcome == XB_BOT;
     return known;
 }
+
+void xb_tell_refusal(const xb_workspace *w)
+{
+    if (w->clients && w->decision.refuse && !w->reads_only)
+        xb_clients_outcome(w->clients, &w->keys, w->now_ms, &(xb_response){403, -1, XB_CONTENT_UNKNOWN});
+}

@@ -54,4 +54,7 @@ bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const
  * `observe` and `off` nobody is refused, not even where the reply's status is all that is looked at. */
 void xb_steer(const xb_wheel *wheel, uint64_t now, xb_workspace *w);
 
+/* Tells the table of clients that the decided request was refused: who refuses knows it, and nobody tells him. */
+void xb_tell_refusal(const xb_workspace *w);
+
 #endif

@@ -1,22 +1,29 @@
 #include "record.h"
 
-xb_fate xb_record_decision(xb_lane *lane, xb_recorder *recorder, uint64_t now, uint64_t id, uint64_t generation, xb_dialect dialect,
-                           xb_span head, xb_span reason, const xb_workspace *w)
+xb_wish xb_record_wish(xb_lane *lane, xb_recorder *recorder, uint64_t now, uint64_t id, const xb_workspace *w)
 {
     const xb_decision *d = &w->decision;
     const bool accused = d->refuse || d->outcome == XB_BOT || w->doubt;
     const bool wanted = recorder->logged && (accused || id >> XB_FATE_BITS < recorder->sample);
-    const bool logged = wanted && xb_lane_may(lane, now);
-    const xb_fate unlogged = !recorder->logged ? XB_NO_LOG : wanted ? XB_DROPPED : XB_NOT_SAMPLED;
-    if (!logged && !xb_rate_take(accused ? &recorder->accused : &recorder->others, now))
-        return unlogged;
+    if (wanted && xb_lane_may(lane, now))
+        return (xb_wish){true, XB_RECORDED};
+    return (xb_wish){xb_rate_take(accused ? &recorder->accused : &recorder->others, now),
+                     !recorder->logged ? XB_NO_LOG : wanted ? XB_DROPPED : XB_NOT_SAMPLED};
+}
+
+xb_fate xb_record_decision(xb_lane *lane, xb_wish wish, uint64_t now, uint64_t id, uint64_t generation, xb_dialect dialect, xb_span head,
+                           xb_span reason, const xb_workspace *w)
+{
+    const xb_decision *d = &w->decision;
+    if (!wish.wanted)
+        return wish.fate;
+    const bool logged = wish.fate == XB_RECORDED;
     const size_t past = w->keys.client ? XB_PAST * sizeof(double) : 0, size = sizeof(xb_record) + past + head.size;
     xb_record *r = xb_lane_begin(lane, size);
     if (!r)
-        return logged ? XB_DROPPED : unlogged;
-    const xb_fate fate = logged ? XB_RECORDED : unlogged;
+        return logged ? XB_DROPPED : wish.fate;
     r->head = (uint32_t)head.size;
-    r->id = id | fate;
+    r->id = id | wish.fate;
     r->generation = generation;
     r->time = now;
     r->margin = w->verdict.margin;
@@ -37,5 +44,5 @@ xb_fate xb_record_decision(xb_lane *lane, xb_recorder *recorder, uint64_t now, u
     memcpy(to, w->vector.dense + XB_FIRST_OF_CLIENT, past);
     memcpy(to + past, head.at, head.size);
     xb_lane_end(lane, size);
-    return fate;
+    return wish.fate;
 }

@@ -48,9 +48,19 @@ typedef struct {
     xb_rate accused, others; /* for who watches: so many of these in a second, and so many of all others */
 } xb_recorder;
 
-/* Records the decision of the workspace, about this head, if anybody wants it at this time (nanoseconds of CLOCK_MONOTONIC).
- * `reason` is that of xb_decision_text. Never waits. Returns the fate of the log's record, which is also in it. */
-xb_fate xb_record_decision(xb_lane *lane, xb_recorder *recorder, uint64_t now, uint64_t id, uint64_t generation, xb_dialect dialect,
-                           xb_span head, xb_span reason, const xb_workspace *w);
+/* Who wants a decision. */
+typedef struct {
+    bool wanted;  /* anybody does: it is to be recorded */
+    xb_fate fate; /* of the log's record: XB_RECORDED if the log wants it */
+} xb_wish;
+
+/* Does anybody want the decision of the workspace, which has this id, at this time (nanoseconds of CLOCK_MONOTONIC)? Takes its place in
+ * this second. */
+xb_wish xb_record_wish(xb_lane *lane, xb_recorder *recorder, uint64_t now, uint64_t id, const xb_workspace *w);
+
+/* Records the decision of the workspace, about this head, if it is wanted. `now` and `id` are those of the wish; `reason` is that of
+ * xb_decision_text. Never waits. Returns the fate of the log's record, which is also in it. */
+xb_fate xb_record_decision(xb_lane *lane, xb_wish wish, uint64_t now, uint64_t id, uint64_t generation, xb_dialect dialect, xb_span head,
+                           xb_span reason, const xb_workspace *w);
 
 #endif

@@ -35,6 +35,37 @@ size_t xb_clients_size(unsigned mebibytes)
     return sizeof(xb_clients) + sizeof(xb_client_set) * (n > UINT32_MAX ? UINT32_MAX : n);
 }
 
+/* Where an entry lies depends on how many sets there are, and the number in the table may be changed by whoever else may write it. So
+ * that of each table that is in use is kept here, as its owner's `size` says it: of the last few, more than any process shares. */
+enum { KNOWN = 8 };
+static struct {
+    const xb_clients *table;
+    uint64_t n_sets;
+} known[KNOWN];
+
+static void know(const xb_clients *t, uint64_t n_sets)
+{
+    static unsigned next;
+    size_t at = KNOWN;
+    for (size_t i = 0; i < KNOWN; i++)
+        if (__atomic_load_n(&known[i].table, __ATOMIC_RELAXED) == t)
+            at = i;
+    if (at < KNOWN && __atomic_load_n(&known[at].n_sets, __ATOMIC_RELAXED) == n_sets)
+        return;
+    at = at < KNOWN ? at : next++ % KNOWN;
+    __atomic_store_n(&known[at].table, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&known[at].n_sets, n_sets, __ATOMIC_RELEASE);
+    __atomic_store_n(&known[at].table, t, __ATOMIC_RELEASE);
+}
+
+uint64_t xb_clients_sets(const xb_clients *t)
+{
+    for (size_t i = 0; i < KNOWN; i++)
+        if (__atomic_load_n(&known[i].table, __ATOMIC_ACQUIRE) == t)
+            return __atomic_load_n(&known[i].n_sets, __ATOMIC_RELAXED);
+    return t->n_sets;
+}
+
 void xb_clients_init(xb_clients *t, size_t size, const uint64_t secret[2], xb_clients_privacy privacy)
 {
     xb_board_init(&t->board, &kind, size, 0, 0);
@@ -42,6 +73,7 @@ void xb_clients_init(xb_clients *t, size_t size, const uint64_t secret[2], xb_cl
     t->secret[1] = secret[1];
     t->n_sets = (size - sizeof *t) / sizeof(xb_client_set);
     t->privacy = privacy;
+    know(t, t->n_sets);
 }
 
 void xb_clients_rekey(xb_clients *t, const uint64_t secret[2], uint64_t now_ms)
@@ -57,8 +89,10 @@ const char *xb_clients_check(const void *memory, size_t size)
     const char *why = xb_board_check(memory, size, &kind, 0);
     if (why)
         return why;
-    if (t->n_sets < 1 || t->n_sets > UINT32_MAX || t->n_sets != (size - sizeof *t) / sizeof(xb_client_set))
+    const uint64_t n_sets = size < sizeof *t ? 0 : (size - sizeof *t) / sizeof(xb_client_set);
+    if (n_sets < 1 || n_sets > UINT32_MAX || t->n_sets != n_sets)
         return "the sets do not add up to its size";
+    know(t, n_sets);
     return t->privacy > XB_CLIENTS_BY_NETWORK ? "an unknown way of telling clients apart" : NULL;
 }
 
@@ -176,7 +210,7 @@ static uint64_t client_key(const xb_client_keys *k) { return k->client & ~(uint6
 
 static xb_client_set *set_of(const xb_clients *t, uint64_t key)
 {
-    return (xb_client_set *)&t->set[(key >> 32) * t->n_sets >> 32]; /* const is the caller's promise: only xb_clients_count writes */
+    return (xb_client_set *)&t->set[(key >> 32) * xb_clients_sets(t) >> 32]; /* const is the caller's promise: only xb_clients_count writes */
 }
 
 static uint32_t tag_of(uint64_t key)
@@ -722,7 +756,7 @@ bool xb_clients_used(const xb_client_set *set, size_t place, uint64_t since_ms)
 xb_client_entry *xb_clients_merge(xb_clients *t, const xb_client_delta *d, uint64_t now_ms, bool *is_new)
 {
     static const float MOST = 65536.0f; /* nobody counts so many in the time between two messages */
-    if (!d->tag || d->set >= t->n_sets)
+    if (!d->tag || d->set >= xb_clients_sets(t))
         return NULL;
     xb_client_set *set = &t->set[d->set];
     xb_client_entry *e = NULL;

@@ -4,7 +4,7 @@
  * ever waits: there is no lock, so no process can die while it holds one. Everything is read and written as whole words of 32
  * or 64 bits, in any order. Two that write at once may lose a count, and an entry that is replaced in that moment may get a
  * count of the one before it. So a count may be off by a few, and nothing else can be wrong: no number that is read here is
- * ever used as a place in memory without a check. No allocation, no system call.
+ * ever used as a place in memory without a check, also where another user writes it. No allocation, no system call.
  *
  * An entry is one of
  *   client   an address (IPv6: its /64; or the network, XB_CLIENTS_BY_NETWORK) and an agent
@@ -203,6 +203,9 @@ void xb_clients_rekey(xb_clients *t, const uint64_t secret[2], uint64_t now_ms);
 /* Is what lies in `size` bytes of memory, aligned to 64, a table that this program can use? NULL, or why it is refused. Its entries
  * need no check. */
 const char *xb_clients_check(const void *memory, size_t size);
+
+/* How many sets a table has that was made or checked by this process: not what its memory says now, which others may write. */
+uint64_t xb_clients_sets(const xb_clients *t);
 
 /* Asks for the memory in which the keys' sets begin, and returns at once. */
 void xb_clients_prefetch(const xb_clients *t, const xb_client_keys *k);

@@ -6,7 +6,7 @@
 static const float TRIFLE = 0.05f;
 enum { JUST_MS = 3000 }; /* times of use are in seconds; so an entry is new that came since shortly before the last time */
 
-size_t xb_exchange_size(const xb_clients *t) { return sizeof(xb_exchange) + t->n_sets * XB_CLIENTS_WAYS * sizeof(uint32_t); }
+size_t xb_exchange_size(const xb_clients *t) { return sizeof(xb_exchange) + xb_clients_sets(t) * XB_CLIENTS_WAYS * sizeof(uint32_t); }
 
 void xb_exchange_init(xb_exchange *x, uint64_t now_ms) { x->since_ms = x->began_ms = now_ms; }
 
@@ -95,7 +95,7 @@ size_t xb_exchange_collect(xb_exchange *x, const xb_clients *t, uint64_t now_ms,
     size_t n = 0;
     if (!x->at)
         x->began_ms = now_ms;
-    for (; x->at < t->n_sets; x->at++) {
+    for (const uint64_t sets = xb_clients_sets(t); x->at < sets; x->at++) {
         if (n + XB_CLIENTS_WAYS > most)
             return n; /* the next time goes on here */
         for (size_t place = 0; place < XB_CLIENTS_WAYS; place++)

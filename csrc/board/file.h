@@ -6,7 +6,7 @@
  *   - only processes of its owner map it. All others, such as a module inside nginx, read it into their own memory, and check
  *     and use this copy, so nobody can change it between the check and the use;
  *   - what processes of several users write is not a file here, but anonymous memory (memfd_create) of a sealed size, whose
- *     descriptor is passed over a socket.
+ *     descriptor is passed over a socket (share.h).
  * A file is written under another name and renamed into place, so nobody sees an unfinished one. What is checked here is
  * only the header; each kind's own module checks what follows it, and never trusts it.
  *

@@ -52,13 +52,18 @@ bool xb_outcome_parse(xb_span message, xb_client_keys *keys, xb_response *respon
     return true;
 }
 
+void xb_outcome_count(xb_clients *t, const xb_client_keys *keys, uint64_t now_ms, const xb_response *response)
+{
+    xb_clients_outcome(t, keys, now_ms, response);
+    __atomic_fetch_add(&t->outcomes, 1, __ATOMIC_RELAXED);
+}
+
 void xb_outcome_take(xb_clients *t, xb_span message, uint64_t now_ms)
 {
     xb_client_keys keys;
     xb_response response;
     if (xb_outcome_parse(message, &keys, &response)) {
-        xb_clients_outcome(t, &keys, now_ms, &response);
-        __atomic_fetch_add(&t->outcomes, 1, __ATOMIC_RELAXED);
+        xb_outcome_count(t, &keys, now_ms, &response);
     } else {
         __atomic_fetch_add(&t->bad_outcomes, 1, __ATOMIC_RELAXED);
     }

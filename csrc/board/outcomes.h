@@ -20,6 +20,9 @@ enum { XB_OUTCOME_MOST = 1024 /* bytes of a message that are read; what a longer
 /* Reads one message, with or without what syslog puts before it. False, and nothing in the outputs, if it is none. */
 bool xb_outcome_parse(xb_span message, xb_client_keys *keys, xb_response *response);
 
+/* Counts an outcome that a host knows by itself, as xb_outcome_take does those that it is told of. */
+void xb_outcome_count(xb_clients *t, const xb_client_keys *keys, uint64_t now_ms, const xb_response *response);
+
 /* Counts what one message says, in the table: as an outcome, or as a bad one. */
 void xb_outcome_take(xb_clients *t, xb_span message, uint64_t now_ms);
 

@@ -98,8 +98,8 @@ static xb_proof proof_by_name(const xb_crawlers *c, const xb_crawler *crawler, c
     if (!c->lookups)
         return XB_UNPROVEN;
     const uint32_t now = xb_lookups_now();
-    if (!xb_lookups_find(c->lookups, address, now, &found) || now > found.until)
-        waited_for = xb_lookups_ask(c->lookups, address);
+    if ((!xb_lookups_find(c->lookups, address, now, &found) || now > found.until) && c->asks)
+        waited_for = xb_lookups_ask(c->asks, address);
     if (found.state == XB_LOOKUP_ANSWERED)
         return found.domains & crawler->domains ? XB_PROVEN : XB_DISPROVED;
     *excused = waited_for && found.state != XB_LOOKUP_SILENT && !xb_lookups_neighbour_denied(c->lookups, address, now);

@@ -78,7 +78,8 @@ typedef struct {
     const xb_range6 *v6;
     const xb_holder *holder4, *holder6;
     const xb_claim *claim;
-    xb_lookups *lookups; /* set by the host after opening; NULL: what needs the DNS is unproven */
+    const xb_lookups *lookups; /* set by the host after opening; NULL: what needs the DNS is unproven */
+    xb_lookups *asks; /* likewise: where questions for it are put, the same table or another; NULL: none are */
     const xb_signer *signer; /* likewise; NULL: signatures are not looked at */
 } xb_crawlers;
 

@@ -256,3 +256,97 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
     if (!r->uri.at)
         r->present &= ~(uint32_t)XB_HAS_URL;
 }
+
+/* ---- the other way ---- */
+
+typedef struct {
+    char *at, *end;
+} room;
+
+/* One line, if it finds room. A line break in a value would begin another line. */
+static void put_line(room *to, xb_span name, xb_span value)
+{
+    if ((size_t)(to->end - to->at) < name.size + value.size + 4)
+        return;
+    char *p = (char *)memcpy(to->at, name.at, name.size) + name.size;
+    *p++ = ':';
+    *p++ = ' ';
+    for (size_t i = 0; i < value.size; i++)
+        *p++ = value.at[i] == '\r' || value.at[i] == '\n' ? ' ' : value.at[i];
+    *p++ = '\r';
+    *p++ = '\n';
+    to->at = p;
+}
+
+static void put_field(room *to, const char *name, xb_span value)
+{
+    if (value.size)
+        put_line(to, (xb_span){name, strlen(name)}, value);
+}
+
+static char *put_decimal(char *to, uint64_t n)
+{
+    char digits[20];
+    size_t i = sizeof digits;
+    do
+        digits[--i] = (char)('0' + n % 10);
+    while (n /= 10);
+    return (char *)memcpy(to, digits + i, sizeof digits - i) + (sizeof digits - i);
+}
+
+static void put_connection(room *to, const xb_connection_id *c)
+{
+    char text[64], *p = put_decimal(text, c->process);
+    if (!c->requests)
+        return;
+    *p++ = '-';
+    p = put_decimal(p, c->serial);
+    *p++ = '-';
+    p = put_decimal(p, c->requests);
+    put_field(to, "X-Connection", xb_span_of(text, p));
+}
+
+/* May a header of the visitor's be in a question: does it neither frame a message nor say what nginx says by itself? */
+static bool may_ask(const xb_header *h)
+{
+    switch (h->id) {
+    case XB_H_HOST:
+    case XB_H_CONTENT_LENGTH:
+    case XB_H_TRANSFER_ENCODING:
+    case XB_H_X_REAL_IP:
+    case XB_H_X_ORIGINAL_URI:
+    case XB_H_X_ORIGINAL_URL:
+    case XB_H_X_ORIGINAL_METHOD:
+    case XB_H_X_ORIGINAL_PROTOCOL:
+    case XB_H_X_ORIGINAL_SCHEME:
+    case XB_H_X_ORIGINAL_HOST:
+    case XB_H_X_ORIGINAL_ORDER:
+    case XB_H_X_BOT_POLICY:
+        return false;
+    default:
+        return h->id < XB_H_X_TLS_PROTOCOL || h->id == XB_H_OTHER;
+    }
+}
+
+size_t xb_question_of(const xb_request *r, char *to)
+{
+    const xb_span first = XB_SPAN("GET / HTTP/1.1\r\n");
+    room out = {(char *)memcpy(to, first.at, first.size) + first.size, to + XB_MAX_HEAD - 2};
+    put_field(&out, "X-Real-IP", r->ip);
+    put_field(&out, "X-Original-URI", r->uri);
+    put_field(&out, "X-Original-Method", r->method);
+    put_field(&out, "X-Original-Protocol", r->protocol);
+    put_field(&out, "X-Original-Scheme", r->scheme);
+    put_field(&out, "X-Original-Host", r->host);
+    put_connection(&out, &r->connection);
+    if (!(r->present & XB_HAS_ORDER))
+        put_field(&out, "X-Original-Order", XB_SPAN("lost"));
+    put_field(&out, "X-Bot-Policy", r->policy);
+    put_field(&out, "Host", XB_SPAN("xbot"));
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        if (may_ask(&r->headers[i]))
+            put_line(&out, r->headers[i].name, r->headers[i].value);
+    *out.at++ = '\r';
+    *out.at++ = '\n';
+    return (size_t)(out.at - to);
+}

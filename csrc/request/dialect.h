@@ -75,6 +75,12 @@ extern const xb_dialect_row xb_dialects[XB_DIALECT_COUNT];
  * XB_MAX_HEAD bytes and must live as long as `r`. What the proxy did not send is absent. */
 void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch);
 
+/* The head by which nginx's files would ask about this request, whose fields are known already (fields.h), so that a record of it is
+ * like any other: written to `to`, which has room for XB_MAX_HEAD bytes. Returns its bytes. What the asking proxy says in words of
+ * its own, a visitor cannot say: such headers are left out, as are those that frame a message. Headers that find no room are missing,
+ * and so is the handshake. */
+size_t xb_question_of(const xb_request *r, char *to);
+
 /* Decodes URL-encoding (%41, and + for a space) from `s` to `out`, which has room for s.size bytes.
  * Returns the decoded span; with `bad` not NULL, *bad is the place of the first bad escape, or NULL if there is none.
  * A bad escape is copied unchanged. */

@@ -23,7 +23,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 }
 
 /* Who could have written it: the one who has the directory, or root, and nobody else (csrc/board/file.h). */
-static const char *foreign(const struct stat *directory, const struct stat *file)
+static const char *foreign(const struct stat *directory, const struct stat *file, size_t most)
 {
     if (!S_ISREG(file->st_mode))
         return "no regular file";
@@ -33,20 +33,19 @@ static const char *foreign(const struct stat *directory, const struct stat *file
         return "others than its owner may write it";
     if (file->st_uid != directory->st_uid && file->st_uid != 0)
         return "its owner is not that of the directory";
-    return file->st_size <= 0 || file->st_size > MAX_SERVED ? "wrong size" : NULL;
+    return file->st_size <= 0 || (size_t)file->st_size > most ? "wrong size" : NULL;
 }
 
-/* The bytes of `board`/served in memory of our own. NULL, and why not. */
-static char *read_file(const ngx_str_t *board, size_t *size, const char **why)
+char *xbot_board_read(const ngx_str_t *board, const char *name, size_t most, size_t *size, const char **why)
 {
     struct stat directory, file;
     char *bytes = NULL;
     int dir = open((const char *)board->data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int fd = dir < 0 ? -1 : openat(dir, "served", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int fd = dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     *why = NULL;
     if (fd < 0 || fstat(dir, &directory) || fstat(fd, &file))
         *why = strerror(errno);
-    else if (!(*why = foreign(&directory, &file)) && !(bytes = ngx_alloc((size_t)file.st_size, ngx_cycle->log)))
+    else if (!(*why = foreign(&directory, &file, most)) && !(bytes = ngx_alloc((size_t)file.st_size, ngx_cycle->log)))
         *why = "no memory";
     for (*size = 0; bytes && *size < (size_t)file.st_size;) {
         const ssize_t n = pread(fd, bytes + *size, (size_t)file.st_size - *size, (off_t)*size);
@@ -84,7 +83,7 @@ static xbot_served *load(const ngx_str_t *board, xb_workspace *work, const char 
         *why = "no memory";
         return NULL;
     }
-    served->image = read_file(board, &size, why);
+    served->image = xbot_board_read(board, "served", MAX_SERVED, &size, why);
     if (served->image)
         *why = xb_served_open(served->image, size, false, &model, &policies);
     if (!*why)
@@ -102,7 +101,7 @@ static xbot_served *load(const ngx_str_t *board, xb_workspace *work, const char 
     return NULL;
 }
 
-const xbot_served *xbot_board_look(const ngx_str_t *board, xb_workspace *work, ngx_log_t *log)
+xbot_served *xbot_board_look(const ngx_str_t *board, xb_workspace *work, ngx_log_t *log)
 {
     char path[NGX_MAX_PATH];
     struct stat file;

@@ -5,10 +5,11 @@
 /* Law: as csrc/board/counters.h has it, a slot has one writer. Here a worker claims it by its process id, in memory that only
  * nginx's own processes share; a slot whose writer is gone is claimed again, and goes on counting. */
 
-enum { SLOTS = 128, ZONE_SIZE = 2 << 20 };
+enum { SLOTS = 128, ZONE_SIZE = 3 << 20 };
 
 typedef struct {
     ngx_atomic_t writer[SLOTS + 1]; /* process ids; 0: free. The first slot has no writer */
+    xb_stats told[SLOTS + 1];       /* what of each slot the sidecar was told (share.c); of the slot's writer */
     uint64_t slots[];               /* a file of counters (csrc/board/counters.h) */
 } shared_counters;
 
@@ -65,6 +66,12 @@ void xbot_counters_end(void)
 }
 
 xb_stats *xbot_counters(void) { return claimed ? xb_counters_slot(shared->slots, claimed) : NULL; }
+
+const xb_stats *xbot_counters_told(xb_stats **told)
+{
+    *told = claimed ? &shared->told[claimed] : NULL;
+    return xbot_counters();
+}
 
 /* ---- the page ---- */
 

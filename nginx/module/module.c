@@ -36,6 +36,7 @@ static void find_gate(ngx_conf_t *cf, const xbot_location *parent, xbot_location
 {
     auth_request_line *line = auth_line(cf);
     ngx_uint_t asked = NGX_CONF_UNSET_UINT;
+    ngx_str_t target = {0, NULL};
     if (line && line->uri.data) {
         location->asked = line->uri.data;
         location->asked_size = line->uri.len;
@@ -43,13 +44,16 @@ static void find_gate(ngx_conf_t *cf, const xbot_location *parent, xbot_location
         for (size_t i = 0; i < sizeof gates / sizeof *gates; i++)
             if (line->uri.len == gates[i].target.len && ngx_memcmp(line->uri.data, gates[i].target.data, line->uri.len) == 0) {
                 asked = own ? gates[i].gate : asked;
+                target = gates[i].target;
                 line->uri.len = 0;
             }
         if (own && asked == NGX_CONF_UNSET_UINT && parent->asked_size)
             asked = XBOT_OFF; /* `off`, or a question to somebody else */
     }
-    if (location->gate == NGX_CONF_UNSET_UINT)
+    if (location->gate == NGX_CONF_UNSET_UINT) {
         location->gate = asked != NGX_CONF_UNSET_UINT ? asked : parent->gate;
+        location->question = asked != NGX_CONF_UNSET_UINT ? target : parent->question;
+    }
     if (location->gate == NGX_CONF_UNSET_UINT)
         location->gate = XBOT_OFF;
 }
@@ -62,6 +66,9 @@ static ngx_int_t at_access(ngx_http_request_t *r)
     if (!conf->board.data)
         return NGX_DECLINED;
     if (location->gate != XBOT_OFF) {
+        const ngx_int_t asked = xbot_ask_of_signature(r, location);
+        if (asked != NGX_OK)
+            return asked;
         xbot_context *ctx = xbot_verdict(r);
         if (!ctx)
             return NGX_ERROR;
@@ -72,6 +79,7 @@ static ngx_int_t at_access(ngx_http_request_t *r)
         if (ctx->refused)
             status = NGX_DECLINED; /* the page that the site has for whom is refused */
         ctx->refused |= status != NGX_DECLINED;
+        ctx->settled = location;
     }
     return xbot_remove_headers(r) == NGX_OK ? status : NGX_ERROR;
 }
@@ -166,13 +174,15 @@ static char *merge_location(ngx_conf_t *cf, void *parent, void *child)
 
 /* Handlers of a phase run from the last one added to the first: ours before allow, deny and auth_basic, whose OK may end the
  * phase under `satisfy any`. */
-static ngx_int_t add_handler(ngx_conf_t *cf)
+static ngx_int_t add_handlers(ngx_conf_t *cf)
 {
     ngx_http_core_main_conf_t *core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-    ngx_http_handler_pt *handler = ngx_array_push(&core->phases[NGX_HTTP_ACCESS_PHASE].handlers);
-    if (!handler)
+    ngx_http_handler_pt *access = ngx_array_push(&core->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    ngx_http_handler_pt *log = ngx_array_push(&core->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (!access || !log)
         return NGX_ERROR;
-    *handler = at_access;
+    *access = at_access;
+    *log = xbot_tell_outcome;
     return NGX_OK;
 }
 
@@ -188,18 +198,21 @@ static ngx_int_t begin_process(ngx_cycle_t *cycle)
     if (conf) {
         xbot_counters_begin(conf, cycle->log);
         xbot_verdict_begin(cycle);
+        xbot_share_begin(conf, cycle);
     }
     return NGX_OK;
 }
 
 static void end_process(ngx_cycle_t *cycle)
 {
-    (void)cycle;
-    xbot_counters_end();
+    if (in_use(cycle)) {
+        xbot_share_end();
+        xbot_counters_end();
+    }
 }
 
 static ngx_http_module_t context = {
-    .postconfiguration = add_handler,
+    .postconfiguration = add_handlers,
     .create_main_conf = make_main,
     .init_main_conf = end_main,
     .create_loc_conf = make_location,

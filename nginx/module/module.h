@@ -7,7 +7,9 @@
  *   module.c     directives, the gate of a location, the access handler
  *   visitor.c    nginx's request -> csrc's; the handshake of a connection; the headers that no visitor may send
  *   board.c      the board's file `served` -> checked model and policies in memory of this worker
+ *   share.c      what the sidecar lends: the table of clients, the operator's word, and memory for what is told to it
  *   verdict.c    the decision of a request, taken once, and the variables that tell it
+ *   question.c   a signed request, which the sidecar is asked about
  *   counters.c   what was decided, counted in a shared zone; the page of xbot_status
  */
 #ifndef XBOT_MODULE_H
@@ -18,7 +20,9 @@
 #include <ngx_http.h>
 
 #include "board/counters.h"
+#include "board/share.h"
 #include "judge.h"
+#include "record.h"
 
 /* What a location does with a decision. Those behind ENFORCE refuse what the policy refuses. */
 typedef enum {
@@ -39,6 +43,7 @@ typedef struct {
     ngx_str_t policy;    /* decides about requests that name none and whose path has none */
     const u_char *asked; /* which auth_request line this location has: its own or inherited (module.c) */
     size_t asked_size;
+    ngx_str_t question; /* the target of that line, if it asks the sidecar and is the gate here; else empty */
 } xbot_location;
 
 /* What is known of a request, in its pool. */
@@ -48,8 +53,14 @@ typedef struct {
     unsigned known : 1;   /* judged, and there was something to judge by */
     unsigned refuse : 1;  /* the policy says so */
     unsigned refused : 1; /* the gate did so; what follows is the site's error page */
+    unsigned was_asked : 1; /* the sidecar, about the signature */
+    unsigned counted : 1; /* in the table of clients */
     unsigned lost : 1;    /* the order of headers was, by $xbot_order */
     double margin;
+    uint16_t said;       /* what it was counted as (XB_SAYS) */
+    const xbot_location *settled; /* past the access phase of this location: the verdict changes no more, until a redirect */
+    void *question;      /* that waits for its answer (question.c), or NULL */
+    xb_client_keys keys; /* for the outcome; all 0: there is nothing to tell */
     ngx_str_t verdict, score, reason, policy, agent, purpose, id; /* empty: none */
 } xbot_context;
 
@@ -72,11 +83,42 @@ typedef struct {
     xb_policies policies;
 } xbot_served;
 
+/* The bytes of the board's file of this name, in memory that the caller frees; at most `most`. NULL, and why not: also where others
+ * could have written it. */
+char *xbot_board_read(const ngx_str_t *board, const char *name, size_t most, size_t *size, const char **why);
+
 /* What is served now, or NULL. Looks for a newer file at most once a second; `work` is used to check it. */
-const xbot_served *xbot_board_look(const ngx_str_t *board, xb_workspace *work, ngx_log_t *log);
+xbot_served *xbot_board_look(const ngx_str_t *board, xb_workspace *work, ngx_log_t *log);
 
 /* What this worker judges by, without a look; NULL: nothing. */
 const xbot_served *xbot_served_now(void);
+
+/* ---- share.c ---- */
+
+/* What the sidecar has lent, each of it or NULL. */
+typedef struct {
+    xb_clients *clients;
+    const xb_wheel *wheel;
+    const xb_lookups *lookups;
+    xb_lookups *questions;
+    xb_visitors *visitors;
+    xb_lane *lane;
+    const uint64_t *clock_ms;
+    bool signs;     /* the sidecar checks signatures */
+    bool connected; /* it is there */
+} xbot_lent;
+
+const xbot_lent *xbot_lent_now(void);
+
+/* Which decisions are recorded, in its lane; of this worker. */
+xb_recorder *xbot_recorder(void);
+
+/* A worker begins, or ends. */
+void xbot_share_begin(const xbot_main *conf, ngx_cycle_t *cycle);
+void xbot_share_end(void);
+
+/* Tells the sidecar what this worker has counted since it was told last. */
+void xbot_share_tell(void);
 
 /* ---- verdict.c ---- */
 
@@ -87,11 +129,26 @@ ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf);
  * subrequest of a request that was not judged. */
 xbot_context *xbot_verdict(ngx_http_request_t *r);
 
+/* A context for a request that has none. NULL: no memory. */
+xbot_context *xbot_make_context(ngx_http_request_t *r);
+
+/* Notes by which policy the request is to be judged now. NGX_DONE: by that it was judged already; NGX_ERROR: no memory. */
+ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx);
+
 /* What is known of r->main, or NULL. */
 xbot_context *xbot_known(ngx_http_request_t *r);
 
+/* Tells the table of clients what became of a request; for the log phase. */
+ngx_int_t xbot_tell_outcome(ngx_http_request_t *r);
+
 /* A worker begins: reads what is served before its first request. */
 void xbot_verdict_begin(ngx_cycle_t *cycle);
+
+/* ---- question.c ---- */
+
+/* In the access phase, before the verdict. NGX_AGAIN: the sidecar is being asked, and the phase runs again; NGX_OK: it was, or need not
+ * be; NGX_ERROR: no memory. */
+ngx_int_t xbot_ask_of_signature(ngx_http_request_t *r, const xbot_location *location);
 
 /* ---- counters.c ---- */
 
@@ -101,6 +158,9 @@ void xbot_counters_end(void);
 
 /* This worker's counters, or NULL. */
 xb_stats *xbot_counters(void);
+
+/* The same, and what of them the sidecar was told. */
+const xb_stats *xbot_counters_told(xb_stats **told);
 
 ngx_int_t xbot_status_page(ngx_http_request_t *r);
 

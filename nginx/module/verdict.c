@@ -4,9 +4,10 @@
 #include <sys/random.h>
 
 #include "answer.h"
+#include "board/outcomes.h"
 
 static xb_workspace work;
-static xb_ids ids; /* of this worker; nothing is recorded by them */
+static xb_ids ids; /* of this worker */
 
 /* ---- the context of a request ---- */
 
@@ -21,12 +22,14 @@ xbot_context *xbot_known(ngx_http_request_t *r)
         return ctx;
     for (ngx_pool_cleanup_t *cln = r->pool->cleanup; cln && !ctx; cln = cln->next)
         ctx = cln->handler == is_ours ? cln->data : NULL;
-    if (ctx)
+    if (ctx) {
         ngx_http_set_ctx(r, ctx, ngx_http_xbot_module);
+        ctx->settled = NULL;
+    }
     return ctx;
 }
 
-static xbot_context *make_context(ngx_http_request_t *r)
+xbot_context *xbot_make_context(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(r->pool, sizeof(xbot_context));
     if (!cln)
@@ -47,8 +50,22 @@ static u_char *put(ngx_str_t *to, u_char *at, const char *text, size_t size)
     return ngx_cpymem(at, text, size);
 }
 
+/* The id of the decision in `work`, made at this time, which is recorded if the sidecar wants it to be. */
+static uint64_t decision_id(const xbot_served *served, uint64_t now, xb_span reason)
+{
+    const xbot_lent *lent = xbot_lent_now();
+    const uint64_t id = xb_ids_next(&ids);
+    xb_span head = {work.scratch, 0};
+    if (!lent->lane || xb_is_check(&work.request))
+        return id;
+    const xb_wish wish = xb_record_wish(lent->lane, xbot_recorder(), now, id, &work);
+    if (wish.wanted)
+        head.size = xb_question_of(&work.request, work.scratch);
+    return id | (uint64_t)xb_record_decision(lent->lane, wish, now, id, served->made, XB_DIALECT_NGINX, head, reason, &work);
+}
+
 /* The texts of the decision in `work`, copied: what they point to may be gone before the request is logged. */
-static ngx_int_t keep_texts(ngx_http_request_t *r, xbot_context *ctx)
+static ngx_int_t keep_texts(ngx_http_request_t *r, const xbot_served *served, uint64_t now, xbot_context *ctx)
 {
     const xb_decision *d = &work.decision;
     const bool proven = d->identity.proof == XB_PROVEN;
@@ -56,6 +73,7 @@ static ngx_int_t keep_texts(ngx_http_request_t *r, xbot_context *ctx)
     const size_t score_size = (size_t)(xb_score_text(score, work.verdict.score) - score);
     const size_t reason_size = xb_decision_text(d, &work.verdict, &work.vector, reason, sizeof reason);
     const char *policy = d->policy->name, *agent = proven ? d->identity.crawler->name : "", *purpose = proven ? d->identity.crawler->purpose : "";
+    const uint64_t id = decision_id(served, now, (xb_span){reason, reason_size});
     u_char *p = ngx_pnalloc(r->pool, score_size + reason_size + strlen(policy) + strlen(agent) + strlen(purpose) + XB_ID_SIZE);
     if (!p)
         return NGX_ERROR;
@@ -66,57 +84,109 @@ static ngx_int_t keep_texts(ngx_http_request_t *r, xbot_context *ctx)
     p = put(&ctx->policy, p, policy, strlen(policy));
     p = put(&ctx->agent, p, agent, strlen(agent));
     p = put(&ctx->purpose, p, purpose, strlen(purpose));
-    xb_id_text(xb_ids_next(&ids), (char *)p);
+    xb_id_text(id, (char *)p);
     ctx->id = (ngx_str_t){XB_ID_SIZE, p};
+    if (d->untold)
+        ctx->verdict.len = ctx->score.len = ctx->reason.len = ctx->agent.len = ctx->purpose.len = 0;
     return NGX_OK;
 }
 
-/* Judges the request by what is served now. */
-static ngx_int_t judge(ngx_http_request_t *r, const xbot_served *served, xbot_context *ctx)
+/* Judges the request by what is served now: as xb_answer does it for the sidecar. */
+static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context *ctx)
 {
+    const xbot_lent *lent = xbot_lent_now();
     xb_stats *stats = xbot_counters();
-    const uint64_t started = stats ? xb_now() : 0;
+    const uint64_t started = xb_now();
     if (xbot_read_visitor(r, &ctx->asked, ctx->lost, &work.request) != NGX_OK)
         return NGX_ERROR;
     const xb_policy *fallback = xb_policy_named(&served->policies, (xb_span){(const char *)ctx->fallback.data, ctx->fallback.len});
     bool policy_known = fallback != NULL;
     if (!fallback)
         fallback = xb_policy_named(&served->policies, XB_SPAN("default"));
-    /* The table of clients belongs here: what is known of the visitor's earlier requests, before xb_judge. */
+    served->policies.crawlers.lookups = lent->lookups;
+    served->policies.crawlers.asks = lent->questions;
+    work.clients = lent->clients;
+    work.visitors = lent->visitors;
+    work.now_ms = lent->clients ? xb_time_ms(lent->clock_ms) : 0;
+    work.reads_only = ctx->counted || xb_is_check(&work.request);
     xb_judge(&served->model, &work);
+    if (xb_is_check(&work.request))
+        work.keys = (xb_client_keys){0}; /* its outcome is not counted either */
+    if (work.keys.client && ctx->counted) { /* it says as what, as it did then */
+        work.keys.client |= ctx->said;
+    } else if (work.keys.client && !work.reads_only) {
+        ctx->counted = 1;
+        ctx->said = (uint16_t)(work.keys.client & XB_SAYS);
+    }
     policy_known &= xb_apply_policy(&served->policies, fallback, &served->model, &work);
+    if (lent->wheel)
+        xb_steer(lent->wheel, started, &work);
+    xb_tell_refusal(&work);
+    work.doubt = (uint8_t)xb_doubt_of(&work);
+    ctx->keys = work.decision.refuse || !work.keys.client ? (xb_client_keys){0} : work.keys;
     ctx->margin = work.verdict.margin;
     ctx->refuse = work.decision.refuse;
     ctx->known = 1;
     if (stats)
         xb_count(stats, &work, policy_known, xb_now() - started);
-    return keep_texts(r, ctx);
+    return keep_texts(r, served, started, ctx);
 }
 
-xbot_context *xbot_verdict(ngx_http_request_t *r)
+ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx)
 {
-    xbot_context *ctx = xbot_known(r);
-    if (r != r->main)
-        return ctx;
     const xbot_main *conf = ngx_http_get_module_main_conf(r, ngx_http_xbot_module);
     const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
     const ngx_http_variable_value_t *asked = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->policy);
     const ngx_http_variable_value_t *order = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->order);
     if (!asked || !order)
-        return NULL;
+        return NGX_ERROR;
     ngx_str_t policy = {asked->not_found ? 0 : asked->len, asked->not_found ? (u_char *)"" : asked->data};
     const bool lost = order->len == 4 && ngx_strncasecmp(order->data, (u_char *)"lost", 4) == 0;
-    if (ctx && ctx->judged && ctx->lost == lost && same(&ctx->asked, &policy) && same(&ctx->fallback, &location->policy))
-        return ctx;
-    if (!ctx && !(ctx = make_context(r)))
-        return NULL;
-    ctx->judged = 1;
-    ctx->known = ctx->refuse = 0;
+    if (ctx->judged && ctx->lost == lost && same(&ctx->asked, &policy) && same(&ctx->fallback, &location->policy))
+        return NGX_DONE;
     ctx->lost = lost;
     ctx->asked = policy;
     ctx->fallback = location->policy;
-    const xbot_served *served = xbot_board_look(&conf->board, &work, r->connection->log);
+    return NGX_OK;
+}
+
+xbot_context *xbot_verdict(ngx_http_request_t *r)
+{
+    xbot_context *ctx = xbot_known(r);
+    if (r != r->main || (ctx && ctx->settled && ctx->settled == ngx_http_get_module_loc_conf(r, ngx_http_xbot_module)))
+        return ctx;
+    if (!ctx && !(ctx = xbot_make_context(r)))
+        return NULL;
+    const ngx_int_t noted = xbot_note(r, ctx);
+    if (noted != NGX_OK)
+        return noted == NGX_DONE ? ctx : NULL;
+    ctx->judged = 1;
+    ctx->known = ctx->refuse = 0;
+    const xbot_main *conf = ngx_http_get_module_main_conf(r, ngx_http_xbot_module);
+    xbot_served *served = xbot_board_look(&conf->board, &work, r->connection->log);
     return !served || judge(r, served, ctx) == NGX_OK ? ctx : NULL;
+}
+
+/* As nginx's own $status. */
+static int status_of(const ngx_http_request_t *r)
+{
+    return (int)(r->err_status ? r->err_status : r->headers_out.status);
+}
+
+ngx_int_t xbot_tell_outcome(ngx_http_request_t *r)
+{
+    const xbot_lent *lent = xbot_lent_now();
+    xbot_context *ctx = r == r->main && lent->clients ? xbot_known(r) : NULL;
+    if (!ctx || !ctx->keys.client)
+        return NGX_OK;
+    const ngx_str_t *type = &r->headers_out.content_type;
+    const int status = status_of(r);
+    const off_t bytes = r->connection->sent - (off_t)r->header_size;
+    const xb_response response = {status < 100 || status > 599 ? 0 : status, bytes > 0 ? bytes : 0,
+                                  (uint8_t)xb_content_of((xb_span){type->data ? (const char *)type->data : "", type->len})};
+    xb_outcome_count(lent->clients, &ctx->keys, xb_time_ms(lent->clock_ms), &response);
+    ctx->keys = (xb_client_keys){0};
+    return NGX_OK;
 }
 
 void xbot_verdict_begin(ngx_cycle_t *cycle)
@@ -156,7 +226,7 @@ static ngx_int_t tell(ngx_http_variable_value_t *v, const ngx_str_t *text)
     return NGX_OK;
 }
 
-/* One of the texts of a context; `offset` is its place there. */
+/* One of the texts of a context; `offset` is its place there. What nobody is to be told is empty (keep_texts). */
 static ngx_int_t tell_text(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t offset)
 {
     const xbot_context *ctx = asked_for(r);
@@ -169,7 +239,7 @@ static ngx_int_t tell_verdict(ngx_http_request_t *r, ngx_http_variable_value_t *
     static const ngx_str_t unknown = ngx_string("unknown");
     const xbot_context *ctx = asked_for(r);
     (void)data;
-    return tell(v, ctx ? &ctx->verdict : &unknown);
+    return tell(v, ctx && ctx->verdict.len ? &ctx->verdict : &unknown);
 }
 
 /* $xbot_margin: with all of its digits, for whoever compares it. */
@@ -226,7 +296,7 @@ ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf)
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
         if (add(cf, told[i].name, told[i].get, told[i].offset, NGX_HTTP_VAR_NOCACHEABLE) != NGX_OK)
             return NGX_ERROR;
-    /* outcome.conf: the module keeps no table of clients, so there is nobody to tell what happened. */
+    /* outcome.conf: the module tells the table of clients what happened by itself. */
     if (add(cf, "xbot_client", tell_nothing, 0, NGX_HTTP_VAR_NOCACHEABLE) != NGX_OK)
         return NGX_ERROR;
     if (add(cf, "xbot_policy", tell_nothing, 0, NGX_HTTP_VAR_CHANGEABLE) != NGX_OK ||

@@ -108,6 +108,7 @@ ngx_int_t xbot_read_visitor(ngx_http_request_t *r, ngx_str_t *policy, bool lost,
         .headers = XB_HEADERS_ORDERED,
     };
     if (!lost) {
+        fields.connection = (xb_connection_id){r->connection->number, (uint32_t)ngx_pid, (uint32_t)r->connection->requests};
         fields.protocol = span_of(&r->http_protocol);
         fields.scheme = secure ? XB_SPAN("https") : XB_SPAN("http");
     }

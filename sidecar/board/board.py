@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar.board import clients
+from sidecar.board import counters as files
 from sidecar.board.clients import Clients, Visitors
-from sidecar.board.counters import Counters
+from sidecar.board.counters import Counters, OfHosts
 from sidecar.board.directory import Directory, times
 from sidecar.board.outcomes import Receiver
 from sidecar.board.served import Served
@@ -24,7 +25,7 @@ from sidecar.config.config import Plan
 from sidecar.errors import XbotError
 
 _LEAST_KEY = 32  # bytes of what several machines share
-SHARED = ("counters", "lock", "wheel", "clients", "visitors")  # descriptors that a new master gets
+SHARED = ("counters", "lock", "wheel", "clients", "visitors", "hosts")  # descriptors that a new master gets
 
 
 class Board:
@@ -55,6 +56,7 @@ class Board:
             self.wheel = Wheel(booted, made, self.directory, handed.get("wheel"))
         except XbotError:  # a file that others may write; the next thing that is said takes its place
             self.wheel = Wheel(booted, made, None)
+        self.hosts = OfHosts(self.directory, handed.get("hosts"))
         self.clients: Clients | None = None
         self.clock = clients.clock()
         self._receiver: Receiver | None = None
@@ -76,24 +78,28 @@ class Board:
     @property
     def memory(self) -> dict[str, int]:
         """What a worker gets of it, by name."""
-        table = {"clients": self.clients.fd} if self.clients else {}
-        return {
-            "counters": self.counters.fd,
-            **table,
-            **self._proven,
-            **({} if self.clock is None else {"clock": self.clock}),
-        }
+        return {"counters": self.counters.fd, **self._past}
 
     @property
     def shared(self) -> dict[str, int]:
         """What a new master gets of it, by name."""
         lock = {"lock": self.directory.lock} if self.directory else {}
-        table = {"clients": self.clients.fd} if self.clients else {}
-        return {"counters": self.counters.fd, "wheel": self.wheel.fd, **lock, **table, **self._proven}
+        return {"counters": self.counters.fd, "wheel": self.wheel.fd, "hosts": self.hosts.fd, **lock, **self._tables}
 
     @property
-    def _proven(self) -> dict[str, int]:
-        return {"visitors": self.visitors.fd} if self.visitors else {}
+    def lent(self) -> dict[str, int]:
+        """What a host of another user gets of it, by core.SHARES. The wheel is for reading."""
+        return {"counters": self.hosts.fd, **self._past}
+
+    @property
+    def _past(self) -> dict[str, int]:
+        """What all who judge write, and the time of it."""
+        return {**self._tables, **({} if self.clock is None else {"clock": self.clock})}
+
+    @property
+    def _tables(self) -> dict[str, int]:
+        of_clients = {"clients": self.clients.fd} if self.clients else {}
+        return {**of_clients, **({"visitors": self.visitors.fd} if self.visitors else {})}
 
     def now_ms(self) -> int:
         """The time of the tables, in milliseconds since 1970."""
@@ -121,9 +127,9 @@ class Board:
             if any(self.wheel.said()):
                 self.keep_wheel()
             if self.directory is not None:
-                self.directory.remove(clients.NAME)  # it was read, or is of no use
-                if self.visitors is None:
-                    self.directory.remove(Visitors.NAME)
+                # They were read, or are of no use.
+                for name in (clients.NAME, files.OF_HOSTS, *([Visitors.NAME] if self.visitors is None else [])):
+                    self.directory.remove(name)
         except XbotError as error:
             if self.asked or self.directory is None:
                 raise
@@ -153,9 +159,11 @@ class Board:
 
     def leave(self) -> None:
         """No worker is left, and the process ends: keep what the next one can use. XbotError if that cannot be."""
-        if self._ours and self.clients is not None and self.directory is not None:
-            self.clients.keep(self.directory)
-            self.keep_visitors()
+        if self._ours and self.directory is not None:
+            self.hosts.keep(self.directory)
+            if self.clients is not None:
+                self.clients.keep(self.directory)
+                self.keep_visitors()
 
 
 def store_key(plan: Plan) -> bytes | None:

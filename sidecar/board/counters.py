@@ -16,7 +16,7 @@ from sidecar.board import memory
 from sidecar.board.directory import Directory, times
 from sidecar.errors import XbotError
 
-NAME = "counters"
+NAME, OF_HOSTS = "counters", "hosts"
 _LEAST_SLOTS = 64
 _LEAST_ROOM, _SLOTS_A_WORKER = 2, 4  # slots a worker: one counts while another drains after an upgrade in place
 
@@ -83,6 +83,42 @@ class Counters:
         with contextlib.suppress(core.BoardError):
             self._last = _checked(self.fd)
         return core.sum_counters(self._last)
+
+
+class OfHosts:
+    """What hosts of other users have counted: memory that they get over a socket, and add to (csrc/board/share.h). It goes from master
+    to master, and with a directory it outlives a sidecar that ends in order. Whatever they write, it is numbers."""
+
+    def __init__(self, directory: Directory | None = None, handed: int | None = None) -> None:
+        """That of the master that we take over from, or what the directory kept, or zeros."""
+        if handed is not None:
+            with contextlib.suppress(core.BoardError):
+                self.fd, self._last = handed, _checked(handed)
+                return
+        self._last = core.counters_image(2, *times(), self._kept(directory))
+        self.fd = memory.writable("xbot-hosts", self._last)
+
+    @staticmethod
+    def _kept(directory: Directory | None) -> bytes:
+        fd = None
+        with contextlib.suppress(XbotError, core.BoardError):
+            if directory is not None and (fd := directory.find(OF_HOSTS)) is not None:
+                return _checked(fd)
+        if fd is not None:
+            os.close(fd)
+        return b""
+
+    def total(self) -> dict[str, Any]:
+        """Their sums, in the form of sidecar.core.read_stats; those known last where the memory was damaged."""
+        with contextlib.suppress(core.BoardError):
+            self._last = _checked(self.fd)
+        return core.sum_counters(self._last)
+
+    def keep(self, directory: Directory) -> None:
+        """Write the sums into the directory, for the next start. XbotError if that cannot be."""
+        self.total()
+        os.close(directory.create(OF_HOSTS, core.counters_image(2, *times(), self._last)))
+        directory.put(OF_HOSTS)
 
 
 def _checked(fd: int) -> bytes:

@@ -14,7 +14,7 @@ from sidecar.check import nginx_conf, probe, reach
 from sidecar.check.findings import Findings
 from sidecar.check.gates import Setup, same
 from sidecar.config.addresses import Address, TcpAddress, UnixAddress
-from sidecar.config.config import Plan
+from sidecar.config.config import MODULE, Plan
 from sidecar.errors import XbotError
 
 ABOUT = "sockets"
@@ -42,6 +42,8 @@ def look(found: Findings, plan: Plan | None, setup: Setup | None, user: str | No
     who = _nginx_user(found, setup, user) if any(isinstance(each, UnixAddress) for each in addresses) else None
     if plan and plan.fixed.outcomes and _is_there(found, plan.fixed.outcomes, who):
         _look_at_queue(found, plan.fixed.outcomes)
+    if plan and plan.fixed.board and setup and setup.judging:
+        _is_there(found, UnixAddress(plan.fixed.board / MODULE), who)
     probes = [_ask(found, plan, each) for each in addresses if _is_there(found, each, who)]
     return [each for each in probes if each]
 

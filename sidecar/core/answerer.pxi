@@ -66,14 +66,10 @@ cdef class Answerer:
             self.service.handshakes = <xb_handshakes *>_shared(self.handshakes, sizeof(xb_handshakes), "handshakes")
             self.service.listener = listener
         if lane is not None:
-            if sample is not None and not 0 <= sample <= 1:
-                raise ValueError(f"{sample} is no share")
+            _record(&self.recorder, sample, watched)
             self.lane = memoryview(lane)
             self.service.lane = <xb_lane *>_shared(self.lane, sizeof(xb_lane), "lane")
             self.service.lane.rate.most = per_second
-            self.recorder.logged = sample is not None
-            self.recorder.sample = <uint64_t>((sample or 0.0) * (1 << 58))
-            self.recorder.accused.most, self.recorder.others.most = watched
             self.service.recorder = &self.recorder
         if wheel is not None:
             self.wheel = memoryview(wheel)

@@ -289,6 +289,7 @@ cdef extern from "board/lookups.h" nogil:
         uint64_t confirmed
     uint32_t xb_lookups_now()
     bint xb_lookups_find(const xb_lookups *t, const xb_address *address, uint32_t now, xb_lookup *out)
+    void xb_lookups_ask(xb_lookups *t, const xb_address *address)
     size_t xb_lookups_take(xb_lookups *t, uint32_t *at, xb_address *out, size_t most)
     void xb_lookups_keep(xb_lookups *t, const xb_address *address, const xb_lookup *what)
 
@@ -337,7 +338,8 @@ cdef extern from "policy/crawlers.h" nogil:
     ctypedef struct xb_signer:
         xb_proof (*check)(const xb_signer *self, const xb_request *r, uint32_t *crawler) noexcept
     ctypedef struct xb_crawlers:
-        xb_lookups *lookups
+        const xb_lookups *lookups
+        xb_lookups *asks
         const xb_signer *signer
     const xb_holder *xb_holder_of(const xb_crawlers *c, const xb_address *address)
     xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent)
@@ -555,6 +557,8 @@ cdef extern from "board/handshakes.h" nogil:
     bint xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_request *r)
 
 cdef extern from "served.h" nogil:
+    ctypedef struct xb_board_header:
+        uint64_t made
     size_t xb_served_size(size_t model_size, size_t policies_size)
     void xb_served_init(void *image, xb_span model, xb_span policies, uint64_t made, uint64_t booted)
     const char *xb_served_open(const void *image, size_t size, bint verified, xb_span *model, xb_span *policies)
@@ -609,6 +613,24 @@ cdef extern from "board/counters.h" nogil:
 cdef extern from "base/rate.h" nogil:
     ctypedef struct xb_rate:
         uint32_t most
+
+cdef extern from "board/share.h" nogil:
+    enum: XB_N_SHARES
+    enum: XB_SHARE_MOST
+    enum: XB_SHARE_VERSION
+    const char *XB_SHARE_MAGIC
+    const char *xb_share_names[]
+    ctypedef struct xb_share:
+        uint8_t magic[8]
+        uint32_t version
+        uint32_t n
+        uint64_t sample
+        uint32_t logged
+        uint32_t per_second
+        uint32_t accused
+        uint32_t others
+        uint32_t signs
+        uint8_t kind[16]
 
 cdef extern from "board/lane.h" nogil:
     ctypedef struct xb_lane:

@@ -278,7 +278,7 @@ cdef class Policies:
             raise PoliciesError(why.decode())
         self.lookups = lookups
         if lookups is not None:
-            self.policies.crawlers.lookups = lookups.table
+            self.policies.crawlers.lookups, self.policies.crawlers.asks = lookups.table, lookups.table
         self.signer = signer
         if signer is not None:
             self.signing.row.check, self.signing.check = _check_signature, <void *>signer

@@ -30,7 +30,7 @@ class Judge(NamedTuple):
     thresholds: Mapping[str, float]
 
 
-Models = Mapping[int, Judge]  # by generation
+Models = Mapping[int, Judge]  # by generation, and by what other hosts call it (core.served_made); the last one last
 
 
 class Taker(Protocol):
@@ -57,10 +57,11 @@ class Reader:
 
     def serves(self, served: Served) -> None:
         """This is what the workers judge by, from now on."""
-        model, _ = core.served_parts(served.image(), verified=True)
+        image = served.image()
+        model, _ = core.served_parts(image, verified=True)
         judge = Judge(core.Model(bytes(model)), served.sha256, served.thresholds())
-        models = {**self._models, served.generation: judge}
-        self._models = dict(sorted(models.items())[-_MODELS:])
+        models = {**self._models, served.generation: judge, core.served_made(image): judge}
+        self._models = dict([*models.items()][-2 * _MODELS :])
 
     def close(self, seconds: float) -> None:
         """Hand out what is left, but wait no longer than this."""

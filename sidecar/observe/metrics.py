@@ -33,7 +33,7 @@ from sidecar.observe.watched import Watched
 _FIRST_EDGE, _LAST_EDGE = 8, 30  # 256 ns to 1.07 s
 OTHERS = "(others)"  # policies that came when there was no place left to count by; no policy can have this name
 _NOTHING = {"decided": [[0] * len(OUTCOMES)] * len(DECIDERS), "refused": [0] * len(DECIDERS)}
-_HOST = "worker"  # who judged: nginx's module, the other host, has a page of its own
+_WORKER, _MODULE = "worker", "module"  # the hosts, who judge: the sidecar's workers, and nginx's by its module
 
 
 class SidecarCollector(Collector):
@@ -66,24 +66,26 @@ class SidecarCollector(Collector):
 
     def _traffic(self) -> Iterator[Metric]:
         total = self._master.counters.total()
+        totals = {_WORKER: total, _MODULE: self._master.board.hosts.total()}
         labels = ["host", "policy", "rule", "verdict"]
         text = "Requests that got a verdict, by the policy and by what decided: the score, or a list"
         requests = CounterMetricFamily("xbot_requests", text, labels=labels)
         refused = CounterMetricFamily(
             "xbot_refused", "Requests answered 403 because the verdict is enforced", labels=labels[:-1]
         )
-        for policy, rule, counts, turned_away in decided(total, self._master.served.modes):
-            for verdict, count in zip(OUTCOMES, counts, strict=True):
-                requests.add_metric([_HOST, policy, rule, verdict], count)
-            refused.add_metric([_HOST, policy, rule], turned_away)
-        yield requests
-        yield refused
         text = (
             "Clients that do what people do, and yet were called bots by their score: once each, once more if refused"
         )
         doubted = CounterMetricFamily("xbot_doubted_clients", text, labels=["host", "refused"])
-        doubted.add_metric([_HOST, "no"], total["doubted"])
-        doubted.add_metric([_HOST, "yes"], total["regretted"])
+        for host, each in totals.items():
+            for policy, rule, counts, turned_away in decided(each, self._master.served.modes):
+                for verdict, count in zip(OUTCOMES, counts, strict=True):
+                    requests.add_metric([host, policy, rule, verdict], count)
+                refused.add_metric([host, policy, rule], turned_away)
+            doubted.add_metric([host, "no"], each["doubted"])
+            doubted.add_metric([host, "yes"], each["regretted"])
+        yield requests
+        yield refused
         yield doubted
         for name, key, text in (
             (
@@ -94,7 +96,8 @@ class SidecarCollector(Collector):
             ("xbot_truncated", "truncated", "Request heads past a bound, judged by what fits"),
         ):
             counter = CounterMetricFamily(name, text, labels=["host"])
-            counter.add_metric([_HOST], total[key])
+            for host, each in totals.items():
+                counter.add_metric([host], each[key])
             yield counter
         for name, key, text in (
             ("xbot_bad_requests", "bad_request", "Requests with broken framing, answered 400"),
@@ -124,7 +127,8 @@ class SidecarCollector(Collector):
         seconds.add_metric([], buckets(total["histogram"]), total["sum_ns"] / 1e9)
         yield seconds
         scores = HistogramMetricFamily("xbot_score", "Scores, 0 to 1: how surely a bot", labels=["host"])
-        scores.add_metric([_HOST], _by_score(total["score"]), total["sum_score"])
+        for host, each in totals.items():
+            scores.add_metric([host], _by_score(each["score"]), each["sum_score"])
         yield scores
 
     def _clients(self) -> Iterator[Metric]:

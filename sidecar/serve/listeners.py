@@ -120,7 +120,7 @@ class Bound:
 
 def bind(address: Address, group: str | None = None, kind: socket.SocketKind = socket.SOCK_STREAM) -> Bound:
     """Make the listening socket of `address`; a Unix socket's file belongs to `group`, where given. Of a Unix socket `kind` may be
-    SOCK_DGRAM, which takes messages without listening.
+    SOCK_SEQPACKET, or SOCK_DGRAM, which takes messages without listening.
 
     Raises XbotError when the address is in use, is not ours to take, or cannot be bound.
     """
@@ -190,7 +190,7 @@ def _bind_unix(address: UnixAddress, group: str | None, kind: socket.SocketKind)
                 if gid is not None:
                     os.chown(file, -1, gid)
                 Path(file).chmod(UNIX_MODE)
-            if kind == socket.SOCK_STREAM:
+            if kind != socket.SOCK_DGRAM:
                 sock.listen(BACKLOG)
             sock.setblocking(False)
             return Bound(address, sock, address, made)

@@ -26,6 +26,7 @@ from sidecar.board.board import Board
 from sidecar.board.clients import Clients
 from sidecar.board.counters import Counters
 from sidecar.board.handshakes import Handshakes
+from sidecar.board.lanes import Recording
 from sidecar.board.proofs import Nonces, Shared
 from sidecar.board.served import Served
 from sidecar.config import config
@@ -41,6 +42,7 @@ from sidecar.serve.listeners import Bound
 from sidecar.serve.threads import ended, in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
+from sidecar.share.lender import Lender
 from sidecar.site.sharing import Sharing
 from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
@@ -91,6 +93,7 @@ class Master:
         self.admin: tuple[Bound, Endpoint] | None = None
         self.control: tuple[Bound, Control] | None = None
         self.outcomes: Bound | None = None
+        self.lender: tuple[Bound, Lender] | None = None
         self.decisions: DecisionLog | None = None
         self.reader: Reader | None = None  # there is one where somebody can look at what it reads
         self.feed = Feed(self)
@@ -160,6 +163,9 @@ class Master:
             self.admin[1].open()
         if self.control is not None:
             await self.control[1].open()
+        if self.lender is not None:
+            self.lender[1].signs(self.served.signing is not None)
+            self.lender[1].open()
         duties = (
             self._announce_first(),
             self._reload_on_demand(),
@@ -172,6 +178,7 @@ class Master:
             proofs.look_up(self),
             self.reach.watch(),
             self.site.watch(self),
+            *([self.lender[1].pass_on()] if self.lender else []),
             *([self.clients.stay_young(self.log)] if self.clients else []),
             *([self.sharing.watch(spawn.sharing, spawn.how_it_ended, self.log)] if self.sharing else []),
         )
@@ -200,9 +207,7 @@ class Master:
             "drain_timeout": self.fixed.drain_timeout,
             "limits": self._limits(),
             "signing": self.served.signing,
-            "sample": self.fixed.decisions.sample if self.decisions else None,
-            "watched": WATCHED,
-            "per_second": -(-self.fixed.decisions.per_second // self.fixed.workers),
+            **self.recording._asdict(),
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
@@ -215,6 +220,14 @@ class Master:
             "served": self.served.fd,
             **named,
         }
+
+    @property
+    def recording(self) -> Recording:
+        """What each worker, ours or a host's, leaves in its lane."""
+        wanted = self.fixed.decisions
+        return Recording(
+            wanted.sample if self.decisions else None, WATCHED, -(-wanted.per_second // self.fixed.workers)
+        )
 
     def _limits(self) -> dict[str, Any]:
         """Of each listener in each worker, as its connections take them."""
@@ -275,6 +288,8 @@ class Master:
         old.close()
         message = {"op": "serve", "generation": served.generation, "policies": self._listen_policies()}
         message["signing"] = served.signing
+        if self.lender is not None:
+            self.lender[1].signs(served.signing is not None)
         await self.workers.serve(message, {"served": served.fd})
 
     def _load(self, generation: int) -> Served:
@@ -338,6 +353,8 @@ class Master:
             asyncio.get_running_loop().run_in_executor(None, self.admin[1].close)
         if self.control is not None:
             self.control[1].close()
+        if self.lender is not None:
+            self.lender[1].close()
         self.board.give()
         successor.yours()
         self.log.info("upgraded", successor=pid)
@@ -372,6 +389,7 @@ class Master:
             "admin": self.admin and self.admin[0],
             "control": self.control and self.control[0],
             "outcomes": self.outcomes,
+            "module": self.lender and self.lender[0],
         }
         return named | {name: one for name, one in others.items() if one is not None}
 
@@ -407,6 +425,9 @@ class Master:
         # queue, so that it ends with the last worker that has emptied it, and not with us.
         for bound, _ in self.bound:
             bound.close()
+        if self.lender is not None and self.lender[0].owned:
+            self.lender[0].unlink()
+            self.lender[1].close()
         self.workers.drain()
         if self._successor is not None:
             self._successor.process.terminate()

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar.config.config import Fixed, Plan
+from sidecar.config.addresses import UnixAddress
+from sidecar.config.config import DEFAULT_BOARD, MODULE, Fixed, Plan
 from sidecar.errors import XbotError
 from sidecar.serve import listeners
 from sidecar.serve.listeners import Bound
@@ -105,3 +106,25 @@ def control(plan: Plan, board: bool, kept: Bound | None) -> tuple[Bound | None, 
         if plan.asks_control:
             raise
         return None, str(error)
+
+
+def lender(plan: Plan, board: bool, kept: Bound | None) -> tuple[Bound | None, str | None]:
+    """The socket for hosts that share memory with us, in a `board` that is in use: that which was `kept`, or a new one; and why
+    there is none. XbotError where somebody named the board."""
+    if not board or plan.fixed.board is None:
+        if kept is not None:
+            kept.close()
+        return None, None
+    if kept is not None:
+        return kept, None
+    try:
+        return listeners.bind(lent_at(plan), plan.fixed.socket_group, socket.SOCK_SEQPACKET), None
+    except XbotError as error:
+        if plan.asks_board:
+            raise
+        return None, str(error)
+
+
+def lent_at(plan: Plan) -> UnixAddress:
+    """Where that socket is, if there is a board."""
+    return UnixAddress((plan.fixed.board or DEFAULT_BOARD) / MODULE)

@@ -30,6 +30,7 @@ from sidecar.serve.listeners import Bound
 from sidecar.serve.master import Master, Source, warn
 from sidecar.serve.reach import Other
 from sidecar.serve.worker import name_process
+from sidecar.share.lender import Lender, read_only
 from sidecar.site.sharing import Sharing
 from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
@@ -62,6 +63,7 @@ def run(
         bound = [(listening(address), dialect) for address, dialect in fixed.listen]
         endpoint = listening(fixed.admin) if fixed.admin is not None else None
         kept = listeners.take(pool, fixed.control) if fixed.control is not None else None
+        lent = listeners.take(pool, reach.lent_at(plan))
         outcomes = listening(fixed.outcomes, socket.SOCK_DGRAM) if fixed.outcomes is not None else None
         for one in pool:
             if one.activated:
@@ -104,12 +106,22 @@ def run(
             master.control = control_bound, Control(control_bound.sock, master)
             master.reach.others.append(Other(control_bound, reach.control_group(fixed), master.control[1].move))
             started["control"] = str(control_bound.address)
+        if decisions is not None or master.admin is not None or master.control is not None:
+            master.reader = Reader(lanes, [master.feed, *([decisions] if decisions is not None else [])], log)
+        lender_bound, no_lender = reach.lender(plan, board.directory is not None, lent)
+        if lender_bound is not None:
+            stack.callback(lender_bound.close)
+            memory = {**board.lent, "wheel": read_only(board.wheel.fd)}
+            to_lend = lanes if master.reader is not None else None
+            master.lender = (
+                lender_bound,
+                Lender(lender_bound.sock, memory, master.lookups, to_lend, master.recording, log),
+            )
+            master.reach.others.append(lender_bound)
         if outcomes is not None:
             master.outcomes = outcomes
             master.reach.others.append(Other(outcomes, fixed.socket_group, board.hear_at))
             started["outcomes"] = str(outcomes.address)
-        if decisions is not None or master.admin is not None or master.control is not None:
-            master.reader = Reader(lanes, [master.feed, *([decisions] if decisions is not None else [])], log)
         if decisions is not None:
             started["decisions"] = str(decisions.path)
         if served.search_engines:
@@ -121,6 +133,8 @@ def run(
         site.tell(log, None, served)
         if served.refused:
             log.error("model refused", reason=served.refused, instead=served.instead)
+        if no_lender:
+            log.warning("no module", reason=no_lender)
         if no_control:
             log.warning("no control", reason=no_control)
         for override in board.wheel.said()[0]:

@@ -140,7 +140,7 @@ def test_an_upgrade_may_move_the_board(made_model_path: Path, place: Path, tmp_p
         ask(sidecar.address)
         sidecar.process.wait(TIMEOUT)
         assert counted(sidecar) == 2
-        assert {path.name for path in other.iterdir()} == {"control", "counters", "lock", "served"}
+        assert {path.name for path in other.iterdir()} == {"control", "counters", "lock", "module", "served"}
         with sidecar_on(place, made_model_path, workers=1) as second:
             assert counted(second) == 1
         assert not sidecar.events("counters replaced")
@@ -564,7 +564,7 @@ def test_another_user_can_do_nothing(model_path: Path, place: Path) -> None:
         assert not sidecar.events("counters replaced")
     assert outcome.failures == []
     assert outcome.scores.total() > 50
-    assert {path.name for path in place.iterdir()} == {"control", "counters", "lock", "served"}
+    assert {path.name for path in place.iterdir()} == {"control", "counters", "lock", "module", "served"}
 
 
 def test_counters_that_their_owner_cuts_are_replaced(made_model_path: Path, place: Path) -> None:

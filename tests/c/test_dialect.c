@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "request/dialect.h"
+#include "request/fields.h"
 
 static xb_request r;
 static char scratch[XB_MAX_HEAD];
@@ -261,6 +262,93 @@ static void policies(void)
     }
 }
 
+static xb_request visitor;
+static char asked[XB_MAX_HEAD];
+
+static bool same_text(xb_span a, xb_span b) { return a.size == b.size && memcmp(a.at, b.at, a.size) == 0; }
+
+/* The question that is made of a request, read again at the edge of readable memory. */
+static void ask_again(void)
+{
+    const size_t size = xb_question_of(&visitor, asked);
+    CHECK(size <= XB_MAX_HEAD);
+    CHECK_EQUAL(xb_request_parse(&r, at_end(asked, size), size, 0), size);
+    xb_dialect_apply(XB_DIALECT_NGINX, &r, scratch);
+}
+
+static void visit(const xb_fields *fields, const char *const (*headers)[2], size_t n)
+{
+    xb_request_clear(&visitor);
+    for (size_t i = 0; i < n; i++)
+        xb_request_add(&visitor, (xb_span){headers[i][0], strlen(headers[i][0])}, (xb_span){headers[i][1], strlen(headers[i][1])});
+    CHECK(xb_request_complete(&visitor, fields));
+}
+
+/* A question that is made of a request says what the request was; and no header of the visitor's says it in nginx's place. */
+static void made_of_a_request(void)
+{
+    static const char *const headers[][2] = {
+        {"X-Real-IP", "6.6.6.6"},   {"Host", "a.example"},    {"user-agent", "curl/8"}, {"X-Original-URI", "/forged"}, {"Accept", "*/*"},
+        {"Content-Length", "5"},    {"X-Bot-Policy", "lax"},  {"X-Own", ""},            {"X-Connection", "1-1-1"},     {"Cookie", "a=b"},
+        {"Transfer-Encoding", "x"}, {"Connection", "close"},  {"X-Xbot-Files", "1"},    {"X-TLS-Protocol", "TLSv1.2"}, {"Via", "1.1 x"},
+    };
+    xb_fields fields = {
+        .ip = XB_SPAN("2001:db8::1"), .method = XB_SPAN("PUT"), .uri = XB_SPAN("/a?b=c"), .protocol = XB_SPAN("HTTP/2.0"), .scheme = XB_SPAN("https"),
+        .host = XB_SPAN("a.example"), .policy = XB_SPAN("shop"), .connection = {UINT64_MAX / 8, 77, 3}, .headers = XB_HEADERS_ORDERED,
+    };
+    case_name = "a question made of a request";
+    visit(&fields, headers, sizeof headers / sizeof *headers);
+    ask_again();
+    CHECK_TEXT(r.ip, "2001:db8::1");
+    CHECK_TEXT(r.method, "PUT");
+    CHECK_TEXT(r.uri, "/a?b=c");
+    CHECK_TEXT(r.protocol, "HTTP/2.0");
+    CHECK_TEXT(r.scheme, "https");
+    CHECK_TEXT(r.host, "a.example");
+    CHECK_TEXT(r.policy, "shop");
+    CHECK_EQUAL(r.missing, 0);
+    CHECK(!r.body && !xb_tls_said(&r.tls));
+    CHECK(r.connection.serial == UINT64_MAX / 8 && r.connection.process == 77 && r.connection.requests == 3);
+    CHECK(r.present & XB_HAS_ORDER && r.present & XB_HAS_CASE);
+    uint32_t k = 0; /* the visitor's own headers are all there, in their order */
+    for (uint32_t i = 0; i < r.n_headers; i++)
+        if (r.headers[i].visitor) {
+            while (k < visitor.n_headers && !visitor.headers[k].visitor)
+                k++;
+            if (!CHECK(k < visitor.n_headers))
+                return;
+            CHECK(same_text(r.headers[i].name, visitor.headers[k].name) && same_text(r.headers[i].value, visitor.headers[k].value));
+            k++;
+        }
+    CHECK_EQUAL(visitors(), 4);
+
+    case_name = "behind another proxy";
+    fields.protocol = fields.scheme = (xb_span){NULL, 0};
+    fields.connection = (xb_connection_id){0, 0, 0};
+    visit(&fields, headers, sizeof headers / sizeof *headers);
+    visitor.present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE);
+    ask_again();
+    CHECK(!(r.present & (XB_HAS_ORDER | XB_HAS_CASE)));
+    CHECK_EQUAL(r.connection.requests, 0);
+    ABSENT(r.protocol);
+
+    case_name = "a line break in a value";
+    static const char *const broken[][2] = {{"A", "b\r\nX-Real-IP: 6.6.6.6\r\n\r\nGET / HTTP/1.1"}, {"User-Agent", "c"}};
+    visit(&fields, broken, 2);
+    ask_again();
+    CHECK_TEXT(r.ip, "2001:db8::1");
+    CHECK_TEXT(r.agent, "c");
+
+    case_name = "more than there is room for";
+    static char much[XB_MAX_HEAD];
+    memset(much, 'x', sizeof much - 1);
+    const char *const large[][2] = {{"A", much}, {"B", much + XB_MAX_HEAD / 2}, {"C", much + XB_MAX_HEAD / 3}, {"User-Agent", "c"}};
+    visit(&fields, large, 4);
+    ask_again();
+    CHECK_TEXT(r.agent, "c");
+    CHECK_TEXT(r.ip, "2001:db8::1");
+}
+
 int main(void)
 {
     xb_request_init();
@@ -273,5 +361,6 @@ int main(void)
     handshakes();
     required();
     ingress_nginx_targets();
+    made_of_a_request();
     return done("test_dialect");
 }

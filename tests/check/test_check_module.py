@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def test_another_board_or_none(tmp_path: Path) -> None:
     conf = write(tmp_path, SITE)
     assert "the sidecar writes to /run/other" in told(conf, "--board", "/run/other", code=2)
     assert "the sidecar writes no board" in told(conf, "--board", "none", code=2)
+
+
+def test_a_socket_that_nginx_may_not_open(tmp_path: Path) -> None:
+    """Without it there is a verdict, but no past."""
+    board = tmp_path / "board"
+    board.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(board / "module"))
+        (board / "module").chmod(0o600)
+        said = told(write(tmp_path, SITE, board=str(board)), "--board", str(board), "--user", "nobody", code=2)
+    assert f"{board}/module (srw-------" in said
+    assert "nobody may not write to it" in said
 
 
 @pytest.mark.parametrize(

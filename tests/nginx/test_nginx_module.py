@@ -442,6 +442,7 @@ def test_killed_workers_leave_the_counters_sound(site: EchoSite, enforcing: Side
     visitors = 4
     with running_nginx(server, **at(enforcing), workers=2) as nginx:
         with Load(nginx, ONCE, visitors) as load:
+            wait_until(lambda: len(workers_of(nginx)) == 2)
             for n in range(1, 5):
                 victim = min(workers_of(nginx))
                 os.kill(victim, signal.SIGKILL)

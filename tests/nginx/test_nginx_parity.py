@@ -28,6 +28,8 @@ pytestmark = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not ins
 
 START = 1_790_000_000_000  # milliseconds
 HOST = "127.0.0.1"
+# By the module nginx itself knows the margin; a sidecar tells it to its own log.
+MARGINS = "log_format margins '$xbot $xbot_reason $xbot_margin';"
 LOCATIONS = """
 access_log {prefix}/log xbot_jsonl;
 include xbot/outcome.conf;
@@ -161,8 +163,21 @@ def first_answers(events: Iterator[dict[str, Any]], asked: list[Asked]) -> Itera
     assert not [*events]
 
 
+def by_sidecar(sidecar: Sidecar, asked: list[Asked]) -> list[dict[str, Any]]:
+    """What the sidecar said of each request."""
+    twice = sum(target.startswith("/moved/") for *_, target, _ in asked)
+    sidecar.wait_for("request", len(asked) + twice)
+    return [*first_answers(iter(sidecar.events("request")), asked)]
+
+
+def by_module(nginx: Nginx, asked: list[Asked]) -> list[dict[str, Any]]:
+    """What nginx said of each request."""
+    lines = [line.decode().split(" ") for line in nginx.log_lines("margins", len(asked))]
+    return [{"verdict": verdict, "reason": reason, "margin": float(margin)} for verdict, reason, margin in lines]
+
+
 def test_a_log_through_nginx_gets_what_score_says(
-    made_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xbot: Xbot
+    made_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xbot: Xbot, host: str
 ) -> None:
     copy = nginx_harness.copy_files
 
@@ -176,11 +191,13 @@ def test_a_log_through_nginx_gets_what_score_says(
     clock = Clock(tmp_path / "clock")
     toml = tmp_path / "xbot.toml"
     toml.write_text(f'[clients]\nsize = "64MiB"\noutcomes = "unix:{tmp_path}/outcome.sock"\n')
-    arguments = ("--config", toml, "--board", "none", "--log-level", "debug")
+    inside = host == "module"
+    arguments = ("--config", toml, "--log-level", "debug", *(() if inside else ("--board", "none")))
+    http, log_margins = (MARGINS, "access_log {prefix}/margins margins;") if inside else ("", "")
     asked = visits()
     with (
-        Sidecar(made_model_path, *arguments, workers=2) as sidecar,
-        running_nginx(LOCATIONS, socket=sidecar.address) as nginx,
+        Sidecar(made_model_path, *arguments, workers=2, board=inside) as sidecar,
+        running_nginx(log_margins + LOCATIONS, http=http, socket=sidecar.address, board=sidecar.board) as nginx,
     ):
         place = nginx.prefix / "site"
         place.mkdir()
@@ -191,15 +208,13 @@ def test_a_log_through_nginx_gets_what_score_says(
         (nginx.prefix / "site").chmod(0o755)
         send(nginx, asked, clock, outcomes(sidecar))
         lines = nginx.log_lines("log", len(asked))
-        twice = sum(target.startswith("/moved/") for *_, target, _ in asked)
-        sidecar.wait_for("request", len(asked) + twice)
-        events = sidecar.events("request")
+        live = by_module(nginx, asked) if inside else by_sidecar(sidecar, asked)
+        assert len(sidecar.events("request")) == 0 or not inside
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(record) + "\n" for record in records(lines, asked)))
     said = xbot("score", "--model", made_model_path, "--format", "jsonl", "--json", log).stdout
     offline = [json.loads(line) for line in said.splitlines()]
     assert len(offline) == len(asked) == len(lines) > 300
-    live = [*first_answers(iter(events), asked)]
     # Of the first line of a log nothing can be told, and the group is absent; a sidecar knows that it knows nothing yet.
     # Margins are sums over all features with a weight each of their own: equal margins are equal features.
     differences = [

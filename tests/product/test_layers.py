@@ -61,6 +61,7 @@ MAY = {
     "sidecar.steer": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board", "sidecar.live"},
     "sidecar.watch": {"sidecar.core", "sidecar.sources", "sidecar.steer"},
     "sidecar.site": {"sidecar", "sidecar.core", "sidecar.config", "sidecar.board"},
+    "sidecar.share": {"sidecar.core", "sidecar.board"},
     "sidecar.serve": {
         "sidecar",
         "sidecar.core",
@@ -72,6 +73,7 @@ MAY = {
         "sidecar.live",
         "sidecar.observe",
         "sidecar.steer",
+        "sidecar.share",
         "sidecar.site",
     },
     "sidecar.commands": {

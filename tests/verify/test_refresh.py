@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from nginx_harness import EchoSite, guarded, nginx_binary, running_nginx
+from nginx_harness import EchoSite, at, guarded, nginx_binary, running_nginx, without_module
 from sidecar_harness import Sidecar, ask, head, wait_until
 
 from sidecar.errors import XbotError
@@ -236,23 +236,32 @@ def signed(agent: str, host: str = "example.com", secret: bytes = SECRET) -> dic
 
 
 @pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
-def test_a_signed_request_through_nginx(publisher: str, model_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("inside", [False, pytest.param(True, marks=pytest.mark.servers)])
+def test_a_signed_request_through_nginx(publisher: str, model_path: Path, tmp_path: Path, inside: bool) -> None:
+    """Also where nginx judges by its module: it asks the sidecar about requests that are signed, and no others."""
+    if inside and (why := without_module()):
+        pytest.skip(why)
     path = config_of(tmp_path, publisher, "good")
     directories = "".join(f'directories.{name} = "{publisher}/error"\n' for name in catalogue.directories())
     directories = directories.replace("chatgpt-agent = ", f'novaact = "{publisher}/keys"\ndirectories.chatgpt-agent = ')
     text = path.read_text().replace('training = "allow"', 'assistant = "allow"')
     path.write_text(f'{text}[signatures]\nhosts = ["example.com"]\n{directories}')
-    with Sidecar(model_path, "--config", path, listen=(), workers=2) as sidecar, EchoSite() as site:
+    with (
+        Sidecar(model_path, "--config", path, "--admin", "127.0.0.1:0", listen=(), workers=2, board=inside) as sidecar,
+        EchoSite() as site,
+    ):
         wait_until(
             lambda: "novaact.keys" in [name for each in sidecar.events("ranges fetched") for name in each["new"]]
         )
-        with running_nginx(guarded(site, "enforce"), socket=sidecar.address) as nginx:
+        with running_nginx(guarded(site, "enforce"), **at(sidecar)) as nginx:
             for _ in range(4):  # both workers
                 reply = nginx.ask(headers=signed(publisher))
                 told = [reply.seen(name) for name in ("X-Bot", "X-Bot-Reason", "X-Bot-Agent", "X-Bot-Purpose")]
                 assert (reply.status, told) == (200, [["verified"], ["verified=novaact"], ["novaact"], ["assistant"]])
             assert nginx.ask(headers=signed(publisher, secret=b"1" * 32)).status == 403  # disproved
-        with running_nginx(guarded(site), socket=sidecar.address) as nginx:
+        by_sidecar = requests(sidecar)
+        assert by_sidecar == 5
+        with running_nginx(guarded(site), **at(sidecar)) as nginx:
 
             def told(headers: dict[str, str]) -> str:
                 (reason,) = nginx.ask(headers=headers).seen("X-Bot-Reason")
@@ -265,3 +274,12 @@ def test_a_signed_request_through_nginx(publisher: str, model_path: Path, tmp_pa
             assert told({**other, "Host": "example.com"}) == "impostor=novaact"
             del other["Signature"]
             assert "novaact" not in told(other)
+            assert requests(sidecar) == by_sidecar + (3 if inside else 4)
+            if inside:  # away: it is judged here, as if it were not signed
+                assert sidecar.stop() == 0
+                assert "novaact" not in told(signed(publisher))
+
+
+def requests(sidecar: Sidecar) -> float:
+    """How many the sidecar's own workers judged."""
+    return sum(n for name, n in sidecar.metrics().items() if name.startswith('xbot_requests_total{host="worker"'))

@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from sidecar.core.csrc cimport (
     XB_COUNTED_DECIDERS, XB_COUNTED_OUTCOMES, XB_COUNTED_POLICIES, XB_COUNTERS_HEADER, XB_COUNTERS_MOST, XB_COUNTERS_SLOT, XB_HISTOGRAM,
-    XB_MARGINS, XB_N_CLOSED, XB_SCORES, xb_counters_decided, xb_policy_counts,
+    XB_MARGINS, XB_N_CLOSED, XB_SCORES, xb_board_header, xb_counters_decided, xb_policy_counts,
     xb_counters_add, xb_counters_check, xb_counters_init, xb_counters_size, xb_counters_slot, xb_served_init, xb_served_open,
     xb_served_size, xb_span, xb_stats,
 )
@@ -86,6 +86,13 @@ def served_parts(image, *, bint verified):
         PyBuffer_Release(&view)
     whole = memoryview(image)
     return whole[at:at + <Py_ssize_t>model.size], whole[of:of + <Py_ssize_t>policies.size]
+
+
+def served_made(bytes image not None):
+    """When an image of what is served was made, in nanoseconds since 1970: what hosts that read its copy call it."""
+    if PyBytes_GET_SIZE(image) < <Py_ssize_t>sizeof(xb_board_header):
+        raise BoardError("too short")
+    return (<const xb_board_header *>PyBytes_AS_STRING(image)).made
 
 
 cdef uint32_t _slots(const void *file, size_t size) except 0:

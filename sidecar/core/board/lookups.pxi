@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
     XB_LOOKUP_ANSWERED, XB_LOOKUP_AWAY, XB_LOOKUP_SILENT, XB_LOOKUPS_QUESTIONS, XB_MAX_DOMAINS, xb_address, xb_address_parse, xb_lookup,
-    xb_lookups, xb_lookups_find, xb_lookups_keep, xb_lookups_now, xb_lookups_take,
+    xb_lookups, xb_lookups_ask, xb_lookups_find, xb_lookups_keep, xb_lookups_now, xb_lookups_take,
 )
 
 # Bytes of the table: all zero, but for the first, which are drawn.
@@ -36,6 +36,16 @@ cdef class Lookups:
             out += [(<const char *>found[i].bytes)[:4 if found[i].version == 4 else 16] for i in range(n)]
             most -= n
         return out
+
+    def take_over(self, Lookups other not None, size_t most):
+        """Puts up to `most` questions of another table here, as if they had been asked here."""
+        cdef xb_address found[64]
+        cdef size_t i, n = 1
+        while most and n:
+            n = xb_lookups_take(other.table, &other.at, found, min(most, 64))
+            for i in range(n):
+                xb_lookups_ask(self.table, &found[i])
+            most -= n
 
     def keep(self, bytes address not None, str state not None, double seconds, uint64_t domains=0):
         """What came of a look-up: `answered` by the domains that confirm the address, a bit for each; `silent`, if nobody answered

@@ -1,16 +1,19 @@
 # Memory that master and workers share: what an operator says (csrc/board/wheel.h), which the master writes and workers read; and
-# what workers decided (csrc/board/lane.h, csrc/record.h), which they write and the master reads.
+# what workers decided (csrc/board/lane.h, csrc/record.h), which they write and the master reads; and what is said to hosts of other
+# users that get such memory (csrc/board/share.h).
 #
 # Law: csrc/ writes words whole, and alone reads the wheel. A record is copied out, and checked while that is done: whatever a lane
 # holds, nothing outside it is read.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.math cimport isfinite, isinf
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from sidecar.core.csrc cimport (
-    XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_N_OUTCOMES, XB_N_WHEEL_MODES, XB_PAST,
+    XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_N_OUTCOMES, XB_N_SHARES, XB_N_WHEEL_MODES, XB_PAST, XB_SHARE_MAGIC, XB_SHARE_MOST,
+    XB_SHARE_VERSION, xb_recorder, xb_share, xb_share_names,
     XB_WHEEL_ADDRESSES, XB_WHEEL_EVER, XB_WHEEL_NAME, XB_WHEEL_POLICIES, xb_address, xb_id_text, xb_lane, xb_lane_first,
     xb_lane_next, xb_now, xb_record, xb_wheel, xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode,
     xb_wheel_names, xb_wheel_turn,
@@ -25,6 +28,8 @@ LANE_SIZE = sizeof(xb_lane)
 ID_LETTERS = XB_ID_SIZE
 # What became of the record of a decision, by the last two bits of its id (csrc/base/ids.h).
 FATES = ("no log", "not sampled", "dropped", "recorded")
+# What can lie behind a descriptor that is lent (csrc/board/share.h).
+SHARES = tuple(xb_share_names[i].decode() for i in range(XB_N_SHARES))
 Recorded = namedtuple(
     "Recorded", "id time generation margin score outcome refuse untold reason policy dialect past head handshake logged client network shape"
 )
@@ -95,8 +100,8 @@ cdef class Wheel:
         return modes, addresses
 
 
-cdef object _recorded(const char *at, size_t size, int64_t since):
-    """A record of `size` bytes; None if it is none. `since`: nanoseconds from 1970 to the beginning of CLOCK_MONOTONIC."""
+cdef object _recorded(const char *at, size_t size, int64_t since, uint64_t now):
+    """A record of `size` bytes; None if it is none. `since`: nanoseconds from 1970 to the beginning of CLOCK_MONOTONIC; `now`: by that."""
     cdef xb_record r
     cdef char letters[16]
     cdef double value
@@ -104,6 +109,9 @@ cdef object _recorded(const char *at, size_t size, int64_t since):
     if size < sizeof(r):
         return None
     memcpy(&r, at, sizeof(r))
+    # Nobody but a host of another user can have written these.
+    if not (isfinite(r.margin) and 0 <= r.score <= 1 and r.time <= now):
+        return None
     if (r.past not in (0, XB_PAST) or r.dialect >= XB_DIALECT_COUNT or r.outcome >= XB_N_OUTCOMES or r.reason_size > sizeof(r.reason) or
             <uint64_t>sizeof(r) + r.past * sizeof(double) + r.head != size):
         return None
@@ -111,6 +119,8 @@ cdef object _recorded(const char *at, size_t size, int64_t since):
     past = []
     for i in range(r.past):
         memcpy(&value, at, sizeof(value))
+        if isinf(value):
+            return None
         past.append(value)
         at += sizeof(value)
     xb_id_text(r.id, letters)
@@ -129,14 +139,15 @@ def read_lane(memory, unsigned most):
     cdef size_t size
     cdef list out = []
     cdef unsigned bad = 0
-    cdef timespec now
-    clock_gettime(CLOCK_REALTIME, &now)
-    cdef int64_t since = <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec - <int64_t>xb_now()
+    cdef timespec today
+    clock_gettime(CLOCK_REALTIME, &today)
+    cdef uint64_t now = xb_now()
+    cdef int64_t since = <int64_t>today.tv_sec * 1_000_000_000 + today.tv_nsec - <int64_t>now
     while len(out) + bad < most:
         at = <const char *>xb_lane_first(lane, &size)
         if at is NULL:
             break
-        one = _recorded(at, size, since)
+        one = _recorded(at, size, since, max(now, xb_now()))
         xb_lane_next(lane, size)
         if one is None:
             bad += 1
@@ -149,3 +160,33 @@ def lane_dropped(memory):
     """How many records of a lane found no room, and how many were too many in their second, ever."""
     lane = <xb_lane *>_shared(memory, sizeof(xb_lane), "a lane")
     return lane.dropped, lane.capped
+
+
+cdef int _record(xb_recorder *recorder, sample, watched) except -1:
+    """What is recorded: for the log the share `sample` of what always is not, or nothing for None, and for who watches, in a second
+    `watched` of the bots and of all others."""
+    if sample is not None and not 0 <= sample <= 1:
+        raise ValueError(f"{sample} is no share")
+    recorder.logged = sample is not None
+    recorder.sample = <uint64_t>((sample or 0.0) * (1 << 58))
+    recorder.accused.most, recorder.others.most = watched
+    return 0
+
+
+def share_message(list kinds not None, *, sample, watched, uint32_t per_second, bint signs):
+    """What is said with descriptors of these kinds, of SHARES. `sample`, `watched` and `per_second` are those of Answerer; `signs`: whether
+    signatures are checked. ValueError if there are too many."""
+    cdef xb_share message
+    if len(kinds) > XB_SHARE_MOST:
+        raise ValueError("too much to be shared")
+    memset(&message, 0, sizeof(message))
+    memcpy(message.magic, XB_SHARE_MAGIC, sizeof(message.magic))
+    message.version, message.n, message.signs = XB_SHARE_VERSION, len(kinds), signs
+    message.per_second = per_second
+    cdef xb_recorder recorder
+    _record(&recorder, sample, watched)
+    message.logged, message.sample = recorder.logged, recorder.sample
+    message.accused, message.others = recorder.accused.most, recorder.others.most
+    for i, kind in enumerate(kinds):
+        message.kind[i] = SHARES.index(kind)
+    return (<const char *>&message)[:sizeof(message)]

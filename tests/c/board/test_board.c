@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "board/counters.h"
+#include "board/share.h"
 #include "board/file.h"
 #include "served.h"
 
@@ -266,11 +267,52 @@ static void test_counters(void)
     CHECK(xb_counters_check(at_end(other, size), size, &n));
 }
 
+/* What two writers add to one place is the sum of what they counted. */
+static void test_told(void)
+{
+    xb_stats shared = {.requests = 5}, now[2] = {{0}}, told[2] = {{0}};
+
+    case_name = "counters that are told";
+    for (unsigned i = 0; i < 6; i++) {
+        xb_stats *one = &now[i % 2];
+        one->requests += i;
+        one->histogram[XB_HISTOGRAM - 1] += 1;
+        one->probes = UINT64_MAX - i;
+        xb_counters_tell(&shared, one, &told[i % 2]);
+        xb_counters_tell(&shared, one, &told[i % 2]); /* nothing is told twice */
+    }
+    CHECK_EQUAL(shared.requests, 5 + 0 + 1 + 2 + 3 + 4 + 5);
+    CHECK_EQUAL(shared.histogram[XB_HISTOGRAM - 1], 6);
+    CHECK(shared.probes == (UINT64_MAX - 4) + (UINT64_MAX - 5));
+    CHECK(memcmp(now, told, sizeof now) == 0);
+}
+
+static void test_share(void)
+{
+    xb_share message = {.magic = XB_SHARE_MAGIC, .version = XB_SHARE_VERSION, .n = 3};
+
+    case_name = "what is lent";
+    CHECK(!xb_share_check(&message, sizeof message, 3));
+    CHECK(xb_share_check(&message, sizeof message, 2));
+    CHECK(xb_share_check(&message, sizeof message - 1, 3));
+    CHECK(xb_share_check(&message, 0, 3));
+    message.n = XB_SHARE_MOST + 1;
+    CHECK(xb_share_check(&message, sizeof message, XB_SHARE_MOST + 1));
+    message.n = 3;
+    message.version++;
+    CHECK(xb_share_check(&message, sizeof message, 3));
+    message.version--;
+    message.magic[7] ^= 1;
+    CHECK(xb_share_check(&message, sizeof message, 3));
+}
+
 int main(void)
 {
     test_sha256();
     test_header();
     test_served();
     test_counters();
+    test_told();
+    test_share();
     return done("test_board");
 }

@@ -734,6 +734,23 @@ static void killed(void)
     table_of_all = own;
 }
 
+/* Whoever else may write the table cannot have its users look elsewhere, nor miss what they had counted. */
+static void another_size(void)
+{
+    static const uint64_t said[] = {0, 1, 2, UINT32_MAX, UINT64_MAX};
+    case_name = "a table that says another number of sets";
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        fresh(1);
+        CHECK(!xb_clients_check(table_of_all, table_size));
+        const xb_client_keys mine = count(keys_of(7, 8, 9), NOON, page());
+        table_of_all->n_sets = said[i];
+        for (uint64_t n = 0; n < 2000; n++)
+            happened(count(keys_of(n + 100, n, n), NOON, page()), NOON, 200, XB_CONTENT_PAGE);
+        CHECK(xb_clients_find(table_of_all, &mine).client);
+        CHECK(xb_clients_check(table_of_all, table_size));
+    }
+}
+
 int main(void)
 {
     memory();
@@ -752,6 +769,7 @@ int main(void)
     versions();
     texts();
     strange_bytes();
+    another_size();
     killed();
     free(table_of_all);
     return done("test_clients");
