@@ -117,7 +117,7 @@ def run(
                 lender_bound,
                 Lender(lender_bound.sock, memory, master.lookups, to_lend, master.recording, log),
             )
-            master.reach.others.append(lender_bound)
+            master.reach.others.append(Other(lender_bound, fixed.socket_group, master.lender[1].move))
         if outcomes is not None:
             master.outcomes = outcomes
             master.reach.others.append(Other(outcomes, fixed.socket_group, board.hear_at))

@@ -54,6 +54,12 @@ class Lender:
         self._sock.setblocking(False)
         asyncio.get_running_loop().add_reader(self._sock, self._accept)
 
+    def move(self, sock: socket.socket) -> None:
+        """Accept on another socket from now on; what is lent stays so."""
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._sock = sock
+        self.open()
+
     def close(self) -> None:
         """Lend no more, and end what is lent."""
         asyncio.get_running_loop().remove_reader(self._sock)
