@@ -171,6 +171,7 @@ def test_extensions_import_little(path: Path) -> None:
         "cpython",
         "cython",  # directives alone: nothing is imported when it runs
         "libc",
+        "posix",
         "sidecar",
         "array",
         "json",
