@@ -49,7 +49,7 @@ class SiteThreshold:
         """The threshold that proven visitors want; None where they are too few, or it is not to be moved."""
         if self._board.visitors is None or self._most is None:
             return None
-        found = self._board.visitors.read(served.mark, self._board.now_ms() - DAYS * 86_400_000)
+        found = self._board.visitors.read(served.mark, max(0, self._board.now_ms() - DAYS * 86_400_000))
         least = max(proven.LEAST_CLIENTS, _LEAST_REFUSED / self._most) if self._most else math.inf
         self.proven = proven.wanted(found, self._most, least)
         score = served.room.hold(self.proven)

@@ -224,8 +224,9 @@ def test_metrics_count_what_the_module_judges(site: EchoSite, model_path: Path, 
 
         ask(7)
         wait_until(lambda: counted(sidecar) == asked, f"{asked} requests")
-        assert sidecar.metrics()['xbot_refused_total{host="module"}'] == asked
-        assert sidecar.metrics()['xbot_refused_total{host="worker"}'] == 0
+        refused = 'xbot_refused_total{{host="{}",policy="default",rule="score"}}'.format
+        assert sidecar.metrics()[refused("module")] == asked
+        assert sidecar.metrics()[refused("worker")] == 0
         (victim,) = children(nginx.process.pid)
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: children(nginx.process.pid) not in ([], [victim]) and connected(nginx), "another worker")
@@ -299,15 +300,15 @@ def meet(sidecar: Sidecar) -> tuple[socket.socket, list[str], list[int]]:
     sock.settimeout(20)
     sock.connect(f"{sidecar.board}/module")
     message, fds, _, _ = socket.recv_fds(sock, 1024, 16)
-    assert len(message) == 48
-    return sock, [core.SHARES[kind] for kind in message[32 : 32 + len(fds)]], fds
+    assert len(message) == 64
+    return sock, [core.SHARES[kind] for kind in message[48 : 48 + len(fds)]], fds
 
 
 def test_what_is_lent_cannot_be_cut_and_the_wheel_cannot_be_turned(model_path: Path, tmp_path: Path) -> None:
     with serving(tmp_path, model_path, "module") as sidecar:
         sock, names, fds = meet(sidecar)
         with sock:
-            assert names == ["counters", "clients", "wheel", "lookups", "questions", "lane"]
+            assert names == ["counters", "clients", "visitors", "wheel", "lookups", "questions", "lane"]
             for name, fd in zip(names, fds, strict=True):
                 size = os.fstat(fd).st_size
                 for other in (size - 1, size + 1):
@@ -348,6 +349,7 @@ for fd in fds:
         assert "PermissionError" in by(grp.getgrnam("daemon").gr_gid).stderr
         os.chown(path, -1, grp.getgrnam(group).gr_gid)
         assert by(grp.getgrnam(group).gr_gid).stdout.split() == [
+            "writes",
             "writes",
             "writes",
             "reads",
@@ -409,7 +411,7 @@ def test_whoever_lends_nonsense_is_let_be(site: EchoSite, model_path: Path, how:
 
 def lend(sock: socket.socket, how: str) -> None:
     """One message that is not as it should be."""
-    good = core.share_message(["clients"], 1.0, signs=False)
+    good = core.share_message(["clients"], sample=1.0, watched=(0, 0), per_second=1000, signs=False)
     table = bytearray(core.clients_size(1))
     fd = memory.writable("fake", bytes(table))
     if how == "unsealed":
@@ -420,11 +422,11 @@ def lend(sock: socket.socket, how: str) -> None:
     elif how == "small":
         os.close(fd)
         fd = memory.writable("fake", b"x")
-    message = {"nothing": b"", "garbage": os.urandom(48), "another version": good[:8] + b"\xff" + good[9:]}.get(
+    message = {"nothing": b"", "garbage": os.urandom(64), "another version": good[:8] + b"\xff" + good[9:]}.get(
         how, good
     )
     if how == "of another kind":
-        message = good[:32] + b"\xee" + good[33:]
+        message = good[:48] + b"\xee" + good[49:]
     fds = [] if how in ("nothing", "garbage", "no descriptors") else [fd]
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     if how != "nothing":
