@@ -19,7 +19,11 @@ typedef struct {
 } xb_memo_text;
 
 /* The first of the places of a text among `n`, a power of two; the others are behind it. */
-static inline size_t xb_memo_place(xb_span s, size_t n) { return xb_hash_keyed(0, s, XB_GOLDEN) & (n - XB_MEMO_WAYS); }
+static inline size_t xb_memo_place(xb_span s, size_t n)
+{
+    const xb_span kept = {s.at, s.size < XB_MEMO_TEXT ? s.size : XB_MEMO_TEXT}; /* of a longer one, any place will do */
+    return xb_hash_keyed(0, kept, XB_GOLDEN) & (n - XB_MEMO_WAYS);
+}
 
 static inline bool xb_memo_holds(const xb_memo_text *m, xb_span s)
 {
