@@ -60,7 +60,7 @@ cdef xb_tls _tls(tls) except *:
 
 
 cdef class Request:
-    """One request at a time, from a log line, a record or a request head. Reuse it: it owns some 360 KiB.
+    """One request at a time, from a log line, a record or a request head. Reuse it: it owns some 650 KiB.
 
     It is empty at first, and again after a source that could not be read. RuntimeError for one that is loaded or judged
     while it is being read (by a callback of the garbage collector, say).

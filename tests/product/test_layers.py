@@ -173,7 +173,6 @@ def test_extensions_import_little(path: Path) -> None:
         "posix",  # likewise
         "cython",  # directives alone: nothing is imported when it runs
         "libc",
-        "posix",
         "sidecar",
         "array",
         "json",
