@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *why = xb_policies_open(&policies, image, size - BEFORE - n_head);
     REQUIRE(!why || *why, "refused without a reason");
     if (!why && xb_request_parse(&work.request, head, n_head, 0) == (long)n_head) {
-        xb_dialect_apply((xb_dialect)(data[0] % XB_DIALECT_COUNT), &work.request, work.scratch);
+        xb_dialect_apply((xb_dialect)((data[0] & 15) % XB_DIALECT_COUNT), &work.request, work.scratch);
         xb_judge(m, &work);
         look_up(&lookups, &work.vector.facts.ip);
         policies.crawlers.lookups = data[0] & 0x40 ? NULL : &lookups;
