@@ -156,7 +156,7 @@ def policy_images() -> Iterator[bytes]:
         made = policies.material(plan)
         named = {**made.lists}
         for number, crawlers in enumerate((None, some)):
-            lists = {**named}
+            lists = {name: each if crawlers else replace(each, source=0) for name, each in named.items()}
             if crawlers and "crawlers" in lists:  # its networks lie among theirs
                 lists["crawlers"] = replace(lists["crawlers"], v4=[], v6=[], source=2)
             said = {name: bytes([number, 1 - number, 2]) for name in made.policies}
