@@ -103,4 +103,4 @@ def network(address: str) -> str | None:
 
 def keyed(address: str, key: bytes) -> str:
     """The same for the same address and key: 16 hexadecimal digits of its HMAC with SHA-256."""
-    return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(key, address.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:16]

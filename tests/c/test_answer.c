@@ -165,6 +165,63 @@ static void hostile_reason(void)
     free(head);
 }
 
+/* ---- whom the gate may be wrong about ---- */
+
+#define BY_FIREFOX "X-Real-IP: 203.0.113.9\r\nX-Original-Method: GET\r\nX-Original-Host: a.example\r\nX-Original-Scheme: https\r\n" \
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\nAccept-Language: en\r\n"              \
+    "Accept-Encoding: gzip, deflate, br, zstd\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
+#define ACCEPTS "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
+#define FIRST "GET /xbot HTTP/1.1\r\nX-Original-URI: /\r\n" BY_FIREFOX ACCEPTS "Sec-Fetch-Site: none\r\n\r\n"
+#define PART "GET /xbot HTTP/1.1\r\nX-Original-URI: /a.css\r\nX-Real-IP: 203.0.113.9\r\nX-Original-Method: GET\r\nX-Original-Host: a.example\r\n" \
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\nAccept: text/css,*/*;q=0.1\r\nAccept-Language: en\r\n"   \
+    "Accept-Encoding: gzip, deflate, br, zstd\r\nSec-Fetch-Dest: style\r\nReferer: https://a.example/\r\nCookie: a=b\r\n\r\n"
+#define NEXT "GET /xbot HTTP/1.1\r\nX-Original-URI: /next\r\n" BY_FIREFOX ACCEPTS "Sec-Fetch-Site: same-origin\r\nReferer: https://a.example/\r\nCookie: a=b\r\n\r\n"
+
+/* What was said of its client by the decision about this head. */
+static xb_doubt doubted(const xb_service *s, const char *head)
+{
+    CHECK_EQUAL(xb_answer(s, &work, head, strlen(head), 0, false, &reply), strlen(head));
+    return (xb_doubt)work.doubt;
+}
+
+/* Once for a client that does what only people do and was called a bot, and once more when it was refused. */
+static void doubts(void)
+{
+    static xb_visitors visitors;
+    static const uint64_t secret[2] = {1, 2};
+    const size_t size = xb_clients_size(1);
+    xb_clients *clients = aligned_alloc(64, size);
+    if (!clients)
+        exit(2);
+    memset(clients, 0, size);
+    xb_clients_init(clients, size, secret, XB_CLIENTS_BY_ADDRESS);
+    xb_visitors_init(&visitors);
+    use_model(1.0, 0.0);
+    xb_stats stats = {0};
+    xb_ids named = {.key = {1, 2}};
+    xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .clients = clients, .visitors = &visitors,
+                    .stats = &stats, .ids = &named};
+    CHECK_EQUAL(doubted(&s, NOBODY), XB_NO_DOUBT); /* no address: no client */
+    CHECK_EQUAL(doubted(&s, FIRST), XB_NO_DOUBT);
+    CHECK_EQUAL(doubted(&s, PART), XB_NO_DOUBT);
+    CHECK_EQUAL(doubted(&s, NEXT), XB_NO_DOUBT); /* now it has a page whose referrer is the site's own */
+    CHECK_EQUAL(doubted(&s, NEXT), XB_DOUBTED);
+    CHECK_EQUAL(doubted(&s, NEXT), XB_NO_DOUBT); /* that was said */
+    s.policy = &xb_enforcing;
+    CHECK_EQUAL(doubted(&s, NEXT), XB_REGRETTED);
+    CHECK_EQUAL(doubted(&s, NEXT), XB_NO_DOUBT);
+    CHECK_EQUAL(stats.doubted, 1);
+    CHECK_EQUAL(stats.regretted, 1);
+    size_t n = 0;
+    for (size_t i = 0; i < XB_VISITORS_SETS; i++)
+        for (size_t j = 0; j < XB_VISITORS_WAYS; j++)
+            n += visitors.set[i].client[j] != 0;
+    CHECK_EQUAL(n, 1); /* a proven visitor */
+    use_model(-1.0, 0.0); /* it is no bot now, and what was said stays said */
+    CHECK_EQUAL(doubted(&s, NEXT), XB_NO_DOUBT);
+    free(clients);
+}
+
 static void counts(void)
 {
     use_model(-1.0, 2.0);
@@ -278,6 +335,7 @@ int main(void)
     nginx();
     score_text();
     hostile_reason();
+    doubts();
     counts();
     pipelined();
     ids_and_the_wheel();

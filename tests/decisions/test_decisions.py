@@ -270,6 +270,12 @@ def test_what_cannot_be_written_is_refused_at_the_start(tmp_path: Path, model_pa
     assert done == f"xbot: {tmp_path}/xbot.toml:2: decisions.file: {place}: No such file or directory\n"
 
 
+def test_an_address_that_is_no_text_has_a_key() -> None:
+    """As a proxy could pass it on: the records beside it would be lost with its own."""
+    keys = {clean.keyed(address.decode("utf-8", "surrogateescape"), b"k") for address in (b"a\xe0", b"a\xe1", b"a")}
+    assert len(keys) == 3
+
+
 @pytest.mark.parametrize(
     "agent",
     [b"<script>alert(1)</script>", b"\x1b[2J", b"\xff\xfe", b'","id":"aaaaaaaaaaaa', b"\xed\xa0\x80", b"x" * 8000],

@@ -105,6 +105,10 @@ def seeds() -> list[bytes]:
     out = [b"\0" + file.read_bytes() for file in [*files, tables.DATA / "policies.toml"]]
     heads = [row["head"] for row in (*tables.heads()[:20], *tables.questions())]
     out += [bytes([1, n % 8, n % len(core.DIALECTS)]) + head for n, head in enumerate(heads)]
+    # Found by this target: an address that is no text could not be written with privacy = "keyed".
+    out.append(
+        b"\1\2\2GET / HTTP/1.1\r\nX-Forwarded-For: 198.51.te.exa\xe0ple\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Uri: /\r\n\r\n"
+    )
     target = b"GET /a?token=Xy12345678901234567890&q=1 HTTP/1.1\r\nHost: a\r\nAuthorization: Basic abc\r\n\r\n"
     return [*out, *(bytes([1, n, 3]) + target for n in range(6))]
 

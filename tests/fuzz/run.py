@@ -160,9 +160,9 @@ def policy_images() -> Iterator[bytes]:
         made = policies.material(plan)
         named = {**made.lists}
         for number, crawlers in enumerate((None, some)):
-            lists = {
-                name: each if crawlers or not each.source else replace(each, source=0) for name, each in named.items()
-            }
+            lists = {name: each if crawlers else replace(each, source=0) for name, each in named.items()}
+            if crawlers and "crawlers" in lists:  # its networks lie among theirs
+                lists["crawlers"] = replace(lists["crawlers"], v4=[], v6=[], source=2)
             said = {name: bytes([number, 1 - number, 2]) for name in made.policies}
             yield core.policies_image(made.policies, lists, made.routes, crawlers, said)
 
@@ -172,7 +172,7 @@ def policy_inputs() -> Iterator[bytes]:
     from sidecar import core
 
     def asked(ip: str, target: str, agent: str, more: str = "") -> bytes:
-        told = f"X-Real-IP: {ip}\r\nX-Original-URI: {target}\r\nUser-Agent: {agent}\r\n{more}"
+        told = f"X-Real-IP: {ip}\r\nX-Original-URI: {target}\r\nX-Original-Method: GET\r\nUser-Agent: {agent}\r\n{more}"
         return f"GET / HTTP/1.1\r\n{told}\r\n".encode()
 
     signature = "Signature: a=:AA==:\r\nSignature-Input: a=()\r\n"
@@ -220,7 +220,14 @@ def policy_inputs() -> Iterator[bytes]:
         for number, head in enumerate(questions):
             dialects = range(len(core.DIALECTS)) if number >= len(questions) - len(tables.questions()) else [0]
             for dialect in dialects:
-                before = bytes([dialect | 0x40 * (number % 4), number * 37 % 256, len(head) % 256, len(head) // 256])
+                before = bytes(
+                    [
+                        dialect | 0x40 * ((number // 8 + number) % 4),
+                        number * 37 % 256,
+                        len(head) % 256,
+                        len(head) // 256,
+                    ]
+                )
                 yield before + head + image
 
 
