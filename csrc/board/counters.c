@@ -50,14 +50,10 @@ void xb_counters_add(xb_stats *total, const void *file)
     memcpy(total, sums, sizeof sums);
 }
 
-void xb_counters_tell(xb_stats *shared, const xb_stats *now, xb_stats *told)
+void xb_counters_since(xb_stats *slot, const xb_stats *now, const xb_stats *before)
 {
-    uint64_t *sum = (uint64_t *)(void *)shared;
-    const uint64_t *counted = (const uint64_t *)(const void *)now;
-    uint64_t *before = (uint64_t *)(void *)told;
-    for (size_t k = 0; k < sizeof(xb_stats) / sizeof *sum; k++)
-        if (counted[k] != before[k]) {
-            __atomic_fetch_add(&sum[k], counted[k] - before[k], __ATOMIC_RELAXED);
-            before[k] = counted[k];
-        }
+    uint64_t *to = (uint64_t *)(void *)slot;
+    const uint64_t *counted = (const uint64_t *)(const void *)now, *then = (const uint64_t *)(const void *)before;
+    for (size_t k = 0; k < sizeof(xb_stats) / sizeof *to; k++)
+        __atomic_store_n(&to[k], counted[k] - then[k], __ATOMIC_RELAXED);
 }

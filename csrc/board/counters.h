@@ -72,9 +72,8 @@ const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots);
 /* A slot of a file that was checked, in memory aligned to 8. */
 xb_stats *xb_counters_slot(void *file, uint32_t i);
 
-/* Adds to `shared` what `now` has counted since `told`, and makes `told` what `now` is: for memory that several writers add to.
- * Nobody counts in `now` meanwhile. */
-void xb_counters_tell(xb_stats *shared, const xb_stats *now, xb_stats *told);
+/* Writes what `now` has counted since it was `before` into a slot that others read. Nobody counts in `now` meanwhile. */
+void xb_counters_since(xb_stats *slot, const xb_stats *now, const xb_stats *before);
 
 /* Adds what a file that was checked has counted, in all of its slots. */
 void xb_counters_add(xb_stats *total, const void *file);

@@ -81,9 +81,9 @@ class Board:
 
     @property
     def lent(self) -> dict[str, int]:
-        """What a host of another user gets of it, by core.SHARES. The wheel is for reading."""
+        """What each host of another user gets of it, by core.SHARES."""
         table = {"clients": self.clients.fd} if self.clients else {}
-        return {"counters": self.hosts.fd, **table, **({} if self.clock is None else {"clock": self.clock})}
+        return {**table, **({} if self.clock is None else {"clock": self.clock})}
 
     def hear(self, sock: socket.socket, log: Any) -> None:
         """From `take` on, what is told at this datagram socket counts in the table of clients."""

@@ -101,7 +101,7 @@ def run(
             lanes = decisions.lanes if decisions is not None else None
             master.lender = (
                 lender_bound,
-                Lender(lender_bound.sock, memory, master.lookups, lanes, fixed.decisions.sample, log),
+                Lender(lender_bound.sock, memory, board.hosts, master.lookups, lanes, fixed.decisions.sample, log),
             )
             master.reach.others.append(lender_bound)
         if outcomes is not None:
