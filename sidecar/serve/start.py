@@ -113,7 +113,7 @@ def run(
             to_lend = lanes if master.reader is not None else None
             master.lender = (
                 lender_bound,
-                Lender(lender_bound.sock, memory, master.lookups, to_lend, master.recording, log),
+                Lender(lender_bound.sock, memory, board.hosts, master.lookups, to_lend, master.recording, log),
             )
             master.reach.others.append(lender_bound)
         if outcomes is not None:
