@@ -37,7 +37,6 @@ xb_stats *xb_counters_slot(void *file, uint32_t i)
     return (xb_stats *)(void *)((char *)file + XB_COUNTERS_HEADER + i * XB_COUNTERS_SLOT);
 }
 
-enum { NAMED = 1, NAMING = 2 /* somebody else puts the name there just now, or died over that: it is passed by */ };
 enum { PLAIN = offsetof(xb_stats, policy) / 8 /* counters before the policies; each is a word */ };
 
 xb_policy_counts *xb_counters_policy(xb_stats *slot, const char name[XB_COUNTED_NAME])
@@ -46,13 +45,12 @@ xb_policy_counts *xb_counters_policy(xb_stats *slot, const char name[XB_COUNTED_
         return slot->policy;
     for (size_t i = 1; i <= XB_COUNTED_POLICIES; i++) {
         xb_policy_counts *p = slot->policy + i;
-        uint64_t named = __atomic_load_n(&p->named, __ATOMIC_ACQUIRE);
-        if (!named && __atomic_compare_exchange_n(&p->named, &named, NAMING, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+        if (!p->named) {
             memcpy(p->name, name, XB_COUNTED_NAME);
-            __atomic_store_n(&p->named, NAMED, __ATOMIC_RELEASE);
+            __atomic_store_n(&p->named, 1, __ATOMIC_RELEASE);
             return p;
         }
-        if (named != NAMING && memcmp(p->name, name, XB_COUNTED_NAME) == 0)
+        if (memcmp(p->name, name, XB_COUNTED_NAME) == 0)
             return p;
     }
     return slot->policy;
@@ -78,7 +76,7 @@ void xb_counters_add(xb_stats *total, const void *file)
         for (size_t k = 0; k <= XB_COUNTED_POLICIES; k++) {
             xb_policy_counts p;
             memcpy(&p, slot + offsetof(xb_stats, policy) + k * sizeof p, sizeof p);
-            if (k && p.named != NAMED)
+            if (k && !p.named)
                 continue;
             p.name[XB_COUNTED_NAME - 1] = 0;
             xb_policy_counts *to = k ? xb_counters_policy(total, p.name) : total->policy;
@@ -88,25 +86,24 @@ void xb_counters_add(xb_stats *total, const void *file)
     }
 }
 
-static void tell_words(uint64_t *to, const uint64_t *now, uint64_t *told, size_t n)
+static void put_since(uint64_t *to, const uint64_t *now, const uint64_t *before, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (now[i] != told[i]) {
-            __atomic_fetch_add(&to[i], now[i] - told[i], __ATOMIC_RELAXED);
-            told[i] = now[i];
-        }
+        __atomic_store_n(&to[i], now[i] - before[i], __ATOMIC_RELAXED);
 }
 
-void xb_counters_tell(xb_stats *shared, const xb_stats *now, xb_stats *told)
+void xb_counters_since(xb_stats *slot, const xb_stats *now, const xb_stats *before)
 {
-    tell_words((uint64_t *)(void *)shared, (const uint64_t *)(const void *)now, (uint64_t *)(void *)told, PLAIN);
+    put_since((uint64_t *)(void *)slot, (const uint64_t *)(const void *)now, (const uint64_t *)(const void *)before, PLAIN);
     for (size_t k = 0; k <= XB_COUNTED_POLICIES; k++) {
-        const xb_policy_counts *p = now->policy + k;
-        if (k && p->named != NAMED)
-            continue;
-        xb_policy_counts *to = k ? xb_counters_policy(shared, p->name) : shared->policy;
-        tell_words(&to->decided[0][0], &p->decided[0][0], &told->policy[k].decided[0][0], XB_COUNTED_DECIDERS * XB_COUNTED_OUTCOMES);
-        tell_words(to->refused, p->refused, told->policy[k].refused, XB_COUNTED_DECIDERS);
+        const xb_policy_counts *p = now->policy + k, *old = before->policy + k;
+        xb_policy_counts *to = slot->policy + k;
+        put_since(&to->decided[0][0], &p->decided[0][0], &old->decided[0][0], XB_COUNTED_DECIDERS * XB_COUNTED_OUTCOMES);
+        put_since(to->refused, p->refused, old->refused, XB_COUNTED_DECIDERS);
+        if (p->named && !to->named) {
+            memcpy(to->name, p->name, XB_COUNTED_NAME);
+            __atomic_store_n(&to->named, 1, __ATOMIC_RELEASE);
+        }
     }
 }
 

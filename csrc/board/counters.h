@@ -1,6 +1,6 @@
 /* counters.h - what workers count: a file of the board, or memory that only they share, made of slots.
  *
- * Law: a slot has one writer (but for one that hosts of another user add to, xb_counters_tell), which holds a lock on the slot's bytes (fcntl, F_SETLK; nobody waits for it, and the kernel
+ * Law: a slot has one writer, which holds a lock on the slot's bytes (fcntl, F_SETLK; nobody waits for it, and the kernel
  * releases it when the process ends), any number of readers, and 64-bit counters that only go up. Readers may see one counter
  * ahead of another by a request, never half a number. A slot outlives its writer: the next writer continues its counters.
  *
@@ -33,7 +33,7 @@ enum { XB_COUNTED_POLICIES = 32, XB_COUNTED_NAME = 32 /* bytes, with the closing
 /* What one policy decided. */
 typedef struct {
     char name[XB_COUNTED_NAME]; /* padded with zeros */
-    uint64_t named;             /* 1: the name is there, and stays; set last. 2: it is being put there; 0: nobody's */
+    uint64_t named;             /* 1: the name is there, and stays; set last */
     uint64_t decided[XB_COUNTED_DECIDERS][XB_COUNTED_OUTCOMES]; /* requests that got a verdict, by xb_decided_by and xb_outcome */
     uint64_t refused[XB_COUNTED_DECIDERS];                      /* of these, answered 403 */
 } xb_policy_counts;
@@ -86,15 +86,14 @@ const char *xb_counters_check(const void *file, size_t size, uint32_t *n_slots);
 /* A slot of a file that was checked, in memory aligned to 8. */
 xb_stats *xb_counters_slot(void *file, uint32_t i);
 
-/* Adds to `shared` what `now` has counted since `told`, and makes `told` what `now` is, but for names: for a slot that several writers
- * add to, each what it counts elsewhere. Nobody counts in `now` meanwhile. */
-void xb_counters_tell(xb_stats *shared, const xb_stats *now, xb_stats *told);
+/* Writes what `now` has counted since it was `before` into a slot that others read, each policy in its place. Nobody counts in `now`
+ * meanwhile. */
+void xb_counters_since(xb_stats *slot, const xb_stats *now, const xb_stats *before);
 
 /* Adds what a file that was checked has counted, in all of its slots; policies by their names. */
 void xb_counters_add(xb_stats *total, const void *file);
 
-/* The place in a slot of the policy of this name, which is padded with zeros; given to it if it had none. Where several write a slot, two
- * that come at once with a new name may each give it a place: sums are by name. */
+/* The place in a slot of the policy of this name, which is padded with zeros; given to it if it had none. Of the slot's writer alone. */
 xb_policy_counts *xb_counters_policy(xb_stats *slot, const char name[XB_COUNTED_NAME]);
 
 /* The bucket of a score, 0 to 1, and of a margin; in the first where it is no number. */

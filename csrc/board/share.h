@@ -4,7 +4,7 @@
  * Law: all that is lent is anonymous memory of a sealed size (file.h says why), and whoever gets a descriptor checks the seal, the
  * size and the header before it uses a byte. What would decide
  * for others is lent for reading only: the operator's word, and what the DNS said. All else both sides write, and neither trusts it.
- * The connection is the loan: a lane has the one writer that it was lent to, until the connection ends. When it does, the
+ * The connection is the loan: a lane and counters have the one writer that they were lent to, until the connection ends. When it does, the
  * host goes on with the other memory as it is, and asks again; so nobody waits for the other.
  *
  * To a connection that stands the sidecar may send further messages: those without descriptors only say the rest anew.
@@ -22,7 +22,7 @@ enum { XB_SHARE_VERSION = 1 /* of this, and of memory that has no header: lookup
 typedef enum {
     XB_SHARE_CLIENTS,  /* the table of clients.h */
     XB_SHARE_WHEEL,    /* wheel.h; for reading */
-    XB_SHARE_COUNTERS, /* a file of counters (counters.h) with two slots; the second is all hosts', which add to it */
+    XB_SHARE_COUNTERS, /* a file of counters (counters.h) with two slots; the second is of this host alone, and counts since it was lent */
     XB_SHARE_LOOKUPS,  /* xb_lookups: answers; for reading */
     XB_SHARE_QUESTIONS, /* xb_lookups: where hosts put questions, which the sidecar takes over into its own */
     XB_SHARE_LANE,     /* xb_lane, of this host alone */

@@ -23,6 +23,7 @@ static memory mapped[XB_N_SHARES];
 static void *kept_wheel; /* of the board's file, for as long as no sidecar has lent one */
 static xbot_lent lent;
 static xb_recorder recorder;
+static xb_stats before; /* what this worker's slot had told before the counters were lent */
 static bool said; /* that nothing is lent */
 
 const xbot_lent *xbot_lent_now(void) { return &lent; }
@@ -129,6 +130,9 @@ static void take(const xb_share *message, const int *fds, ngx_log_t *log)
         if (why)
             ngx_log_error(NGX_LOG_ERR, log, 0, "xbot: the sidecar's %s are not used: %s", xb_share_names[kind], why);
     }
+    xb_stats *told;
+    if (xbot_counters_told(&told))
+        before = *told;
     lent.connected = true;
     if (mapped[XB_SHARE_LANE].at)
         ((xb_lane *)mapped[XB_SHARE_LANE].at)->rate.most = message->per_second;
@@ -272,8 +276,10 @@ void xbot_share_tell(void)
     xb_stats *told;
     const xb_stats *counted = xbot_counters_told(&told);
     void *file = mapped[XB_SHARE_COUNTERS].at;
-    if (lent.connected && file && counted)
-        xb_counters_tell(xb_counters_slot(file, 1), counted, told);
+    if (!lent.connected || !file || !counted)
+        return;
+    xb_counters_since(xb_counters_slot(file, 1), counted, &before);
+    *told = *counted;
 }
 
 static ngx_event_t tick;

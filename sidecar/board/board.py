@@ -78,7 +78,7 @@ class Board:
     @property
     def memory(self) -> dict[str, int]:
         """What a worker gets of it, by name."""
-        return {"counters": self.counters.fd, **self._past}
+        return {"counters": self.counters.fd, **self.lent}
 
     @property
     def shared(self) -> dict[str, int]:
@@ -88,12 +88,7 @@ class Board:
 
     @property
     def lent(self) -> dict[str, int]:
-        """What a host of another user gets of it, by core.SHARES. The wheel is for reading."""
-        return {"counters": self.hosts.fd, **self._past}
-
-    @property
-    def _past(self) -> dict[str, int]:
-        """What all who judge write, and the time of it."""
+        """What each host of another user gets of it, by core.SHARES; workers get it, too: what all who judge write, and its time."""
         return {**self._tables, **({} if self.clock is None else {"clock": self.clock})}
 
     @property

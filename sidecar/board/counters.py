@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 from sidecar import core
@@ -18,6 +20,7 @@ from sidecar.errors import XbotError
 
 NAME, OF_HOSTS = "counters", "hosts"
 _LEAST_SLOTS = 64
+_SLOTS_OF_A_HOST = 2
 _LEAST_ROOM, _SLOTS_A_WORKER = 2, 4  # slots a worker: one counts while another drains after an upgrade in place
 
 
@@ -86,17 +89,20 @@ class Counters:
 
 
 class OfHosts:
-    """What hosts of other users have counted: memory that they get over a socket, and add to (csrc/board/share.h). It goes from master
-    to master, and with a directory it outlives a sidecar that ends in order. Whatever they write, it is numbers."""
+    """What hosts of other users have counted (csrc/board/share.h): in memory that is lent to each of them alone, and the sums of those
+    that are gone. The sums go from master to master, and with a directory they outlive a sidecar that ends in order. Whatever a host
+    writes, it is its own numbers. Lent by one thread, read by another."""
 
     def __init__(self, directory: Directory | None = None, handed: int | None = None) -> None:
-        """That of the master that we take over from, or what the directory kept, or zeros."""
+        """With the sums of the master that we take over from, or those that the directory kept, or zeros."""
+        self._lent: dict[int, bytes] = {}  # by descriptor: what was there last
+        self._lock = threading.Lock()
         if handed is not None:
             with contextlib.suppress(core.BoardError):
-                self.fd, self._last = handed, _checked(handed)
+                _checked(handed)
+                self.fd = handed
                 return
-        self._last = core.counters_image(2, *times(), self._kept(directory))
-        self.fd = memory.writable("xbot-hosts", self._last)
+        self.fd = memory.writable("xbot-gone", core.counters_image(2, *times(), self._kept(directory)))
 
     @staticmethod
     def _kept(directory: Directory | None) -> bytes:
@@ -108,17 +114,43 @@ class OfHosts:
             os.close(fd)
         return b""
 
-    def total(self) -> dict[str, Any]:
-        """Their sums, in the form of sidecar.core.read_stats; those known last where the memory was damaged."""
+    def lend(self) -> int:
+        """Counters for one host; a descriptor that stays ours, for `end`."""
+        image = core.counters_image(2, *times())
+        fd = memory.writable("xbot-hosts", image)
+        with self._lock:
+            self._lent[fd] = image
+        return fd
+
+    def end(self, fd: int) -> None:
+        """The host is gone; what it counted stays."""
+        with self._lock:
+            last = self._read(fd)
+            os.pwrite(self.fd, core.counters_image(2, *times(), _joined([_checked(self.fd), last])), 0)
+            del self._lent[fd]
+        os.close(fd)
+
+    def _read(self, fd: int) -> bytes:
         with contextlib.suppress(core.BoardError):
-            self._last = _checked(self.fd)
-        return core.sum_counters(self._last)
+            if core.counters_slots(found := _read(fd)) == _SLOTS_OF_A_HOST:
+                self._lent[fd] = found
+        return self._lent[fd]
+
+    def total(self) -> dict[str, Any]:
+        """Their sums, in the form of sidecar.core.read_stats; of a host that has damaged its memory, those known last."""
+        with self._lock:
+            return core.sum_counters(_joined([_checked(self.fd), *map(self._read, [*self._lent])]))
 
     def keep(self, directory: Directory) -> None:
         """Write the sums into the directory, for the next start. XbotError if that cannot be."""
-        self.total()
-        os.close(directory.create(OF_HOSTS, core.counters_image(2, *times(), self._last)))
+        os.close(directory.create(OF_HOSTS, _checked(self.fd)))
         directory.put(OF_HOSTS)
+
+
+def _joined(files: Sequence[bytes]) -> bytes:
+    """One file with the slots of all."""
+    slots = b"".join(each[core.COUNTERS_HEADER :] for each in files)
+    return core.counters_image(len(slots) // core.COUNTERS_SLOT, *times())[: core.COUNTERS_HEADER] + slots
 
 
 def _checked(fd: int) -> bytes:

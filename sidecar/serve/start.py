@@ -115,7 +115,7 @@ def run(
             to_lend = lanes if master.reader is not None else None
             master.lender = (
                 lender_bound,
-                Lender(lender_bound.sock, memory, master.lookups, to_lend, master.recording, log),
+                Lender(lender_bound.sock, memory, board.hosts, master.lookups, to_lend, master.recording, log),
             )
             master.reach.others.append(Other(lender_bound, fixed.socket_group, master.lender[1].move))
         if outcomes is not None:

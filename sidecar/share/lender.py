@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sidecar import core
+from sidecar.board.counters import OfHosts
 from sidecar.board.lanes import Lanes, Recording
 from sidecar.board.proofs import Shared
 
@@ -24,25 +25,27 @@ _PASS_ON_SECONDS, _AT_ONCE = 0.1, 256  # how often questions for the DNS are pas
 
 
 class Lender:
-    """Lends `memory` (descriptors by core.SHARES), what the DNS said by `lookups`, and lanes of `lanes`, where somebody reads them, for
-    `recording`. `sock` stays open when this is closed."""
+    """Lends `memory` (descriptors by core.SHARES) and what the DNS said by `lookups` to all, and to each `counters` of its own and a lane
+    of `lanes`, where somebody reads them, for `recording`. `sock` stays open when this is closed."""
 
     def __init__(
         self,
         sock: socket.socket,
         memory: Mapping[str, int],
+        counters: OfHosts,
         lookups: Shared,
         lanes: Lanes | None,
         recording: Recording,
         log: Any,
     ) -> None:
         self._sock, self._lanes, self._recording, self._log = sock, lanes, recording, log
+        self._counters = counters
         self._lookups, self._asked = lookups.table, Shared()
         answers = {"lookups": read_only(lookups.fd), "questions": self._asked.fd}
         self._memory = {**memory, **answers}
         self._signs = False
         self._full = False  # that is said once
-        self._lent: dict[socket.socket, memoryview | None] = {}
+        self._lent: dict[socket.socket, tuple[int, memoryview | None]] = {}  # counters and lane
 
     @property
     def count(self) -> int:
@@ -94,19 +97,20 @@ class Lender:
             self._full = True
             return
         self._full = False
-        descriptors, view, lane = dict(self._memory), None, -1
-        try:
-            if self._lanes is not None:
-                lane, view = self._lanes.lend()
-                descriptors["lane"] = lane
-            sent = self._send(one, descriptors)
-        except OSError:  # no memory, or no descriptor is left
-            sent = False
-        finally:
-            if lane >= 0:
-                os.close(lane)
-        self._lent[one] = view
+        with contextlib.ExitStack() as stack:
+            try:
+                counters = self._counters.lend()
+                stack.callback(self._counters.end, counters)
+                lane, view = self._lanes.lend() if self._lanes is not None else (None, None)
+            except OSError:  # no memory, or no descriptor is left
+                one.close()
+                return
+            stack.pop_all()
+        self._lent[one] = counters, view
         asyncio.get_running_loop().add_reader(one, self._hear, one)
+        sent = self._send(one, {**self._memory, "counters": counters, **({} if lane is None else {"lane": lane})})
+        if lane is not None:
+            os.close(lane)
         if not sent:
             self._end(one)
 
@@ -130,7 +134,8 @@ class Lender:
     def _end(self, one: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(one)
         one.close()
-        view = self._lent.pop(one)
+        counters, view = self._lent.pop(one)
+        self._counters.end(counters)
         if view is not None and self._lanes is not None:
             self._lanes.end(view)
 

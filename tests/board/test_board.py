@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -579,3 +580,45 @@ def test_counters_that_their_owner_cuts_are_replaced(made_model_path: Path, plac
         assert sidecar.wait_for("counters replaced")["reason"] == "wrong size: too short for a header"
         ask(sidecar.address)
         assert counted(sidecar) == 2
+
+
+# ---- records of decisions
+
+
+def lane_with(margin: float = 1.0, score: float = 0.5, seconds: float = 0.0, past: Sequence[float] = ()) -> bytearray:
+    """A lane with one record (csrc/record.h), of this long ago."""
+    head, room = b"GET / HTTP/1.1\r\n\r\n", 4096
+    written = time.monotonic_ns() - int(seconds * 1e9)
+    flags = 0, 0, 0, 0, 0, 1, len(past), 0
+    plain = struct.pack("=IIQQQdd24x8B40x32s96x", 0, len(head), 4, 1, written, margin, score, *flags, b"default")
+    record = plain + struct.pack(f"={len(past)}d", *past) + head
+    lane = bytearray(core.LANE_SIZE)
+    lane[room : room + len(record)] = struct.pack("=I", len(record)) + record[4:]
+    lane[:8] = struct.pack("=Q", -(-len(record) // 8) * 8)
+    return lane
+
+
+PAST = sum(row.group == "client" for row in core.FEATURES)
+
+
+def test_a_record_is_read() -> None:
+    (one,), bad = core.read_lane(lane_with(past=[math.nan] * PAST), 9)
+    assert (one.margin, one.policy, bad) == (1.0, "default", 0)
+    assert abs(one.time / 1e9 - time.time()) < 60
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"margin": math.nan},
+        {"margin": math.inf},
+        {"score": math.nan},
+        {"score": 2.0},
+        {"seconds": -3600.0},
+        {"past": [math.inf] * PAST},
+    ],
+    ids=str,
+)
+def test_a_record_that_a_host_made_up_is_none_where_it_cannot_be_shown(forged: dict[str, Any]) -> None:
+    """Of such numbers no JSON can be made, and of such a time no date."""
+    assert core.read_lane(lane_with(**forged), 9) == ([], 1)

@@ -267,24 +267,32 @@ static void test_counters(void)
     CHECK(xb_counters_check(at_end(other, size), size, &n));
 }
 
-/* What two writers add to one place is the sum of what they counted. */
+/* What a slot tells is what was counted since, whatever it told before. */
 static void test_told(void)
 {
-    xb_stats shared = {.requests = 5}, now[2] = {{0}}, told[2] = {{0}};
+    static const char shop[XB_COUNTED_NAME] = "shop", late[XB_COUNTED_NAME] = "late";
+    xb_stats slot = {.truncated = 77}, now = {.truncated = 5, .probes = UINT64_MAX};
+    xb_counters_policy(&now, shop)->decided[1][2] = 4;
+    xb_stats before = now;
 
     case_name = "counters that are told";
-    for (unsigned i = 0; i < 6; i++) {
-        xb_stats *one = &now[i % 2];
-        one->requests += i;
-        one->histogram[XB_HISTOGRAM - 1] += 1;
-        one->probes = UINT64_MAX - i;
-        xb_counters_tell(&shared, one, &told[i % 2]);
-        xb_counters_tell(&shared, one, &told[i % 2]); /* nothing is told twice */
-    }
-    CHECK_EQUAL(shared.requests, 5 + 0 + 1 + 2 + 3 + 4 + 5);
-    CHECK_EQUAL(shared.histogram[XB_HISTOGRAM - 1], 6);
-    CHECK(shared.probes == (UINT64_MAX - 4) + (UINT64_MAX - 5));
-    CHECK(memcmp(now, told, sizeof now) == 0);
+    xb_counters_since(&slot, &now, &before);
+    CHECK_EQUAL(slot.truncated, 0);
+    now.truncated += 3;
+    now.histogram[XB_HISTOGRAM - 1] += 1;
+    now.probes += 2;
+    xb_counters_policy(&now, shop)->decided[1][2] += 6;
+    xb_counters_policy(&now, late)->refused[0] += 1;
+    for (int i = 0; i < 2; i++)
+        xb_counters_since(&slot, &now, &before);
+    CHECK_EQUAL(slot.truncated, 3);
+    CHECK_EQUAL(slot.histogram[XB_HISTOGRAM - 1], 1);
+    CHECK_EQUAL(slot.probes, 2);
+    CHECK_EQUAL(before.truncated, 5);
+    CHECK(slot.policy[1].named && memcmp(slot.policy[1].name, shop, sizeof shop) == 0);
+    CHECK_EQUAL(slot.policy[1].decided[1][2], 6);
+    CHECK(slot.policy[2].named && memcmp(slot.policy[2].name, late, sizeof late) == 0);
+    CHECK_EQUAL(slot.policy[2].refused[0], 1);
 }
 
 static void test_share(void)
