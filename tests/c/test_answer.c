@@ -177,6 +177,12 @@ static void hostile_reason(void)
     "Accept-Encoding: gzip, deflate, br, zstd\r\nSec-Fetch-Dest: style\r\nReferer: https://a.example/\r\nCookie: a=b\r\n\r\n"
 #define NEXT "GET /xbot HTTP/1.1\r\nX-Original-URI: /next\r\n" BY_FIREFOX ACCEPTS "Sec-Fetch-Site: same-origin\r\nReferer: https://a.example/\r\nCookie: a=b\r\n\r\n"
 
+#define TLS "GET /xbot HTTP/1.1\r\nX-TLS-Protocol: TLSv1.3\r\nX-TLS-Ciphers: TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256\r\n" \
+    "X-TLS-Curves: X25519\r\nX-Original-URI: /\r\n" BY_FIREFOX ACCEPTS "Sec-Fetch-Site: none\r\n\r\n"
+#define SCRIPTED "GET /xbot HTTP/1.1\r\nX-Original-URI: /api\r\nX-Real-IP: 203.0.113.9\r\nX-Original-Method: GET\r\nX-Original-Host: a.example\r\n" \
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\nAccept: */*\r\nReferer: https://a.example/\r\n\r\n"
+#define MISFIT "GET /xbot HTTP/1.1\r\nX-Original-URI: /next\r\n" BY_FIREFOX ACCEPTS "Sec-Fetch-Site: none\r\nReferer: https://a.example/\r\n\r\n"
+
 /* What was said of its client by the decision about this head. */
 static xb_doubt doubted(const xb_service *s, const char *head)
 {
@@ -196,11 +202,13 @@ static void doubts(void)
     memset(clients, 0, size);
     xb_clients_init(clients, size, secret, XB_CLIENTS_BY_ADDRESS);
     xb_visitors_init(&visitors);
-    use_model(1.0, 0.0);
+    use_model(-1.0, 0.0);
     xb_stats stats = {0};
     xb_ids named = {.key = {1, 2}};
     xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .clients = clients, .visitors = &visitors,
                     .stats = &stats, .ids = &named};
+    CHECK_EQUAL(doubted(&s, FIRST), XB_NO_DOUBT); /* nobody called it a bot */
+    use_model(1.0, 0.0);
     CHECK_EQUAL(doubted(&s, NOBODY), XB_NO_DOUBT); /* no address: no client */
     CHECK_EQUAL(doubted(&s, FIRST), XB_NO_DOUBT);
     CHECK_EQUAL(doubted(&s, PART), XB_NO_DOUBT);
@@ -217,6 +225,13 @@ static void doubts(void)
         for (size_t j = 0; j < XB_VISITORS_WAYS; j++)
             n += visitors.set[i].client[j] != 0;
     CHECK_EQUAL(n, 1); /* a proven visitor */
+    const uint64_t shape = work.keys.shape;
+    doubted(&s, TLS);
+    CHECK(work.keys.shape != shape); /* its handshake is part of how it looks */
+    doubted(&s, SCRIPTED);
+    CHECK_EQUAL(work.vector.behaviour.what, XB_VISIT_OTHER);
+    CHECK_EQUAL(doubted(&s, MISFIT), XB_NO_DOUBT); /* no browser sends both: it is no proven visitor any more */
+    CHECK_EQUAL(xb_behaviour_proves(&work.vector.behaviour, &work.vector.facts), XB_PROVEN_FALSE);
     use_model(-1.0, 0.0); /* it is no bot now, and what was said stays said */
     CHECK_EQUAL(doubted(&s, NEXT), XB_NO_DOUBT);
     free(clients);

@@ -28,7 +28,7 @@ from run import IN_C, seeds  # noqa: E402
 
 PLACE = ROOT / "build" / "coverage"
 COVERAGE = ["-O0", "-U_FORTIFY_SOURCE", "--coverage", "-DWIDE="]
-LEAST_BRANCHES = 0.90
+LEAST_BRANCHES = 0.935
 TESTS = [
     "tests/core",
     "tests/config/test_policies.py",
@@ -133,7 +133,11 @@ def main() -> int:
     print(
         f"lines: {lines - len(missing)} of {lines}, {len(missing)} unreached; branches: {total - never} of {total}, {1 - never / total:.1%}"
     )
-    unknown = [row for row in missing if not known[row[0], row[2]]]
+    unknown = []
+    for row in missing:
+        known[row[0], row[2]] -= 1
+        if known[row[0], row[2]] < 0:
+            unknown.append(row)
     for file, number, text in unknown:
         print(f"{file}:{number}: nothing runs this, and tests/coverage/unreached.tsv does not list it: {text}")
     if 1 - never / total < LEAST_BRANCHES:

@@ -77,6 +77,7 @@ static void converse(const xb_service *s, const char *stream, size_t size, size_
             say(t, &reply);
         }
         REQUIRE(in.size == 0 && c.last == t->closed, "what is left of a read");
+        REQUIRE(c.last || xb_connection_next(&l, &c, &in, &reply) == XB_WAIT, "an answer to nothing");
         REQUIRE(c.size < XB_MAX_HEAD && c.size <= c.room && taken == (c.piece != NULL) && l.bytes == c.room, "memory");
         REQUIRE(c.state == (c.last ? XB_LAST : c.size ? XB_HALF : XB_IDLE) && !!c.piece == (c.state == XB_HALF), "the state");
         if (step == 3) { /* the peer leaves replies unread for a while, and all goes on as if it had not */
@@ -88,6 +89,7 @@ static void converse(const xb_service *s, const char *stream, size_t size, size_
         free(buf);
     }
     xb_connection_end(&l, &c);
+    xb_connection_unread(&l, &c, 9); /* of one that is gone */
     REQUIRE(!taken && !l.bytes && !l.connections && xb_listener_wake(&l) == XB_NEVER, "something is kept");
 }
 

@@ -217,6 +217,9 @@ def policy_inputs() -> Iterator[bytes]:
     questions += [asked("9.9.9.9", "/", "curl", f"X-Bot-Policy: {name}\r\n") for name in ("default", "login", "none")]
     questions += [b"GET / HTTP/1.1\r\n\r\n", *(row["head"] for row in tables.questions())]
     for image in policy_images():
+        for said in range(0, 256, 16):  # all that the DNS can say of one who is in no list
+            head = asked("203.0.113.5", "/", "YandexBot/3")
+            yield bytes([0x80, said, len(head), 0]) + head + image
         for number, head in enumerate(questions):
             dialects = range(len(core.DIALECTS)) if number >= len(questions) - len(tables.questions()) else [0]
             for dialect in dialects:
