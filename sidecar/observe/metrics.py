@@ -86,7 +86,8 @@ class SidecarCollector(Collector):
             doubted.add_metric([host, "yes"], each["regretted"])
         yield requests
         yield refused
-        yield doubted
+        if self._master.clients is not None:
+            yield doubted
         for name, key, text in (
             (
                 "xbot_unknown_policy",

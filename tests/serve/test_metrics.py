@@ -52,7 +52,7 @@ def test_requests_are_told_by_policy_rule_and_verdict(model_path: Path, tmp_path
         }
         assert sidecar.counted("xbot_refused_total") == sidecar.counted("xbot_refused_total", policy="login") == 2
         assert told['xbot_score_count{host="worker"}'] == told["xbot_verdict_seconds_count"] == 5
-        edges = [value for name, value in told.items() if name.startswith("xbot_score_bucket")]
+        edges = [value for name, value in told.items() if name.startswith('xbot_score_bucket{host="worker"')]
         assert edges == sorted(edges)
         assert 0 < told['xbot_score_sum{host="worker"}'] < 5
         # Names that came and went keep their counters; the rest share one place, and nothing is lost.
@@ -82,6 +82,7 @@ def test_no_label_says_who_came(model_path: Path) -> None:
         "list",
         "mode",
         "alarm",
+        "which",
     }
     allowed |= {"commit", "path", "sha256"}  # of *_info
     with Sidecar(model_path, "--admin", TCP, "--mode", "enforce", workers=1) as sidecar:
