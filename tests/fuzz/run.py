@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE.parent / "support"))
 import tables  # noqa: E402
 
 IN_C = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.c")))
-IN_PYTHON = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.py")))
+IN_PYTHON = tuple(sorted(path.stem for path in (HERE / "python").glob("fuzz_*.py")))
 TARGETS = IN_C + IN_PYTHON
 CFLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
@@ -66,7 +66,7 @@ def build(targets: Sequence[str], place: Path) -> None:
 def seeds(target: str) -> Iterator[bytes]:
     """First inputs: the cases of tests/data, with the bytes before them that each target takes as its settings."""
     if target in IN_PYTHON:
-        sys.path.insert(0, str(HERE))
+        sys.path.insert(0, str(HERE / "python"))
         yield from importlib.import_module(target).seeds()
     elif target == "fuzz_head":
         from sidecar import core
@@ -250,7 +250,7 @@ def run(target: str, place: Path, seconds: float, most_runs: int = -1) -> subpro
     # By way of a shell that forks: the kernel counts the peak memory of whoever starts a program as the program's own, and libFuzzer
     # would take that of the tests for a leak.
     command = ["sh", "-c", '"$@"; exit $?', "sh"]
-    program = [sys.executable, str(HERE / f"{target}.py")] if target in IN_PYTHON else [str(place / target)]
+    program = [sys.executable, str(HERE / "python" / f"{target}.py")] if target in IN_PYTHON else [str(place / target)]
     command += [*program, *options, f"-artifact_prefix={place}/{target}-", str(corpus)]
     return subprocess.run(command, stderr=subprocess.PIPE, check=False)
 

@@ -1,6 +1,6 @@
 """What the pages say to type is typed here: each command of README, nginx.md, training.md and operations.md, word for word.
 
-Law: a line of a page that is a command is run in its order, in a machine of its own (machine.py), with the edits that the
+Law: a line of a page that is a command is run in its order, in a machine of its own (bare_machine.py), with the edits that the
 page shows; or it is in ELSEWHERE, with the reason. A command in the middle of a sentence is not run: its options must exist.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
-from machine import Machine, missing
+from bare_machine import Machine, missing
 from nginx_harness import copy_files, nginx_binary
 from places import ROOT
 

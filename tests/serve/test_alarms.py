@@ -181,6 +181,9 @@ def test_lists_are_old_by_their_dates(model_path: Path, monkeypatch: pytest.Monk
     served.close()
 
 
+@pytest.mark.parametrize(
+    "said", [None, "x", [1] * 5, [0] * 32, [1] * 31 + [-1], [1.5] * 32, [True] * 32, [1 << 60] * 32]
+)
 def test_what_a_file_says_of_its_margins_is_checked(said: object, tmp_path: Path) -> None:
     path = tmp_path / "a.xbot"
     for provenance, want in (({"margins": said}, None), ({"margins": [1] * 32}, (1,) * 32)):

@@ -258,7 +258,7 @@ def test_a_worker_is_small_and_holds_nothing_of_training(model_path):
             status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
             assert status["Name"] == "xbot-worker"
             if "libasan" not in maps:
-                assert int(status["VmRSS"].split()[0]) < 25 * 1024
+                assert int(status["VmRSS"].split()[0]) < 28 * 1024
 
 
 # The model

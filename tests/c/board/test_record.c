@@ -21,7 +21,7 @@ static void fresh(bool logged, uint64_t sample, uint32_t accused, uint32_t other
 static xb_fate record(size_t head_size)
 {
     const xb_span reason = XB_SPAN("ua_word=curl");
-    return xb_record_decision(lane, &recorder, NOW, ID, 3, XB_DIALECT_HAPROXY, (xb_span){HEAD, head_size}, reason, &work);
+    return xb_record_decision(lane, xb_record_wish(lane, &recorder, NOW, ID, &work), NOW, ID, 3, XB_DIALECT_HAPROXY, (xb_span){HEAD, head_size}, reason, &work);
 }
 
 static const xb_record *first(void)

@@ -16,7 +16,7 @@ try:
 except ImportError:
     atheris = None
 
-sys.path[:0] = [str(Path(__file__).parent.parent / "support"), str(Path(__file__).parent.parent.parent)]
+sys.path[:0] = [str(Path(__file__).parents[2] / "support"), str(Path(__file__).parents[3])]
 
 with atheris.instrument_imports(["sidecar.verify", "http_sfv"]) if atheris else contextlib.nullcontext():
     import http_sfv  # noqa: F401 - or it would be loaded later, and not be watched

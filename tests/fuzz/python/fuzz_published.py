@@ -19,7 +19,7 @@ try:
 except ImportError:
     atheris = None
 
-sys.path[:0] = [str(Path(__file__).parent.parent / "support"), str(Path(__file__).parent.parent.parent)]
+sys.path[:0] = [str(Path(__file__).parents[2] / "support"), str(Path(__file__).parents[3])]
 
 with atheris.instrument_imports(["sidecar.verify", "dns", "protego"]) if atheris else contextlib.nullcontext():
     import dns.asyncresolver

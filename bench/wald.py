@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import measure
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from sidecar import model
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "traffic"))
+
+import measure
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 BINS = 40
