@@ -45,6 +45,10 @@ class Endpoint:
         """Answer from a new daemon thread, which ends with the process."""
         self._server.open()
 
+    def finish(self, seconds: float) -> None:
+        """Wait until who is being answered is answered, but no longer than this."""
+        self._server.finish(seconds)
+
     def close(self) -> None:
         """Accept no more. Blocks for a moment. The socket stays open, and who is being answered is answered."""
         self._server.close()

@@ -88,6 +88,17 @@ class Server:
 
         asyncio.run_coroutine_threadsafe(stop(), self.loop).result()
 
+    def finish(self, seconds: float) -> None:
+        """Wait until who is being answered is answered, but no longer than this."""
+        if not self.loop.is_running():  # never opened
+            return
+
+        async def wait() -> None:
+            if left := [task for task in self._clients if not task.done() and task not in self._streams]:
+                await asyncio.wait(left, timeout=seconds)
+
+        asyncio.run_coroutine_threadsafe(wait(), self.loop).result()
+
     def move(self, sock: socket.socket) -> None:
         """Accept on another socket from now on. Blocks for a moment."""
 

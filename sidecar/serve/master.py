@@ -434,6 +434,8 @@ class Master:
         await self.workers.until(lambda: self._alone or self._stop_at_once.is_set(), self.fixed.drain_timeout)
         left = self.workers.kill("it still had connections")
         await self.workers.until(lambda: self._alone, self.fixed.drain_timeout + 1)
+        if self.admin is not None:
+            self.admin[1].finish(1.0)
         if self.reader is not None:
             self.reader.close(1.0)
         if self._successor is not None:

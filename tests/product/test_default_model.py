@@ -144,6 +144,7 @@ def make_sessions(place: Path) -> Path:
 
 
 @needs_corpus
+@pytest.mark.long
 def test_the_recipe_makes_its_corpus(default: model.Model, tmp_path: Path) -> None:
     same_packages()
     (source,) = default.provenance["sources"]

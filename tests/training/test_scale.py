@@ -232,6 +232,7 @@ def test_the_command_takes_a_cluster(log: Path, cluster: str, tmp_path: Path, xb
         assert plain.read_bytes() == clustered.read_bytes()
 
 
+@pytest.mark.long
 def test_no_cluster_there_is_said(log: Path) -> None:
     pytest.importorskip("distributed", reason="needs: pip install distributed")
     with pytest.raises(XbotError, match="no Dask scheduler answers"):

@@ -108,6 +108,7 @@ def test_who_is_confirmed_and_who_is_not(tmp_path, server) -> None:
         assert metrics['xbot_lookups_total{result="denied"}'] == 6
 
 
+@pytest.mark.servers
 def test_a_storm_makes_no_more_look_ups_than_said(tmp_path, server) -> None:
     with serving(tmp_path, server, "per_second = 20") as sidecar:
         addresses = (f"9.{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}" for i in itertools.count())
@@ -137,6 +138,7 @@ def test_who_does_not_answer_is_neither_proven_nor_let_by(tmp_path, server, how,
         assert sidecar.metrics()['xbot_lookups_total{result="silent"}'] == 1
 
 
+@pytest.mark.servers
 def test_an_outage_of_the_resolver_costs_no_index(tmp_path, server) -> None:
     server.away = True
     with serving(tmp_path, server, "timeout = 0.2", workers=1) as sidecar:
@@ -218,6 +220,7 @@ def test_it_is_off_unless_said_and_a_reload_changes_it(tmp_path, server) -> None
         wait_until(lambda: len(children(sidecar.master)) == 1)
 
 
+@pytest.mark.servers
 def test_whoever_dies_leaves_what_was_known(tmp_path, server) -> None:
     """The process that looks up, and a worker; and it ends with the master."""
     with serving(tmp_path, server, workers=1) as sidecar:

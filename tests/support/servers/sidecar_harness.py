@@ -148,10 +148,14 @@ def visit(sidecar: Sidecar, ip: str, *targets: str) -> list[int]:
 
 
 def get(address: Address, path: str) -> tuple[int, str]:
-    """Status and body of an ordinary GET, such as of the admin endpoint."""
-    with connect(address) as sock:
-        sock.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-        data = b"".join(iter(lambda: sock.recv(65536), b""))
+    """Status and body of an ordinary GET, such as of the admin endpoint. Once more where an old master accepted it and ended."""
+    data = b""
+    for _ in range(2):
+        with contextlib.suppress(ConnectionError), connect(address) as sock:
+            sock.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            data = b"".join(iter(lambda: sock.recv(65536), b""))
+        if data:
+            break
     text = data.decode()
     return int(text.split(" ", 2)[1]), text.partition("\r\n\r\n")[2]
 
