@@ -63,6 +63,7 @@ def fuzzers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", fuzzing.TARGETS)
 def test_fuzz(target: str, fuzzers: Path) -> None:
     """A few seconds from the seeds of tests/data; `make fuzz` goes on for as long as you like."""
