@@ -96,6 +96,10 @@ class Board:
         of_clients = {"clients": self.clients.fd} if self.clients else {}
         return {**of_clients, **({"visitors": self.visitors.fd} if self.visitors else {})}
 
+    def total(self) -> dict[str, Any]:
+        """What all hosts have counted, our workers and others, in the form of sidecar.core.read_stats."""
+        return files.total(self.counters, self.hosts)
+
     def now_ms(self) -> int:
         """The time of the tables, in milliseconds since 1970."""
         return clients.system_ms() if self.clock is None else int.from_bytes(os.pread(self.clock, 8, 0), "little")

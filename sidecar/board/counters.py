@@ -83,9 +83,13 @@ class Counters:
 
     def total(self) -> dict[str, Any]:
         """The sums over all slots, in the form of sidecar.core.read_stats; those known last while the file is damaged."""
+        return core.sum_counters(self.image())
+
+    def image(self) -> bytes:
+        """All slots, checked."""
         with contextlib.suppress(core.BoardError):
             self._last = _checked(self.fd)
-        return core.sum_counters(self._last)
+        return self._last
 
 
 class OfHosts:
@@ -138,13 +142,22 @@ class OfHosts:
 
     def total(self) -> dict[str, Any]:
         """Their sums, in the form of sidecar.core.read_stats; of a host that has damaged its memory, those known last."""
+        return core.sum_counters(self.image())
+
+    def image(self) -> bytes:
+        """All slots of all, checked."""
         with self._lock:
-            return core.sum_counters(_joined([_checked(self.fd), *map(self._read, [*self._lent])]))
+            return _joined([_checked(self.fd), *map(self._read, [*self._lent])])
 
     def keep(self, directory: Directory) -> None:
         """Write the sums into the directory, for the next start. XbotError if that cannot be."""
         os.close(directory.create(OF_HOSTS, _checked(self.fd)))
         directory.put(OF_HOSTS)
+
+
+def total(ours: Counters, others: OfHosts) -> dict[str, Any]:
+    """The sums of all hosts, in the form of sidecar.core.read_stats."""
+    return core.sum_counters(_joined([ours.image(), others.image()]))
 
 
 def _joined(files: Sequence[bytes]) -> bytes:

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, Protocol
 from sidecar import core
 from sidecar.board.board import Board
 from sidecar.board.clients import Clients
-from sidecar.board.counters import Counters
 from sidecar.config.config import Fixed
 from sidecar.decisions.entry import Writer
 from sidecar.decisions.reader import Models
@@ -55,8 +54,6 @@ class Watched(Protocol):
 
     @property
     def fixed(self) -> Fixed: ...
-    @property
-    def counters(self) -> Counters: ...
     @property
     def board(self) -> Board: ...
     @property
@@ -109,7 +106,7 @@ class Feed:
         """The next records, and every now and then the counts."""
         now = time.monotonic()
         if not self._points or now - self._points[-1][0] >= _STEP:
-            total = self._master.counters.total()
+            total = self._master.board.total()
             with self._lock:
                 self._points.append((now, total))
         self._models = models
@@ -159,7 +156,7 @@ class Feed:
 
     def _snapshot(self) -> dict[str, Any]:
         master, now = self._master, time.monotonic()
-        total = master.counters.total()
+        total = master.board.total()
         with self._lock:
             points = [*self._points, (now, total)]
             oldest = now - WINDOW - _STEP

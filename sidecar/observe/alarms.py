@@ -135,7 +135,7 @@ class Alarms:
 
     def look(self, now: float) -> None:
         """At the sums as they are now."""
-        total, served = self._master.counters.total(), self._master.served
+        total, served = self._master.board.total(), self._master.served
         sums = Sums(now, total["requests"], total["refused"], total["regretted"], tuple(total["margin"]))
         if served.generation != self._generation:
             self._before = None if self._generation < 0 and not sums.requests else less(sums, self._points[0])

@@ -38,7 +38,7 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Feed:
     workers = types.SimpleNamespace(count=1, up=1)
     master: Any = types.SimpleNamespace(
         fixed=types.SimpleNamespace(decisions=Decisions()),
-        counters=Counts(),
+        board=Counts(),
         clients=clients,
         workers=workers,
         ready=True,

@@ -39,9 +39,10 @@ class Site:
         self.by_hand: list[str] = []
         self.now = 1e6
         self.master: Any = types.SimpleNamespace(
-            counters=types.SimpleNamespace(total=lambda: self.total),
             served=self.served,
-            board=types.SimpleNamespace(wheel=types.SimpleNamespace(said=lambda: (self.by_hand, []))),
+            board=types.SimpleNamespace(
+                total=lambda: self.total, wheel=types.SimpleNamespace(said=lambda: (self.by_hand, []))
+            ),
         )
         told = lambda event, alarm, **_: self.said.append((event, alarm))  # noqa: E731 -- a method of a logger
         self.alarms = Alarms(self.master, types.SimpleNamespace(warning=told, info=told))
