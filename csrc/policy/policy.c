@@ -175,12 +175,9 @@ const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path)
 
 /* ---- networks ---- */
 
-bool xb_list_has_address(const xb_policies *p, const xb_list *list, const xb_address *address)
+/* Is the address in a network that the list names itself? */
+static bool has_address(const xb_policies *p, const xb_list *list, const xb_address *address)
 {
-    if (list->source) {
-        const xb_holder *holder = xb_holder_of(&p->crawlers, address);
-        return holder && holder->sources & list->source;
-    }
     if (address->version == 4)
         return xb_find4((const uint32_t *)(const void *)(p->image + list->v4), list->n_v4, xb_number4(address)) >= 0;
     const uint64_t number[2] = {xb_big_endian64(address->bytes), xb_big_endian64(address->bytes + 8)};
@@ -205,7 +202,7 @@ static bool listed_at(const xb_policies *p, const xb_list *list, uint64_t hash, 
     return false;
 }
 
-bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent)
+static bool has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent)
 {
     const xb_span text = agent->text;
     if (!list->agent_bits || !text.size)
@@ -238,7 +235,7 @@ static xb_span beginning(const xb_policies *p, xb_text listed, bool *alone)
     return (xb_span){s.at, s.size - *alone};
 }
 
-bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path)
+static bool has_path(const xb_policies *p, const xb_list *list, xb_span path)
 {
     const xb_text *base = (const xb_text *)(const void *)(p->image + list->paths);
     bool alone;
@@ -330,9 +327,9 @@ static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, co
 {
     for (uint32_t i = from; i < from + n; i++) {
         const xb_list *list = &p->list[p->order[i]];
-        const bool here = list->source ? holder && holder->sources & list->source : xb_list_has_address(p, list, &f->ip);
-        if ((lost && needed(list) & lost) || here || xb_list_has_path(p, list, path) ||
-            xb_list_has_agent(p, list, f->agent))
+        const bool here = list->source ? holder && holder->sources & list->source : has_address(p, list, &f->ip);
+        if ((lost && needed(list) & lost) || here || has_path(p, list, path) ||
+            has_agent(p, list, f->agent))
             return list;
     }
     return NULL;

@@ -150,11 +150,6 @@ const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path);
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
                       const xb_verdict *v, char *scratch);
 
-/* Does the list name this address, a word of this agent, a prefix of this path? */
-bool xb_list_has_address(const xb_policies *p, const xb_list *list, const xb_address *address);
-bool xb_list_has_agent(const xb_policies *p, const xb_list *list, const xb_agent_facts *agent);
-bool xb_list_has_path(const xb_policies *p, const xb_list *list, xb_span path);
-
 /* The path as the proxy's locations see it: escapes decoded, "//" as one slash, "." and ".." resolved, up to a '?' or
  * '#'. Otherwise "/public/..%2flogin" would pass for a path below /public/. Returns a span of `path` itself, of a literal or of
  * `scratch`, which has room for path.size bytes. */
