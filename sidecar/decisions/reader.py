@@ -70,8 +70,8 @@ class Reader:
 
     def _run(self) -> None:
         while True:
+            self._hand_out([])  # first before any worker serves: a feed counts from then on
             last = self._ended.wait(_SECONDS)
-            self._hand_out([])
             while records := self.lanes.read(_AT_ONCE):
                 self._hand_out(records)
             if last:

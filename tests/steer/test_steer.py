@@ -314,7 +314,7 @@ def test_several_at_once(steered: Sidecar) -> None:
             client.sendall(b'{"op":"reload"}\n')
         for client in clients:
             assert json.loads(b"".join(iter(lambda client=client: client.recv(65536), b"")))["ok"]
-    assert len(steered.events("reloaded")) == 8
+    steered.wait_for("reloaded", 8)
     assert said(steered, b'{"op":"status"}\n')["ok"]
 
 
