@@ -45,6 +45,8 @@ ELSEWHERE = {
     "systemctl daemon-reload": "needs systemd as process 1; tests/product/test_deploy.py has systemd-analyze verify the units",
     "systemctl kill": "the same; tests/serve/test_upgrade.py sends the signal",
     "XBOT_DATA=": "needs real data; tests/bench/test_captures.py",
+    "xbot top  ": "goes on until Ctrl-C; tests/live/test_watch.py",
+    "xbot tail --refused": "the same",
     "xbot why k3v9": "an invented id; tests/decisions/test_decisions.py looks up real ones",
 }
 TRAINING = (

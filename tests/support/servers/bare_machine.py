@@ -24,9 +24,9 @@ mount -t tmpfs layers /mnt
 mkdir /mnt/up /mnt/work /mnt/root
 mount -t overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work overlay /mnt/root
 cd /mnt/root
-for place in "$@"; do mkdir -p ".$place"; mount --rbind "$place" ".$place"; done
 mount -t proc proc proc; mount -t tmpfs tmpfs run; mount -t tmpfs tmpfs tmp; mount --rbind /dev dev
 chmod 1777 tmp
+for place in "$@"; do mkdir -p ".$place"; mount --rbind "$place" ".$place"; done
 ip link set lo up
 echo ready
 exec chroot . sleep infinity
