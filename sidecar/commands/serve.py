@@ -41,7 +41,7 @@ _PATH = click.Path(path_type=Path)
     "--admin",
     envvar="XBOT_ADMIN",
     metavar="unix:PATH|HOST:PORT",
-    help="Serve /metrics (Prometheus), /healthz and /readyz here.",
+    help="Serve the live page, /metrics (Prometheus), /healthz and /readyz here.",
 )
 @click.option(
     "--socket-group",
