@@ -290,7 +290,7 @@ def test_empty_lines_cost_no_memory(tmp_path: Path, command: str) -> None:
     code = f"""import resource, subprocess, sys
 subprocess.run({[XBOT, command, "--format", "combined", *words, str(log)]!r}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
-    done = subprocess.run([XBOT.replace("xbot", "python"), "-c", code], capture_output=True, check=True)
+    done = subprocess.run([str(Path(XBOT).with_name("python")), "-c", code], capture_output=True, check=True)
     assert int(done.stdout) < 400 << 10
     assert resource.RUSAGE_CHILDREN
 
