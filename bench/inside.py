@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests" / "support"))
+sys.path[:0] = [str(HERE.parent / "tests" / "support"), str(HERE.parent / "tests" / "support" / "servers")]
 
 from nginx_harness import Nginx, nginx_binary, running_nginx, without_module  # noqa: E402 -- of the tests
 from places import ROOT  # noqa: E402

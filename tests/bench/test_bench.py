@@ -56,6 +56,18 @@ def short_run(place: Path, seconds: float, chosen: list[str]) -> tuple[dict[str,
     return json.loads(out.read_text()), done.stdout, document
 
 
+COMMANDS = sorted(path.name for path in BENCH.glob("*.py") if "@click.command" in path.read_text())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_starts(command: str) -> None:
+    """Some run for minutes and are in no other test: what they import must be where they look for it."""
+    done = subprocess.run([sys.executable, BENCH / command, "--help"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage:")
+
+
 @needs_load
 @pytest.mark.long
 def test_a_short_run_of_every_row(tmp_path: Path) -> None:

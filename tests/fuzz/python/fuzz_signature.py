@@ -29,10 +29,9 @@ SITE = "example.com"
 
 
 def _decoded(text: bytes) -> bytes:
-    """Base64 as it is read: the last letter has bits that say nothing, and what stands behind the padding is let be."""
-    text = text.partition(b"=")[0]
+    """Base64 as the reader of structured fields takes it: last bits that say nothing, and "=" where none belongs, are let be."""
     try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4))
+        return base64.standard_b64decode(text)
     except ValueError:
         return b""
 
