@@ -83,7 +83,7 @@ def _start(source: str) -> bytes:
 def _blocks(source: str) -> Iterator[bytes]:
     try:
         with open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb") as file:
-            yield from wrapped.unwrapped(_whole_lines(_line_feeds(unpacking.chunks(file, BLOCK))))
+            yield from wrapped.unwrapped(_whole_lines(_line_feeds(unpacking.chunks(file, BLOCK))), _LONGEST)
     except XbotError as error:
         raise XbotError(f"{name_of(source)}: {error}") from None
     except OSError as error:

@@ -13,6 +13,7 @@ import lzma
 import resource
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,87 @@ def test_a_bare_line_was_carried_by_nothing(line: bytes) -> None:
 @given(st.binary(max_size=300), st.sampled_from(sorted(CARRIERS)))
 def test_no_line_is_lost_or_added(data: bytes, name: str) -> None:
     data = CARRIERS[name](LINE) + b"\n" + data
-    assert b"".join(wrapped.unwrapped([data])).count(b"\n") == data.count(b"\n")
+    assert b"".join(wrapped.unwrapped([data], 1 << 18)).count(b"\n") == data.count(b"\n")
+
+
+def in_pieces_of_docker(line: bytes, stream: str = "stdout") -> list[bytes]:
+    """As its json-file driver writes it: 16 KiB at a time, the last with the line's end."""
+    pieces = [line[at : at + (16 << 10)] for at in range(0, len(line), 16 << 10)]
+    pieces[-1] += b"\n"
+    return [
+        json.dumps({"log": piece.decode("utf-8", "replace"), "stream": stream, "time": "t"}).encode()
+        for piece in pieces
+    ]
+
+
+def in_pieces_of_kubernetes(line: bytes, stream: str = "stdout") -> list[bytes]:
+    day = b"2026-03-12T07:15:00.123456789Z " + stream.encode()
+    pieces = [line[at : at + (16 << 10)] for at in range(0, len(line), 16 << 10)]
+    return [*(day + b" P " + piece for piece in pieces[:-1]), day + b" F " + pieces[-1]]
+
+
+# Cut where a second line would begin that nobody wrote: whoever sends such a request once forged one.
+FORGED = LINE.replace(b"GET /", b"GET /" + bytes(b"x" * (16 << 10)))[: (16 << 10)] + LINE.replace(
+    b"192.0.2.1", b"198.51.100.66"
+)
+LONG = LINE.replace(b"GET /", b"GET /" + b"y" * 40_000)
+
+
+@pytest.mark.parametrize("cut", [in_pieces_of_docker, in_pieces_of_kubernetes])
+@pytest.mark.parametrize("size", [1, 7_000, 1 << 20], ids="byte block whole".split())
+def test_a_line_in_pieces_is_one_again(monkeypatch, tmp_path: Path, cut: Callable[..., list[bytes]], size: int) -> None:
+    """Others stand between the pieces: what the program wrote to its other stream, and what came another way."""
+    monkeypatch.setattr(reading, "BLOCK", size)
+    long, error = cut(LONG), cut(b"[error] " + b"z" * 20_000, "stderr")
+    assert (len(long), len(error)) == (3, 2)
+    lines = [*cut(LINE), long[0], error[0], b"what is this", long[1], error[1], long[2], *cut(FORGED), *cut(LINE)]
+    (tmp_path / "log").write_bytes(b"\n".join(lines) + b"\n")
+    read = b"".join(reading.blocks(str(tmp_path / "log")))
+    assert read == b"".join(
+        line + b"\n" for line in (LINE, b"what is this", b"[error] " + b"z" * 20_000, LONG, FORGED, LINE)
+    )
+
+
+def test_a_piece_is_no_request(xbot, tmp_path: Path) -> None:
+    """A tag with more to it, a log that ends within a line, and a line without an end that is no piece."""
+    log = tmp_path / "log"
+    log.write_bytes(
+        b"\n".join([*in_pieces_of_docker(LINE), *in_pieces_of_docker(FORGED), *in_pieces_of_docker(LONG)[:2]])
+    )
+    said = [json.loads(line) for line in xbot("score", "--json", log).stdout.splitlines()]
+    assert [one["line"] for one in said] == [1, 2, 3]
+    assert "verdict" in said[0]
+    day = b"2026-03-12T07:15:00.1Z stdout "
+    blocks = wrapped.unwrapped([day + b"P:x a\n" + day + b"F:x b\n", day + b"P c\n", day + b"P d\n", day + b"P e"], 100)
+    assert b"".join(blocks) == b"ab\ncde"
+    assert b"".join(wrapped.unwrapped([b'{"log":"a"}\n{"log":"b"}\n'], 100)) == b"a\nb\n"
+
+
+@pytest.mark.parametrize("cut", [in_pieces_of_docker, in_pieces_of_kubernetes])
+def test_pieces_without_end_cost_no_memory(cut: Callable[..., list[bytes]]) -> None:
+    piece = cut(b"x" * 40_000)[0] + b"\n"
+    (out,) = wrapped.unwrapped((piece for _ in range(2000)), 50_000)
+    assert out == b"x" * 50_001
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["stdout", "stderr"]), st.sampled_from("PF"), st.text("ab ", max_size=4)), max_size=12
+    ),
+    st.integers(1, 60),
+)
+def test_pieces_by_the_book(parts: list[tuple[str, str, str]], size: int) -> None:
+    """Against the plainest way to write it: each stream read by itself."""
+    data = b"".join(f"2026-03-12T07:15:00Z {stream} {tag} {text}\n".encode() for stream, tag, text in parts)
+    lines = data.splitlines(keepends=True)
+    blocks = [b"".join(lines[at : at + size]) for at in range(0, len(lines), size)]
+    wanted: dict[str, list[str]] = {"stdout": [""], "stderr": [""]}
+    for stream, tag, text in parts:
+        wanted[stream][-1] += text
+        if tag == "F":
+            wanted[stream].append("")
+    read = b"".join(wrapped.unwrapped(blocks, 1000)).decode().split("\n")
+    assert sorted(filter(None, read)) == sorted(line for of_one in wanted.values() for line in of_one if line)
 
 
 @pytest.mark.parametrize(
