@@ -44,7 +44,7 @@ def carrier(line: bytes) -> str:
 
 
 def unwrapped(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
-    """The same blocks of whole lines, without what a carrier put before them. Of a line in pieces, `longest` bytes and one more are kept."""
+    """The same blocks of whole lines without what a carrier put before them. Of a line in pieces, `longest` bytes and one more are kept."""
     rest = iter(blocks)
     first = next(rest, b"")
     name, rest = carrier(first.lstrip(b"\n")), chain((first,) if first else (), rest)
