@@ -13,6 +13,7 @@ import lzma
 import resource
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,10 +57,11 @@ def tar(data: bytes) -> bytes:
         LOG.decode().encode("utf-16-be"),
         LOG.replace(b"\n", b"\r"),
         LOG.replace(b"\n", b"\r\n"),
+        LOG.replace(b"\n", b"\r\r\n"),
         b"\0" * 3_000_000 + LOG,
         (LINE + b"\n") * 7 + b"\0" * 5000 + (LINE + b"\n") * 13,
     ],
-    ids="gzip bzip2 xz twice bom utf16le utf16be le be cr crlf copytruncate middle".split(),
+    ids="gzip bzip2 xz twice bom utf16le utf16be le be cr crlf crcrlf copytruncate middle".split(),
 )
 def test_a_file_is_read_as_it_is(xbot, tmp_path: Path, data: bytes) -> None:
     log = tmp_path / "log"
@@ -75,6 +77,25 @@ def test_zstd(tmp_path: Path) -> None:
     zstd = pytest.importorskip("backports.zstd")
     (tmp_path / "log").write_bytes(zstd.compress(LOG))
     assert b"".join(reading.blocks(str(tmp_path / "log"))) == LOG
+    (tmp_path / "log").write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + zstd.compress(LOG))  # as pzstd begins
+    assert b"".join(reading.blocks(str(tmp_path / "log"))) == LOG
+    assert reading.take(str(tmp_path / "log"), 1).startswith("zstdcat")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lzma.compress(LOG, format=lzma.FORMAT_ALONE),
+        LOG.decode().encode("utf-32-le"),
+        LOG.decode().encode("utf-32-be"),
+        *(b"".join(b"\xef\xbb\xbf" + part for part in parts) for parts in ([LOG, LOG], LOG.splitlines(keepends=True))),
+    ],
+    ids="lzma utf32le utf32be boms lines".split(),
+)
+def test_what_is_rare_is_read_too(tmp_path: Path, data: bytes) -> None:
+    """A byte order mark in front of a line took the address from it."""
+    (tmp_path / "log").write_bytes(data)
+    assert set(b"".join(reading.blocks(str(tmp_path / "log"))).splitlines()) == set(LOG.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -83,6 +104,10 @@ def test_zstd(tmp_path: Path) -> None:
         (tar(LOG), "a tar archive"),
         (gzip.compress(tar(LOG)), "a tar archive"),
         (b"PK\x03\x04" + bytes(100), "a zip archive"),
+        (b"PK\x05\x06" + bytes(18), "an empty zip archive"),
+        (zlib.compress(LOG), "zlib's compressed data: decompress it first"),
+        (b"LZIP\x01" + bytes(60), "lzip: decompress it first"),
+        (b"PAR1\x15\0" + bytes(60), "a Parquet file"),
         (bz2.compress(LOG)[:-9], "broken bzip2 data"),
         (lzma.compress(LOG)[:-9], "broken xz data"),
     ],
@@ -232,6 +257,14 @@ def test_pieces_by_the_book(parts: list[tuple[str, str, str]], size: int) -> Non
             "line 1: it looks like jsonl, but time: expected `datetime` with",
         ),
         (b'{"headers": {}, "status": "200"}\n', "line 1: it looks like jsonl, but status: expected"),
+        (
+            b'{"request": "GET / HTTP/1.1", "status": "200", "msec": -1}\n',
+            "line 1: it looks like nginx_json, but msec: ",
+        ),
+        (
+            b'{"request": {}, "ts": NaN}\n',
+            "not an object of JSON on each line: jq -c . makes such lines; line 1: NaN is no JSON",
+        ),
     ],
 )
 def test_json_that_is_not_read_is_told_why(xbot, tmp_path: Path, data: bytes, why: str) -> None:
@@ -240,6 +273,21 @@ def test_json_that_is_not_read_is_told_why(xbot, tmp_path: Path, data: bytes, wh
 
 
 # ---- nothing readable, and little ----
+
+
+@pytest.mark.parametrize("host", [b"", b"shop.example:443 "])
+def test_a_stray_quote_does_not_take_the_agents_away(xbot, tmp_path: Path, host: bytes) -> None:
+    """One such line among the first, and the log was read as the common format, which reads all lines, but no agent."""
+    log = tmp_path / "log"
+    log.write_bytes(host + LINE + b"\n" + host + LINE.removesuffix(b'"') + b'\\"\n')
+    said = xbot("score", log).stderr.decode()
+    assert f"read as {'vhost_' if host else ''}combined" in said
+    assert "log:2: user_agent" in said
+
+
+def test_a_line_that_no_format_has(xbot, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b'{"headers": {"a": "' + b"b" * 1_000_000 + b'"}}\n' + LINE + b"\n")
+    assert "log: line 1: longer than 262144 bytes" in xbot("score", tmp_path / "log", code=2).stderr.decode()
 
 
 @pytest.mark.parametrize("command", ["score", "label", "replay", "features --csv"])
