@@ -278,7 +278,7 @@ def table() -> Clients:
 
 def asked(clients: Clients, ip: str = "203.0.113.7") -> None:
     """One page of a browser."""
-    server = Server(core.Model(models.image()), clients=clients.view)
+    server = Server(core.Answerer(core.Model(models.image()), clients=clients.view))
 
     async def once() -> None:
         ours, theirs = socket.socketpair()
