@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from sidecar import core, inputs, model
-from sidecar.config import addresses, presets, search_engines, toml_file
+from sidecar.config import addresses, presets, search_engines, store, toml_file
 from sidecar.config.toml_file import Doc
 from sidecar.config.toml_lines import field_of
 from sidecar.errors import XbotError
@@ -257,7 +257,7 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Text | None,
         Doc(
             "the site's own Redis or Valkey, `redis://`, `rediss://` (TLS) or `unix://`, by which machines tell each other what clients "
-            "did ([behaviour.md](behaviour.md#several-machines)). It may hold a name and a password",
+            "did ([behaviour.md](behaviour.md#several-machines)). It may hold a name and a password, and the files of TLS",
             "none",
         ),
     ] = None
@@ -592,9 +592,8 @@ def _store_mistakes(clients: Clients) -> Iterator[tuple[str, str]]:
         if clients.store_key is not None:
             yield other, "there is no `store` to share by"
         return
-    if not re.fullmatch(r"(rediss?://[^/\s]+|unix://[^\s]*/)[^\s]*", clients.store):
-        yield field, "is none of redis://HOST:PORT, rediss://HOST:PORT and unix:///PATH"
-    elif clients.mebibytes == 0:
+    yield from ((field, each) for each in store.mistakes(clients.store))
+    if clients.mebibytes == 0:
         yield field, 'there is no table to share: clients.size is "0"'
     if clients.store_key is None:
         yield field, "needs `store_key`, a file with the secret that the machines share"
