@@ -25,6 +25,7 @@ from sidecar_harness import Sidecar, ask
 from sidecar import __version__
 from sidecar.config import config
 from sidecar.config.addresses import TcpAddress, UnixAddress
+from sidecar.config.plan import Plan
 
 DEPLOY = ROOT / "deploy"
 SOCKET = UnixAddress(Path("/run/xbot/xbot.sock"))
@@ -49,7 +50,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def loads(path: Path) -> config.Plan:
+def loads(path: Path) -> Plan:
     """The configuration in the file, which must serve on the socket that every file of the proxies names."""
     plan = config.load(path)
     assert plan.fixed.listen == ((SOCKET, "nginx"),)
