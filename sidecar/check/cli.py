@@ -21,9 +21,10 @@ from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
 from sidecar.commands.serve import serve
-from sidecar.config import config, lists, policies, search_engines
+from sidecar.config import config, lists, options, policies, search_engines
 from sidecar.config.addresses import Address, UnixAddress, group_id
-from sidecar.config.config import DEFAULT_POLICY, Overrides, Plan
+from sidecar.config.options import DEFAULT_POLICY
+from sidecar.config.plan import Overrides, Plan
 from sidecar.errors import XbotError
 from sidecar.verify import catalogue, ranges, signatures
 
@@ -133,8 +134,8 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
             found.add_error("lists", error)
             continue
         networks, agents, paths = len(holds.v4) + len(holds.v6), len(holds.agents), len(holds.paths)
-        if plan.lists[name] == config.OURS.get(name):
-            if name == search_engines.NAME and config.uses_our_search_engines(plan):
+        if plan.lists[name] == options.OURS.get(name):
+            if name == search_engines.NAME and plan.uses_our_search_engines:
                 _look_at_our_search_engines(found, networks)
         elif networks or agents or paths:
             found.add("ok", "lists", f"{name}: {networks} networks, {agents} agents, {paths} paths")
@@ -278,7 +279,7 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
             doubt("--mode", f"{overrides.mode} stands above the mode of {', '.join(changed)}")
     used = {name for each in plan.policies.values() for name in (*each.allow, *each.deny, *each.verified)}
     for name in plan.lists:
-        if name not in used and plan.lists[name] != config.OURS.get(name):
+        if name not in used and plan.lists[name] != options.OURS.get(name):
             doubt(f"lists.{name}", "no policy uses it")
     named = {name for _, name in setup.named_policies} if setup else set()
     computed = any("$" in name and name != "$xbot_policy" for name in named)

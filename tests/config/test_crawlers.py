@@ -14,8 +14,8 @@ from sidecar_harness import BROWSER, Sidecar, ask, head
 from tables import DATA
 
 from sidecar import core
-from sidecar.config import config, crawlers, policies
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config import config, crawlers, options, policies
+from sidecar.config.options import DEFAULT_MODEL
 from sidecar.errors import XbotError
 from sidecar.model import load
 from sidecar.verify import catalogue, ranges
@@ -269,7 +269,7 @@ def test_the_catalogue_is_sound() -> None:
     words = [word for each in KNOWN.crawlers.values() for word in each.agents]
     assert len(words) == len(set(words)) > 200
     for name, each in KNOWN.crawlers.items():
-        assert config.NAME.fullmatch(name)
+        assert options.NAME.fullmatch(name)
         assert all(word == word.lower() for word in each.agents)
         assert set(each.ranges) <= set(KNOWN.ranges), name
     assert not set(catalogue.PURPOSES) & set(KNOWN.crawlers)

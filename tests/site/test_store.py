@@ -25,7 +25,7 @@ from sidecar_harness import BROWSER, TIMEOUT, Sidecar, ask, children, get, head,
 
 from sidecar import core
 from sidecar.board.clients import Clients
-from sidecar.config.config import Clients as Wanted
+from sidecar.config.options import Clients as Wanted
 from sidecar.net.protocol import Server
 
 redis = pytest.importorskip("redis", reason="needs: pip install 'xbot[store]'")
