@@ -36,8 +36,9 @@ typedef int64_t four_mask __attribute__((vector_size(32)));
 WIDE static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_PADDED_DENSE], double *strongest)
 {
 #define SELECT(mask, a, b) (four)(((four_mask)(a) & (mask)) | ((four_mask)(b) & ~(mask)))
+    const size_t n = v->n_held;
     four sum = {0}, most = {0};
-    for (size_t i = 0; i < v->n_held; i += 4) {
+    for (size_t i = 0; i < n; i += 4) {
         const four lower = *(const four *)(m->lower + i), upper = *(const four *)(m->upper + i);
         four x = *(const four *)(v->dense + i);
         x = SELECT(x < lower, lower, x); /* NAN is not below, nor above, nor equal to itself */
@@ -89,7 +90,7 @@ size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bool accuse
     memcpy(out, name, used + 1);
     if (reason >= XB_N_DENSE) {
         out[used++] = '=';
-        used += xb_token_text(&v->tokens[reason - XB_N_DENSE], out + used, size - used);
+        used += xb_token_text(v, &v->tokens[reason - XB_N_DENSE], out + used, size - used);
     }
     return used;
 }
