@@ -158,14 +158,17 @@ static inline void add(xb_request *r, xb_span name, const known_header *known, x
         h->hash = xb_hash(name);
         h->id = XB_H_OTHER;
         h->visitor = true;
+        r->n_visitor++;
         return;
     }
     const uint8_t id = known->id;
     h->hash = known->hash;
     h->id = id;
     h->visitor = known->visitor;
-    if (!xb_has(r, id)) {
-        put_bit(r->seen, id);
+    r->n_visitor += known->visitor;
+    uint64_t *const seen = &r->seen[id / 64], bit = UINT64_C(1) << (id % 64);
+    if (!(*seen & bit)) {
+        *seen |= bit;
         r->first[id] = (uint16_t)n;
     } else {
         add_again(r, id, n, value);

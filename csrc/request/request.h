@@ -74,6 +74,7 @@ typedef struct {
     uint16_t n_late;
     uint16_t last_forwarded;       /* headers[last_forwarded], valid where `again` has X-Forwarded-For */
     uint32_t n_headers;            /* in their order; at most XB_MAX_HEADERS */
+    uint32_t n_visitor;            /* of these, those of the visitor */
     uint32_t malformed;           /* lines without a colon */
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
