@@ -73,7 +73,7 @@ enum { XB_MAX_NAMED = 32 };
 typedef struct {
     uint32_t bucket; /* 0 to 2^k - 1 */
     uint16_t word;   /* which one: of ip_net, the bits of the network; of ua_word and url_word, the place among the words of the facts; of hdr_*,
-                        the place of the header; the other families have one */
+                        the place among the headers that have words (words.c); the other families have one */
     uint8_t family;  /* xb_family_id */
 } xb_token;
 
@@ -85,8 +85,8 @@ typedef struct {
     xb_memo_text text;
     xb_agent_facts facts; /* of the text that is kept */
     double rows[XB_BEHIND_UA - XB_FIRST_OF_UA];
-    uint32_t made_for;             /* the buckets are those of xb_known_buckets.shapes; 0: of none */
-    uint32_t bucket[XB_MAX_WORDS]; /* of the words of the facts */
+    uint32_t made_for;             /* the tokens are those of xb_known_buckets.shapes; 0: of none */
+    xb_token tokens[XB_MAX_WORDS]; /* of the words of the facts */
 } xb_known_agent;
 
 /* The buckets that follow from known names alone, and so are the same for each request: each is found when it is first wanted. They
@@ -101,6 +101,16 @@ typedef struct {
 
 #define XB_NO_BUCKET UINT32_MAX
 
+enum { XB_ORDERS = 64 /* that are kept; a power of two */ };
+
+/* The words of the visitor's headers, all with names that are known and differ, in an order that came before. */
+typedef struct {
+    uint32_t made_for;             /* as in xb_known_agent */
+    uint32_t n_tokens;
+    uint8_t names[XB_MAX_LISTED];  /* as in the request */
+    xb_token tokens[2 * XB_MAX_LISTED + 2]; /* of hdr_value without the bucket */
+} xb_known_order;
+
 typedef struct {
     double dense[XB_PADDED_DENSE]; /* NAN: absent; the padding stays 0 */
     uint32_t n_held;               /* a multiple of four; dense rows from here on are absent, or padding */
@@ -114,6 +124,8 @@ typedef struct {
     uint32_t new_agents;
     xb_known_values values;
     xb_known_buckets buckets;
+    xb_known_order orders[XB_ORDERS];
+    uint32_t new_orders;
     uint64_t taken[(1u << XB_MAX_K) / 64]; /* buckets of this request; all zero between requests */
 } xb_vector;
 

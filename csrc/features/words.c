@@ -30,19 +30,24 @@ typedef struct {
 
 /* Adds a word, unless its bucket is taken; n words are there. Returns how many are then. The caller has asked whether the family
  * counts. */
-static inline uint32_t put(const maker *m, uint32_t n, xb_family_id family, uint32_t bucket, uint32_t word)
+static inline size_t put_token(const maker *m, size_t n, xb_token token)
 {
-    uint64_t *taken = &m->v->taken[bucket / 64];
+    uint64_t *taken = &m->v->taken[token.bucket / 64];
     const uint64_t set = *taken;
-    if (set >> (bucket % 64) & 1)
+    if (set >> (token.bucket % 64) & 1)
         return n;
     if (n == XB_MAX_TOKENS) {
         m->v->truncated = true;
         return n;
     }
-    *taken = set | UINT64_C(1) << (bucket % 64);
-    m->v->tokens[n] = (xb_token){bucket, (uint16_t)word, (uint8_t)family};
+    *taken = set | UINT64_C(1) << (token.bucket % 64);
+    m->v->tokens[n] = token;
     return n + 1;
+}
+
+static inline size_t put(const maker *m, size_t n, xb_family_id family, uint32_t bucket, uint32_t word)
+{
+    return put_token(m, n, (xb_token){bucket, (uint16_t)word, (uint8_t)family});
 }
 
 static inline bool counts(const maker *m, uint32_t group, xb_family_id family)
@@ -50,7 +55,7 @@ static inline bool counts(const maker *m, uint32_t group, xb_family_id family)
     return m->facts->present & group && m->shape->families >> family & 1;
 }
 
-static uint32_t networks(const maker *m, uint32_t n)
+static size_t networks(const maker *m, size_t n)
 {
     static const uint8_t prefixes[2][3] = {{32, 24, 16}, {128, 64, 48}};
     const xb_address *ip = &m->facts->ip;
@@ -65,19 +70,19 @@ static uint32_t networks(const maker *m, uint32_t n)
     return n;
 }
 
-static uint32_t agent_words(const maker *m, uint32_t n, xb_known_agent *a)
+static size_t agent_words(const maker *m, size_t n, xb_known_agent *a)
 {
     if (a->made_for != m->known->shapes) {
         for (uint32_t i = 0; i < a->facts.n_words; i++)
-            a->bucket[i] = bucket_of(m->shape, XB_T_ua_word, a->facts.word[i].hash);
+            a->tokens[i] = (xb_token){bucket_of(m->shape, XB_T_ua_word, a->facts.word[i].hash), (uint16_t)i, XB_T_ua_word};
         a->made_for = m->known->shapes;
     }
     for (uint32_t i = 0; i < a->facts.n_words; i++)
-        n = put(m, n, XB_T_ua_word, a->bucket[i], i);
+        n = put_token(m, n, a->tokens[i]);
     return n;
 }
 
-static uint32_t path_words(const maker *m, uint32_t n)
+static size_t path_words(const maker *m, size_t n)
 {
     const xb_path_facts *path = &m->facts->path;
     for (uint32_t i = 0; i < path->n_words; i++)
@@ -88,40 +93,44 @@ static uint32_t path_words(const maker *m, uint32_t n)
 /* ---- headers ---- */
 
 /* The headers that have words, one after the other: those of the visitor in their order, made-up names up to a bound; then, by name, known ones
- * that came behind the bound on headers. */
+ * that came behind the bound on headers. Words name them by their rank in this order. */
 typedef struct {
     const xb_request *r;
     uint32_t at;     /* where it goes on: a place, then XB_MAX_HEADERS + id */
     uint32_t others; /* names that mean nothing here, so far */
 } walk;
 
-enum { NO_HEADER = UINT16_MAX };
-
-/* The place of the next one; NO_HEADER at the end. */
-static inline uint32_t next_header(walk *w)
+/* The next one, or NULL. */
+static inline const xb_header *next_header(walk *w)
 {
-    while (w->at < w->r->n_headers) {
-        const xb_header *h = &w->r->headers[w->at++];
+    const xb_request *r = w->r;
+    while (w->at < r->n_headers) {
+        const xb_header *h = &r->headers[w->at++];
         if (h->visitor && (h->id != XB_H_OTHER || ++w->others <= XB_MAX_NAMED))
-            return w->at - 1;
+            return h;
     }
-    if (!w->r->n_late)
-        return NO_HEADER;
-    for (uint32_t place = w->at < XB_MAX_HEADERS ? XB_MAX_HEADERS : w->at; place < XB_MAX_HEADERS + XB_H_COUNT; place++) {
+    if (!r->n_late)
+        return NULL;
+    w->at = w->at < XB_MAX_HEADERS ? XB_MAX_HEADERS : w->at;
+    while (w->at < XB_MAX_HEADERS + XB_H_COUNT) {
+        const uint32_t place = w->at++;
         const xb_header_id id = (xb_header_id)(place - XB_MAX_HEADERS);
-        w->at = place + 1;
-        if (xb_has(w->r, id) && w->r->first[id] == place && w->r->headers[place].visitor)
-            return place;
+        if (xb_has(r, id) && r->first[id] == place && r->headers[place].visitor)
+            return &r->headers[place];
     }
-    return NO_HEADER;
+    return NULL;
 }
 
-/* xb_hash(h->value), which is known of the first header of a name. */
-static uint64_t value_hash(const xb_facts *f, const xb_header *h)
+static bool has_value(uint8_t id) { return id == XB_H_ACCEPT || id == XB_H_ACCEPT_ENCODING; }
+
+/* xb_hash(h->value) is known of the first header of a name. */
+static inline uint32_t value_bucket(const maker *m, const xb_header *h)
 {
-    if (h != &f->request->headers[f->request->first[h->id]])
-        return xb_hash(h->value);
-    return h->id == XB_H_ACCEPT ? f->accept.hash : f->encodings.hash;
+    const xb_facts *f = m->facts;
+    const uint64_t hash = h != &f->request->headers[f->request->first[h->id]] ? xb_hash(h->value)
+                          : h->id == XB_H_ACCEPT                              ? f->accept.hash
+                                                                              : f->encodings.hash;
+    return bucket_of(m->shape, XB_T_hdr_value, h->hash * XB_MIX_1 + hash);
 }
 
 static inline uint32_t name_bucket(const maker *m, const xb_header *h)
@@ -134,48 +143,102 @@ static inline uint32_t name_bucket(const maker *m, const xb_header *h)
     return *kept;
 }
 
-/* Of a pair of names. The first one has XB_H_COUNT and the hash 0 before it. */
-static inline uint32_t order_bucket(const maker *m, uint8_t before_id, uint64_t before_hash, const xb_header *h)
+/* What stands before the first header. */
+static const xb_header start = {.name = {"^", 1}, .id = XB_H_COUNT};
+
+static inline uint32_t order_bucket(const maker *m, const xb_header *before, const xb_header *h)
 {
-    const uint64_t hash = before_hash * XB_MIX_1 + h->hash;
-    if (h->id == XB_H_OTHER || before_id == XB_H_OTHER)
+    const uint64_t hash = before->hash * XB_MIX_1 + h->hash;
+    if (h->id == XB_H_OTHER || before->id == XB_H_OTHER)
         return bucket_of(m->shape, XB_T_hdr_order, hash);
-    uint32_t *kept = &m->known->order[before_id][h->id];
+    uint32_t *kept = &m->known->order[before->id][h->id];
     if (*kept == XB_NO_BUCKET)
         *kept = bucket_of(m->shape, XB_T_hdr_order, hash);
     return *kept;
 }
 
-static uint32_t headers(const maker *m, uint32_t n)
+/* Fills `o` with the words of the names that the request lists; false if one is not known, or there twice. */
+static bool keep_order(const maker *m, xb_known_order *o)
 {
     const xb_request *r = m->facts->request;
+    const xb_header *before = &start;
+    uint64_t seen[XB_SEEN_WORDS] = {0};
+    uint32_t n = 0;
+    o->made_for = 0;
+    for (uint32_t i = 0; i < r->n_visitor; i++) {
+        const uint8_t id = r->names[i];
+        if (id == XB_H_OTHER || seen[id / 64] >> (id % 64) & 1)
+            return false;
+        seen[id / 64] |= UINT64_C(1) << (id % 64);
+        const xb_header *h = &r->headers[r->first[id]];
+        o->tokens[n++] = (xb_token){name_bucket(m, h), (uint16_t)i, XB_T_hdr_name};
+        o->tokens[n++] = (xb_token){order_bucket(m, before, h), (uint16_t)i, XB_T_hdr_order};
+        if (has_value(id))
+            o->tokens[n++] = (xb_token){0, (uint16_t)i, XB_T_hdr_value};
+        before = h;
+    }
+    o->n_tokens = n;
+    memcpy(o->names, r->names, sizeof o->names);
+    o->made_for = m->known->shapes;
+    return true;
+}
+
+/* The words of the request's names in their order, kept or found now; NULL if they are none that can be kept. A memo like those of memo.h. */
+static const xb_known_order *order_of(const maker *m)
+{
+    const xb_request *r = m->facts->request;
+    const uint32_t needed = 1u << XB_T_hdr_name | 1u << XB_T_hdr_order | 1u << XB_T_hdr_value;
+    if (r->n_visitor >= XB_MAX_LISTED || r->n_late || !(r->present & XB_HAS_ORDER) || ~m->shape->families & needed)
+        return NULL;
+    const char *names = (const char *)r->names;
+    const uint64_t hash = xb_fold(xb_load64(names) ^ XB_MIX_1, xb_load64(names + 8) ^ XB_MIX_2) ^
+                          xb_fold(xb_load64(names + 16) ^ XB_MIX_2, xb_load64(names + 24) ^ XB_MIX_1);
+    xb_known_order *o = &m->v->orders[hash & (XB_ORDERS - XB_MEMO_WAYS)];
+    for (size_t way = 0; way < XB_MEMO_WAYS; way++)
+        if (o[way].made_for == m->known->shapes && memcmp(o[way].names, names, sizeof o->names) == 0)
+            return &o[way];
+    o += m->v->new_orders++ % XB_MEMO_WAYS;
+    return keep_order(m, o) ? o : NULL;
+}
+
+static size_t headers(const maker *m, size_t n)
+{
+    const xb_request *r = m->facts->request;
+    const xb_known_order *o = order_of(m);
+    for (uint32_t i = 0; o && i < o->n_tokens; i++) {
+        xb_token token = o->tokens[i];
+        if (token.family == XB_T_hdr_value)
+            token.bucket = value_bucket(m, &r->headers[r->first[r->names[token.word]]]);
+        n = put_token(m, n, token);
+    }
+    if (o)
+        return n;
     const bool all = r->present & XB_HAS_ORDER, names = m->shape->families >> XB_T_hdr_name & 1,
                values = m->shape->families >> XB_T_hdr_value & 1, order = all && m->shape->families >> XB_T_hdr_order & 1;
-    uint8_t before_id = XB_H_COUNT;
-    uint64_t before_hash = 0;
+    const xb_header *before = &start;
+    uint32_t rank = 0;
     walk w = {.r = r};
-    for (uint32_t place; (place = next_header(&w)) != NO_HEADER;) {
-        const xb_header *h = &r->headers[place];
+    for (const xb_header *h; (h = next_header(&w)); before = h, rank++) {
         if (names && (all || h->id != XB_H_OTHER))
-            n = put(m, n, XB_T_hdr_name, name_bucket(m, h), place);
+            n = put(m, n, XB_T_hdr_name, name_bucket(m, h), rank);
         if (order)
-            n = put(m, n, XB_T_hdr_order, order_bucket(m, before_id, before_hash, h), place);
-        before_id = h->id;
-        before_hash = h->hash;
-        if (values && (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING))
-            n = put(m, n, XB_T_hdr_value, bucket_of(m->shape, XB_T_hdr_value, h->hash * XB_MIX_1 + value_hash(m->facts, h)), place);
+            n = put(m, n, XB_T_hdr_order, order_bucket(m, before, h), rank);
+        if (values && has_value(h->id))
+            n = put(m, n, XB_T_hdr_value, value_bucket(m, h), rank);
     }
     return n;
 }
 
-/* The name before that of a header, in the order of words; "^" before the first. */
-static xb_span name_before(const xb_request *r, uint32_t place)
+/* The header of a word, and the one before it. The words of a vector are of headers that are there. */
+static const xb_header *header_of(const xb_request *r, uint32_t rank, const xb_header **before)
 {
-    xb_span before = XB_SPAN("^");
+    const xb_header *h = &start;
     walk w = {.r = r};
-    for (uint32_t at; (at = next_header(&w)) != NO_HEADER && at != place;)
-        before = r->headers[at].name;
-    return before;
+    do {
+        *before = h;
+        h = next_header(&w);
+    } while (h && rank--);
+    return h ? h : &start;
 }
 
 /* ---- the handshake ---- */
@@ -187,7 +250,7 @@ static const uint64_t *tls_list(const xb_handshake *h, uint8_t family, uint8_t *
 }
 
 /* Whole lists are words. The text may be gone by now: what names such a word is its hash. */
-static uint32_t handshake(const maker *m, uint32_t n)
+static size_t handshake(const maker *m, size_t n)
 {
     static const xb_family_id families[] = {XB_T_tls_ciphers, XB_T_tls_curves, XB_T_tls_sigalgs};
     const xb_handshake *h = &m->facts->handshake;
@@ -231,7 +294,7 @@ void xb_words_of(const xb_shape *shape, xb_known_agent *agent, xb_vector *v)
 {
     const xb_facts *f = &v->facts;
     const maker made = {.shape = shape, .facts = f, .known = known_buckets(&v->buckets, shape), .v = v}, *m = &made;
-    uint32_t n = 0;
+    size_t n = 0;
     if (counts(m, XB_HAS_IP, XB_T_ip_net))
         n = networks(m, n);
     if (counts(m, XB_HAS_UA, XB_T_ua_word))
@@ -244,7 +307,7 @@ void xb_words_of(const xb_shape *shape, xb_known_agent *agent, xb_vector *v)
         n = headers(m, n);
     if (f->present & XB_HAS_TLS)
         n = handshake(m, n);
-    v->n_tokens = n;
+    v->n_tokens = (uint32_t)n;
 }
 
 /* ---- text ---- */
@@ -275,10 +338,25 @@ static size_t tls_text(const xb_handshake *h, uint8_t family, char *out, size_t 
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
+static size_t header_text(const xb_request *r, const xb_token *t, char *out, size_t size)
+{
+    const xb_header *before, *h = header_of(r, t->word, &before);
+    size_t used = 0;
+    if (t->family == XB_T_hdr_order) {
+        used = append(out, used, size, before->name);
+        used = append(out, used, size, XB_SPAN(">"));
+    }
+    used = append(out, used, size, h->name);
+    if (t->family == XB_T_hdr_value) {
+        used = append(out, used, size, XB_SPAN(":"));
+        used = append(out, used, size, h->value);
+    }
+    return used;
+}
+
 size_t xb_token_text(const xb_vector *v, const xb_token *t, char *out, size_t size)
 {
     const xb_facts *f = &v->facts;
-    const xb_header *h = &f->request->headers[t->word];
     size_t used = 0;
     switch ((xb_family_id)t->family) {
     case XB_T_ip_net:
@@ -293,17 +371,9 @@ size_t xb_token_text(const xb_vector *v, const xb_token *t, char *out, size_t si
         used = append(out, used, size, f->path.word[t->word].text);
         break;
     case XB_T_hdr_name:
-        used = append(out, used, size, h->name);
-        break;
     case XB_T_hdr_order:
-        used = append(out, used, size, name_before(f->request, t->word));
-        used = append(out, used, size, XB_SPAN(">"));
-        used = append(out, used, size, h->name);
-        break;
     case XB_T_hdr_value:
-        used = append(out, used, size, h->name);
-        used = append(out, used, size, XB_SPAN(":"));
-        used = append(out, used, size, h->value);
+        used = header_text(f->request, t, out, size);
         break;
     case XB_T_tls_ciphers:
     case XB_T_tls_curves:

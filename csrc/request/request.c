@@ -14,7 +14,7 @@ typedef struct {
     char text[NAME_BYTES], mask[NAME_BYTES];
     uint64_t hash; /* xb_hash(name) */
     uint32_t size;
-    uint8_t id;
+    uint8_t id, listed; /* in xb_request.names: the id, or 0 for one that is not the visitor's */
     bool visitor;
 } known_header;
 
@@ -76,7 +76,7 @@ static const known_header *find_padded(xb_span name)
 
 static void table_put(xb_span name, uint8_t id, bool visitor)
 {
-    known_header known = {.hash = xb_hash(name), .size = (uint32_t)name.size, .id = id, .visitor = visitor};
+    known_header known = {.hash = xb_hash(name), .size = (uint32_t)name.size, .id = id, .listed = visitor ? id : 0, .visitor = visitor};
     padded_name padded = {{0}, {0}};
     memcpy(known.text, name.at, name.size);
     memcpy(padded.name, name.at, name.size);
@@ -158,13 +158,14 @@ static inline void add(xb_request *r, xb_span name, const known_header *known, x
         h->hash = xb_hash(name);
         h->id = XB_H_OTHER;
         h->visitor = true;
-        r->n_visitor++;
+        r->names[r->n_visitor++ % XB_MAX_LISTED] = XB_H_OTHER;
         return;
     }
     const uint8_t id = known->id;
     h->hash = known->hash;
     h->id = id;
     h->visitor = known->visitor;
+    r->names[r->n_visitor % XB_MAX_LISTED] = known->listed;
     r->n_visitor += known->visitor;
     uint64_t *const seen = &r->seen[id / 64], bit = UINT64_C(1) << (id % 64);
     if (!(*seen & bit)) {

@@ -25,7 +25,7 @@ typedef enum {
     XB_H_OTHER = 255
 } xb_header_id;
 
-enum { XB_SEEN_WORDS = 2 };
+enum { XB_SEEN_WORDS = 2, XB_MAX_LISTED = 32 /* a power of two */ };
 _Static_assert(XB_H_COUNT <= 64 * XB_SEEN_WORDS, "header presence is a bit set");
 
 typedef struct {
@@ -75,6 +75,7 @@ typedef struct {
     uint16_t last_forwarded;       /* headers[last_forwarded], valid where `again` has X-Forwarded-For */
     uint32_t n_headers;            /* in their order; at most XB_MAX_HEADERS */
     uint32_t n_visitor;            /* of these, those of the visitor */
+    uint8_t names[XB_MAX_LISTED];  /* the ids of the visitor's headers, in their order, where they are fewer than this; then zeros */
     uint32_t malformed;           /* lines without a colon */
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
