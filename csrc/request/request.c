@@ -12,11 +12,12 @@ typedef uint64_t two_words __attribute__((vector_size(16), aligned(1), may_alias
  * letters bit 5, which is their case; of a hyphen it is not, or CR would pass for it. */
 typedef struct {
     char text[NAME_BYTES], mask[NAME_BYTES];
-    uint64_t hash; /* xb_hash(name) */
-    uint32_t size;
+    uint64_t hash;      /* xb_hash(name) */
+    uint64_t bit, word; /* in xb_request.seen */
+    uint64_t size;
     uint8_t id, listed; /* in xb_request.names: the id, or 0 for one that is not the visitor's */
     bool visitor;
-} known_header;
+} __attribute__((aligned(64))) known_header;
 
 enum { ROLE_HOP, ROLE_PROXY, ROLE_VISITOR };
 
@@ -76,7 +77,7 @@ static const known_header *find_padded(xb_span name)
 
 static void table_put(xb_span name, uint8_t id, bool visitor)
 {
-    known_header known = {.hash = xb_hash(name), .size = (uint32_t)name.size, .id = id, .listed = visitor ? id : 0, .visitor = visitor};
+    known_header known = {.hash = xb_hash(name), .size = name.size, .bit = UINT64_C(1) << (id % 64), .word = id / 64, .id = id, .listed = visitor ? id : 0, .visitor = visitor};
     padded_name padded = {{0}, {0}};
     memcpy(known.text, name.at, name.size);
     memcpy(padded.name, name.at, name.size);
@@ -142,41 +143,45 @@ __attribute__((noinline, cold)) static void add_late(xb_request *r, xb_span name
     }
 }
 
-/* `known` is NULL for a name that means nothing here. */
-static inline void add(xb_request *r, xb_span name, const known_header *known, xb_span value)
+/* Adds a header that is neither past the bound nor of a name that means nothing here. Returns how many there are then. */
+static inline uint32_t add_known(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
 {
-    const uint32_t n = r->n_headers;
-    if (n == XB_MAX_HEADERS) {
-        add_late(r, name, known, value);
-        return;
-    }
+    const uint8_t id = known->id;
     xb_header *h = &r->headers[n];
-    r->n_headers = n + 1;
     h->name = name;
     h->value = value;
-    if (!known) {
-        h->hash = xb_hash(name);
-        h->id = XB_H_OTHER;
-        h->visitor = true;
-        r->names[r->n_visitor++ % XB_MAX_LISTED] = XB_H_OTHER;
-        return;
-    }
-    const uint8_t id = known->id;
     h->hash = known->hash;
     h->id = id;
     h->visitor = known->visitor;
     r->names[r->n_visitor % XB_MAX_LISTED] = known->listed;
     r->n_visitor += known->visitor;
-    uint64_t *const seen = &r->seen[id / 64], bit = UINT64_C(1) << (id % 64);
-    if (!(*seen & bit)) {
-        *seen |= bit;
-        r->first[id] = (uint16_t)n;
-    } else {
+    if (r->seen[known->word] & known->bit) {
         add_again(r, id, n, value);
+        return n + 1;
     }
+    r->seen[known->word] |= known->bit;
+    r->first[id] = (uint16_t)n;
+    return n + 1;
 }
 
-void xb_request_add(xb_request *r, xb_span name, xb_span value) { add(r, name, find_padded(name), value); }
+/* Any other. */
+__attribute__((noinline)) static uint32_t add_other(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
+{
+    if (n == XB_MAX_HEADERS) {
+        add_late(r, name, known, value);
+        return n;
+    }
+    r->headers[n] = (xb_header){name, value, xb_hash(name), XB_H_OTHER, true};
+    r->names[r->n_visitor++ % XB_MAX_LISTED] = XB_H_OTHER;
+    return n + 1;
+}
+
+static inline uint32_t add(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
+{
+    return known && n < XB_MAX_HEADERS ? add_known(r, n, name, known, value) : add_other(r, n, name, known, value);
+}
+
+void xb_request_add(xb_request *r, xb_span name, xb_span value) { r->n_headers = add(r, r->n_headers, name, find_padded(name), value); }
 
 size_t xb_head_end(const char *buf, size_t size, size_t from)
 {
@@ -313,44 +318,63 @@ static inline const char *colon_of(const char *p, const char *newline, const cha
     return xb_find(p, newline, ':', ':');
 }
 
+/* The end of the name that the line [p, newline) begins with, NULL if there is none; and what is known of the name, NULL if nothing. The
+ * bytes before p can be read, and behind it those before `end`. */
+__attribute__((noinline)) static const char *name_end(const char *p, const char *newline, const char *end, const known_header **known)
+{
+    const char *colon = colon_of(p, newline, end);
+    if (colon == newline || colon == p)
+        return NULL;
+    if (end - p < NAME_BYTES)
+        *known = find_padded(xb_span_of(p, colon));
+    else
+        *known = colon - p < NAME_BYTES ? find_known(p, (size_t)(colon - p)) : NULL;
+    return colon;
+}
+
 /* Parses whole lines until the empty one; returns its end, or NULL if it did not come. Lines without a name are counted
  * and let be. The first line stands before p, so bytes before p can be read.
  *
  * Names mostly follow each other as they did in the heads before. So the name that came last time is looked for first: where it is
  * there, neither its end nor its meaning has to be found. Where it is not, both are, and that name is expected next time. */
-static const char *lines(xb_request *r, const char *p, const char *end)
+__attribute__((noinline)) static const char *lines(xb_request *r, const char *p, const char *end)
 {
     if (p == end)
         return NULL;
+    const char *done = NULL;
     uint8_t *expected = &r->expected[XB_H_COUNT]; /* behind the name before */
+    uint32_t n = 0;
     line_feeds feeds = line_feeds_from(p, end);
     for (const char *newline; (newline = next_line_feed(&feeds)); p = newline + 1) {
         const char *stop = newline - (newline[-1] == '\r');
-        if (stop <= p)
-            return newline + 1;
+        if (stop <= p) {
+            done = newline + 1;
+            break;
+        }
         const known_header *known = &known_headers[*expected];
-        const bool readable = end - p >= NAME_BYTES;
         const char *colon = p + known->size;
-        if (!readable || !begins_with(p, known)) {
-            colon = colon_of(p, newline, end);
-            if (colon == newline || colon == p) {
+        if (end - p < NAME_BYTES || !begins_with(p, known)) {
+            const known_header *found;
+            colon = name_end(p, newline, end, &found);
+            if (!colon) {
                 r->malformed++;
                 continue;
             }
-            known = !readable ? find_padded(xb_span_of(p, colon)) : colon - p < NAME_BYTES ? find_known(p, (size_t)(colon - p)) : NULL;
+            known = found;
             if (known)
                 *expected = known->id;
         }
-        if (known)
-            expected = &r->expected[known->id];
         const char *value = colon + 1;
         while (is_blank(*value)) /* what ends the line is not blank */
             value++;
         while (is_blank(stop[-1]) && stop > value)
             stop--;
-        add(r, xb_span_of(p, colon), known, xb_span_of(value, stop));
+        n = add(r, n, xb_span_of(p, colon), known, xb_span_of(value, stop));
+        if (known)
+            expected = &r->expected[known->id];
     }
-    return NULL;
+    r->n_headers = n;
+    return done;
 }
 
 enum { MAX_STRAY = 64 };
