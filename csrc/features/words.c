@@ -55,18 +55,26 @@ static inline bool counts(const maker *m, uint32_t group, xb_family_id family)
     return m->facts->present & group && m->shape->families >> family & 1;
 }
 
+/* The hash of a network before xb_mix. The prefix length is a part of it: 10.0.0.0/24 is not 10.0.0.0/16. */
+static inline uint64_t network_hash(const xb_address *ip, unsigned prefix)
+{
+    uint64_t h = prefix;
+    if (ip->version == 4) { /* what the loop gives for so few bytes */
+        const uint32_t address = (uint32_t)ip->bytes[0] << 24 | (uint32_t)ip->bytes[1] << 16 | (uint32_t)ip->bytes[2] << 8 | ip->bytes[3];
+        return h << prefix | address >> (32 - prefix);
+    }
+    for (unsigned byte = 0; byte < prefix / 8; byte++)
+        h = (h << 8 | ip->bytes[byte]) ^ (h >> 56) * XB_GOLDEN;
+    return h;
+}
+
 static size_t networks(const maker *m, size_t n)
 {
     static const uint8_t prefixes[2][3] = {{32, 24, 16}, {128, 64, 48}};
     const xb_address *ip = &m->facts->ip;
     const uint8_t *prefix = prefixes[ip->version == 6];
-    for (int i = 0; i < 3; i++) {
-        /* The prefix length is a part of what is hashed: 10.0.0.0/24 is not 10.0.0.0/16. */
-        uint64_t h = prefix[i];
-        for (unsigned byte = 0; byte < prefix[i] / 8u; byte++)
-            h = (h << 8 | ip->bytes[byte]) ^ (h >> 56) * XB_GOLDEN;
-        n = put(m, n, XB_T_ip_net, bucket_of(m->shape, XB_T_ip_net, xb_mix(h)), prefix[i]);
-    }
+    for (int i = 0; i < 3; i++)
+        n = put(m, n, XB_T_ip_net, bucket_of(m->shape, XB_T_ip_net, xb_mix(network_hash(ip, prefix[i]))), prefix[i]);
     return n;
 }
 

@@ -58,12 +58,12 @@ WIDE static double dense_part(const xb_model *m, const xb_vector *v, double part
 
 xb_verdict xb_score(const xb_model *m, const xb_vector *v)
 {
+    double part[XB_PADDED_DENSE], strongest = 0.0, margin = m->header.bias + dense_part(m, v, part, &strongest);
     xb_verdict out = {.reason = -1};
-    double part[XB_PADDED_DENSE], strongest = 0.0;
-    out.margin = m->header.bias + dense_part(m, v, part, &strongest);
-    for (uint32_t t = 0; t < v->n_tokens; t++) {
-        double weight = m->bucket[v->tokens[t].bucket];
-        out.margin += weight;
+    const double *weights = m->bucket;
+    for (uint32_t t = 0, n = v->n_tokens; t < n; t++) {
+        const double weight = weights[v->tokens[t].bucket];
+        margin += weight;
         if (weight > strongest) {
             strongest = weight;
             out.reason = (int)(XB_N_DENSE + t);
@@ -72,7 +72,8 @@ xb_verdict xb_score(const xb_model *m, const xb_vector *v)
     for (int i = 0; out.reason < 0 && strongest > 0.0; i++) /* a feature's: no word outweighs it */
         if (part[i] == strongest)
             out.reason = i;
-    out.score = xb_margin_to_score(m, out.margin);
+    out.margin = margin;
+    out.score = xb_margin_to_score(m, margin);
     out.bot = out.score >= m->header.threshold;
     return out;
 }
