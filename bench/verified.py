@@ -31,7 +31,7 @@ from rows import Bench, Gate, Running, project_gate
 from services import Xbot
 
 from sidecar.config import config, policies
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 from sidecar.verify import catalogue, ranges
 
 CRAWLERS = ("googlebot", "bingbot", "applebot", "duckduckbot")

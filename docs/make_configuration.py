@@ -9,21 +9,21 @@ from typing import Any
 
 import msgspec
 
-from sidecar.config import config, toml_file
+from sidecar.config import options, toml_file
 
 PAGE = Path(__file__).with_name("configuration.md")
 # The heading above each table, and the struct whose fields are its rows.
 TABLES = {
-    "## The file": config.Config,
-    "## `[[listen]]`": config.Listen,
-    "## `[log]`": config.Log,
-    "## `[limits]`": config.Limits,
-    "## `[dns]`": config.Dns,
-    "## `[signatures]`": config.Signatures,
-    "## `[clients]`": config.Clients,
-    "## `[decisions]`": config.Decisions,
-    "## `[policies.NAME]`": config.Policy,
-    "## `[lists.NAME]`": config.Entries,
+    "## The file": options.Config,
+    "## `[[listen]]`": options.Listen,
+    "## `[log]`": options.Log,
+    "## `[limits]`": options.Limits,
+    "## `[dns]`": options.Dns,
+    "## `[signatures]`": options.Signatures,
+    "## `[clients]`": options.Clients,
+    "## `[decisions]`": options.Decisions,
+    "## `[policies.NAME]`": options.Policy,
+    "## `[lists.NAME]`": options.Entries,
 }
 TABLE = re.compile(r"\| option \|.*\n(?:\|.*\n)+")
 

@@ -21,7 +21,7 @@ from sidecar.board.outcomes import Receiver
 from sidecar.board.served import Served
 from sidecar.board.wheel import Wheel
 from sidecar.config import addresses
-from sidecar.config.config import Plan
+from sidecar.config.plan import Plan
 from sidecar.errors import XbotError
 
 _LEAST_KEY = 32  # bytes of what several machines share

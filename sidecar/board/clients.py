@@ -17,7 +17,7 @@ from typing import Any
 from sidecar import core
 from sidecar.board import memory
 from sidecar.board.directory import Directory
-from sidecar.config.config import Clients as Wanted
+from sidecar.config.options import Clients as Wanted
 from sidecar.errors import XbotError
 
 NAME = "clients"

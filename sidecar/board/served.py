@@ -20,8 +20,8 @@ import msgspec
 from sidecar import core, model
 from sidecar.board import memory
 from sidecar.board.directory import GROUP_READS, Directory, times
-from sidecar.config import config, policies, search_engines
-from sidecar.config.config import Plan
+from sidecar.config import options, policies, search_engines
+from sidecar.config.plan import Plan
 from sidecar.errors import RefusedModelError, XbotError
 from sidecar.proven import Room
 from sidecar.verify import ranges
@@ -52,7 +52,7 @@ class Served:
     )  # how those of its training are spread, as csrc/board/counters.h counts them; None if it does not say
     material: policies.Material
     publishers: Mapping[str, str]
-    dns: config.Dns
+    dns: options.Dns
     signing: dict[str, Any] | None  # what workers are told of signatures
     mark: int
     room: Room
@@ -84,7 +84,7 @@ class Served:
             listen_policies=plan.listen_policies,
             modes={name: policy.mode for name, policy in plan.policies.items()},
             sha256=hashlib.sha256(loaded.data).hexdigest(),
-            search_engines=config.uses_our_search_engines(plan),
+            search_engines=plan.uses_our_search_engines,
             loaded_at=time.time(),
             trained_at=_created(provenance := _provenance(loaded)),
             margins=_margins(provenance),
@@ -132,12 +132,12 @@ class Served:
         try:
             return cls.load(plan, 1)
         except RefusedModelError as error:
-            if plan.model == config.DEFAULT_MODEL:
+            if plan.model == options.DEFAULT_MODEL:
                 raise
             # Thresholds are of the model that they were chosen for.
             meek = {"mode": "observe", "threshold": None, "suspect_above": None}
             tame = {name: msgspec.structs.replace(each, **meek) for name, each in plan.policies.items()}
-            there = replace(plan, model=config.DEFAULT_MODEL, names_model=False, policies=tame)
+            there = replace(plan, model=options.DEFAULT_MODEL, names_model=False, policies=tame)
             return replace(cls.load(there, 1), refused=str(error))
 
     @property

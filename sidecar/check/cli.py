@@ -21,9 +21,10 @@ from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
 from sidecar.commands.serve import serve
-from sidecar.config import config, lists, policies, search_engines
+from sidecar.config import config, lists, options, policies, search_engines
 from sidecar.config.addresses import Address, UnixAddress, group_id
-from sidecar.config.config import DEFAULT_POLICY, Overrides, Plan
+from sidecar.config.options import DEFAULT_POLICY
+from sidecar.config.plan import Overrides, Plan
 from sidecar.errors import XbotError
 from sidecar.verify import catalogue, ranges, signatures
 
@@ -58,6 +59,7 @@ class Result(msgspec.Struct):
     metavar="URL",
     help="Look at nothing else: send known bots and people to the server of nginx/canary.conf, and say who gets a wrong answer.",
 )
+@click.option("--host", metavar="NAME", help="With --canary: which server, where one of the site has canary_site.conf.")
 @click.option("--every", type=click.IntRange(1, 86400), metavar="SECONDS", help="With --canary: again and again.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(
@@ -67,6 +69,7 @@ def check(
     user: str | None,
     robots: str | None,
     canary: str | None,
+    host: str | None,
     every: int | None,
     as_json: bool,
     **options: Any,
@@ -81,12 +84,14 @@ def check(
     xbot check /etc/xbot/xbot.toml
     xbot check --listen unix:/run/xbot/xbot.sock --nginx nginx.conf --json
     xbot check --canary http://127.0.0.1:8012/
+    xbot check --canary http://127.0.0.1:8013/login --host www.site.example
     """
     found, overrides = Findings(), Overrides(**options)
     if canary:
-        return look_at_canaries(canary, every, file or path, overrides, as_json)
-    if every:
-        raise XbotError("--every: only with --canary")
+        to = canaries.place(canary) if host is None else canaries.place(canary, host)
+        return look_at_canaries(to, every, file or path, overrides, as_json)
+    if every or host is not None:
+        raise XbotError(f"--{'every' if every else 'host'}: only with --canary")
     plan = look_at_configuration(found, file or path, overrides)
     setup = look_at_nginx(found, plan, conf)
     if plan:
@@ -104,12 +109,14 @@ def check(
     return 2 if found.totals()["wrong"] else 0
 
 
-def look_at_canaries(url: str, every: int | None, path: Path | None, overrides: Overrides, as_json: bool) -> int:
+def look_at_canaries(
+    to: canaries.Place, every: int | None, path: Path | None, overrides: Overrides, as_json: bool
+) -> int:
     """Once, or for ever."""
     control = config.load(path, overrides).fixed.control
     while True:
         found = Findings()
-        canaries.look(found, url, control.path if control else None)
+        canaries.look(found, to, control.path if control else None)
         if as_json:
             click.echo(msgspec.json.encode(Result(None, found, [], found.totals())))
         else:
@@ -137,8 +144,8 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
             found.add_error("lists", error)
             continue
         networks, agents, paths = len(holds.v4) + len(holds.v6), len(holds.agents), len(holds.paths)
-        if plan.lists[name] == config.OURS.get(name):
-            if name == search_engines.NAME and config.uses_our_search_engines(plan):
+        if plan.lists[name] == options.OURS.get(name):
+            if name == search_engines.NAME and plan.uses_our_search_engines:
                 _look_at_our_search_engines(found, networks)
         elif networks or agents or paths:
             found.add("ok", "lists", f"{name}: {networks} networks, {agents} agents, {paths} paths")
@@ -282,7 +289,7 @@ def doubts(plan: Plan, overrides: Overrides, setup: Setup | None) -> Findings:
             doubt("--mode", f"{overrides.mode} stands above the mode of {', '.join(changed)}")
     used = {name for each in plan.policies.values() for name in (*each.allow, *each.deny, *each.verified)}
     for name in plan.lists:
-        if name not in used and plan.lists[name] != config.OURS.get(name):
+        if name not in used and plan.lists[name] != options.OURS.get(name):
             doubt(f"lists.{name}", "no policy uses it")
     named = {name for _, name in setup.named_policies} if setup else set()
     computed = any("$" in name and name != "$xbot_policy" for name in named)

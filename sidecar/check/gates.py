@@ -13,7 +13,7 @@ from functools import cached_property
 from sidecar.check.nginx_conf import Block, Directive
 from sidecar.config import addresses
 from sidecar.config.addresses import Address, UnixAddress
-from sidecar.config.config import Policy
+from sidecar.config.options import Policy
 from sidecar.errors import XbotError
 
 

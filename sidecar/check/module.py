@@ -12,7 +12,7 @@ from pathlib import Path
 from sidecar.check.findings import Finding
 from sidecar.check.gates import Setup
 from sidecar.check.nginx_conf import Directive, Program
-from sidecar.config.config import Plan
+from sidecar.config.plan import Plan
 
 NAME = "ngx_http_xbot_module"
 MADE_FOR = re.compile(rb"xbot module for nginx/(\d+(?:\.\d+)*)\0")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from sidecar.check.findings import Findings
-from sidecar.config.config import Plan
+from sidecar.config.plan import Plan
 from sidecar.errors import XbotError
 from sidecar.verify import catalogue, ranges, robots
 

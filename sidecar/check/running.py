@@ -14,7 +14,8 @@ from sidecar.check import nginx_conf, probe, reach
 from sidecar.check.findings import Findings
 from sidecar.check.gates import Setup, same
 from sidecar.config.addresses import Address, TcpAddress, UnixAddress
-from sidecar.config.config import MODULE, Plan
+from sidecar.config.options import MODULE
+from sidecar.config.plan import Plan
 from sidecar.errors import XbotError
 
 ABOUT = "sockets"

@@ -21,7 +21,8 @@ from rich.text import Text
 from sidecar import core
 from sidecar.commands.judging import Rules, clients_for, judging_options, load
 from sidecar.commands.offline import plain_console
-from sidecar.config import config, lists, policies
+from sidecar.config import lists, options, policies
+from sidecar.config.plan import Plan
 from sidecar.errors import XbotError
 from sidecar.sources import formats, reading, sentences
 from sidecar.sources.choosing import format_options
@@ -96,14 +97,14 @@ class Judge:
         own = self.rules.plan.policies[decision.policy].threshold if self.rules and decision else None
         return self.model.threshold if own is None else own
 
-    def _entry(self, plan: config.Plan, decision: core.Decision, request: core.Request) -> str | None:
+    def _entry(self, plan: Plan, decision: core.Decision, request: core.Request) -> str | None:
         """The entry of the list that decided."""
         if decision.list is None:
             return None
 
-        def names(entries: config.Entries) -> bool:
+        def names(entries: options.Entries) -> bool:
             alone = dataclasses.replace(
-                plan, policies={decision.policy: config.Policy(deny=("it",))}, lists={"it": entries}
+                plan, policies={decision.policy: options.Policy(deny=("it",))}, lists={"it": entries}
             )
             return core.Policies(policies.image(alone)).decide(self.model, request, decision.policy).list is not None
 

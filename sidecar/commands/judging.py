@@ -14,7 +14,8 @@ import click
 
 from sidecar import core, model
 from sidecar.config import config, policies
-from sidecar.config.config import DEFAULT_MODEL, DEFAULT_POLICY
+from sidecar.config.options import DEFAULT_MODEL, DEFAULT_POLICY
+from sidecar.config.plan import Overrides, Plan
 from sidecar.errors import XbotError
 from sidecar.options import MODEL_FILE
 
@@ -59,7 +60,7 @@ mode_option = click.option(
 class Rules:
     """The policies and lists of a configuration; `policy` is for requests that ask for none."""
 
-    plan: config.Plan
+    plan: Plan
     opened: core.Policies
     policy: str
 
@@ -91,7 +92,7 @@ def load(
             if given is not None:
                 raise XbotError(f"{option} needs --config")
         return path or DEFAULT_MODEL, model.load(path or DEFAULT_MODEL), None
-    over = config.Overrides(model=path, mode="enforce" if mode == "enforce" else "observe" if mode else None)
+    over = Overrides(model=path, mode="enforce" if mode == "enforce" else "observe" if mode else None)
     plan = config.load(configuration, over)
     name = policy or DEFAULT_POLICY
     if name not in plan.policies:

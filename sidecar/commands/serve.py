@@ -92,14 +92,14 @@ def serve(path: Path | None, **options: Any) -> None:
     xbot serve --listen unix:/run/xbot/xbot.sock --socket-group www-data
     xbot serve --config /etc/xbot/xbot.toml
     """
-    from sidecar.config import config
+    from sidecar.config.plan import Overrides
     from sidecar.observe import logs
     from sidecar.serve import listeners, master, start, systemd, upgrade  # here: other commands need none of this
 
     predecessor = upgrade.Predecessor.find()
     activated = [listeners.adopt(sock) for sock in systemd.listening_sockets()]
     inherited = list(predecessor.sockets.values()) if predecessor else activated
-    source = master.Source(path, config.Overrides(**options))
+    source = master.Source(path, Overrides(**options))
     plan = source.plan()
     logs.configure(plan.fixed.log.level, plan.fixed.log.format)
     if not plan.fixed.listen and not any(one.activated for one in inherited):

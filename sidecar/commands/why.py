@@ -14,6 +14,7 @@ from sidecar.commands.explain import Judge, as_object, as_page, every_option
 from sidecar.commands.judging import load
 from sidecar.commands.offline import plain_console
 from sidecar.config import config
+from sidecar.config.plan import Overrides
 from sidecar.decisions import lookup
 from sidecar.errors import XbotError
 
@@ -39,7 +40,7 @@ def why(id_: str, log: Path | None, configuration: Path | None, model: Path | No
     The id is in the answer, in nginx's logs, and on the page that a visitor sees who was refused (nginx/refused.conf).
     Files that were rotated away from the log are looked through too.
     """
-    plan = config.load(configuration, config.Overrides(model=model)) if configuration else None
+    plan = config.load(configuration, Overrides(model=model)) if configuration else None
     if log is None:
         if plan is None or plan.fixed.decisions.file is None:
             raise XbotError("why: no --log, and no --config with a [decisions] file")

@@ -18,7 +18,8 @@ from typing import TypeVar
 import msgspec
 
 from sidecar import core
-from sidecar.config.config import Entries, Plan
+from sidecar.config.options import Entries
+from sidecar.config.plan import Plan
 from sidecar.errors import MistakesError, XbotError
 from sidecar.inputs import read_text
 

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from sidecar import core
-from sidecar.config import config, crawlers, lists, search_engines
-from sidecar.config.config import Plan, Policy, Signatures
+from sidecar.config import crawlers, lists, search_engines
 from sidecar.config.lists import Contents
+from sidecar.config.options import Policy, Signatures
+from sidecar.config.plan import Plan
 from sidecar.verify import catalogue, signatures
 from sidecar.verify.ranges import Network
 
@@ -60,7 +61,7 @@ def material(plan: Plan) -> Material:
     used = dict.fromkeys(name for each in plan.policies.values() for name in (*each.allow, *each.deny, *each.verified))
     named = {name: lists.contents(plan, name) for name in used}
     listed: tuple[Network, ...] = ()
-    if config.uses_our_search_engines(plan):
+    if plan.uses_our_search_engines:
         # Most of its networks are those of crawlers, too: one search finds both.
         ours = named[search_engines.NAME]
         listed = _networks(ours)

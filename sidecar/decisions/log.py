@@ -17,7 +17,8 @@ from typing import Any
 
 from sidecar import core
 from sidecar.board.lanes import Lanes
-from sidecar.config.config import Decisions, Plan
+from sidecar.config.options import Decisions
+from sidecar.config.plan import Plan
 from sidecar.decisions.entry import Writer
 from sidecar.decisions.reader import Models
 from sidecar.errors import XbotError

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from sidecar import core
 from sidecar.board.board import Board
 from sidecar.board.clients import Clients
-from sidecar.config.config import Fixed
+from sidecar.config.plan import Fixed
 from sidecar.decisions.entry import Writer
 from sidecar.decisions.reader import Models
 from sidecar.live import shown

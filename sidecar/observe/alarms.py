@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 from sidecar.observe.watched import Watched
 
 NAMES = ("refusals_fell", "refusals_leapt", "drift", "people_refused", "canaries_wrong", "ranges_old")

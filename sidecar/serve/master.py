@@ -29,8 +29,8 @@ from sidecar.board.handshakes import Handshakes
 from sidecar.board.lanes import Recording
 from sidecar.board.proofs import Nonces, Shared
 from sidecar.board.served import Served
-from sidecar.config import config
-from sidecar.config.config import Fixed, Overrides, Plan
+from sidecar.config import config, options
+from sidecar.config.plan import Fixed, Overrides, Plan
 from sidecar.core import FILES
 from sidecar.decisions.log import DecisionLog
 from sidecar.decisions.reader import WATCHED, Reader
@@ -238,7 +238,7 @@ class Master:
     def _listen_policies(self) -> list[str]:
         """The default policy of each socket, in the order of `bound`."""
         named = list(self.served.listen_policies)
-        return named + [config.DEFAULT_POLICY] * (len(self.bound) - len(named))
+        return named + [options.DEFAULT_POLICY] * (len(self.bound) - len(named))
 
     def _renewed(self, place: int, bound: Bound) -> None:
         self.workers.tell({"op": "listen", "listener": place}, {"socket": bound.sock.fileno()})

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from sidecar.board.proofs import Shared
 from sidecar.board.served import Served
-from sidecar.config import config
+from sidecar.config import config, options
 from sidecar.serve import spawn
 from sidecar.serve.threads import in_time, reason
 from sidecar.verify import catalogue, signatures
@@ -106,7 +106,7 @@ async def look_up(master: Serving) -> None:
         await asyncio.sleep(seconds)
 
 
-def _order(wanted: config.Dns) -> bytes:
+def _order(wanted: options.Dns) -> bytes:
     """What the process is told: a line (verify/lookups.py). Domains go by their number in what is served."""
     servers = [config.resolver(each) for each in wanted.servers]
     told = {"servers": servers, "per_second": wanted.per_second, "timeout": wanted.timeout}

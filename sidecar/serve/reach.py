@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.config.addresses import UnixAddress
-from sidecar.config.config import DEFAULT_BOARD, MODULE, Fixed, Plan
+from sidecar.config.options import DEFAULT_BOARD, MODULE
+from sidecar.config.plan import Fixed, Plan
 from sidecar.errors import XbotError
 from sidecar.serve import listeners
 from sidecar.serve.listeners import Bound

@@ -20,8 +20,8 @@ import sidecar
 from sidecar.board.board import Board, store_key
 from sidecar.board.lanes import Lanes
 from sidecar.board.served import Served
-from sidecar.config import addresses, config, search_engines
-from sidecar.config.config import Plan
+from sidecar.config import addresses, options, search_engines
+from sidecar.config.plan import Plan
 from sidecar.decisions.log import DecisionLog
 from sidecar.decisions.reader import Reader
 from sidecar.errors import XbotError
@@ -70,8 +70,8 @@ def run(
                 bound.append((one, plan.dialect))
             else:
                 one.close()  # the configuration no longer lists it
-        if len(bound) > config.MOST_LISTENERS:
-            raise XbotError(f"{len(bound)} listeners with those of systemd, at most {config.MOST_LISTENERS}")
+        if len(bound) > options.MOST_LISTENERS:
+            raise XbotError(f"{len(bound)} listeners with those of systemd, at most {options.MOST_LISTENERS}")
         if predecessor is not None:
             predecessor.take_up_the_log()
             log = log.bind(successor=os.getpid())

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from sidecar import proven
 from sidecar.board.board import Board
 from sidecar.board.served import Served
-from sidecar.config.config import Fixed
+from sidecar.config.plan import Fixed
 from sidecar.errors import XbotError
 
 SECONDS = 60.0  # from one look to the next

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from sidecar import core
-from sidecar.config.config import CONTROL, DEFAULT_BOARD
+from sidecar.config.options import CONTROL, DEFAULT_BOARD
 from sidecar.errors import XbotError
 from sidecar.steer import words
 from sidecar.steer.client import ask

@@ -50,6 +50,11 @@ def load() -> Catalogue:
     return msgspec.convert(tomllib.loads(FILE.read_text("utf-8")), Catalogue)
 
 
+def names(word: str) -> bool:
+    """Is this a purpose or the name of a crawler?"""
+    return word in PURPOSES or word in load().crawlers
+
+
 def domains() -> tuple[str, ...]:
     """The domains that confirm the addresses of crawlers, in the order of their numbers."""
     return tuple(dict.fromkeys(name for each in load().crawlers.values() for name in each.dns))

@@ -448,8 +448,8 @@ def test_two_sidecars_on_one_directory(made_model_path: Path, place: Path) -> No
 
 UNASKED = """
 import pathlib
-from sidecar.config import config
-config.DEFAULT_BOARD = pathlib.Path({board!r})
+from sidecar.config import options
+options.DEFAULT_BOARD = pathlib.Path({board!r})
 from sidecar.commands import cli
 cli.main()
 """

@@ -37,6 +37,7 @@ from sidecar.check.gates import Setup
 from sidecar.commands import nginx as commands_nginx
 from sidecar.config import config
 from sidecar.config.addresses import parse
+from sidecar.config.options import Policy
 from sidecar.errors import XbotError
 
 needs_nginx = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
@@ -278,8 +279,8 @@ def test_the_example_site_has_none(tmp_path: Path) -> None:
 def test_both_configurations_together(tmp_path: Path) -> None:
     """Where nginx asks and the sidecar listens; modes; policies."""
     conf = write(tmp_path, SITE + "location /login { set $xbot_policy logn; root /srv; }")
-    observing = {"default": config.Policy(), "login": config.Policy()}
-    enforcing = {**observing, "login": config.Policy(mode="enforce")}
+    observing = {"default": Policy(), "login": Policy()}
+    enforcing = {**observing, "login": Policy(mode="enforce")}
 
     def told(**setup: Any) -> list[str]:
         return [re.sub(r"^\S+: ", "", each.what) for each in bad(look(conf, **setup))]
@@ -767,7 +768,7 @@ def test_damage_to_nginx_conf_never_gives_a_traceback(damage: list[tuple[int, in
         path = Path(name) / "nginx.conf"
         path.write_text(text)
         try:
-            found = traps.look(Setup(nginx_conf.read(path), (1, 22, 1), [parse(LISTEN)], {"default": config.Policy()}))
+            found = traps.look(Setup(nginx_conf.read(path), (1, 22, 1), [parse(LISTEN)], {"default": Policy()}))
         except XbotError as error:
             assert str(error).startswith(str(path))
         else:

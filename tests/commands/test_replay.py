@@ -17,7 +17,7 @@ import pytest
 from places import XBOT
 
 from sidecar import core
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 from sidecar.replay import tally
 
 CHROME = (

@@ -381,7 +381,7 @@ def test_explanations_of_the_challenge_add_up(xbot, challenge_model_path, challe
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_human_has_no_reason(xbot, tmp_path: Path, as_json: bool) -> None:
     """A browser's first page by the default model was printed `human, ua_length`, as if that had decided."""
-    from sidecar.config.config import DEFAULT_MODEL
+    from sidecar.config.options import DEFAULT_MODEL
 
     agents = ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "curl/8.5.0")
     lines = [f'192.0.2.1 - - [01/Jan/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "{each}"' for each in agents]

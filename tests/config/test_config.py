@@ -28,7 +28,8 @@ from sidecar_harness import Sidecar, ask, head
 from sidecar import core, model
 from sidecar.check.cli import check
 from sidecar.commands.serve import serve
-from sidecar.config import config, lists, toml_file
+from sidecar.config import config, lists, options, toml_file
+from sidecar.config.plan import Fixed
 from sidecar.config.toml_lines import Lines
 from sidecar.errors import XbotError, lines_of
 
@@ -97,19 +98,19 @@ def test_every_option_is_read(place: Path) -> None:
     """No option of the file with all of them is at its default, and each arrives."""
     plan = config.load(place / "good" / "every_option.toml")
     defaults = config.load(None)
-    for field in config.Fixed._fields:
+    for field in Fixed._fields:
         assert getattr(plan.fixed, field) != getattr(defaults.fixed, field), field
     assert [dialect for _, dialect in plan.fixed.listen] == ["challenge", "nginx"]
     assert plan.listen_policies == ("login", "default")
     assert plan.model == place / "good" / "model.xbot"
     for kind, values in (
-        (config.Policy, plan.policies.values()),
-        (config.Limits, [plan.fixed.limits]),
-        (config.Dns, [plan.dns]),
-        (config.Signatures, [plan.signatures]),
-        (config.Clients, [plan.fixed.clients]),
-        (config.Decisions, [plan.fixed.decisions]),
-        (config.Entries, plan.lists.values()),
+        (options.Policy, plan.policies.values()),
+        (options.Limits, [plan.fixed.limits]),
+        (options.Dns, [plan.dns]),
+        (options.Signatures, [plan.signatures]),
+        (options.Clients, [plan.fixed.clients]),
+        (options.Decisions, [plan.fixed.decisions]),
+        (options.Entries, plan.lists.values()),
     ):
         for field in msgspec.structs.fields(kind):
             assert any(getattr(each, field.name) != field.default for each in values), field.name
@@ -288,7 +289,7 @@ def test_deep_tables_are_no_traceback(tmp_path: Path) -> None:
 # ---- what stands above what
 
 
-def options() -> dict[str, click.Option]:
+def command_line() -> dict[str, click.Option]:
     """The options of `xbot serve` by name, but for the file's own."""
     return {each.name: each for each in serve.params if isinstance(each, click.Option) and each.name != "path"}
 
@@ -328,7 +329,7 @@ mode = "observe"
 
 
 def test_the_table_of_precedence_has_every_option() -> None:
-    assert ABOVE.keys() == options().keys()
+    assert ABOVE.keys() == command_line().keys()
 
 
 def test_file_below_environment_below_flags(place: Path) -> None:
@@ -337,8 +338,8 @@ def test_file_below_environment_below_flags(place: Path) -> None:
         shutil.copy(place / "good" / "model.xbot", place / "good" / name)
     file = place / "good" / "site.toml"
     file.write_text(SITE)
-    environment = {option.envvar: ABOVE[name][1] for name, option in options().items()}
-    flags = [word for name, option in options().items() for word in (option.opts[0], ABOVE[name][2])]
+    environment = {option.envvar: ABOVE[name][1] for name, option in command_line().items()}
+    flags = [word for name, option in command_line().items() for word in (option.opts[0], ABOVE[name][2])]
     found = (settings_of(file), settings_of(file, **environment), settings_of(file, *flags, **environment))
     for level, result in enumerate(found):
         said = {name: row[3](result) for name, row in ABOVE.items()}
@@ -391,16 +392,16 @@ def as_toml(value: Any) -> str:
 @pytest.mark.parametrize(
     ("heading", "kind"),
     [
-        ("The file", config.Config),
-        ("`[[listen]]`", config.Listen),
-        ("`[log]`", config.Log),
-        ("`[limits]`", config.Limits),
-        ("`[dns]`", config.Dns),
-        ("`[signatures]`", config.Signatures),
-        ("`[clients]`", config.Clients),
-        ("`[decisions]`", config.Decisions),
-        ("`[policies.NAME]`", config.Policy),
-        ("`[lists.NAME]`", config.Entries),
+        ("The file", options.Config),
+        ("`[[listen]]`", options.Listen),
+        ("`[log]`", options.Log),
+        ("`[limits]`", options.Limits),
+        ("`[dns]`", options.Dns),
+        ("`[signatures]`", options.Signatures),
+        ("`[clients]`", options.Clients),
+        ("`[decisions]`", options.Decisions),
+        ("`[policies.NAME]`", options.Policy),
+        ("`[lists.NAME]`", options.Entries),
     ],
 )
 def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -> None:
@@ -409,7 +410,7 @@ def test_every_option_is_on_the_page(heading: str, kind: type[msgspec.Struct]) -
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     inner = (
         {"limits", "clients", "decisions", "dns", "signatures", "listen", "log", "policies", "lists"}
-        if kind is config.Config
+        if kind is options.Config
         else set()
     )
     assert rows.keys() == fields.keys() - inner
@@ -428,13 +429,13 @@ def test_every_flag_and_variable_is_on_the_page() -> None:
     assert {option.envvar: option.opts[0] for option in every} == {
         variable: flag for variable, (flag, _) in rows.items()
     }
-    known = {field.name for field in msgspec.structs.fields(config.Config)}
+    known = {field.name for field in msgspec.structs.fields(options.Config)}
     assert {above.partition(".")[0].strip("[]") for _, above in rows.values() if above} <= known
 
 
 def test_what_a_reload_can_change_is_on_the_page() -> None:
     fixed = next(line for line in PAGE.read_text().splitlines() if "cannot change" in line)
-    assert set(re.findall(r"`(\w+)`", fixed)) == set(config.Fixed._fields)
+    assert set(re.findall(r"`(\w+)`", fixed)) == set(Fixed._fields)
 
 
 def blocks() -> Iterator[tuple[str, str]]:

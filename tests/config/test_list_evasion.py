@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from nginx_harness import nginx_binary, running_nginx
 
 from sidecar import core
-from sidecar.config import config, policies
+from sidecar.config import config, options, policies
+from sidecar.config.plan import Plan
 
 ADDRESS, AGENT, TARGET = "192.0.2.7", "badbot/1.0", "/admin/x?y"
 NAMED = {"networks": ("192.0.2.0/24",), "agents": ("badbot",), "paths": ("/admin",)}
@@ -29,10 +30,10 @@ Pairs = list[tuple[str, str]]
 def deciding(**lists: tuple[str, dict[str, tuple[str, ...]]]) -> core.Policies:
     """Policies that enforce; each has one list, both of this name: (its use, its entries by kind)."""
     plan = config.load(None)
-    made = {name: config.Policy(mode="enforce", **{use: (name,)}) for name, (use, _) in lists.items()}
-    entries = {name: config.Entries(**each) for name, (_, each) in lists.items()}
-    made = {"default": config.Policy(), **made}
-    return core.Policies(policies.image(config.Plan(None, plan.fixed, plan.model, (), made, entries)))
+    made = {name: options.Policy(mode="enforce", **{use: (name,)}) for name, (use, _) in lists.items()}
+    entries = {name: options.Entries(**each) for name, (_, each) in lists.items()}
+    made = {"default": options.Policy(), **made}
+    return core.Policies(policies.image(Plan(None, plan.fixed, plan.model, (), made, entries)))
 
 
 ONE_LIST = deciding(**{f"{use}-{kind}": (use, {kind: NAMED[kind]}) for use in USES for kind in NAMED})

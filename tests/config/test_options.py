@@ -17,14 +17,14 @@ from sidecar_harness import Sidecar
 
 from sidecar import core
 from sidecar.check.cli import doubts
-from sidecar.config import config, policies, toml_file
-from sidecar.config.config import Overrides
+from sidecar.config import config, options, policies, toml_file
+from sidecar.config.plan import Overrides, Plan
 from sidecar.errors import XbotError
 
 NAME_SIZE = core.MAX_NAME + 1
 
 
-def written(tmp_path: Path, text: str) -> config.Plan:
+def written(tmp_path: Path, text: str) -> Plan:
     path = tmp_path / "xbot.toml"
     path.write_text(text)
     return config.load(path)
@@ -85,20 +85,20 @@ def test_an_image_with_a_value_that_no_row_allows_is_refused(tmp_path: Path, opt
 def test_every_option_has_a_doc() -> None:
     """But for those that are tables of their own; and none of them breaks the table that it stands in."""
     for kind in (
-        config.Config,
-        config.Listen,
-        config.Log,
-        config.Limits,
-        config.Clients,
-        config.Decisions,
-        config.Policy,
-        config.Entries,
+        options.Config,
+        options.Listen,
+        options.Log,
+        options.Limits,
+        options.Clients,
+        options.Decisions,
+        options.Policy,
+        options.Entries,
     ):
         for field in msgspec.structs.fields(kind):
             doc = toml_file.doc_of(field.type)
             if doc is None:
                 assert (kind, field.name) in {
-                    (config.Config, name)
+                    (options.Config, name)
                     for name in (
                         "listen",
                         "log",

@@ -23,7 +23,8 @@ from plans import opened
 from sidecar_harness import BROWSER, CURL, Sidecar, ask, head
 
 from sidecar import core
-from sidecar.config import config, lists, policies
+from sidecar.config import config, lists, options, policies
+from sidecar.config.plan import Plan
 from sidecar.errors import XbotError
 
 POLICIES = DATA / "policies.toml"
@@ -43,7 +44,7 @@ def networks(draw: st.DrawFn) -> str:
     return str(ipaddress.ip_network((address, bits), strict=False))
 
 
-def plan_of(place: Path, text: str) -> config.Plan:
+def plan_of(place: Path, text: str) -> Plan:
     place.write_text(text)
     return config.load(place)
 
@@ -88,10 +89,8 @@ def test_every_host_tells_that_the_challenge_refuses(made_model) -> None:
     """Who asks by the challenge's dialect looks at the status alone, so a bot is refused there by a policy that only observes.
     This was once decided in the reply: `explain` and the debugging log said otherwise than the wire."""
     plan = config.load(None)
-    denying = config.Policy(mode="observe", deny=("it",))
-    observing = config.Plan(
-        None, plan.fixed, plan.model, (), {"default": denying}, {"it": config.Entries(agents=("curl",))}
-    )
+    denying = options.Policy(mode="observe", deny=("it",))
+    observing = Plan(None, plan.fixed, plan.model, (), {"default": denying}, {"it": options.Entries(agents=("curl",))})
     served = core.Policies(policies.image(observing))
     request = core.Request()
     for dialect, text, refuse in (
@@ -444,7 +443,7 @@ def test_paths_are_so_many(tmp_path) -> None:
 
 
 def test_names_are_short_and_plain(tmp_path) -> None:
-    assert config.NAME.fullmatch("a" * core.MAX_NAME)
+    assert options.NAME.fullmatch("a" * core.MAX_NAME)
     for name in ("a" * (core.MAX_NAME + 1), "-a", "A", "a b", "", "ä"):
-        assert not config.NAME.fullmatch(name)
-    assert {c for c in map(chr, range(128)) if config.NAME.fullmatch(c)} == set(string.ascii_lowercase + string.digits)
+        assert not options.NAME.fullmatch(name)
+    assert {c for c in map(chr, range(128)) if options.NAME.fullmatch(c)} == set(string.ascii_lowercase + string.digits)

@@ -13,7 +13,7 @@ from sidecar_harness import BROWSER
 
 from sidecar import core
 from sidecar.config import config, lists, policies, presets
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 from sidecar.model import load
 from sidecar.verify import catalogue, ranges
 

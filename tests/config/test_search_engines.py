@@ -20,7 +20,7 @@ from sidecar_harness import Sidecar, ask, get, head
 
 from sidecar import core
 from sidecar.config import config, lists, policies, search_engines
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 from sidecar.errors import XbotError
 from sidecar.model import load
 from training.commands.search_engines import SOURCES, checked, text_of

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sidecar import core
-from sidecar.config.config import Decisions
+from sidecar.config.options import Decisions
 from sidecar.live import feed
 from sidecar.live.feed import Feed
 

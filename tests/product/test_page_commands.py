@@ -22,8 +22,8 @@ from places import ROOT
 from sidecar.check import nginx_conf, traps, visitors
 from sidecar.check.gates import Setup
 from sidecar.commands.cli import xbot
-from sidecar.config import config
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config import config, options
+from sidecar.config.options import DEFAULT_MODEL
 
 PAGES = [
     "README.md",
@@ -336,4 +336,4 @@ def test_what_a_page_puts_into_the_file_is_sound(text: str, tmp_path: Path) -> N
     (tmp_path / "xbot.toml").write_text(text)
     plan = config.load(tmp_path / "xbot.toml")
     used = {name for each in plan.policies.values() for name in each.allow}
-    assert set(plan.lists) - set(config.OURS) <= used
+    assert set(plan.lists) - set(options.OURS) <= used

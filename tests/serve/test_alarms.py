@@ -16,7 +16,8 @@ from test_metrics import STRICT
 
 from sidecar import core
 from sidecar.board.served import Served
-from sidecar.config import config
+from sidecar.config import config, options
+from sidecar.config.plan import Overrides
 from sidecar.observe import alarms
 from sidecar.observe.alarms import HOUR, LOOK_SECONDS, Alarms, stability
 from training.export import spread
@@ -127,7 +128,7 @@ def test_drift(site: Site) -> None:
     assert site.said == [("alarm", "drift")]
     site.live(3 * HOUR)
     assert site.said[1:] == [("alarm over", "drift")]
-    site.served.path = config.DEFAULT_MODEL  # which knows nothing of this site
+    site.served.path = options.DEFAULT_MODEL  # which knows nothing of this site
     site.live(3 * HOUR, margin=28)
     assert site.alarms.drift is None
     assert len(site.said) == 2
@@ -172,7 +173,7 @@ def test_what_comes_and_goes_is_said_once(site: Site) -> None:
 
 def test_lists_are_old_by_their_dates(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the date of those that come with xbot."""
-    served = Served.load(config.load(None, config.Overrides(model=model_path)), 1)
+    served = Served.load(config.load(None, Overrides(model=model_path)), 1)
     for days, old in ((179, False), (180, True)):
         monkeypatch.setattr("sidecar.verify.ranges.Copy.age", lambda self, days=days: days)
         monkeypatch.setattr("sidecar.config.search_engines.age", lambda days=days: days)
@@ -189,7 +190,7 @@ def test_what_a_file_says_of_its_margins_is_checked(said: object, tmp_path: Path
     path = tmp_path / "a.xbot"
     for provenance, want in (({"margins": said}, None), ({"margins": [1] * 32}, (1,) * 32)):
         path.write_bytes(models.image(provenance=provenance))
-        served = Served.load(config.load(None, config.Overrides(model=path)), 1)
+        served = Served.load(config.load(None, Overrides(model=path)), 1)
         assert served.margins == want
         served.close()
 

@@ -33,7 +33,7 @@ from sidecar_harness import (
 
 from sidecar import core
 from sidecar.board.clients import Clients
-from sidecar.config.config import Clients as Wanted
+from sidecar.config.options import Clients as Wanted
 
 TCP = "127.0.0.1:0"
 MESSAGE = "<190>Nov 27 13:24:01 xbot: {keys} 200 5120 text/html"

@@ -35,7 +35,7 @@ from sidecar_harness import (
     wait_until,
 )
 
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 
 
 @contextlib.contextmanager

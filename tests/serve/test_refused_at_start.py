@@ -16,7 +16,7 @@ import pytest
 from places import XBOT
 from sidecar_harness import BROWSER, CURL, Sidecar, ask, get, head
 
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 from sidecar.core import MODEL_DIGEST
 
 CONFIG = """model = "site.xbot"

@@ -24,7 +24,7 @@ from quality import LOGS
 from sidecar_harness import CURL, Sidecar, ask, head, load
 
 from sidecar import model
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 from training.corpus import generate, published
 
 PAGE = ROOT / "docs" / "training.md"

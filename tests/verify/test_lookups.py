@@ -23,7 +23,7 @@ from nginx_harness import EchoSite, guarded, nginx_binary, running_nginx
 from sidecar_harness import Sidecar, ask, children, head, wait_until
 
 from sidecar.board.proofs import Shared
-from sidecar.config.config import DEFAULT_MODEL
+from sidecar.config.options import DEFAULT_MODEL
 from sidecar.verify import catalogue
 
 YANDEX = "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)"

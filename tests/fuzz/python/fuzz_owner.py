@@ -26,7 +26,7 @@ with atheris.instrument_imports(["sidecar.config", "sidecar.decisions"]) if athe
     import tables
 
     from sidecar import core
-    from sidecar.config import config, policies
+    from sidecar.config import config, options, policies
     from sidecar.decisions.entry import Writer
     from sidecar.decisions.lookup import Decided
     from sidecar.decisions.reader import Judge
@@ -35,7 +35,7 @@ with atheris.instrument_imports(["sidecar.config", "sidecar.decisions"]) if athe
 PLACE = Path(tempfile.mkdtemp(prefix="xbot-fuzz-"))
 COOKIE = b"COOKIE5ECRET"
 PRIVACY = "whole", "network", "keyed"
-JUDGE = Judge(core.Model(config.DEFAULT_MODEL.read_bytes()), "0" * 64, {"default": 0.5})
+JUDGE = Judge(core.Model(options.DEFAULT_MODEL.read_bytes()), "0" * 64, {"default": 0.5})
 
 
 def check_configuration(data: bytes) -> None:
