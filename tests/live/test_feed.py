@@ -75,6 +75,17 @@ def test_a_shape_that_grows_is_told_from_one_that_is_always_there(watching: Feed
     assert watching.snapshot()["shapes"] == []
 
 
+def test_of_how_many_each_group_is_known(watching: Feed, clock: list[float]) -> None:
+    """By what was recorded; what cannot be read counts as a decision of which nothing is known."""
+    one = record(1, 0)
+    watching.take([one, one._replace(past=[0.0]), one._replace(head=b"\0")], {})
+    number, told = watching.told()
+    assert (number, told["ua"], told["url"], told["headers"], told["client"]) == (3, 2, 2, 2, 1)
+    assert "tls" not in told
+    clock[0] += 400
+    assert watching.told() == (0, {})
+
+
 def test_in_the_first_minute_nothing_grows(watching: Feed, clock: list[float]) -> None:
     watching.take([], {})
     clock[0] += 30
