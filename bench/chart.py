@@ -11,9 +11,12 @@ from typing import Any
 COLOURS = {
     "unguarded": "#888888",
     "static": "#4477aa",
+    "module_shipped": "#aa4400",
     "module": "#ee7733",
+    "module_alone": "#ffaa77",
     "xbot": "#cc3311",
     "lua": "#228833",
+    "njs": "#99cc88",
     "fastapi": "#ccbb44",
     "modsecurity": "#66ccee",
     "hackathon": "#aa3377",

@@ -20,9 +20,13 @@ from rich.table import Table as RichTable
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 # Requests/s of the first over the second: at least the third.
 RATIOS = (
-    ("module", "unguarded", 0.90),
-    ("module", "lua", 1.2),
+    ("module_shipped", "unguarded", 0.90),
+    ("module_alone", "lua", 1.2),
+    ("module_alone", "njs", None),
+    ("module_alone", "unguarded", None),
+    ("module", "unguarded", None),
     ("module", "xbot", None),
+    ("lua", "unguarded", None),
     ("xbot", "static", 0.95),
     ("xbot", "hackathon", 60.0),
     ("xbot", "modsecurity", 20.0),

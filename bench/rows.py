@@ -44,6 +44,7 @@ INSTALL = {
     "xbot": "make build",
     str(MODULE): "make module",
     "ngx_http_lua_module.so": "apt-get install libnginx-mod-http-lua",
+    "ngx_http_js_module.so": "apt-get install libnginx-mod-http-js",
     "ngx_http_modsecurity_module.so": "apt-get install libnginx-mod-http-modsecurity",
     "/usr/share/modsecurity-crs/rules": "apt-get install modsecurity-crs",
 }

@@ -6,9 +6,11 @@ it, it is. `ROWS` is the order of the table. A new row is a new class in it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from urllib.parse import urlencode
 
 import heads
 from processes import ONE_THREAD, BenchError, answers, pin, program
-from rows import HERE, MODULE, Bench, Changes, Gate, NotJudgingError, Row, ask, fill, project_gate
+from rows import HERE, MODULE, PROJECT, Bench, Changes, Gate, NotJudgingError, Row, ask, fill, project_gate
 
 HACKATHON_PROCESSES = 16
 CRS = Path("/usr/share/modsecurity-crs")
@@ -73,11 +75,16 @@ class Xbot(Row):
 
 
 class Module(Row):
-    """The judge inside nginx. The sidecar is there as the one who publishes what is served; nobody asks it, so it is not measured."""
+    """The judge inside nginx, by the model of the log and with the table, as the row of xbot. The sidecar is there as the one
+    who publishes what is served; nobody asks it, so it is not measured."""
 
-    name, title = "module", "nginx with the module of xbot"
+    name, title = "module", "nginx + the module of xbot"
     needs = (*Row.needs, "xbot", str(MODULE))
     expects: ClassVar = {"browser": "human", "bot": "bot"}
+
+    def options(self, bench: Bench) -> list[str | Path]:
+        """Of `xbot serve`: what is served."""
+        return ["--model", bench.xbot_model]
 
     def start(self, bench: Bench) -> Gate:
         service, board = bench.directory / f"{self.name}.sock", bench.directory / f"{self.name}_board"
@@ -86,11 +93,33 @@ class Module(Row):
         gate = project_gate(bench, self.name, service, (place,))
         gate.http, gate.passing = "include xbot/http_module.conf;", "include xbot/pass_module.conf;"
         gate.modules = (str(MODULE),)
-        command = [program("xbot"), "serve", "--model", bench.xbot_model, "--workers", "1"]
+        command = [program("xbot"), "serve", *self.options(bench), "--workers", "1"]
         command += ["--listen", f"unix:{service}", "--board", board]
         log = bench.directory / f"{self.name}.log"
         bench.processes.start(command, cores=bench.outer_cores, log=log, ready=(board / "served").exists)
         return gate
+
+
+class ModuleShipped(Module):
+    """All that a site has that installs xbot and changes nothing: the default model with all of its features, the policies and lists of
+    deploy/xbot.toml, the table."""
+
+    name, title = "module_shipped", "nginx + the module, default model, policies, lists, table"
+    expects: ClassVar = {"person": "human", "bot": "bot"}
+
+    def options(self, bench: Bench) -> list[str | Path]:
+        return ["--config", PROJECT / "deploy/xbot.toml", "--admin", f"unix:{bench.directory / self.name}.admin"]
+
+
+class ModuleAlone(Module):
+    """The module with what the row of Lua has: the model of the log, and no table."""
+
+    name, title = "module_alone", "nginx + the same weights in the module, no table"
+
+    def options(self, bench: Bench) -> list[str | Path]:
+        file = bench.directory / f"{self.name}.toml"
+        file.write_text('[clients]\nsize = "0"\n')
+        return ["--config", file, *super().options(bench)]
 
 
 class Lua(Row):
@@ -114,6 +143,44 @@ class Lua(Row):
             server=fill("lua_server.conf"),
             passing="proxy_set_header X-Bot $lua_verdict;",
             modules=("ndk_http_module.so", "ngx_http_lua_module.so"),
+        )
+
+
+def read_weights(model: Path) -> dict[str, Any]:
+    """A model file (csrc/model/model.h) as bench/njs/gate.js wants it, with what it would have to make for each request."""
+    image = model.read_bytes()
+    n_dense, n_families, k = struct.unpack_from("<3I", image, 16)
+    bias, threshold, a, b = struct.unpack_from("<4d", image, 72)
+    values = iter(struct.unpack_from(f"<{5 * n_dense + (1 << k)}d", image, 128 + 32 * (n_dense + n_families)))
+    mean, scale, lower, upper, weight = (list(itertools.islice(values, n_dense)) for _ in range(5))
+    folded = [each / by for each, by in zip(weight, scale, strict=True)]
+    scalars = {"k": k, "bias": bias, "threshold": threshold, "a": a, "b": b}
+    kinds = [8 if byte < 32 or byte == 127 else 4 if byte > 127 else 2 if chr(byte).isdigit() else chr(byte).isalpha()
+             for byte in range(256)]  # fmt: skip
+    dense = {"mean": mean, "lower": lower, "upper": upper, "folded": folded}
+    return {**scalars, **dense, "buckets": list(values), "classes": list(map(int, kinds))}
+
+
+class Njs(Row):
+    """The same by njs, nginx's own language for scripts: bench/njs/gate.js."""
+
+    name, title = "njs", "nginx + the same weights in njs"
+    needs = (*Row.needs, "xbot", "ngx_http_js_module.so")
+    expects: ClassVar = {"browser": "human", "bot": "bot"}
+
+    def start(self, bench: Bench) -> Gate:
+        from sidecar import core  # here: without it the other rows can be measured
+
+        place = bench.directory / "njs_scripts"
+        place.mkdir()
+        (place / "gate.js").write_text(fill("../njs/gate.js"))
+        names = {"features": core.FEATURES, "families": core.FAMILIES}
+        numbers = {name: {row.name: number for number, row in enumerate(rows)} for name, rows in names.items()}
+        (place / "model.json").write_text(json.dumps(read_weights(bench.xbot_model) | numbers))
+        return Gate(
+            http=fill("njs_http.conf", PLACE=place),
+            passing="proxy_set_header X-Bot $njs_verdict;",
+            modules=("ngx_http_js_module.so",),
         )
 
 
@@ -220,4 +287,16 @@ def model_of(row: Row, bench: Bench) -> Path:
     return bench.directory / f"{row.name}.pickle"
 
 
-ROWS: tuple[type[Row], ...] = (Unguarded, Static, Module, Xbot, Lua, FastApi, ModSecurity, Hackathon)
+ROWS: tuple[type[Row], ...] = (
+    Unguarded,
+    Static,
+    ModuleShipped,
+    Module,
+    ModuleAlone,
+    Xbot,
+    Lua,
+    Njs,
+    FastApi,
+    ModSecurity,
+    Hackathon,
+)

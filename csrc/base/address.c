@@ -25,7 +25,7 @@ bool xb_address_parse(xb_span text, xb_address *out)
 {
     char zero_ended[INET6_ADDRSTRLEN];
     out->version = 0;
-    if (text.size < 2 || text.size >= sizeof zero_ended)
+    if (text.size < 2 || text.size >= sizeof zero_ended || (xb_hex(*text.at) < 0 && *text.at != ':'))
         return false;
     if (address_v4(text, out)) {
         out->version = 4;

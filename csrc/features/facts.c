@@ -17,9 +17,7 @@ static uint32_t protocol_number(xb_span s)
 static void header_facts(xb_facts *f, xb_known_values *known)
 {
     const xb_request *r = f->request;
-    f->n_visitor = 0;
-    for (uint32_t i = 0; i < r->n_headers; i++)
-        f->n_visitor += r->headers[i].visitor;
+    f->n_visitor = r->n_visitor;
     f->accept = xb_value_facts_of(r, XB_H_ACCEPT, known);
     f->encodings = xb_value_facts_of(r, XB_H_ACCEPT_ENCODING, known);
     f->brands = xb_value_facts_of(r, XB_H_SEC_CH_UA, known);

@@ -1,11 +1,10 @@
 #include "features/featurizer.h"
 
-#include <arpa/inet.h>
 #include <math.h>
-#include <stdio.h>
 
 #include "features/agent.h"
 #include "features/claims.h"
+#include "features/words.h"
 #include "base/hash.h"
 
 const xb_feature_row xb_feature_rows[] = {
@@ -30,16 +29,6 @@ const xb_feature_row xb_family_rows[] = {
 #include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
-
-uint64_t xb_family_salt(uint32_t i) { return (uint64_t)(i + 1) * XB_GOLDEN; }
-
-xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts)
-{
-    xb_shape shape = {.k = k, .families = families, .hosts = hosts};
-    for (uint32_t i = 0; i < XB_N_FAMILIES; i++)
-        shape.salt[i] = xb_family_salt(i);
-    return shape;
-}
 
 void xb_init(void)
 {
@@ -155,7 +144,7 @@ static inline __attribute__((always_inline)) void rows(const xb_request *r, cons
 }
 
 /* Takes an agent apart, unless it is known. */
-static const xb_known_agent *agent_of(xb_vector *v, xb_span text)
+static xb_known_agent *agent_of(xb_vector *v, xb_span text)
 {
     xb_known_agent *a = &v->agents[xb_memo_place(text, XB_AGENTS)];
     for (size_t way = 0; way < XB_MEMO_WAYS; way++)
@@ -163,6 +152,7 @@ static const xb_known_agent *agent_of(xb_vector *v, xb_span text)
             return &a[way];
     a += v->new_agents++ % XB_MEMO_WAYS;
     const xb_facts alone = {.present = XB_HAS_UA, .agent = &a->facts};
+    a->made_for = 0;
     xb_agent_facts_of(xb_memo_keep(&a->text, text), &a->facts);
     rows(NULL, NULL, &alone, NULL, a->rows, XB_FIRST_OF_UA, XB_BEHIND_UA);
     return a;
@@ -210,119 +200,9 @@ static void dense_client(const xb_request *r, const xb_hosts *hosts, xb_vector *
     }
 }
 
-/* ---- hashed words ---- */
-
-/* Adds the word of `family` that has this hash, unless its bucket is taken; n words are there. Returns how many are then. The
- * caller has asked whether the family counts. */
-static inline uint32_t put(xb_vector *v, uint32_t n, const xb_shape *shape, xb_family_id family, uint64_t hash, xb_span a, xb_span b, unsigned prefix)
-{
-    uint32_t bucket = (uint32_t)(xb_mix(hash ^ shape->salt[family]) >> (64 - shape->k));
-    uint64_t bit = UINT64_C(1) << (bucket & 63), *taken = &v->taken[bucket >> 6];
-    if (*taken & bit)
-        return n;
-    if (n == XB_MAX_TOKENS) {
-        v->truncated = true;
-        return n;
-    }
-    *taken |= bit;
-    v->tokens[n] = (xb_token){bucket, (uint8_t)family, (uint8_t)prefix, a, b};
-    return n + 1;
-}
-
-static const xb_span NO_SPAN = {NULL, 0};
-
-static inline uint32_t words(xb_vector *v, uint32_t n, const xb_shape *shape, xb_family_id family, const xb_word *word, uint32_t n_words)
-{
-    for (uint32_t i = 0; i < n_words; i++)
-        n = put(v, n, shape, family, word[i].hash, word[i].text, NO_SPAN, 0);
-    return n;
-}
-
-static uint32_t networks(xb_vector *v, uint32_t n, const xb_shape *shape, const xb_facts *f)
-{
-    static const uint8_t prefixes[2][3] = {{32, 24, 16}, {128, 64, 48}};
-    const uint8_t *prefix = prefixes[f->ip.version == 6];
-    for (int i = 0; i < 3; i++) {
-        /* The prefix length is a part of what is hashed: 10.0.0.0/24 is not 10.0.0.0/16. */
-        xb_span network = {(const char *)f->ip.bytes, prefix[i] / 8u};
-        uint64_t h = prefix[i];
-        for (size_t byte = 0; byte < network.size; byte++)
-            h = (h << 8 | f->ip.bytes[byte]) ^ (h >> 56) * XB_GOLDEN;
-        n = put(v, n, shape, XB_T_ip_net, xb_mix(h), network, NO_SPAN, prefix[i]);
-    }
-    return n;
-}
-
-static const xb_span START = {"^", 1};
-
-typedef struct {
-    const xb_shape *shape;
-    const xb_facts *facts;
-    bool all, names, values, order;
-    uint32_t others; /* names that mean nothing here, so far */
-    uint64_t before; /* the hash of the header before, for its order */
-    xb_span before_name;
-} header_words;
-
-/* xb_hash(h->value), which is known of the first header of a name. */
-static uint64_t value_hash(const xb_facts *f, const xb_header *h)
-{
-    if (h != &f->request->headers[f->request->first[h->id]])
-        return xb_hash(h->value);
-    return h->id == XB_H_ACCEPT ? f->accept.hash : f->encodings.hash;
-}
-
-static inline uint32_t header(xb_vector *v, uint32_t n, header_words *w, const xb_header *h)
-{
-    if (!h->visitor || (h->id == XB_H_OTHER && ++w->others > XB_MAX_NAMED))
-        return n;
-    if (w->names && (w->all || h->id != XB_H_OTHER))
-        n = put(v, n, w->shape, XB_T_hdr_name, h->hash, h->name, NO_SPAN, 0);
-    if (w->order) {
-        n = put(v, n, w->shape, XB_T_hdr_order, w->before * XB_MIX_1 + h->hash, w->before_name, h->name, 0);
-        w->before = h->hash;
-        w->before_name = h->name;
-    }
-    if (w->values && (h->id == XB_H_ACCEPT || h->id == XB_H_ACCEPT_ENCODING))
-        n = put(v, n, w->shape, XB_T_hdr_value, h->hash * XB_MIX_1 + value_hash(w->facts, h), h->name, h->value, 0);
-    return n;
-}
-
-static uint32_t headers(xb_vector *v, uint32_t n, const xb_shape *shape, const xb_request *r)
-{
-    header_words w = {.shape = shape, .facts = &v->facts, .all = r->present & XB_HAS_ORDER, .before_name = START};
-    w.names = shape->families >> XB_T_hdr_name & 1;
-    w.values = shape->families >> XB_T_hdr_value & 1;
-    w.order = w.all && shape->families >> XB_T_hdr_order & 1;
-    for (const xb_header *h = r->headers, *end = h + r->n_headers; h < end; h++)
-        n = header(v, n, &w, h);
-    for (uint32_t id = 0; r->n_late && id < XB_H_COUNT; id++) /* known names that came behind the bound */
-        if (xb_has(r, (xb_header_id)id) && r->first[id] >= XB_MAX_HEADERS)
-            n = header(v, n, &w, &r->headers[r->first[id]]);
-    return n;
-}
-
-/* Whole lists are words. The text may be gone by now: what names such a word is its hash. */
-static uint32_t handshake(xb_vector *v, uint32_t n, const xb_shape *shape, const xb_handshake *h)
-{
-    const struct {
-        xb_family_id family;
-        uint8_t known;
-        const uint64_t *hash;
-    } lists[] = {{XB_T_tls_ciphers, XB_KNOWS_CIPHERS, &h->ciphers},
-                 {XB_T_tls_curves, XB_KNOWS_CURVES, &h->curves},
-                 {XB_T_tls_sigalgs, XB_KNOWS_SIGALGS, &h->sigalgs}};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        if (h->known & lists[i].known && shape->families >> lists[i].family & 1)
-            n = put(v, n, shape, lists[i].family, *lists[i].hash, (xb_span){(const char *)lists[i].hash, sizeof *lists[i].hash}, NO_SPAN, 0);
-    return n;
-}
-
 static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look *look, xb_vector *v)
 {
-    for (uint32_t i = 0; i < v->n_tokens; i++)
-        v->taken[v->tokens[i].bucket >> 6] = 0;
-    v->truncated = false;
+    xb_words_forget(v);
     xb_facts *f = &v->facts;
     xb_facts_begin(r, f);
     /* The table's memory is far away. The sets are asked for as soon as it is known where they are, the entries as soon as the sets are
@@ -331,27 +211,13 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
         xb_client_keys_of(look->table, f, &look->keys);
         xb_clients_prefetch(look->table, &look->keys);
     }
-    const xb_known_agent *agent = agent_of(v, xb_agent_text(r));
+    xb_known_agent *agent = agent_of(v, xb_agent_text(r));
     xb_facts_finish(f, &agent->facts, &v->values);
     const bool client = look && look->keys.client;
     if (client)
         look->places = xb_clients_find(look->table, &look->keys);
     dense(r, &shape->hosts, agent, v);
-    const uint32_t families = shape->families;
-    uint32_t n = 0;
-    if (f->present & XB_HAS_IP && families >> XB_T_ip_net & 1)
-        n = networks(v, n, shape, f);
-    if (f->present & XB_HAS_UA && families >> XB_T_ua_word & 1)
-        n = words(v, n, shape, XB_T_ua_word, f->agent->word, f->agent->n_words);
-    if (f->present & XB_HAS_REFERRER && f->referrer.host.size && families >> XB_T_ref_host & 1)
-        n = put(v, n, shape, XB_T_ref_host, xb_hash(f->referrer.host), f->referrer.host, NO_SPAN, 0);
-    if (f->present & XB_HAS_URL && families >> XB_T_url_word & 1)
-        n = words(v, n, shape, XB_T_url_word, f->path.word, f->path.n_words);
-    if (f->present & XB_HAS_HEADERS)
-        n = headers(v, n, shape, r);
-    if (f->present & XB_HAS_TLS)
-        n = handshake(v, n, shape, &f->handshake);
-    v->n_tokens = n;
+    xb_words_of(shape, agent, v);
     if (client) {
         f->present |= XB_HAS_CLIENT;
         xb_visit_of(f, &look->visit);
@@ -363,38 +229,3 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
 void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v) { featurize(r, shape, NULL, v); }
 
 void xb_featurize_client(const xb_request *r, const xb_shape *shape, xb_client_look *look, xb_vector *v) { featurize(r, shape, look, v); }
-
-/* ---- text ---- */
-
-static size_t append(char *out, size_t used, size_t size, xb_span s)
-{
-    for (size_t i = 0; i < s.size && used + 1 < size; i++) {
-        char c = xb_lower(s.at[i]);
-        out[used++] = xb_is_reason(c) ? c : '_';
-    }
-    return used;
-}
-
-size_t xb_token_text(const xb_token *t, char *out, size_t size)
-{
-    size_t used = 0;
-    if (t->prefix) {
-        char text[INET6_ADDRSTRLEN];
-        uint8_t bytes[16] = {0};
-        memcpy(bytes, t->a.at, t->a.size);
-        inet_ntop(t->prefix > 32 ? AF_INET6 : AF_INET, bytes, text, sizeof text);
-        int n = snprintf(out, size, "%s/%u", text, t->prefix);
-        return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
-    }
-    if (t->family == XB_T_tls_ciphers || t->family == XB_T_tls_curves || t->family == XB_T_tls_sigalgs) {
-        int n = snprintf(out, size, "%016llx", (unsigned long long)xb_load64(t->a.at));
-        return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
-    }
-    used = append(out, used, size, t->a);
-    if (t->family == XB_T_hdr_order || t->family == XB_T_hdr_value) {
-        used = append(out, used, size, t->family == XB_T_hdr_order ? XB_SPAN(">") : XB_SPAN(":"));
-        used = append(out, used, size, t->b);
-    }
-    out[used] = 0;
-    return used;
-}

@@ -58,15 +58,9 @@ typedef struct {
     unsigned k;        /* 2^k buckets */
     uint32_t families; /* bit i: words of family i count. A family that training did not see must not fall into buckets
                           that others learned. */
-    uint64_t salt[XB_N_FAMILIES]; /* what keeps equal words of two families apart: xb_family_salt of the model's number for it */
+    uint64_t salt[XB_N_FAMILIES]; /* what keeps equal words of two families apart: xb_family_salt (words.h) of the model's number for it */
     xb_hosts hosts;
 } xb_shape;
-
-/* The salt of the family that a model names as its i-th. */
-uint64_t xb_family_salt(uint32_t i);
-
-/* The shape of a model with all rows of this program in their order. */
-xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts);
 
 enum { XB_ALL_FAMILIES = (1 << XB_N_FAMILIES) - 1 };
 
@@ -78,9 +72,9 @@ enum { XB_MAX_NAMED = 32 };
 /* One hashed word of a request. A bucket appears once: the first word that falls into it names it. */
 typedef struct {
     uint32_t bucket; /* 0 to 2^k - 1 */
+    uint16_t word;   /* which one: of ip_net, the bits of the network; of ua_word and url_word, the place among the words of the facts; of hdr_*,
+                        the place among the headers that have words (words.c); the other families have one */
     uint8_t family;  /* xb_family_id */
-    uint8_t prefix;  /* ip_net: bits of the network */
-    xb_span a, b;    /* the word; hdr_order and hdr_value: two; tls_ciphers and its kin: the eight bytes of a list's hash */
 } xb_token;
 
 /* The rows of an agent stand together: they follow from its text alone. */
@@ -91,7 +85,31 @@ typedef struct {
     xb_memo_text text;
     xb_agent_facts facts; /* of the text that is kept */
     double rows[XB_BEHIND_UA - XB_FIRST_OF_UA];
+    uint32_t made_for;             /* the tokens are those of xb_known_buckets.shapes; 0: of none */
+    xb_token tokens[XB_MAX_WORDS]; /* of the words of the facts */
 } xb_known_agent;
+
+/* The buckets that follow from known names alone, and so are the same for each request: each is found when it is first wanted. They
+ * are of one shape; one that puts words elsewhere begins anew. */
+typedef struct {
+    uint32_t shapes; /* how many there were; 0: none */
+    unsigned k;
+    uint64_t ua_word, hdr_name, hdr_order;           /* salts */
+    uint32_t name[XB_H_COUNT];                       /* or XB_NO_BUCKET: not found yet */
+    uint32_t order[XB_H_COUNT + 1][XB_H_COUNT];      /* likewise, by the name before, or XB_H_COUNT for none */
+} xb_known_buckets;
+
+#define XB_NO_BUCKET UINT32_MAX
+
+enum { XB_ORDERS = 64 /* that are kept; a power of two */ };
+
+/* The words of the visitor's headers, all with names that are known and differ, in an order that came before. */
+typedef struct {
+    uint32_t made_for;             /* as in xb_known_agent */
+    uint32_t n_tokens;
+    uint8_t names[XB_MAX_LISTED];  /* as in the request */
+    xb_token tokens[2 * XB_MAX_LISTED + 2]; /* of hdr_value without the bucket */
+} xb_known_order;
 
 typedef struct {
     double dense[XB_PADDED_DENSE]; /* NAN: absent; the padding stays 0 */
@@ -105,6 +123,9 @@ typedef struct {
     xb_known_agent agents[XB_AGENTS];
     uint32_t new_agents;
     xb_known_values values;
+    xb_known_buckets buckets;
+    xb_known_order orders[XB_ORDERS];
+    uint32_t new_orders;
     uint64_t taken[(1u << XB_MAX_K) / 64]; /* buckets of this request; all zero between requests */
 } xb_vector;
 
@@ -126,9 +147,5 @@ typedef struct {
 /* The same with the group `client`, of what the table knows before this request, if the request has an address. Fills the rest of
  * `look`, by which the request can be counted then (xb_clients_count); without an address its keys are 0. */
 void xb_featurize_client(const xb_request *r, const xb_shape *shape, xb_client_look *look, xb_vector *v);
-
-/* Writes a token as text ("curl", "accept>user-agent", "192.0.2.0/24"), at most size - 1 bytes and a zero; only
- * letters of a reason come out (xb_is_reason), small ones for capitals and '_' for anything else. Returns the length. */
-size_t xb_token_text(const xb_token *t, char *out, size_t size);
 
 #endif

@@ -20,6 +20,8 @@ static const char *scheme_end(xb_span s)
     const char *p = s.at, *end = s.at + s.size;
     if (!s.size || !(xb_class(*p) & XB_LETTER))
         return NULL;
+    if (s.size >= 8 && memcmp(p, "https://", 8) == 0) /* most are */
+        return p + 5;
     while (p < end && (xb_class(*p) & (XB_LETTER | XB_DIGIT) || *p == '+' || *p == '-' || *p == '.'))
         p++;
     return end - p > 2 && p[0] == ':' && p[1] == '/' && p[2] == '/' ? p : NULL;

@@ -22,7 +22,7 @@
 #ifndef XB_MODEL_H
 #define XB_MODEL_H
 
-#include "features/featurizer.h"
+#include "features/words.h"
 #include "request/fields.h"
 
 #define XB_MODEL_MAGIC "\x89XBOT\r\n\x1a" /* a transfer in text mode, or a cut at 7 bits, changes it */

@@ -36,8 +36,9 @@ typedef int64_t four_mask __attribute__((vector_size(32)));
 WIDE static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_PADDED_DENSE], double *strongest)
 {
 #define SELECT(mask, a, b) (four)(((four_mask)(a) & (mask)) | ((four_mask)(b) & ~(mask)))
+    const size_t n = v->n_held;
     four sum = {0}, most = {0};
-    for (size_t i = 0; i < v->n_held; i += 4) {
+    for (size_t i = 0; i < n; i += 4) {
         const four lower = *(const four *)(m->lower + i), upper = *(const four *)(m->upper + i);
         four x = *(const four *)(v->dense + i);
         x = SELECT(x < lower, lower, x); /* NAN is not below, nor above, nor equal to itself */
@@ -57,12 +58,12 @@ WIDE static double dense_part(const xb_model *m, const xb_vector *v, double part
 
 xb_verdict xb_score(const xb_model *m, const xb_vector *v)
 {
+    double part[XB_PADDED_DENSE], strongest = 0.0, margin = m->header.bias + dense_part(m, v, part, &strongest);
     xb_verdict out = {.reason = -1};
-    double part[XB_PADDED_DENSE], strongest = 0.0;
-    out.margin = m->header.bias + dense_part(m, v, part, &strongest);
-    for (uint32_t t = 0; t < v->n_tokens; t++) {
-        double weight = m->bucket[v->tokens[t].bucket];
-        out.margin += weight;
+    const double *weights = m->bucket;
+    for (uint32_t t = 0, n = v->n_tokens; t < n; t++) {
+        const double weight = weights[v->tokens[t].bucket];
+        margin += weight;
         if (weight > strongest) {
             strongest = weight;
             out.reason = (int)(XB_N_DENSE + t);
@@ -71,7 +72,8 @@ xb_verdict xb_score(const xb_model *m, const xb_vector *v)
     for (int i = 0; out.reason < 0 && strongest > 0.0; i++) /* a feature's: no word outweighs it */
         if (part[i] == strongest)
             out.reason = i;
-    out.score = xb_margin_to_score(m, out.margin);
+    out.margin = margin;
+    out.score = xb_margin_to_score(m, margin);
     out.bot = out.score >= m->header.threshold;
     return out;
 }
@@ -89,7 +91,7 @@ size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bool accuse
     memcpy(out, name, used + 1);
     if (reason >= XB_N_DENSE) {
         out[used++] = '=';
-        used += xb_token_text(&v->tokens[reason - XB_N_DENSE], out + used, size - used);
+        used += xb_token_text(v, &v->tokens[reason - XB_N_DENSE], out + used, size - used);
     }
     return used;
 }

@@ -124,10 +124,32 @@ static xb_identity identity_of(const xb_crawlers *c, const xb_crawler *crawler, 
     return i;
 }
 
-/* Takes the crawlers that say what stands at `from`, as whole words, into `found` if their proof is stronger. */
-static void take_claims(const xb_crawlers *c, uint64_t hash, xb_span rest, const xb_holder *holder, const xb_address *address,
-                        xb_identity *found)
+/* Who claims to be a crawler, while the words of an agent are read. */
+typedef struct {
+    const xb_crawlers *c;
+    const xb_address *address;
+    const xb_holder *holder;
+    xb_span agent;
+    xb_identity found;
+} claimant;
+
+/* Is a claim a telephone's name? "(Linux; Android 13; Spider 8)" is one: who says a crawler's word in these brackets ends it otherwise, as in
+ * "Nexus 5X Build/MMB29P; AdsBot-Google;". */
+static bool names_device(xb_span agent, xb_span claim)
 {
+    enum { MOST = 160 }; /* bytes looked back at; else an agent full of such words costs the square of its length */
+    const char *behind = claim.at + claim.size, *from = claim.at;
+    if (behind == agent.at + agent.size || (*behind != ' ' && *behind != ')'))
+        return false;
+    while (from > agent.at && claim.at - from < MOST && from[-1] != '(' && from[-1] != ')')
+        from--;
+    return from > agent.at && from[-1] == '(' && xb_contains(xb_span_of(from, claim.at), XB_SPAN("android"));
+}
+
+/* Takes the crawlers that say what stands at the beginning of `rest`, as whole words, if their proof is stronger. `hash`: of its first. */
+static void take_claims(claimant *w, uint64_t hash, xb_span rest)
+{
+    const xb_crawlers *c = w->c;
     const size_t mask = ((size_t)1 << c->head->claim_bits) - 1;
     const char *end = rest.at + rest.size;
     for (size_t i = hash >> (64 - c->head->claim_bits); c->claim[i].text.size; i = (i + 1) & mask) {
@@ -136,9 +158,9 @@ static void take_claims(const xb_crawlers *c, uint64_t hash, xb_span rest, const
         if (c->claim[i].hash != hash || rest.size < text.size || (behind != end && xb_is_word(*behind)) ||
             !xb_span_is(xb_span_of(rest.at, behind), text))
             continue;
-        const xb_identity one = identity_of(c, &c->crawler[c->claim[i].crawler], holder, address);
-        if (one.proof > found->proof)
-            *found = one;
+        const xb_identity one = identity_of(c, &c->crawler[c->claim[i].crawler], w->holder, w->address);
+        if (one.proof > w->found.proof && !(one.proof == XB_CLAIMED && names_device(w->agent, xb_span_of(rest.at, behind))))
+            w->found = one;
     }
 }
 
@@ -147,18 +169,45 @@ static bool may_be_claim(const xb_crawlers *c, uint64_t hash)
     return c->head->words[hash >> 58] >> (hash >> 52 & 63) & 1;
 }
 
+/* A crawler's word without the version that is glued to it: "GPTBot2.0" says GPTBot. Only what ends as names of crawlers do, and not that
+ * ending alone, as there are telephones called Spider1. Empty if there is none. */
+static xb_span unglued(xb_span word)
+{
+    static const xb_span endings[] = {XB_SPAN("bot"), XB_SPAN("spider"), XB_SPAN("crawler")};
+    const xb_span none = {word.at, 0};
+    if (!word.size || !xb_is_digit(word.at[word.size - 1]))
+        return none;
+    while (word.size && xb_is_digit(word.at[word.size - 1]))
+        word.size--;
+    if (word.size && xb_lower(word.at[word.size - 1]) == 'v')
+        word.size--;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (word.size > endings[i].size && xb_span_ends(word, endings[i]))
+            return word;
+    return none;
+}
+
+/* Takes what a word claims; `rest` begins with it. */
+static void take_word(claimant *w, xb_word word, xb_span rest)
+{
+    if (may_be_claim(w->c, word.hash))
+        take_claims(w, word.hash, rest);
+    const xb_span bare = unglued(word.text);
+    if (bare.size)
+        take_claims(w, xb_hash(bare), bare);
+}
+
 xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent)
 {
     const xb_span text = agent->text;
-    xb_identity found = {NULL, XB_NO_CLAIM, false};
+    claimant w = {c, address, holder, text, {NULL, XB_NO_CLAIM, false}};
     if (!c->head)
-        return found;
+        return w.found;
     const char *end = text.at + text.size, *at = text.at;
     const uint32_t n = text.size ? agent->n_words : 0;
     for (uint32_t i = 0; i < n; i++) {
         at = agent->word[i].text.at;
-        if (may_be_claim(c, agent->word[i].hash))
-            take_claims(c, agent->word[i].hash, xb_span_of(at, end), holder, address, &found);
+        take_word(&w, agent->word[i], xb_span_of(at, end));
         at += agent->word[i].text.size;
     }
     /* Of a long agent only the first words were kept: look at the others too, so that nobody hides a word behind them. */
@@ -167,12 +216,12 @@ xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const x
         while (at < end && xb_is_word(*at))
             at++;
         if (at > from)
-            take_claims(c, xb_hash(xb_span_of(from, at)), xb_span_of(from, end), holder, address, &found);
+            take_word(&w, (xb_word){xb_span_of(from, at), xb_hash(xb_span_of(from, at))}, xb_span_of(from, end));
         at += at == from;
     }
-    if (found.proof == XB_NO_CLAIM && holder && holder->silent < c->head->n_crawlers)
-        found = (xb_identity){&c->crawler[holder->silent], XB_PROVEN, false};
-    return found;
+    if (w.found.proof == XB_NO_CLAIM && holder && holder->silent < c->head->n_crawlers)
+        w.found = (xb_identity){&c->crawler[holder->silent], XB_PROVEN, false};
+    return w.found;
 }
 
 xb_identity xb_identify_signer(const xb_crawlers *c, const xb_request *r)

@@ -68,8 +68,10 @@ static xb_span last_forwarded(const xb_request *r)
 static void disown(xb_request *r, xb_span prefix)
 {
     for (uint32_t i = 0; i < r->n_headers; i++)
-        if (xb_span_starts(r->headers[i].name, prefix))
+        if (r->headers[i].visitor && xb_span_starts(r->headers[i].name, prefix)) {
             r->headers[i].visitor = false;
+            r->n_visitor--;
+        }
 }
 
 /* Did the proxy write this header, the first of its name, and not the visitor? */
@@ -103,19 +105,24 @@ static uint32_t small_number(xb_span s)
     return n;
 }
 
-/* Is any header of a connection there? They follow each other in headers.def, so that one look is enough. */
-static bool of_connection(const xb_request *r)
+_Static_assert(XB_H_X_TLS_PROTOCOL < XB_H_X_TLS_SIGALGS && XB_H_X_TLS_SIGALGS < XB_H_X_XBOT_FILES &&
+                   XB_H_X_TLS_PROTOCOL / 64 == XB_H_X_XBOT_FILES / 64,
+               "headers of a connection are in one word of the bit set");
+
+/* Is any of these headers there, which follow each other in headers.def? One look is enough. */
+static bool seen_between(const xb_request *r, xb_header_id first, xb_header_id last)
 {
-    enum { FIRST = XB_H_X_TLS_PROTOCOL, LAST = XB_H_X_XBOT_FILES };
-    _Static_assert(FIRST < LAST && FIRST / 64 == LAST / 64, "in one word of the bit set");
-    return r->seen[FIRST / 64] >> (FIRST % 64) & ((UINT64_C(1) << (LAST - FIRST + 1)) - 1);
+    return r->seen[first / 64u] >> (first % 64u) & ((UINT64_C(1) << (last - first + 1)) - 1);
 }
+
+static bool of_connection(const xb_request *r) { return seen_between(r, XB_H_X_TLS_PROTOCOL, XB_H_X_XBOT_FILES); }
 
 /* What the proxy says of the connection. Later questions of a connection may tell the handshake no more. */
 static void connection(xb_request *r, const xb_dialect_row *row)
 {
-    r->tls = (xb_tls){told(r, XB_H_X_TLS_PROTOCOL, row), told(r, XB_H_X_TLS_CIPHERS, row), told(r, XB_H_X_TLS_CURVES, row),
-                      told(r, XB_H_X_TLS_ALPN, row),     told(r, XB_H_X_TLS_REUSED, row),  told(r, XB_H_X_TLS_SIGALGS, row)};
+    if (seen_between(r, XB_H_X_TLS_PROTOCOL, XB_H_X_TLS_SIGALGS))
+        r->tls = (xb_tls){told(r, XB_H_X_TLS_PROTOCOL, row), told(r, XB_H_X_TLS_CIPHERS, row), told(r, XB_H_X_TLS_CURVES, row),
+                          told(r, XB_H_X_TLS_ALPN, row),     told(r, XB_H_X_TLS_REUSED, row),  told(r, XB_H_X_TLS_SIGALGS, row)};
     if (xb_tls_said(&r->tls))
         r->present |= XB_HAS_TLS;
     xb_connection_id_parse(told(r, XB_H_X_CONNECTION, row), &r->connection);

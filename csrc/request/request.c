@@ -3,27 +3,31 @@
 
 #include "base/hash.h"
 
-/* A known name fits into so many bytes; the longest has 25. */
+/* A known name and a colon fit into so many bytes; the longest name has 29. */
 enum { NAME_BYTES = 32 };
 
 typedef uint64_t two_words __attribute__((vector_size(16), aligned(1), may_alias));
 
-/* A name is this one where (its bytes ^ text) & mask is 0. The mask leaves out what is behind the name, and of letters bit
- * 5, which is their case; of a hyphen it is not, or CR would pass for it. */
+/* A line begins with this name and a colon where (its bytes ^ text) & mask is 0. The mask leaves out what is behind the colon, and of
+ * letters bit 5, which is their case; of a hyphen it is not, or CR would pass for it. */
 typedef struct {
     char text[NAME_BYTES], mask[NAME_BYTES];
-    uint64_t hash; /* xb_hash(name) */
-    uint32_t size; /* 0: an empty slot */
-    uint8_t id;
+    uint64_t hash;      /* xb_hash(name) */
+    uint64_t bit, word; /* in xb_request.seen */
+    uint64_t size;
+    uint8_t id, listed; /* in xb_request.names: the id, or 0 for one that is not the visitor's */
     bool visitor;
-} known_header;
+} __attribute__((aligned(64))) known_header;
 
 enum { ROLE_HOP, ROLE_PROXY, ROLE_VISITOR };
 
-/* Open addressing; at most a quarter full, so a miss ends at the first or second slot. */
+static known_header known_headers[XB_H_COUNT];
+
+/* The ids of known names by a hash of the name, 1 more than each; 0: an empty slot. Open addressing; at most a quarter full, so a
+ * miss ends at the first or second slot. */
 enum { TABLE_BITS = 9, TABLE_SIZE = 1 << TABLE_BITS };
 _Static_assert(64 * XB_SEEN_WORDS <= TABLE_SIZE / 4, "a fuller table");
-static known_header table[TABLE_SIZE];
+static uint8_t table[TABLE_SIZE];
 
 /* Where the search for a name of `size` bytes (at least 1) begins: its last eight bytes and its size tell known names apart. Eight bytes
  * before its end can be read. The factor was found by trying: with it, each of the known names has a slot of its own. */
@@ -33,17 +37,26 @@ static inline size_t slot_of(const char *end, size_t size)
     return ((last ^ size) * UINT64_C(0x874a903353752bd3)) >> (64 - TABLE_BITS);
 }
 
-/* `readable`: NAME_BYTES that begin with a name of `size` bytes, 1 to NAME_BYTES; eight more can be read before them. */
+/* Does the line at `readable`, of which NAME_BYTES can be read, begin with this name and a colon? */
+static inline bool begins_with(const char *readable, const known_header *known)
+{
+    const two_words *line = (const two_words *)(const void *)readable;
+    const two_words *text = (const two_words *)(const void *)known->text, *mask = (const two_words *)(const void *)known->mask;
+    const two_words differ = ((line[0] ^ text[0]) & mask[0]) | ((line[1] ^ text[1]) & mask[1]);
+#ifdef __SSE2__
+    return _mm_movemask_epi8(_mm_cmpeq_epi8((__m128i)differ, _mm_setzero_si128())) == 0xffff;
+#else
+    return !(differ[0] | differ[1]);
+#endif
+}
+
+/* `readable`: NAME_BYTES that begin with a name of `size` bytes, less than NAME_BYTES, and a colon; the name has none, and eight more bytes
+ * can be read before it. */
 static inline const known_header *find_known(const char *readable, size_t size)
 {
-    const two_words *name = (const two_words *)(const void *)readable;
-    for (size_t slot = slot_of(readable + size, size); table[slot].size; slot = (slot + 1) % TABLE_SIZE) {
-        const known_header *known = &table[slot];
-        const two_words *text = (const two_words *)(const void *)known->text, *mask = (const two_words *)(const void *)known->mask;
-        const two_words differ = ((name[0] ^ text[0]) & mask[0]) | ((name[1] ^ text[1]) & mask[1]);
-        if (known->size == size && !(differ[0] | differ[1]))
-            return known;
-    }
+    for (size_t slot = slot_of(readable + size, size); table[slot]; slot = (slot + 1) % TABLE_SIZE)
+        if (begins_with(readable, &known_headers[table[slot] - 1]))
+            return &known_headers[table[slot] - 1];
     return NULL;
 }
 
@@ -52,31 +65,38 @@ typedef struct {
     char before[8], name[NAME_BYTES];
 } padded_name;
 
-static inline padded_name pad(xb_span name)
+static const known_header *find_padded(xb_span name)
 {
     padded_name padded = {{0}, {0}};
-    memcpy(padded.name, name.at, name.size <= NAME_BYTES ? name.size : 0);
-    return padded;
+    if (name.size - 1 >= NAME_BYTES - 1 || memchr(name.at, ':', name.size))
+        return NULL;
+    memcpy(padded.name, name.at, name.size);
+    padded.name[name.size] = ':';
+    return find_known(padded.name, name.size);
 }
 
 static void table_put(xb_span name, uint8_t id, bool visitor)
 {
-    known_header known = {.hash = xb_hash(name), .size = (uint32_t)name.size, .id = id, .visitor = visitor};
+    known_header known = {.hash = xb_hash(name), .size = name.size, .bit = UINT64_C(1) << (id % 64), .word = id / 64, .id = id, .listed = visitor ? id : 0, .visitor = visitor};
+    padded_name padded = {{0}, {0}};
     memcpy(known.text, name.at, name.size);
+    memcpy(padded.name, name.at, name.size);
     for (size_t i = 0; i < name.size; i++)
         known.mask[i] = (char)(xb_class(name.at[i]) & XB_LETTER ? ~0x20 : ~0);
-    const padded_name padded = pad(name);
+    known.text[name.size] = ':';
+    known.mask[name.size] = ~0;
+    known_headers[id] = known;
     size_t slot = slot_of(padded.name + name.size, name.size);
-    while (table[slot].size && table[slot].id != id)
+    while (table[slot] && table[slot] != id + 1)
         slot = (slot + 1) % TABLE_SIZE;
-    table[slot] = known;
+    table[slot] = (uint8_t)(id + 1);
 }
 
 void xb_request_init(void)
 {
     xb_handshake_init();
 #define XB_HEADER(id, name, role) \
-    _Static_assert(sizeof(name) - 1 <= NAME_BYTES, "a longer name"); \
+    _Static_assert(sizeof(name) <= NAME_BYTES, "a longer name"); \
     table_put(XB_SPAN(name), XB_H_##id, ROLE_##role == ROLE_VISITOR);
 #include "request/headers.def"
 #undef XB_HEADER
@@ -104,9 +124,8 @@ __attribute__((noinline, cold)) static void add_again(xb_request *r, uint8_t id,
 
 /* A header past the bound. A known name has a place of its own there, for the first such value, of X-Forwarded-For for the
  * last. Not inlined: few heads come here, and the others should not pay. */
-__attribute__((noinline, cold)) static void add_late(xb_request *r, xb_span name, const char *readable, xb_span value)
+__attribute__((noinline, cold)) static void add_late(xb_request *r, xb_span name, const known_header *known, xb_span value)
 {
-    const known_header *known = name.size - 1 < NAME_BYTES ? find_known(readable, name.size) : NULL;
     r->truncated = true;
     if (!known)
         return;
@@ -124,56 +143,45 @@ __attribute__((noinline, cold)) static void add_late(xb_request *r, xb_span name
     }
 }
 
-/* Says what headers[n] is, once its name and value are there. `readable`: as for find_known, where the name is no longer than NAME_BYTES. */
-static inline void identify(xb_request *r, uint32_t n, const char *readable)
+/* Adds a header that is neither past the bound nor of a name that means nothing here. Returns how many there are then. */
+static inline uint32_t add_known(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
 {
-    xb_header *h = &r->headers[n];
-    const known_header *known = h->name.size - 1 < NAME_BYTES ? find_known(readable, h->name.size) : NULL;
-    if (!known) {
-        h->hash = xb_hash(h->name);
-        h->id = XB_H_OTHER;
-        h->visitor = true;
-        return;
-    }
     const uint8_t id = known->id;
+    xb_header *h = &r->headers[n];
+    h->name = name;
+    h->value = value;
     h->hash = known->hash;
     h->id = id;
     h->visitor = known->visitor;
-    if (!xb_has(r, id)) {
-        put_bit(r->seen, id);
-        r->first[id] = (uint16_t)n;
-    } else {
-        add_again(r, id, n, h->value);
+    r->names[r->n_visitor % XB_MAX_LISTED] = known->listed;
+    r->n_visitor += known->visitor;
+    if (r->seen[known->word] & known->bit) {
+        add_again(r, id, n, value);
+        return n + 1;
     }
+    r->seen[known->word] |= known->bit;
+    r->first[id] = (uint16_t)n;
+    return n + 1;
 }
 
-void xb_request_add(xb_request *r, xb_span name, xb_span value)
+/* Any other. */
+__attribute__((noinline)) static uint32_t add_other(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
 {
-    const padded_name padded = pad(name);
-    if (r->n_headers == XB_MAX_HEADERS) {
-        add_late(r, name, padded.name, value);
-        return;
+    if (n == XB_MAX_HEADERS) {
+        add_late(r, name, known, value);
+        return n;
     }
-    r->headers[r->n_headers].name = name;
-    r->headers[r->n_headers].value = value;
-    identify(r, r->n_headers++, padded.name);
+    r->headers[n] = (xb_header){name, value, xb_hash(name), XB_H_OTHER, true};
+    r->names[r->n_visitor++ % XB_MAX_LISTED] = XB_H_OTHER;
+    return n + 1;
 }
 
-/* Says what the headers are, whose first `n_headers` names and values are there. Before the names the request's line can be read, and
- * behind them all before `end`. */
-static void identify_all(xb_request *r, uint32_t n_headers, const char *end)
+static inline uint32_t add(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
 {
-    for (uint32_t n = r->n_headers; n < n_headers; n++) {
-        const xb_span name = r->headers[n].name;
-        if (end - name.at >= NAME_BYTES) {
-            identify(r, n, name.at);
-        } else {
-            const padded_name padded = pad(name);
-            identify(r, n, padded.name);
-        }
-    }
-    r->n_headers = n_headers;
+    return known && n < XB_MAX_HEADERS ? add_known(r, n, name, known, value) : add_other(r, n, name, known, value);
 }
+
+void xb_request_add(xb_request *r, xb_span name, xb_span value) { r->n_headers = add(r, r->n_headers, name, find_padded(name), value); }
 
 size_t xb_head_end(const char *buf, size_t size, size_t from)
 {
@@ -310,13 +318,31 @@ static inline const char *colon_of(const char *p, const char *newline, const cha
     return xb_find(p, newline, ':', ':');
 }
 
+/* The end of the name that the line [p, newline) begins with, NULL if there is none; and what is known of the name, NULL if nothing. The
+ * bytes before p can be read, and behind it those before `end`. */
+__attribute__((noinline)) static const char *name_end(const char *p, const char *newline, const char *end, const known_header **known)
+{
+    const char *colon = colon_of(p, newline, end);
+    if (colon == newline || colon == p)
+        return NULL;
+    if (end - p < NAME_BYTES)
+        *known = find_padded(xb_span_of(p, colon));
+    else
+        *known = colon - p < NAME_BYTES ? find_known(p, (size_t)(colon - p)) : NULL;
+    return colon;
+}
+
 /* Parses whole lines until the empty one; returns its end, or NULL if it did not come. Lines without a name are counted
- * and let be. The first line stands before p, so bytes before p can be read. */
-static const char *lines(xb_request *r, const char *p, const char *end)
+ * and let be. The first line stands before p, so bytes before p can be read.
+ *
+ * Names mostly follow each other as they did in the heads before. So the name that came last time is looked for first: where it is
+ * there, neither its end nor its meaning has to be found. Where it is not, both are, and that name is expected next time. */
+__attribute__((noinline)) static const char *lines(xb_request *r, const char *p, const char *end)
 {
     if (p == end)
         return NULL;
     const char *done = NULL;
+    uint8_t *expected = &r->expected[XB_H_COUNT]; /* behind the name before */
     uint32_t n = 0;
     line_feeds feeds = line_feeds_from(p, end);
     for (const char *newline; (newline = next_line_feed(&feeds)); p = newline + 1) {
@@ -325,26 +351,29 @@ static const char *lines(xb_request *r, const char *p, const char *end)
             done = newline + 1;
             break;
         }
-        const char *colon = colon_of(p, newline, end);
-        if (colon == newline || colon == p) {
-            r->malformed++;
-            continue;
+        const known_header *known = &known_headers[*expected];
+        const char *colon = p + known->size;
+        if (end - p < NAME_BYTES || !begins_with(p, known)) {
+            const known_header *found;
+            colon = name_end(p, newline, end, &found);
+            if (!colon) {
+                r->malformed++;
+                continue;
+            }
+            known = found;
+            if (known)
+                *expected = known->id;
         }
         const char *value = colon + 1;
         while (is_blank(*value)) /* what ends the line is not blank */
             value++;
         while (is_blank(stop[-1]) && stop > value)
             stop--;
-        if (n < XB_MAX_HEADERS) {
-            r->headers[n].name = xb_span_of(p, colon);
-            r->headers[n].value = xb_span_of(value, stop);
-            n++;
-            continue;
-        }
-        identify_all(r, XB_MAX_HEADERS, end);
-        xb_request_add(r, xb_span_of(p, colon), xb_span_of(value, stop));
+        n = add(r, n, xb_span_of(p, colon), known, xb_span_of(value, stop));
+        if (known)
+            expected = &r->expected[known->id];
     }
-    identify_all(r, n, end);
+    r->n_headers = n;
     return done;
 }
 

@@ -25,7 +25,7 @@ typedef enum {
     XB_H_OTHER = 255
 } xb_header_id;
 
-enum { XB_SEEN_WORDS = 2 };
+enum { XB_SEEN_WORDS = 2, XB_MAX_LISTED = 32 /* a power of two */ };
 _Static_assert(XB_H_COUNT <= 64 * XB_SEEN_WORDS, "header presence is a bit set");
 
 typedef struct {
@@ -74,12 +74,16 @@ typedef struct {
     uint16_t n_late;
     uint16_t last_forwarded;       /* headers[last_forwarded], valid where `again` has X-Forwarded-For */
     uint32_t n_headers;            /* in their order; at most XB_MAX_HEADERS */
+    uint32_t n_visitor;            /* of these, those of the visitor */
+    uint8_t names[XB_MAX_LISTED];  /* the ids of the visitor's headers, in their order, where they are fewer than this; then zeros */
     uint32_t malformed;           /* lines without a colon */
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
     bool body;                    /* the head announces a body */
     bool status_only;             /* the asker reads only the reply's status: a bot is refused in any mode of the policy */
     xb_header headers[XB_MAX_HEADERS + XB_H_COUNT]; /* from XB_MAX_HEADERS on, by id: those past the bound */
+    uint8_t expected[XB_H_COUNT + 1]; /* kept from head to head: the id of the known name that came behind each, and first; it changes what
+                                         parsing costs, and never the result */
 } xb_request;
 
 /* Builds the table of header names. Call once before anything else here; calling again does nothing. */
@@ -96,7 +100,7 @@ void xb_request_init(void);
  * A head in pieces gets the same result as in one piece: a broken first line is XB_BAD with the byte that ends the line, a
  * broken length with the byte that ends the head, whatever the sizes of the pieces. After XB_PARTIAL and XB_BAD the request is
  * empty, as xb_request_clear leaves it: nothing of this head or of an earlier one is left in it. Never reads
- * outside buf[0, size). */
+ * outside buf[0, size). `r` must be all zero before its first use. */
 enum { XB_PARTIAL = 0, XB_BAD = -1 };
 long xb_request_parse(xb_request *r, const char *buf, size_t size, size_t seen_size);
 

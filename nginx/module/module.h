@@ -35,7 +35,7 @@ typedef enum {
 typedef struct {
     ngx_str_t board;        /* the directory, with a closing zero; `data` NULL: the module is not in use */
     ngx_shm_zone_t *zone;   /* of counters.c */
-    ngx_int_t policy, order; /* indices of $xbot_policy and $xbot_order */
+    ngx_int_t policy, order, ip; /* indices of $xbot_policy, $xbot_order and $xbot_ip */
 } xbot_main;
 
 typedef struct {
@@ -49,6 +49,7 @@ typedef struct {
 /* What is known of a request, in its pool. */
 typedef struct {
     ngx_str_t asked, fallback; /* policies: by $xbot_policy, by xbot_policy */
+    ngx_str_t ip;              /* the visitor's address as text, by $xbot_ip */
     unsigned judged : 1;
     unsigned known : 1;   /* judged, and there was something to judge by */
     unsigned refuse : 1;  /* the policy says so */
@@ -68,8 +69,8 @@ extern ngx_module_t ngx_http_xbot_module;
 
 /* ---- visitor.c ---- */
 
-/* Fills `work` with the visitor's request; `lost`: another proxy stands before this nginx. Spans point into r. NGX_ERROR: no memory. */
-ngx_int_t xbot_read_visitor(ngx_http_request_t *r, ngx_str_t *policy, bool lost, xb_request *out);
+/* Fills `out` with the visitor's request as it was noted in `ctx`: who asks, and for which policy. Spans point into r. NGX_ERROR: no memory. */
+ngx_int_t xbot_read_visitor(ngx_http_request_t *r, const xbot_context *ctx, xb_request *out);
 
 /* Removes X-Bot and its kin from the headers that the site gets, whatever stands for the hyphens. NGX_ERROR: no memory. */
 ngx_int_t xbot_remove_headers(ngx_http_request_t *r);
@@ -132,7 +133,7 @@ xbot_context *xbot_verdict(ngx_http_request_t *r);
 /* A context for a request that has none. NULL: no memory. */
 xbot_context *xbot_make_context(ngx_http_request_t *r);
 
-/* Notes by which policy the request is to be judged now. NGX_DONE: by that it was judged already; NGX_ERROR: no memory. */
+/* Notes by which policy and as whose the request is to be judged now. NGX_DONE: as that it was judged already; NGX_ERROR: no memory. */
 ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx);
 
 /* What is known of r->main, or NULL. */

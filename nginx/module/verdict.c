@@ -97,7 +97,7 @@ static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context 
     const xbot_lent *lent = xbot_lent_now();
     xb_stats *stats = xbot_counters();
     const uint64_t started = xb_now();
-    if (xbot_read_visitor(r, &ctx->asked, ctx->lost, &work.request) != NGX_OK)
+    if (xbot_read_visitor(r, ctx, &work.request) != NGX_OK)
         return NGX_ERROR;
     const xb_policy *fallback = xb_policy_named(&served->policies, (xb_span){(const char *)ctx->fallback.data, ctx->fallback.len});
     bool policy_known = fallback != NULL;
@@ -138,14 +138,17 @@ ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx)
     const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
     const ngx_http_variable_value_t *asked = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->policy);
     const ngx_http_variable_value_t *order = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->order);
-    if (!asked || !order)
+    const ngx_http_variable_value_t *from = ngx_http_get_flushed_variable(r, (ngx_uint_t)conf->ip);
+    if (!asked || !order || !from)
         return NGX_ERROR;
-    ngx_str_t policy = {asked->not_found ? 0 : asked->len, asked->not_found ? (u_char *)"" : asked->data};
+    const ngx_str_t policy = {asked->not_found ? 0 : asked->len, asked->not_found ? (u_char *)"" : asked->data};
+    const ngx_str_t ip = {from->not_found ? 0 : from->len, from->not_found ? (u_char *)"" : from->data};
     const bool lost = order->len == 4 && ngx_strncasecmp(order->data, (u_char *)"lost", 4) == 0;
-    if (ctx->judged && ctx->lost == lost && same(&ctx->asked, &policy) && same(&ctx->fallback, &location->policy))
+    if (ctx->judged && ctx->lost == lost && same(&ctx->asked, &policy) && same(&ctx->fallback, &location->policy) && same(&ctx->ip, &ip))
         return NGX_DONE;
     ctx->lost = lost;
     ctx->asked = policy;
+    ctx->ip = ip;
     ctx->fallback = location->policy;
     return NGX_OK;
 }
@@ -264,6 +267,13 @@ static ngx_int_t tell_nothing(ngx_http_request_t *r, ngx_http_variable_value_t *
     return NGX_OK;
 }
 
+/* $xbot_ip: the visitor's address as nginx has it, until somebody says `set` or makes a map of it. */
+static ngx_int_t tell_address(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    (void)data;
+    return tell(v, &r->connection->addr_text);
+}
+
 static ngx_int_t add(ngx_conf_t *cf, const char *name, ngx_http_get_variable_pt get, uintptr_t data, ngx_uint_t flags)
 {
     ngx_str_t text = {strlen(name), (u_char *)name};
@@ -292,7 +302,7 @@ ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf)
         {"xbot_agent", tell_text, offsetof(xbot_context, agent)},
         {"xbot_purpose", tell_text, offsetof(xbot_context, purpose)},
     };
-    static ngx_str_t policy = ngx_string("xbot_policy"), order = ngx_string("xbot_order");
+    static ngx_str_t policy = ngx_string("xbot_policy"), order = ngx_string("xbot_order"), ip = ngx_string("xbot_ip");
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
         if (add(cf, told[i].name, told[i].get, told[i].offset, NGX_HTTP_VAR_NOCACHEABLE) != NGX_OK)
             return NGX_ERROR;
@@ -300,9 +310,11 @@ ngx_int_t xbot_add_variables(ngx_conf_t *cf, xbot_main *conf)
     if (add(cf, "xbot_client", tell_nothing, 0, NGX_HTTP_VAR_NOCACHEABLE) != NGX_OK)
         return NGX_ERROR;
     if (add(cf, "xbot_policy", tell_nothing, 0, NGX_HTTP_VAR_CHANGEABLE) != NGX_OK ||
-        add(cf, "xbot_order", tell_nothing, 0, NGX_HTTP_VAR_CHANGEABLE) != NGX_OK)
+        add(cf, "xbot_order", tell_nothing, 0, NGX_HTTP_VAR_CHANGEABLE) != NGX_OK ||
+        add(cf, "xbot_ip", tell_address, 0, NGX_HTTP_VAR_CHANGEABLE | NGX_HTTP_VAR_NOCACHEABLE) != NGX_OK)
         return NGX_ERROR;
     conf->policy = ngx_http_get_variable_index(cf, &policy);
     conf->order = ngx_http_get_variable_index(cf, &order);
-    return conf->policy == NGX_ERROR || conf->order == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    conf->ip = ngx_http_get_variable_index(cf, &ip);
+    return conf->policy == NGX_ERROR || conf->order == NGX_ERROR || conf->ip == NGX_ERROR ? NGX_ERROR : NGX_OK;
 }

@@ -50,10 +50,9 @@ static void read_handshake(ngx_http_request_t *r, xb_handshake *out)
 }
 
 /* The facts of the visitor's handshake, read once a connection; `out` is all zero where there are none. */
-static ngx_int_t recall_handshake(ngx_http_request_t *r, xb_handshake *out)
+static ngx_int_t recall_handshake(ngx_http_request_t *r, const ngx_str_t *address, xb_handshake *out)
 {
     ngx_connection_t *c = connection_of(r);
-    const ngx_str_t *address = &r->connection->addr_text;
     if (!r->connection->ssl || r->http_version > NGX_HTTP_VERSION_20) /* of QUIC's the features know nothing (facts.c) */
         return NGX_OK;
     connection_facts *facts = NULL;
@@ -95,19 +94,19 @@ static xb_span host_of(ngx_http_request_t *r)
     return span_of(r->headers_in.server.len ? &r->headers_in.server : &server->server_name);
 }
 
-ngx_int_t xbot_read_visitor(ngx_http_request_t *r, ngx_str_t *policy, bool lost, xb_request *out)
+ngx_int_t xbot_read_visitor(ngx_http_request_t *r, const xbot_context *ctx, xb_request *out)
 {
     const bool secure = r->connection->ssl != NULL;
     const bool fits = r->unparsed_uri.len <= XB_MAX_HEAD;
     xb_fields fields = {
-        .ip = span_of(&r->connection->addr_text),
+        .ip = ctx->ip.len ? span_of(&ctx->ip) : (xb_span){NULL, 0},
         .method = span_of(&r->method_name),
         .uri = fits ? span_of(&r->unparsed_uri) : (xb_span){NULL, 0},
         .host = host_of(r),
-        .policy = span_of(policy),
+        .policy = span_of(&ctx->asked),
         .headers = XB_HEADERS_ORDERED,
     };
-    if (!lost) {
+    if (!ctx->lost) {
         fields.connection = (xb_connection_id){r->connection->number, (uint32_t)ngx_pid, (uint32_t)r->connection->requests};
         fields.protocol = span_of(&r->http_protocol);
         fields.scheme = secure ? XB_SPAN("https") : XB_SPAN("http");
@@ -124,11 +123,11 @@ ngx_int_t xbot_read_visitor(ngx_http_request_t *r, ngx_str_t *policy, bool lost,
         out->missing |= XB_HAS_URL;
         out->truncated = true;
     }
-    if (lost) {
+    if (ctx->lost) {
         out->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE);
         return NGX_OK;
     }
-    if (recall_handshake(r, &out->handshake) != NGX_OK)
+    if (recall_handshake(r, &ctx->ip, &out->handshake) != NGX_OK)
         return NGX_ERROR;
     out->present |= out->handshake.known ? XB_HAS_TLS : 0;
     return NGX_OK;

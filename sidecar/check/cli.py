@@ -55,6 +55,7 @@ class Result(msgspec.Struct):
     metavar="URL",
     help="Look at nothing else: send known bots and people to the server of nginx/canary.conf, and say who gets a wrong answer.",
 )
+@click.option("--host", metavar="NAME", help="With --canary: which server, where one of the site has canary_site.conf.")
 @click.option("--every", type=click.IntRange(1, 86400), metavar="SECONDS", help="With --canary: again and again.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(
@@ -64,6 +65,7 @@ def check(
     user: str | None,
     robots: str | None,
     canary: str | None,
+    host: str | None,
     every: int | None,
     as_json: bool,
     **options: Any,
@@ -78,12 +80,14 @@ def check(
     xbot check /etc/xbot/xbot.toml
     xbot check --listen unix:/run/xbot/xbot.sock --nginx nginx.conf --json
     xbot check --canary http://127.0.0.1:8012/
+    xbot check --canary http://127.0.0.1:8013/login --host www.site.example
     """
     found, overrides = Findings(), Overrides(**options)
     if canary:
-        return look_at_canaries(canary, every, file or path, overrides, as_json)
-    if every:
-        raise XbotError("--every: only with --canary")
+        to = canaries.place(canary) if host is None else canaries.place(canary, host)
+        return look_at_canaries(to, every, file or path, overrides, as_json)
+    if every or host is not None:
+        raise XbotError(f"--{'every' if every else 'host'}: only with --canary")
     plan = look_at_configuration(found, file or path, overrides)
     setup = look_at_nginx(found, plan, conf)
     if plan:
@@ -101,12 +105,14 @@ def check(
     return 2 if found.totals()["wrong"] else 0
 
 
-def look_at_canaries(url: str, every: int | None, path: Path | None, overrides: Overrides, as_json: bool) -> int:
+def look_at_canaries(
+    to: canaries.Place, every: int | None, path: Path | None, overrides: Overrides, as_json: bool
+) -> int:
     """Once, or for ever."""
     control = config.load(path, overrides).fixed.control
     while True:
         found = Findings()
-        canaries.look(found, url, control.path if control else None)
+        canaries.look(found, to, control.path if control else None)
         if as_json:
             click.echo(msgspec.json.encode(Result(None, found, [], found.totals())))
         else:

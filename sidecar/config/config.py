@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sidecar import core
-from sidecar.config import addresses, toml_file
+from sidecar.config import addresses, store, toml_file
 from sidecar.config.options import (
     DEFAULT_POLICY,
     MOST_LISTENERS,
@@ -145,9 +145,8 @@ def _store_mistakes(clients: Clients) -> Iterator[tuple[str, str]]:
         if clients.store_key is not None:
             yield other, "there is no `store` to share by"
         return
-    if not re.fullmatch(r"(rediss?://[^/\s]+|unix://[^\s]*/)[^\s]*", clients.store):
-        yield field, "is none of redis://HOST:PORT, rediss://HOST:PORT and unix:///PATH"
-    elif clients.mebibytes == 0:
+    yield from ((field, each) for each in store.mistakes(clients.store))
+    if clients.mebibytes == 0:
         yield field, 'there is no table to share: clients.size is "0"'
     if clients.store_key is None:
         yield field, "needs `store_key`, a file with the secret that the machines share"

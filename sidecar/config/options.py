@@ -245,7 +245,7 @@ class Clients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Text | None,
         Doc(
             "the site's own Redis or Valkey, `redis://`, `rediss://` (TLS) or `unix://`, by which machines tell each other what clients "
-            "did ([behaviour.md](behaviour.md#several-machines)). It may hold a name and a password",
+            "did ([behaviour.md](behaviour.md#several-machines)). It may hold a name and a password, and the files of TLS",
             "none",
         ),
     ] = None

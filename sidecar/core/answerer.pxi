@@ -40,7 +40,8 @@ cdef class Answerer:
     (make_clients); without it each request is judged alone. `visitors`: one with a table of proven visitors (make_visitors), which
     learns what they get. `clock` is one of 8 bytes, the table's time in milliseconds, for tests
     and replays; else it is the system's. `max_connections` and `max_bytes`, `peer_seconds` (half a head, unread replies) and
-    `last_seconds` (behind the last reply) are the bounds of csrc/connection.h.
+    `last_seconds` (behind the last reply, where what comes is thrown away, so that no reset overtakes the reply) are the bounds of
+    csrc/connection.h.
     """
 
     def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,

@@ -174,7 +174,6 @@ cdef extern from "features/featurizer.h" nogil:
         unsigned k
         uint32_t families
         xb_hosts hosts
-    xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts)
     enum:
         XB_ALL_FAMILIES
     uint32_t xb_host_hash(xb_span host)
@@ -194,8 +193,11 @@ cdef extern from "features/featurizer.h" nogil:
         xb_facts facts
         xb_behaviour behaviour
     void xb_init()
-    size_t xb_token_text(const xb_token *t, char *out, size_t size)
     void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
+
+cdef extern from "features/words.h" nogil:
+    xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts)
+    size_t xb_token_text(const xb_vector *v, const xb_token *t, char *out, size_t size)
 
 cdef extern from "model/model.h" nogil:
     const char *XB_MODEL_MAGIC

@@ -155,7 +155,7 @@ cdef class Model:
                 parts.append(Contribution(FEATURES[i].name, value, xb_contribution(&self.model, v, i), FEATURES[i].doc))
             for i in range(v.n_tokens):
                 family = FAMILIES[v.tokens[i].family]
-                size = xb_token_text(&v.tokens[i], text, sizeof(text))
+                size = xb_token_text(v, &v.tokens[i], text, sizeof(text))
                 parts.append(Contribution(f"{family.name}={text[:size].decode('ascii')}", 1.0,
                                           xb_token_contribution(&self.model, &v.tokens[i]), family.doc))
         finally:
@@ -182,7 +182,7 @@ cdef class Model:
         dense = [v.dense[i] for i in range(XB_N_DENSE)]
         words = []
         for i in range(v.n_tokens):
-            size = xb_token_text(&v.tokens[i], text, sizeof(text))
+            size = xb_token_text(v, &v.tokens[i], text, sizeof(text))
             words.append((FAMILIES[v.tokens[i].family].name, v.tokens[i].bucket, text[:size].decode("ascii")))
         return margin, dense, words
 

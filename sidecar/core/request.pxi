@@ -391,7 +391,7 @@ cdef class Request:
             dense = [v.dense[i] for i in range(XB_N_DENSE)]
             tokens = []
             for i in range(v.n_tokens):
-                size = xb_token_text(&v.tokens[i], text, sizeof(text))
+                size = xb_token_text(v, &v.tokens[i], text, sizeof(text))
                 tokens.append((v.tokens[i].bucket, FAMILIES[v.tokens[i].family].name, text[:size].decode("ascii")))
         finally:
             self.busy -= 1

@@ -2,9 +2,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from sidecar.core import Model, Policies
+from sidecar.core import Answerer, Model, Policies
 
-LINGER: float
 GRACE: float
 HASTE: float
 
@@ -15,27 +14,9 @@ class Server:
     model: Model
     def __init__(
         self,
-        model: Model,
+        answerer: Answerer,
         *,
-        dialect: str = "nginx",
-        enforce: bool = False,
-        policies: Policies | None = None,
-        policy: str | None = None,
-        stats: Any = None,
-        handshakes: Any = None,
-        listener: int = 0,
-        wheel: Any = None,
-        clients: Any = None,
-        visitors: Any = None,
-        clock: Any = None,
-        lane: Any = None,
-        sample: float | None = None,
-        watched: tuple[int, int] = (0, 0),
-        per_second: int = ...,
         log: Callable[[dict[str, Any]], object] | None = None,
-        max_connections: int = 4096,
-        max_bytes: int = 16777216,
-        peer_seconds: float = 10.0,
         on_bound: Callable[[str], object] | None = None,
         on_doubt: Callable[[str, bool], object] | None = None,
     ) -> None: ...

@@ -42,8 +42,6 @@ from asyncio import get_running_loop
 
 from sidecar.core.binding import CLOSED
 
-# How long a connection whose last reply was given may still send, to be discarded, in seconds: so that no reset overtakes the reply.
-LINGER = 1.0
 # How long a draining server leaves an idle connection open, in seconds: its peer may be sending a request just now.
 GRACE = 0.2
 # How long it leaves one open that is no more than slow: half a head, or replies that are not read.
@@ -74,12 +72,9 @@ def no_capabilities():
 cdef class Server:
     """Makes the protocol of each connection: `await loop.create_server(server, sock=listening)`.
 
-    `server.serve(model, policies, policy)` swaps all three: the next head is judged by them. `stats` is a writable buffer
-    of core.STATS_SIZE bytes, `handshakes` one of core.HANDSHAKES_SIZE, and `listener` its number there; `wheel` one of core.WHEEL_SIZE,
-    only read; `lane`, `sample`, `watched`, `per_second`, `clients`, `visitors` and `clock` are those of core.Answerer. `log` is called with a
-    dict for each request (debugging only). `max_connections`, `max_bytes` and `peer_seconds` are those of core.Answerer;
-    `on_doubt` is called with the id of a decision about somebody who looks like a person, and whether it was a refusal;
-    `on_bound` is called with the name of a bound (of core.CLOSED) for each connection that is closed because of it.
+    The answerer is its own from then on. `server.serve(model, policies, policy)` swaps all three: the next head is judged by them.
+    `log` is called with a dict for each request (debugging only); `on_doubt` with the id of a decision about somebody who looks like a
+    person, and whether it was a refusal; `on_bound` with the name of a bound (of core.CLOSED) for each connection that is closed because of it.
     """
     cdef Answerer answerer
     cdef object log, on_bound, on_doubt
@@ -89,15 +84,8 @@ cdef class Server:
     cdef object timer
     cdef uint64_t timer_at  # when it goes off, by the clock of the machine
 
-    def __cinit__(self, Model model not None, *, str dialect="nginx", bint enforce=False, Policies policies=None, str policy=None,
-                 stats=None, handshakes=None, int listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), uint32_t per_second=0xffffffff,
-                 clients=None, visitors=None, clock=None,
-                 log=None, size_t max_connections=4096, size_t max_bytes=1 << 24,
-                 double peer_seconds=10.0, on_bound=None, on_doubt=None):
-        self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats,
-                                 handshakes=handshakes, listener=listener, wheel=wheel, lane=lane, sample=sample, watched=watched, per_second=per_second,
-                                 clients=clients, visitors=visitors, clock=clock, max_connections=max_connections,
-                                 max_bytes=max_bytes, peer_seconds=peer_seconds, last_seconds=LINGER)
+    def __cinit__(self, Answerer answerer not None, *, log=None, on_bound=None, on_doubt=None):
+        self.answerer = answerer
         self.log, self.on_bound, self.on_doubt = log, on_bound, on_doubt
         self.open = set()
         buffer = bytearray(XB_MAX_HEAD)

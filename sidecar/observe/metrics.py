@@ -106,7 +106,7 @@ class SidecarCollector(Collector):
             ("xbot_probes", "probes", "Questions of xbot check, which are no requests"),
             ("xbot_asked_again", "asked_again", "Questions answered 428: nginx asks once more and tells the handshake"),
         ):
-            yield CounterMetricFamily(name, text, value=total[key])
+            yield CounterMetricFamily(name, text, value=sum(each[key] for each in totals.values()))
         files = CounterMetricFamily(
             "xbot_other_files", "Questions by files of nginx of another version", labels=["version"]
         )

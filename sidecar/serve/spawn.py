@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import IO
 
@@ -51,39 +52,31 @@ async def fetched(order: bytes, seconds: float) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def looking_up(order: bytes, table: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _helping(code: str, order: bytes, table: int, says: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that works on the table of this descriptor by an order, until the end of the context, where it is killed."""
+    command = [sys.executable, "-I", "-S", "-c", code, str(table), *_import_path()]
+    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=says, stderr=nothing, pass_fds=[table])
+    try:
+        if process.stdin is not None:  # it is there: see above
+            process.stdin.write(order)
+        yield process
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+def looking_up(order: bytes, table: int) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """A process that looks names up by an order (verify/lookups.py), and writes what it finds into the table of this descriptor.
     It is killed at the end. OSError if it cannot be started."""
-    command = [sys.executable, "-I", "-S", "-c", _LOOK_UP, str(table), *_import_path()]
-    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=nothing, stderr=nothing, pass_fds=[table]
-    )
-    try:
-        if process.stdin is not None:  # it is there: see above
-            process.stdin.write(order)
-        yield process
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+    return _helping(_LOOK_UP, order, table, asyncio.subprocess.DEVNULL)
 
 
-@contextlib.asynccontextmanager
-async def sharing(order: bytes, table: int) -> AsyncIterator[asyncio.subprocess.Process]:
+def sharing(order: bytes, table: int) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """A process that shares the table of this descriptor by an order (site/exchange.py), and says on its standard output how it goes.
     It is killed at the end. OSError if it cannot be started."""
-    command = [sys.executable, "-I", "-S", "-c", _SHARE, str(table), *_import_path()]
-    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nothing, pass_fds=[table])
-    try:
-        if process.stdin is not None:  # it is there: see above
-            process.stdin.write(order)
-        yield process
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+    return _helping(_SHARE, order, table, asyncio.subprocess.PIPE)
 
 
 def worker(control: socket.socket) -> subprocess.Popen[bytes]:

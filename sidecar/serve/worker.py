@@ -30,7 +30,7 @@ from sidecar.board.lanes import claim_lane
 from sidecar.board.proofs import map_lookups
 from sidecar.board.slots import claim
 from sidecar.board.wheel import map_wheel
-from sidecar.core import Model, Policies, served_parts
+from sidecar.core import Answerer, Model, Policies, served_parts
 from sidecar.net.protocol import Server, no_capabilities, no_new_privileges
 from sidecar.serve import control
 
@@ -66,25 +66,27 @@ class Worker:
         self._listening = [socket.socket(fileno=descriptors.pop(each["socket"])) for each in listeners]
         self._servers = [
             Server(
-                model,
-                dialect=each["dialect"],
-                policies=policies,
-                policy=each["policy"],
-                stats=stats,
-                handshakes=handshakes,
-                clients=clients,
-                visitors=visitors,
-                clock=clock,
-                listener=number,
-                wheel=wheel,
-                lane=lane,
-                sample=start["sample"],
-                watched=tuple(start["watched"]),
-                per_second=start["per_second"],
+                Answerer(
+                    model,
+                    dialect=each["dialect"],
+                    policies=policies,
+                    policy=each["policy"],
+                    stats=stats,
+                    handshakes=handshakes,
+                    clients=clients,
+                    visitors=visitors,
+                    clock=clock,
+                    listener=number,
+                    wheel=wheel,
+                    lane=lane,
+                    sample=start["sample"],
+                    watched=tuple(start["watched"]),
+                    per_second=start["per_second"],
+                    **start["limits"],
+                ),
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
                 on_doubt=self._at_doubt,
-                **start["limits"],
             )
             for number, (each, sock) in enumerate(zip(listeners, self._listening, strict=True))
         ]

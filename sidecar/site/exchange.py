@@ -193,8 +193,11 @@ def main(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     with contextlib.suppress(OSError):
         os.nice(5)
+    # The certificate's name is always checked. Until version 6 the library did not unless it was told to.
+    name_checked = {"ssl_check_hostname": True} if order["url"].startswith("rediss://") else {}
     store = redis.Redis.from_url(
         order["url"],
+        **name_checked,
         protocol=2,
         socket_timeout=_PATIENCE,
         socket_connect_timeout=_PATIENCE,

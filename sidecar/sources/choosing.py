@@ -67,6 +67,8 @@ def _taken(log: str, *, quiet: bool) -> str:
     lines = _lines(reading.head(log))
     if not lines:
         raise XbotError(f"{reading.name_of(log)}: empty, no line to read")
+    if len(lines[0]) >= _BYTES:
+        raise XbotError(f"{reading.name_of(log)}: line 1: longer than {_BYTES} bytes: no format has such lines")
     form = guess(lines)
     if form is None:
         if why := _why_no_json(lines[0].lstrip()):
@@ -95,25 +97,37 @@ def _why_no_json(line: bytes) -> str:
     if line[:1] != b"{":
         return ""
     try:
-        found = json.loads(line.decode("utf-8", "replace"), strict=False)
+        found = json.loads(line.decode("utf-8", "replace"), strict=False, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         return f"not an object of JSON on each line: jq -c . makes such lines; line 1: {error}"
+    # The format that would read most of it, were it not for the member that it refuses.
+    best, most = "", (0, 0)
     for form in FORMATS.values():
         try:
             form.load(line, core.Request())
         except core.LineError as error:
             field, why = error.args
             if form.record is not None and field in found:
-                return f"line 1: it looks like {form.name}, but {text(field)}: {text(why)}"
-    return ""
+                others = {name: value for name, value in found.items() if name != field}
+                much = _yield(form.opened(), [json.dumps(others).encode()])
+                if not best or much > most:
+                    best, most = f"line 1: it looks like {form.name}, but {text(field)}: {text(why)}", much
+    return best
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
 
 
 def guess(lines: Sequence[bytes]) -> Format | None:
-    """The format that reads most of these lines, and of several the one that gets most out of them; None if none reads any."""
+    """The format that reads most of these lines, and of several the one that gets most out of them; None if none reads any.
+
+    A format that is the beginning of another is taken where the other reads no line. One line with a stray quote in its agent, and
+    the whole log would be one without agents."""
     best, most = None, (0, 0)
     for form in FORMATS.values():
         found = _yield(form.opened(), lines)
-        if found > most:
+        if found > most and not (form.begins and _yield(FORMATS[form.begins], lines) > (0, 0)):
             best, most = form, found
     return best
 

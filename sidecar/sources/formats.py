@@ -26,7 +26,8 @@ class Format(NamedTuple):
     """`groups`: those of core.GROUPS that a line can hold. `record`: reads a line without its line break into a request,
     core.LineError if it cannot; None: csrc reads it, a block at a time where that pays. `sessions`: a client's lines are
     of one visitor. `decision`: finds verdict, score, reason and policy where a line may end with them. `fields`: what reads
-    lines that mean what a line before them says, which is then `record`. `plain`: csrc reads most lines, `record` the others."""
+    lines that mean what a line before them says, which is then `record`. `plain`: csrc reads most lines, `record` the others.
+    `begins`: the name of a format whose lines begin as this one's."""
 
     name: str
     doc: str
@@ -36,6 +37,7 @@ class Format(NamedTuple):
     decision: re.Pattern[bytes] | None = None
     fields: w3c.Reader | None = None
     plain: bool = False
+    begins: str = ""
 
     def handshakes(self) -> core.Handshakes | None:
         """For one log: what its lines say of their connections. None: no line of this format says anything."""
@@ -118,9 +120,14 @@ FORMATS = {
         Format("challenge", "tab-separated, with labels", frozenset({"ip", "ua", "referrer"}), sessions=False),
         Format("traefik_clf", "Traefik's access log in lines", _COMBINED),
         Format("combined", "of nginx and Apache", _COMBINED, decision=_DECISION),
-        Format("common", "of Apache, without referrer and agent", _COMMON),
+        Format("common", "of Apache, without referrer and agent", _COMMON, begins="combined"),
         Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
-        Format("vhost_common", "of Apache, the site's host before it, without referrer and agent", _COMMON),
+        Format(
+            "vhost_common",
+            "of Apache, the site's host before it, without referrer and agent",
+            _COMMON,
+            begins="vhost_combined",
+        ),
         Format("forwarded_combined", "of Apache behind a proxy, `%{X-Forwarded-For}i` first", _COMBINED),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record, plain=True),
         Format(

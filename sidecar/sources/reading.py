@@ -18,8 +18,9 @@ from sidecar.sources import unpacking, wrapped
 
 BLOCK = 1 << 20  # bytes; enough to make the cost of a block vanish, small beside a worker's memory
 _LONGEST = core.MAX_LINE * 4  # bytes of a line that are handed on, and one more
-# What is left where a log was emptied under a program that went on writing at its old place.
-_HOLES = re.compile(rb"(?<=\n)\0+")
+# What stands before a line where a log was emptied under a program that went on writing at its old place, and where files that begin
+# with a byte order mark were put together.
+_BEFORE = re.compile(rb"(?<=\n)(?:\0+|\xef\xbb\xbf)")
 
 
 def name_of(source: str) -> str:
@@ -65,7 +66,14 @@ def take(source: str, line: int) -> str:
     return f"{reader} {shlex.quote(source)} | sed -n {line}p"
 
 
-_READERS = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ\0": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}
+_READERS = {
+    b"\x1f\x8b": "zcat",
+    b"BZh": "bzcat",
+    b"\xfd7zXZ\0": "xzcat",
+    b"\x5d\0\0": "xzcat",
+    b"\x28\xb5\x2f\xfd": "zstdcat",
+    b"\x50\x2a\x4d\x18": "zstdcat",
+}
 
 
 def is_packed(source: str) -> bool:
@@ -83,7 +91,7 @@ def _start(source: str) -> bytes:
 def _blocks(source: str) -> Iterator[bytes]:
     try:
         with open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb") as file:
-            yield from wrapped.unwrapped(_whole_lines(_line_feeds(unpacking.chunks(file, BLOCK))))
+            yield from wrapped.unwrapped(_whole_lines(_line_feeds(unpacking.chunks(file, BLOCK))), _LONGEST)
     except XbotError as error:
         raise XbotError(f"{name_of(source)}: {error}") from None
     except OSError as error:
@@ -114,8 +122,10 @@ def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
             if newline < 0:
                 continue
             chunk, cut = chunk[newline:], False
-        if b"\0" in chunk:
-            chunk = _HOLES.sub(b"", chunk if rest else chunk.lstrip(b"\0"))
+        if b"\r\r\n" in chunk:  # a file of Windows that was translated again
+            chunk = chunk.replace(b"\r\r\n", b"\r\n")
+        if b"\0" in chunk or b"\xef\xbb\xbf" in chunk:
+            chunk = _BEFORE.sub(b"", chunk if rest else chunk.lstrip(b"\0").removeprefix(b"\xef\xbb\xbf"))
         end = chunk.rfind(b"\n") + 1
         if end:
             yield rest + chunk[:end]

@@ -39,23 +39,38 @@ def _built_without(what: str, command: str) -> str:
     return f"{what}, and this Python was built without it: {command} it first"
 
 
+_XZ = _opener("lzma", opens="LZMAFile", needs=_built_without("xz", "unxz"))
+_ZSTD = _opener("compression.zstd", "backports.zstd", opens="ZstdFile", needs=f"zstd needs: {extras.command('zstd')}")
+
 # How each begins -> what it is called, and who reads it.
 _PACKED: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
     b"\x1f\x8b": ("gzip", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
     b"BZh": ("bzip2", _opener("bz2", opens="BZ2File", needs=_built_without("bzip2", "bunzip2"))),
-    b"\xfd7zXZ\0": ("xz", _opener("lzma", opens="LZMAFile", needs=_built_without("xz", "unxz"))),
-    b"\x28\xb5\x2f\xfd": (
-        "zstd",
-        _opener("compression.zstd", "backports.zstd", opens="ZstdFile", needs=f"zstd needs: {extras.command('zstd')}"),
-    ),
+    b"\xfd7zXZ\0": ("xz", _XZ),
+    b"\x5d\0\0": ("lzma", _XZ),  # of xz before it had a container of its own
+    b"\x28\xb5\x2f\xfd": ("zstd", _ZSTD),
+    b"\x50\x2a\x4d\x18": ("zstd", _ZSTD),  # a frame to skip; pzstd writes one first
 }
+_ZLIB = "zlib's compressed data: decompress it first (pigz -dz)"
 _NO_LOGS = {
     b"PK\x03\x04": "a zip archive: unzip it first",
+    b"PK\x05\x06": "an empty zip archive",
+    b"PK\x07\x08": "a zip archive in parts: put it together and unzip it first",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive: extract it first",
     b"Rar!\x1a\x07": "a rar archive: extract it first",
     b"\x04\x22\x4d\x18": "lz4: decompress it first (lz4 -d)",
+    b"LZIP\x01": "lzip: decompress it first (lzip -d)",
+    b"\x89LZO": "lzop: decompress it first (lzop -d)",
+    b"\x78\x01": _ZLIB,
+    b"\x78\x9c": _ZLIB,
+    b"\x78\xda": _ZLIB,
     b"\x1f\x9d": "compressed by compress: decompress it first (uncompress)",
     b"LPKSHHRH": "a journal of systemd: journalctl -o cat --file FILE prints its lines",
+    b"PAR1\x15": "a Parquet file: print its rows as JSON first, an object on each line",
+    b"\xd4\xc3\xb2\xa1": "a capture of packets, not a log",
+    b"%PDF-": "a PDF file",
+    b"\x89PNG": "a picture",
+    b"\x7fELF": "a program",
     b"SQLite format 3\0": "a database of SQLite",
     b"\x89XBOT": "a model file, not a log",
 }
@@ -133,12 +148,16 @@ def _is_tar(first: bytes) -> bool:
 
 
 def _encoding(first: bytes) -> str | None:
-    """UTF-16 or UTF-32 by the byte order mark, or by the NULs of the first characters."""
+    """UTF-16 or UTF-32, by the byte order mark or by the NULs of the first characters."""
     if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     head = first[:64]
+    if len(head) >= 8 and not any(head[1::4] + head[2::4] + head[3::4]) and head[:1] != b"\0":
+        return "utf-32-le"
+    if len(head) >= 8 and not any(head[::4] + head[1::4] + head[2::4]) and head[3:4] != b"\0":
+        return "utf-32-be"
     if len(head) >= 4 and head[1::2].count(0) == len(head) // 2 and 0 not in head[::2]:
         return "utf-16-le"
     if len(head) >= 4 and head[::2].count(0) == (len(head) + 1) // 2 and 0 not in head[1::2]:

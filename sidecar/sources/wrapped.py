@@ -1,13 +1,14 @@
 """Lines of a log that came through something which put its own words before them: a container's runtime, syslog, a journal.
 
 Law: the first line says what carried the log. Of each line that has the same before it, what the program itself wrote is left; every
-other line stays as it is, and no line is lost or added.
+other line stays as it is. A line that the runtime wrote in pieces is one again, and stands where its last piece stood; no other line is
+lost or added.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 import msgspec
@@ -16,16 +17,20 @@ _DAY = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"
 _TAG = rb"\S{1,255} [\w./-]{1,48}(?:\[\d+\])?: "
 # What stands before a line, and whose it is. The first line decides, so none may begin as a line of an access log does.
 _BEFORE = {
-    "Kubernetes": _DAY + rb" (?:stdout|stderr) [FP] ",
+    "Kubernetes": _DAY + rb" (?:stdout|stderr) [FP](?::[^ \n]*)? ",
     "syslog": rb"(?:<\d{1,3}>)?(?:[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d|" + _DAY + rb") " + _TAG,
     "syslog (RFC 5424)": rb"<\d{1,3}>1 " + _DAY + rb" \S+ \S+ \S+ \S+ (?:-|(?:\[[^\]\n]*\])+) (?:\xef\xbb\xbf)?",
     "Docker Compose": rb"[\w.-]+[-_]\d+ +\| ",
 }
 _DOCKER = re.compile(rb'\{ ?"log": ?"')
+_DOCKER_PIECE = 16 << 10  # bytes that Docker takes of a line at once; all but the last piece are that long
+_PIECE = re.compile(b"^" + _DAY + rb" (stdout|stderr) ([FP])(?::[^ \n]*)? ", re.MULTILINE)
+_HAS_PIECE = re.compile(rb" (?:stdout|stderr) P[: ]")
 
 
 class _Line(msgspec.Struct):
     log: str
+    stream: str = "stdout"
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -38,23 +43,82 @@ def carrier(line: bytes) -> str:
     return next((name for name, before in _BEFORE.items() if re.match(before, line)), "")
 
 
-def unwrapped(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same blocks of whole lines, without what a carrier put before them."""
+def unwrapped(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
+    """The same blocks of whole lines without what a carrier put before them. Of a line in pieces, `longest` bytes and one more are kept."""
     rest = iter(blocks)
     first = next(rest, b"")
     name, rest = carrier(first.lstrip(b"\n")), chain((first,) if first else (), rest)
     if name == "Docker":
-        return (b"\n".join(map(_of_docker, block.split(b"\n"))) for block in rest)
+        return _Pieces(_of_docker, longest).joined(rest)
+    if name == "Kubernetes":
+        return _Pieces(_of_kubernetes, longest, _HAS_PIECE, _before(name)).joined(rest)
     if name:
-        before = re.compile(b"^(?:" + _BEFORE[name] + b")", re.MULTILINE)
+        before = _before(name)
         return (before.sub(b"", block) for block in rest)
     return rest
 
 
-def _of_docker(line: bytes) -> bytes:
-    """What the program wrote, of an object such as `{"log":"...\\n","stream":"stdout","time":"..."}`."""
+def _before(name: str) -> re.Pattern[bytes]:
+    return re.compile(b"^(?:" + _BEFORE[name] + b")", re.MULTILINE)
+
+
+class _Pieces:
+    """Puts lines together that came in pieces, in each stream by itself: others come between them.
+
+    What a visitor sends decides where a long line is cut, and so how its next piece begins: by itself it could be a line of its own."""
+
+    def __init__(
+        self,
+        parts: Callable[[bytes], tuple[bytes, str, bool]],
+        longest: int,
+        has_piece: re.Pattern[bytes] | None = None,
+        before: re.Pattern[bytes] | None = None,
+    ) -> None:
+        """`parts` gives of a line what the program wrote, its stream and whether it goes on; the stream "" is a line that came another
+        way. In a block without `has_piece` there is no piece, and `before` is what is taken off."""
+        self._parts, self._longest, self._has_piece, self._before = parts, longest, has_piece, before
+        self._open: dict[str, bytes] = {}
+
+    def joined(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            if self._before and self._has_piece and not self._open and not self._has_piece.search(block):
+                yield self._before.sub(b"", block)
+                continue
+            whole = block.endswith(b"\n")
+            lines = [line for each in block.removesuffix(b"\n").split(b"\n") if (line := self._add(each)) is not None]
+            if lines:
+                yield b"\n".join(lines) + (b"\n" if whole else b"")
+        if self._open:  # the log ends in the middle of a line
+            yield b"\n".join(self._open.values())
+
+    def _add(self, line: bytes) -> bytes | None:
+        """The line that ends here; None where it goes on."""
+        text, stream, more = self._parts(line)
+        if not stream:
+            return text
+        text = (self._open.pop(stream, b"") + text)[: self._longest + 1]
+        if not more:
+            return text
+        self._open[stream] = text
+        return None
+
+
+def _of_docker(line: bytes) -> tuple[bytes, str, bool]:
+    """Of an object such as `{"log":"...\\n","stream":"stdout","time":"..."}`."""
     try:
-        text = _decoder.decode(line).log.encode("utf-8", "surrogatepass")
+        found = _decoder.decode(line)
+        text = found.log.encode("utf-8", "surrogatepass")
     except (ValueError, msgspec.DecodeError):  # what is no such object
-        return line
-    return text.rstrip(b"\r\n").replace(b"\n", b" ")
+        return line, "", False
+    if found.stream not in ("stdout", "stderr"):
+        return text.rstrip(b"\r\n").replace(b"\n", b" "), "", False
+    # A piece has no end; nor have the lines of programs that copied the log, so its length decides, too.
+    more = len(text) >= _DOCKER_PIECE and not text.endswith(b"\n")
+    return text.rstrip(b"\r\n").replace(b"\n", b" "), found.stream, more
+
+
+def _of_kubernetes(line: bytes) -> tuple[bytes, str, bool]:
+    """Of a line such as `2026-03-12T07:15:00.1Z stdout P ...`: P for a part, F for a full line or the last part."""
+    if found := _PIECE.match(line):
+        return line[found.end() :], found[1].decode(), found[2] == b"P"
+    return line, "", False

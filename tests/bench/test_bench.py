@@ -76,7 +76,8 @@ def test_a_short_run_of_every_row(tmp_path: Path) -> None:
     assert set(result["rows"]) | set(result["skipped"]) == {row.name for row in services.ROWS}
     assert all("missing" in reason for reason in result["skipped"].values())
     assert {"unguarded", "static"} <= set(result["rows"])
-    inside = {"unguarded", "module", "lua", "modsecurity"}  # nginx alone does their work
+    by_module = {"module_shipped", "module", "module_alone"}
+    inside = {"unguarded", *by_module, "lua", "njs", "modsecurity"}  # nginx alone does their work
     for name, row in result["rows"].items():
         (one,) = row["rounds"]
         assert one["failed"] == 0, name
@@ -90,10 +91,13 @@ def test_a_short_run_of_every_row(tmp_path: Path) -> None:
         assert "xbot over static" in printed
         assert result["sidecar"]["answers"] >= result["rows"]["xbot"]["rounds"][0]["requests"]
         assert len(result["rows"]["xbot"]["memory"]) == 2  # master and one worker
-    if "module" in result["rows"]:
-        assert result["rows"]["module"]["told"] == result["rows"]["xbot"]["told"]
-    if "lua" in result["rows"]:  # the same model, said again in another language
-        assert result["rows"]["lua"]["told"] == result["rows"]["xbot"]["told"]
+    for name in {"module", "module_alone", "lua", "njs"} & set(
+        result["rows"]
+    ):  # the same model, in other languages, too
+        assert result["rows"][name]["told"] == result["rows"]["xbot"]["told"]
+    if by_module & set(result["rows"]):
+        assert by_module <= set(result["rows"])
+        assert "module_shipped over unguarded" in printed
     if "hackathon" in result["rows"]:
         assert 0.9 < result["rows"]["hackathon"]["model"]["accuracy"] <= 1
         assert len(result["rows"]["hackathon"]["memory"]) == services.HACKATHON_PROCESSES

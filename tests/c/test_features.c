@@ -245,16 +245,16 @@ static void token_text(void)
     for (uint32_t t = 0; t < w.vector.n_tokens; t++)
         for (size_t size = 1; size < 80; size++) {
             char *out = room(size);
-            size_t n = xb_token_text(&w.vector.tokens[t], out, size);
+            size_t n = xb_token_text(&w.vector, &w.vector.tokens[t], out, size);
             CHECK(n < size && strlen(out) == n && safe_text(out, n));
         }
     int networks = 0;
     bool value = false;
     for (uint32_t t = 0; t < w.vector.n_tokens; t++) {
         char text[80];
-        size_t n = xb_token_text(&w.vector.tokens[t], text, sizeof text);
+        size_t n = xb_token_text(&w.vector, &w.vector.tokens[t], text, sizeof text);
         networks += w.vector.tokens[t].family == XB_T_ip_net;
-        if (w.vector.tokens[t].prefix == 48)
+        if (w.vector.tokens[t].family == XB_T_ip_net && w.vector.tokens[t].word == 48)
             CHECK_TEXT(((xb_span){text, n}), "2001:db8:ffff::/48");
         if (w.vector.tokens[t].family == XB_T_hdr_value) {
             value = true;

@@ -133,6 +133,61 @@ def test_every_name_that_is_sent_is_met(tmp_path) -> None:
     assert tried > 600
 
 
+@pytest.mark.parametrize(
+    ("agent", "crawler"),
+    [
+        ("GPTBot2.0", "gptbot"),  # a version glued to the word
+        ("GPTBot2", "gptbot"),
+        ("gptbotv2", "gptbot"),
+        ("GPTBotV12/7", "gptbot"),
+        ("GPTBot_1", "gptbot"),
+        ("GPTBot-1", "gptbot"),
+        ("GPTBot:2", "gptbot"),
+        ("GPTBot@2", "gptbot"),
+        ("GPTBot%202", "gptbot"),
+        ("msnbot1.0", "bingbot"),
+        ("Baiduspider2.0", "baiduspider"),
+        (CHROME + " (compatible; ClaudeBot2; x)", "claudebot"),
+        ("word " * 80 + "GPTBot3", "gptbot"),  # behind the words that are kept
+        ("GPTBot2b", None),  # another name
+        ("GPTBotanist", None),
+        ("2GPTBot", None),
+        ("GPTBotw2", None),
+        ("NotGPTBot2", None),
+        ("Bot2", None),
+        ("Robot 2", None),
+        ("x1 spider1 crawler2 bot3", None),  # the ending alone
+        ("Yak2 Code87 Operator7 Scrapy2", None),  # only what ends as a crawler's name does
+        # Telephones are called so, too.
+        ("Mozilla/5.0 (Linux; Android 13; Spider 8) AppleWebKit/537.36", None),
+        ("Mozilla/5.0 (Linux; Android 13; Spider) AppleWebKit/537.36", None),
+        ("Mozilla/5.0 (Linux; Android 4.4.4; Spider Build/KTU84Q) AppleWebKit/537.36", None),
+        ("Mozilla/5.0 (Linux; U; Android 4.2.2; fa-ir; GLX Spider Build/JDQ39)", None),
+        ("Mozilla/5.0 (Linux; Android 4.4.2; GLX Spider1S Build/KOT49H)", None),
+        ("Mozilla/5.0 (Linux; Android 4.4.2; GLX Spider1 Build/KOT49H)", None),
+        ("Mozilla/5.0 (Linux; Android 10; CUBOT J9)", None),
+        ("Mozilla/5.0 (Linux; Android 6.0; B BOT 550 Build/MRA58K; wv)", None),
+        ("Mozilla/5.0 (Linux; Android 10; K) Chrome/142.0.0.0 (compatible; Spider)", "spider"),
+        ("Mozilla/5.0 (Linux; Android 10; Spider; +https://x.example/)", "spider"),
+        ("Mozilla/5.0 (Linux; Android 10; Spider/8)", "spider"),
+        ("Mozilla/5.0 (compatible; Spider 8)", "spider"),
+        ("Android (x) Spider 8", "spider"),
+        ("Spider", "spider"),
+        (
+            "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P; AdsBot-Google; +http://x.example/)",
+            "adsbot-google",
+        ),
+        # Whoever can be proven is not excused by such brackets.
+        ("Mozilla/5.0 (Linux; Android 10; GPTBot Build/1)", "gptbot"),
+        ("(Android " + "x" * 200 + " Spider 8)", "spider"),  # nobody looks back for ever
+    ],
+)
+def test_which_words_are_a_claim(tmp_path, agent, crawler) -> None:
+    everything = ENFORCE + "verified = { " + ", ".join(f'{each} = "deny"' for each in catalogue.PURPOSES) + " }\n"
+    said, _, name = decided(tmp_path / "x.toml", everything, agent, OUTSIDE).reason.partition("=")
+    assert (name if said in ("impostor", "deny") else None) == crawler
+
+
 def test_every_name_of_ai_robots_txt_is_known(tmp_path) -> None:
     """Behind Chrome's agent with full headers, from an address of nobody's: all that are sent are refused."""
     everything = ENFORCE + "verified = { " + ", ".join(f'{each} = "deny"' for each in catalogue.PURPOSES) + " }\n"

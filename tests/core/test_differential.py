@@ -49,7 +49,7 @@ class _Transport:
 
 def ours(head: bytes, model: core.Model, step: int = 0) -> Result:
     """By a connection, whole or in reads of `step` bytes; the fields are those of the binding."""
-    transport, connection = _Transport(), Server(model)()
+    transport, connection = _Transport(), Server(core.Answerer(model))()
     connection.connection_made(transport)
     for at in range(0, len(head), step or len(head) or 1):
         piece = head[at : at + (step or len(head))]

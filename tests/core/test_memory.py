@@ -83,7 +83,7 @@ def test_no_object_without_its_parts(made: Any) -> None:
 
 
 def test_a_connection_needs_its_server(made_model: core.Model) -> None:
-    kind = type(Server(made_model)())
+    kind = type(Server(core.Answerer(made_model))())
     with pytest.raises(TypeError):
         kind.__new__(kind)
 
@@ -419,7 +419,7 @@ def feed(connection: Any, data: bytes) -> None:
 @pytest.mark.parametrize("n", [-1, core.MAX_HEAD + 1, 1 << 40, -(1 << 40)])
 def test_a_connection_counts_what_it_was_given(n: int, made_model: core.Model) -> None:
     def case() -> None:
-        connection = Server(made_model)()
+        connection = Server(core.Answerer(made_model))()
         connection.connection_made(Transport())
         for part in (b"", b"GET / HTT"):
             feed(connection, part)
@@ -430,7 +430,7 @@ def test_a_connection_counts_what_it_was_given(n: int, made_model: core.Model) -
 
 
 def test_nobody_resizes_the_buffer_of_connections(made_model: core.Model) -> None:
-    connection = Server(made_model)()
+    connection = Server(core.Answerer(made_model))()
     shared = connection.get_buffer(-1)
     whole = shared.obj
     shared.release()
@@ -442,7 +442,7 @@ def test_a_connection_that_is_not_there_answers_nothing(made_model: core.Model) 
     """Before it was made, and after it was lost, in whatever state; made twice, it is refused."""
 
     def case() -> None:
-        server = Server(made_model)
+        server = Server(core.Answerer(made_model))
         for part in (b"", HEADS[0], HEADS[0][:20], b"nonsense\r\n"):
             connection, transport = server(), Transport()
             feed(connection, HEADS[0])
@@ -464,7 +464,7 @@ def test_a_server_that_goes_takes_its_connections_with_it(made_model: core.Model
     """Beginnings of heads are memory of no Python object."""
 
     def case() -> None:
-        server = Server(made_model)
+        server = Server(core.Answerer(made_model))
         for _ in range(4):
             connection = server()
             connection.connection_made(Transport())
@@ -495,7 +495,7 @@ def test_a_logger_may_end_the_connection(made_model: core.Model) -> None:
         if len(heard) == 2:
             connection.connection_lost(None)
 
-    connection = Server(made_model, log=log)()
+    connection = Server(core.Answerer(made_model), log=log)()
 
     def case() -> None:
         connection.connection_made(transport)

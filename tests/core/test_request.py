@@ -202,7 +202,7 @@ relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     how=st.sampled_from([{"enforce": True}, *({"dialect": dialect} for dialect in core.DIALECTS)]),
 )
 def test_any_split_of_pipelined_heads_gets_the_same_replies(run, made_model, heads, places, how) -> None:
-    server = Server(made_model, **how)
+    server = Server(core.Answerer(made_model, **how))
     assert run(converse(server, cut(b"".join(heads), places))) == expected(made_model, heads, **how)
 
 
@@ -218,8 +218,8 @@ def test_each_head_of_the_table(run, made_model, row) -> None:
         want = expected(made_model, [row["head"]], close=not row["keep"])
         want += expected(made_model, [good]) if row["keep"] else b""
     stream = row["head"] + (good if row["outcome"] != "partial" else b"")
-    assert run(converse(Server(made_model), [stream])) == want
-    assert run(converse(Server(made_model), [bytes([byte]) for byte in stream])) == want
+    assert run(converse(Server(core.Answerer(made_model)), [stream])) == want
+    assert run(converse(Server(core.Answerer(made_model)), [bytes([byte]) for byte in stream])) == want
 
 
 @relaxed
@@ -232,15 +232,17 @@ def test_nothing_is_answered_behind_the_last(run, made_model, first, last, place
     """A head with a body, one that closes, one that is broken: what comes behind is no request."""
     final = BAD if last in BROKEN else expected(made_model, [last], close=True)
     stream = b"".join(first) + last + b"GET /smuggled HTTP/1.1\r\n\r\n"
-    assert run(converse(Server(made_model), cut(stream, places))) == expected(made_model, first) + final
+    assert run(converse(Server(core.Answerer(made_model)), cut(stream, places))) == expected(made_model, first) + final
 
 
 @relaxed
 @given(st.binary(max_size=600), st.lists(st.integers(0, 600), max_size=6))
 def test_noise_is_refused_once_at_most(run, made_model, noise, places) -> None:
-    answer = run(converse(Server(made_model), cut(noise, places)))
+    answer = run(converse(Server(core.Answerer(made_model)), cut(noise, places)))
     assert answer in (b"", BAD) or answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert run(converse(Server(made_model), [b"GET / HTTP/1.1\r\n\r\n"])).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert run(converse(Server(core.Answerer(made_model)), [b"GET / HTTP/1.1\r\n\r\n"])).startswith(
+        b"HTTP/1.1 200 OK\r\n"
+    )
 
 
 def long_head(size: int, line: bytes) -> bytes:
@@ -286,7 +288,7 @@ def test_a_head_that_is_too_long_is_judged_on_what_fits(run, made_model, size, l
     stream = head + KEEPING[0]
     for read in (1 << 20, 65_536, 65_535, 40_000, 1_021):
         pieces = [stream[at : at + read] for at in range(0, len(stream), read)]
-        assert run(converse(Server(made_model), pieces)) == want
+        assert run(converse(Server(core.Answerer(made_model)), pieces)) == want
 
 
 @pytest.mark.parametrize("length", [200, core.MAX_HEAD - 100, core.MAX_HEAD + 100])
@@ -294,7 +296,7 @@ def test_a_head_that_is_too_long_is_judged_on_what_fits(run, made_model, size, l
 def test_a_body_behind_the_bounds_is_no_request(run, made_model, length, line) -> None:
     """Content-Length beyond the last byte or header that is looked at: what follows could be a body, and is not judged."""
     head = long_head(length, line).removesuffix(b"\r\n") + b"Content-Length: 40\r\n\r\n"
-    answer = run(converse(Server(made_model), [head + KEEPING[0] * 3]))
+    answer = run(converse(Server(core.Answerer(made_model)), [head + KEEPING[0] * 3]))
     assert answer.count(b"HTTP/1.1 ") == 1
     assert answer.endswith(b"\r\nConnection: close\r\n\r\n")
 
@@ -303,7 +305,7 @@ def test_replies_come_before_the_connection_ends(run, made_model) -> None:
     """No wait for more: a reply is there while the connection is open."""
 
     async def case() -> None:
-        peer = await Peer(Server(made_model)).connect()
+        peer = await Peer(Server(core.Answerer(made_model))).connect()
         want = expected(made_model, KEEPING[:1])
         for _ in range(3):
             await peer.send(KEEPING[0])
@@ -323,7 +325,7 @@ def test_clients_that_vanish(run, made_model) -> None:
         errors: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         stats = bytearray(core.STATS_SIZE)
-        server = Server(made_model, stats=stats)
+        server = Server(core.Answerer(made_model, stats=stats))
         beginnings = (
             b"",
             b"GET",
@@ -355,7 +357,7 @@ def test_clients_that_vanish(run, made_model) -> None:
 def test_counts(run, made_model) -> None:
     """What the workers count is what was answered."""
     stats = bytearray(core.STATS_SIZE)
-    server = Server(made_model, enforce=True, stats=stats)
+    server = Server(core.Answerer(made_model, enforce=True, stats=stats))
     rows = [row for row in HEADS if row["outcome"] != "partial"]
     replies = b"".join(run(converse(server, [row["head"]])) for row in rows)
     counted = core.read_stats(stats)
@@ -374,7 +376,7 @@ def test_a_new_model_judges_the_next_head(run, made_model) -> None:
     other = core.Model(models.image(seed=2))
 
     async def case() -> None:
-        server = Server(made_model)
+        server = Server(core.Answerer(made_model))
         peer = await Peer(server).connect()
         one, two = expected(made_model, KEEPING[:1]), expected(other, KEEPING[:1])
         assert one != two
@@ -394,7 +396,7 @@ def test_drain(run, made_model) -> None:
     """Idle connections end; one amid a head gets its answer and ends; no answer is lost."""
 
     async def case() -> None:
-        server = Server(made_model)
+        server = Server(core.Answerer(made_model))
         idle, busy = await Peer(server).connect(), await Peer(server).connect()
         await busy.send(KEEPING[0][:10])
         server.drain()
@@ -410,7 +412,7 @@ def test_drain(run, made_model) -> None:
 
 def test_log_hears_of_each_request(run, made_model) -> None:
     heard: list[dict[str, Any]] = []
-    server = Server(made_model, log=heard.append)
+    server = Server(core.Answerer(made_model), log=heard.append)
     heads = [head for head in KEEPING if b"as" not in head[:2]]
     random.Random(3).shuffle(heads)
     run(converse(server, [b"".join(heads)]))
@@ -426,12 +428,12 @@ def test_log_hears_of_each_request(run, made_model) -> None:
 
 @pytest.mark.parametrize("dialect", core.DIALECTS)
 def test_what_the_server_is_made_with(made_model, dialect) -> None:
-    Server(made_model, dialect=dialect)
+    Server(core.Answerer(made_model, dialect=dialect))
     with pytest.raises(ValueError, match="not in"):
-        Server(made_model, dialect="guess")
+        Server(core.Answerer(made_model, dialect="guess"))
     with pytest.raises(TypeError):
         Server(None)
     with pytest.raises(ValueError, match="stats needs"):
-        Server(made_model, stats=bytearray(core.STATS_SIZE - 1))
+        Server(core.Answerer(made_model, stats=bytearray(core.STATS_SIZE - 1)))
     with pytest.raises((TypeError, BufferError)):
-        Server(made_model, stats=bytes(core.STATS_SIZE))
+        Server(core.Answerer(made_model, stats=bytes(core.STATS_SIZE)))

@@ -16,7 +16,7 @@ static void say(transcript *t, const xb_reply *reply)
     REQUIRE(reply->size > 4 && memcmp(reply->bytes + reply->size - 4, "\r\n\r\n", 4) == 0, "a reply without an end");
     for (size_t i = 0; i < reply->size; i++)
         REQUIRE((reply->bytes[i] >= ' ' && reply->bytes[i] < 0x7f) || reply->bytes[i] == '\r' || reply->bytes[i] == '\n', "a byte that is not printable");
-    xb_request r;
+    static xb_request r;
     char as_request[XB_MAX_REPLY + 16] = "GET / HTTP/1.1\r\n";
     const char *headers = (const char *)memchr(reply->bytes, '\n', reply->size) + 1;
     size_t rest = reply->size - (size_t)(headers - reply->bytes);

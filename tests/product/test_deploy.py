@@ -217,6 +217,9 @@ def test_what_compose_mounts_is_there(compose: dict[str, Any]) -> None:
     assert int(services["xbot"]["stop_grace_period"].rstrip("s")) > drain + 5
 
 
+FILES = DEPLOY / "kubernetes/chart/files"  # what the ConfigMaps are made of, for kubectl and for Helm
+
+
 @pytest.fixture(scope="module")
 def kubernetes() -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((DEPLOY / "kubernetes/sidecar.yaml").read_text()))
@@ -225,16 +228,14 @@ def kubernetes() -> list[dict[str, Any]]:
 def test_the_manifest_is_sound(kubernetes: list[dict[str, Any]]) -> None:
     """By Kubernetes' own schemas; strict: an option that is not there is a mistake."""
     validate = pytest.importorskip("kubernetes_validate")
-    assert [one["kind"] for one in kubernetes] == ["ConfigMap", "ConfigMap", "Deployment"]
+    assert [one["kind"] for one in kubernetes] == ["Deployment"]
     for one in kubernetes:
         validate.validate(one, "1.34", strict=True)
 
 
-def test_the_pod(kubernetes: list[dict[str, Any]], tmp_path: Path) -> None:
-    maps = {one["metadata"]["name"]: one["data"] for one in kubernetes if one["kind"] == "ConfigMap"}
+def test_the_pod(kubernetes: list[dict[str, Any]]) -> None:
     pod = kubernetes[-1]["spec"]["template"]["spec"]
-    (tmp_path / "xbot.toml").write_text(maps["xbot"]["xbot.toml"])
-    plan = loads(tmp_path / "xbot.toml")
+    plan = loads(FILES / "xbot.toml")
     containers = {one["name"]: one for one in [*pod["initContainers"], *pod["containers"]]}
     xbot, nginx = containers["xbot"], containers["nginx"]
     for one in containers.values():
@@ -299,27 +300,32 @@ def test_the_admin_port_is_not_for_everybody() -> None:
 
 
 def test_the_kustomization(kubernetes: list[dict[str, Any]]) -> None:
-    """It names files that are there and the version that is built; kubectl, where it is installed, makes the same of it."""
+    """It names files that are there, the version that is built, and ConfigMaps that the pod mounts. test_chart.py has kubectl build it."""
     place = DEPLOY / "kubernetes"
     said = yaml.safe_load((place / "kustomization.yaml").read_text())
-    files = [one for name in said["resources"] for one in yaml.safe_load_all((place / name).read_text())]
+    assert all((place / name).exists() for name in said["resources"])
     assert said["images"] == [{"name": "xbot", "newTag": __version__}]
-    if not shutil.which("kubectl"):
-        pytest.skip("kubectl is not installed")
-    made = list(yaml.safe_load_all(run("kubectl", "kustomize", place).stdout))
-    assert sorted(one["kind"] for one in made) == sorted(one["kind"] for one in files)
+    made = {one["name"]: {Path(file).name for file in one["files"]} for one in said["configMapGenerator"]}
+    assert {file for files in made.values() for file in files} == {path.name for path in FILES.iterdir()}
+    pod = kubernetes[-1]["spec"]["template"]["spec"]
+    volumes = {one["name"]: one["configMap"]["name"] for one in pod["volumes"] if "configMap" in one}
+    assert set(volumes.values()) == made.keys()
+    for one in [*pod["initContainers"], *pod["containers"]]:
+        for mount in one.get("volumeMounts", []):
+            assert "subPath" not in mount or mount["subPath"] in made[volumes[mount["name"]]]
 
 
 @needs_nginx
 @pytest.mark.parametrize("place", ["compose", "kubernetes"])
-def test_the_nginx_configurations(place: str, kubernetes: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_the_nginx_configurations(place: str, tmp_path: Path) -> None:
     """As they are, but for what only a container has: its user, and the names of its neighbours."""
     if place == "compose":
         text = (DEPLOY / "docker/nginx.conf").read_text()
         text = text.replace("user nginx;", "").replace("http://site:8000", "http://127.0.0.1:8000")
         text = text.replace("/run/nginx.pid", f"{tmp_path}/nginx.pid")
     else:
-        text = kubernetes[1]["data"]["nginx.conf"].replace("/tmp/", f"{tmp_path}/")
+        shutil.copy(FILES / "real_ip.conf", tmp_path)
+        text = (FILES / "nginx.conf").read_text().replace("/tmp/", f"{tmp_path}/")
     copy_files(tmp_path / "xbot", f"unix:{SOCKET.path}")
     (tmp_path / "nginx.conf").write_text(text)
     done = run(nginx_binary(), "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")

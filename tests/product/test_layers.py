@@ -450,6 +450,13 @@ def test_what_is_imported_is_declared() -> None:
                 assert optional or module_of.get(name, name).lower() in allowed, (
                     f"{path.relative_to(ROOT)} imports {name}"
                 )
+    # And nothing else comes with what serves: a tool of the tests would be on each machine.
+    used = {
+        module_of.get(name, name).lower()
+        for path in SIDECAR
+        for name in (top.partition(".")[0] for top in imports(path))
+    }
+    assert base <= used
 
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

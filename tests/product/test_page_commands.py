@@ -33,7 +33,7 @@ PAGES = [
     "docs/behind-a-proxy.md",
     "docs/what-to-allow.md",
 ]
-PROGRAMS = "xbot make pip pipx python3 curl install nginx systemctl sed kill apt-get tail grep log=\\S+ XBOT_DATA=\\S+"
+PROGRAMS = "xbot make pip pipx python3 curl install nginx systemctl sed kill apt-get tail grep kubectl helm log=\\S+ XBOT_DATA=\\S+"
 # How a command begins that is not run here, and why.
 ELSEWHERE = {
     "make demo": "tests/product/test_demo.py runs the demo",
@@ -42,6 +42,8 @@ ELSEWHERE = {
     "make install": "tests/product/test_deploy.py runs it; it asks the package index",
     "pipx install": "asks the package index; tests/product/test_release.py makes the wheel and tries it",
     "python3 -m venv /opt/xbot": "the same",
+    "kubectl apply": "needs a cluster; tests/product/test_chart.py has kubectl make the objects",
+    "helm ": "needs a cluster; tests/product/test_chart.py has Helm make the objects, by the same options",
     "systemctl daemon-reload": "needs systemd as process 1; tests/product/test_deploy.py has systemd-analyze verify the units",
     "systemctl enable": "the same",
     "systemctl kill": "the same; tests/serve/test_upgrade.py sends the signal",

@@ -27,13 +27,17 @@ from sidecar import version
         ("CHANGELOG.md", r"^## (?:Unreleased: )?(\S+)"),
         ("deploy/docker/compose.yaml", r"image: xbot:(\S+)"),
         ("deploy/kubernetes/sidecar.yaml", r"image: xbot:(\S+)"),
+        ("deploy/kubernetes/kustomization.yaml", r"newTag: ([^\s}]+)"),
+        ("deploy/kubernetes/chart/Chart.yaml", r"^(?:version|appVersion): (\S+)"),
         ("deploy/debian/changelog", r"^xbot \((\S+)-1\)"),
     ],
 )
 def test_one_version_everywhere(file: str, pattern: str) -> None:
-    found = re.search(pattern, (ROOT / file).read_text(), re.MULTILINE)
+    found = re.findall(pattern, (ROOT / file).read_text(), re.MULTILINE)
+    if file == "CHANGELOG.md":
+        del found[1:]  # the newest comes first
     assert found
-    assert found[1] == sidecar.__version__
+    assert set(found) == {sidecar.__version__}
 
 
 def test_the_version_names_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import models
 import pytest
+import trustme
 import uvloop
 from places import XBOT
 from sidecar_harness import BROWSER, TIMEOUT, Sidecar, ask, children, get, head, wait_until
@@ -37,18 +38,24 @@ needs_server = pytest.mark.skipif(shutil.which("redis-server") is None, reason="
 
 
 class Store:
-    """A redis-server on a port of its own, with a password."""
+    """A redis-server on a port of its own, with a password; with TLS alone, if it gets a certificate."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, certificate: trustme.LeafCert | None = None) -> None:
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
         self._conf = directory / "redis.conf"
-        self._conf.write_text(
-            f'bind 127.0.0.1\nport {self.port}\nsave ""\nrequirepass {PASSWORD}\ndir {directory}\nlogfile /dev/null\n'
-        )
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
-        self.client = redis.Redis.from_url(self.url)
+        plain = f'bind 127.0.0.1\nsave ""\nrequirepass {PASSWORD}\ndir {directory}\nlogfile /dev/null\n'
+        if certificate is None:
+            self._conf.write_text(f"{plain}port {self.port}\n")
+            self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+            self.client = redis.Redis.from_url(self.url)
+        else:
+            certificate.private_key_and_cert_chain_pem.write_to_path(str(directory / "redis.pem"))
+            files = "".join(f"tls-{name}-file {directory}/redis.pem\n" for name in ("cert", "key", "ca-cert"))
+            self._conf.write_text(f"{plain}port 0\ntls-port {self.port}\n{files}tls-auth-clients no\n")
+            self.url = f"rediss://:{PASSWORD}@localhost:{self.port}/0"
+            self.client = redis.Redis.from_url(self.url, ssl_cert_reqs="none", ssl_check_hostname=False)
         self.start()
 
     def start(self) -> None:
@@ -201,6 +208,35 @@ def test_who_has_another_secret_is_not_heard(model_path: Path, store: Store) -> 
 
 @needs_server
 @pytest.mark.servers
+def test_a_store_with_tls(model_path: Path, tmp_path: Path) -> None:
+    """Two machines meet there, by an authority of their own; nobody is told the password who has another's certificate, or another name."""
+    ours, others = trustme.CA(), trustme.CA()
+    for name, authority in (("ours", ours), ("others", others)):
+        authority.cert_pem.write_to_path(str(tmp_path / f"{name}.pem"))
+        (tmp_path / name).mkdir()
+    trusted = f"?ssl_ca_certs={tmp_path}/ours.pem"
+    store = Store(tmp_path / "ours", ours.issue_cert("localhost"))
+    try:
+        with Machine(model_path, store.url + trusted) as one, Machine(model_path, store.url + trusted) as two:
+            for each in (one, two):
+                each.wait_for("store reached")
+            one.visit("203.0.113.7", 3)
+            wait_until(lambda: two.count("clients_entries") == 3, "what the other saw")
+        for wrong, why in (
+            (store.url, "CERTIFICATE_VERIFY_FAILED"),  # the system's authorities
+            (store.url + f"?ssl_ca_certs={tmp_path}/others.pem", "CERTIFICATE_VERIFY_FAILED"),
+            (store.url.replace("localhost", "127.0.0.1") + trusted, "mismatch"),  # the certificate has another name
+            (store.url.replace("rediss", "redis"), "ConnectionError"),
+        ):
+            with Machine(model_path, wrong) as stranger:
+                assert why in stranger.wait_for("store away")["reason"]
+                assert PASSWORD not in stranger.log_path.read_text()
+    finally:
+        store.kill()
+
+
+@needs_server
+@pytest.mark.servers
 def test_a_store_that_wants_another_password(model_path: Path, store: Store) -> None:
     with Machine(model_path, store.url.replace(PASSWORD, "wrong-and-secret")) as one:
         reason = one.wait_for("store away")["reason"]
@@ -278,7 +314,7 @@ def table() -> Clients:
 
 def asked(clients: Clients, ip: str = "203.0.113.7") -> None:
     """One page of a browser."""
-    server = Server(core.Model(models.image()), clients=clients.view)
+    server = Server(core.Answerer(core.Model(models.image()), clients=clients.view))
 
     async def once() -> None:
         ours, theirs = socket.socketpair()
@@ -402,6 +438,29 @@ def test_the_secret_of_the_table_is_that_of_all() -> None:
     ("toml", "why"),
     [
         ('store = "redis://x"\n', "clients.store: needs `store_key`"),
+        *(
+            (f'store = "{address}"\nstore_key = "k"\n', f"clients.store: {why}")
+            for address, why in (
+                ("rediss://x?ssl_cert_reqs=none", "says behind ? what is not known"),  # nobody would be checked
+                ("rediss://x?ssl_check_hostname=false", "says behind ? what is not known"),
+                ("rediss://x?socket_timeout=pass-word", "says behind ? what is not known"),
+                ("redis://x?ssl_ca_certs=/etc/ssl/cert.pem", "says behind ? what is not known"),  # and no TLS
+                ("rediss://x?ssl_ca_certs=", "ssl_ca_certs is no absolute path"),
+                ("rediss://x?ssl_ca_certs=ca.pem", "ssl_ca_certs is no absolute path"),
+                ("rediss://x?ssl_ca_certs={here}/none", "ssl_ca_certs: {here}/none: No such file"),
+                ("rediss://x?ssl_ca_certs={here}", "ssl_ca_certs: {here}: Is a directory"),
+                ("rediss://x?ssl_ca_certs=/dev/zero", "ssl_ca_certs: /dev/zero: no regular file"),
+                ("rediss://x?ssl_keyfile={here}/k", "ssl_keyfile: {here}/k: holds nothing in PEM"),
+                ("redis://:pass-word/more@x", "has no HOST:PORT"),  # the library says parts of such a password
+                ("redis://:pass-word#more@x", "has no HOST:PORT"),
+                ("redis://x:99999", "has no HOST:PORT"),
+                ("redis://x:0", "has no HOST:PORT"),
+                ("redis://[::1", "has no HOST:PORT"),
+                ("redis://:pass-word@", "has no HOST:PORT"),
+                ("redis://x/pass-word", "ends in what is no number of a database"),
+                ("unix:///run/x.sock?db=pass-word", "db is no number of a database"),
+            )
+        ),
         ('store_key = "k"\n', "clients.store_key: there is no `store`"),
         ('store = "http://:pass-word@x"\nstore_key = "k"\n', "clients.store: is none of redis://"),
         ('store = "redis://x"\nstore_key = "none"\n', "clients.store_key: {here}/none: No such file"),
@@ -414,7 +473,7 @@ def test_a_configuration_that_is_none(made_model_path: Path, tmp_path: Path, tom
     for name, text, mode in (("k", SECRET, 0o600), ("open", SECRET, 0o644), ("short", "short", 0o600)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(mode)
-    (tmp_path / "xbot.toml").write_text(f"[clients]\n{toml}")
+    (tmp_path / "xbot.toml").write_text(f"[clients]\n{toml.replace('{here}', str(tmp_path))}")
     command = [XBOT, "serve", "--model", str(made_model_path), "--config", str(tmp_path / "xbot.toml")]
     command += ["--listen", f"unix:{tmp_path}/xbot.sock", "--board", "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)

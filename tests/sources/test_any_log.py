@@ -13,6 +13,8 @@ import lzma
 import resource
 import subprocess
 import tarfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,10 +57,11 @@ def tar(data: bytes) -> bytes:
         LOG.decode().encode("utf-16-be"),
         LOG.replace(b"\n", b"\r"),
         LOG.replace(b"\n", b"\r\n"),
+        LOG.replace(b"\n", b"\r\r\n"),
         b"\0" * 3_000_000 + LOG,
         (LINE + b"\n") * 7 + b"\0" * 5000 + (LINE + b"\n") * 13,
     ],
-    ids="gzip bzip2 xz twice bom utf16le utf16be le be cr crlf copytruncate middle".split(),
+    ids="gzip bzip2 xz twice bom utf16le utf16be le be cr crlf crcrlf copytruncate middle".split(),
 )
 def test_a_file_is_read_as_it_is(xbot, tmp_path: Path, data: bytes) -> None:
     log = tmp_path / "log"
@@ -74,6 +77,25 @@ def test_zstd(tmp_path: Path) -> None:
     zstd = pytest.importorskip("backports.zstd")
     (tmp_path / "log").write_bytes(zstd.compress(LOG))
     assert b"".join(reading.blocks(str(tmp_path / "log"))) == LOG
+    (tmp_path / "log").write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + zstd.compress(LOG))  # as pzstd begins
+    assert b"".join(reading.blocks(str(tmp_path / "log"))) == LOG
+    assert reading.take(str(tmp_path / "log"), 1).startswith("zstdcat")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lzma.compress(LOG, format=lzma.FORMAT_ALONE),
+        LOG.decode().encode("utf-32-le"),
+        LOG.decode().encode("utf-32-be"),
+        *(b"".join(b"\xef\xbb\xbf" + part for part in parts) for parts in ([LOG, LOG], LOG.splitlines(keepends=True))),
+    ],
+    ids="lzma utf32le utf32be boms lines".split(),
+)
+def test_what_is_rare_is_read_too(tmp_path: Path, data: bytes) -> None:
+    """A byte order mark in front of a line took the address from it."""
+    (tmp_path / "log").write_bytes(data)
+    assert set(b"".join(reading.blocks(str(tmp_path / "log"))).splitlines()) == set(LOG.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -82,6 +104,10 @@ def test_zstd(tmp_path: Path) -> None:
         (tar(LOG), "a tar archive"),
         (gzip.compress(tar(LOG)), "a tar archive"),
         (b"PK\x03\x04" + bytes(100), "a zip archive"),
+        (b"PK\x05\x06" + bytes(18), "an empty zip archive"),
+        (zlib.compress(LOG), "zlib's compressed data: decompress it first"),
+        (b"LZIP\x01" + bytes(60), "lzip: decompress it first"),
+        (b"PAR1\x15\0" + bytes(60), "a Parquet file"),
         (bz2.compress(LOG)[:-9], "broken bzip2 data"),
         (lzma.compress(LOG)[:-9], "broken xz data"),
     ],
@@ -137,7 +163,87 @@ def test_a_bare_line_was_carried_by_nothing(line: bytes) -> None:
 @given(st.binary(max_size=300), st.sampled_from(sorted(CARRIERS)))
 def test_no_line_is_lost_or_added(data: bytes, name: str) -> None:
     data = CARRIERS[name](LINE) + b"\n" + data
-    assert b"".join(wrapped.unwrapped([data])).count(b"\n") == data.count(b"\n")
+    assert b"".join(wrapped.unwrapped([data], 1 << 18)).count(b"\n") == data.count(b"\n")
+
+
+def in_pieces_of_docker(line: bytes, stream: str = "stdout") -> list[bytes]:
+    """As its json-file driver writes it: 16 KiB at a time, the last with the line's end."""
+    pieces = [line[at : at + (16 << 10)] for at in range(0, len(line), 16 << 10)]
+    pieces[-1] += b"\n"
+    return [
+        json.dumps({"log": piece.decode("utf-8", "replace"), "stream": stream, "time": "t"}).encode()
+        for piece in pieces
+    ]
+
+
+def in_pieces_of_kubernetes(line: bytes, stream: str = "stdout") -> list[bytes]:
+    day = b"2026-03-12T07:15:00.123456789Z " + stream.encode()
+    pieces = [line[at : at + (16 << 10)] for at in range(0, len(line), 16 << 10)]
+    return [*(day + b" P " + piece for piece in pieces[:-1]), day + b" F " + pieces[-1]]
+
+
+# Cut where a second line would begin that nobody wrote: whoever sends such a request once forged one.
+FORGED = LINE.replace(b"GET /", b"GET /" + bytes(b"x" * (16 << 10)))[: (16 << 10)] + LINE.replace(
+    b"192.0.2.1", b"198.51.100.66"
+)
+LONG = LINE.replace(b"GET /", b"GET /" + b"y" * 40_000)
+
+
+@pytest.mark.parametrize("cut", [in_pieces_of_docker, in_pieces_of_kubernetes])
+@pytest.mark.parametrize("size", [1, 7_000, 1 << 20], ids="byte block whole".split())
+def test_a_line_in_pieces_is_one_again(monkeypatch, tmp_path: Path, cut: Callable[..., list[bytes]], size: int) -> None:
+    """Others stand between the pieces: what the program wrote to its other stream, and what came another way."""
+    monkeypatch.setattr(reading, "BLOCK", size)
+    long, error = cut(LONG), cut(b"[error] " + b"z" * 20_000, "stderr")
+    assert (len(long), len(error)) == (3, 2)
+    lines = [*cut(LINE), long[0], error[0], b"what is this", long[1], error[1], long[2], *cut(FORGED), *cut(LINE)]
+    (tmp_path / "log").write_bytes(b"\n".join(lines) + b"\n")
+    read = b"".join(reading.blocks(str(tmp_path / "log")))
+    assert read == b"".join(
+        line + b"\n" for line in (LINE, b"what is this", b"[error] " + b"z" * 20_000, LONG, FORGED, LINE)
+    )
+
+
+def test_a_piece_is_no_request(xbot, tmp_path: Path) -> None:
+    """A tag with more to it, a log that ends within a line, and a line without an end that is no piece."""
+    log = tmp_path / "log"
+    log.write_bytes(
+        b"\n".join([*in_pieces_of_docker(LINE), *in_pieces_of_docker(FORGED), *in_pieces_of_docker(LONG)[:2]])
+    )
+    said = [json.loads(line) for line in xbot("score", "--json", log).stdout.splitlines()]
+    assert [one["line"] for one in said] == [1, 2, 3]
+    assert "verdict" in said[0]
+    day = b"2026-03-12T07:15:00.1Z stdout "
+    blocks = wrapped.unwrapped([day + b"P:x a\n" + day + b"F:x b\n", day + b"P c\n", day + b"P d\n", day + b"P e"], 100)
+    assert b"".join(blocks) == b"ab\ncde"
+    assert b"".join(wrapped.unwrapped([b'{"log":"a"}\n{"log":"b"}\n'], 100)) == b"a\nb\n"
+
+
+@pytest.mark.parametrize("cut", [in_pieces_of_docker, in_pieces_of_kubernetes])
+def test_pieces_without_end_cost_no_memory(cut: Callable[..., list[bytes]]) -> None:
+    piece = cut(b"x" * 40_000)[0] + b"\n"
+    (out,) = wrapped.unwrapped((piece for _ in range(2000)), 50_000)
+    assert out == b"x" * 50_001
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["stdout", "stderr"]), st.sampled_from("PF"), st.text("ab ", max_size=4)), max_size=12
+    ),
+    st.integers(1, 60),
+)
+def test_pieces_by_the_book(parts: list[tuple[str, str, str]], size: int) -> None:
+    """Against the plainest way to write it: each stream read by itself."""
+    data = b"".join(f"2026-03-12T07:15:00Z {stream} {tag} {text}\n".encode() for stream, tag, text in parts)
+    lines = data.splitlines(keepends=True)
+    blocks = [b"".join(lines[at : at + size]) for at in range(0, len(lines), size)]
+    wanted: dict[str, list[str]] = {"stdout": [""], "stderr": [""]}
+    for stream, tag, text in parts:
+        wanted[stream][-1] += text
+        if tag == "F":
+            wanted[stream].append("")
+    read = b"".join(wrapped.unwrapped(blocks, 1000)).decode().split("\n")
+    assert sorted(filter(None, read)) == sorted(line for of_one in wanted.values() for line in of_one if line)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +257,14 @@ def test_no_line_is_lost_or_added(data: bytes, name: str) -> None:
             "line 1: it looks like jsonl, but time: expected `datetime` with",
         ),
         (b'{"headers": {}, "status": "200"}\n', "line 1: it looks like jsonl, but status: expected"),
+        (
+            b'{"request": "GET / HTTP/1.1", "status": "200", "msec": -1}\n',
+            "line 1: it looks like nginx_json, but msec: ",
+        ),
+        (
+            b'{"request": {}, "ts": NaN}\n',
+            "not an object of JSON on each line: jq -c . makes such lines; line 1: NaN is no JSON",
+        ),
     ],
 )
 def test_json_that_is_not_read_is_told_why(xbot, tmp_path: Path, data: bytes, why: str) -> None:
@@ -159,6 +273,21 @@ def test_json_that_is_not_read_is_told_why(xbot, tmp_path: Path, data: bytes, wh
 
 
 # ---- nothing readable, and little ----
+
+
+@pytest.mark.parametrize("host", [b"", b"shop.example:443 "])
+def test_a_stray_quote_does_not_take_the_agents_away(xbot, tmp_path: Path, host: bytes) -> None:
+    """One such line among the first, and the log was read as the common format, which reads all lines, but no agent."""
+    log = tmp_path / "log"
+    log.write_bytes(host + LINE + b"\n" + host + LINE.removesuffix(b'"') + b'\\"\n')
+    said = xbot("score", log).stderr.decode()
+    assert f"read as {'vhost_' if host else ''}combined" in said
+    assert "log:2: user_agent" in said
+
+
+def test_a_line_that_no_format_has(xbot, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b'{"headers": {"a": "' + b"b" * 1_000_000 + b'"}}\n' + LINE + b"\n")
+    assert "log: line 1: longer than 262144 bytes" in xbot("score", tmp_path / "log", code=2).stderr.decode()
 
 
 @pytest.mark.parametrize("command", ["score", "label", "replay", "features --csv"])

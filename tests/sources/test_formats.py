@@ -232,7 +232,7 @@ BROKEN = {
     "nginx_json": {
         b'{"level": "info", "msg": "serving"}': "line: no member about the visitor",
         b'{"remote_addr": "192.0.2.1", "status": "ok"}': "status: expected three digits",
-        b'{"remote_addr": "192.0.2.1", "time_local": "noon"}': "time: neither",
+        b'{"remote_addr": "192.0.2.1", "time_local": "noon"}': "time_local: neither",
         b'{"remote_addr": "192.0.2.1", "time": 1e300}': "time: neither",
         b'{"ip": "192.0.2.1", "headers": {}}': "headers: a member of the format jsonl",
         b"[]": "line: expected `object`",
@@ -248,7 +248,7 @@ BROKEN = {
     "envoy": {
         b'192.0.2.1 "GET / HTTP/1.1"': "line: expected '[' first",
         b'[2026-03-12T07:15:00.310Z] "GET / HTTP/1.1" 200 - 0 5 1 1 "192.0.2.1" "curl': "http_user_agent: expected",
-        b'[noon] "GET / HTTP/1.1" 200 - 0 5 1 1 "192.0.2.1" "curl" "1" "h" "u"': "time: neither",
+        b'[noon] "GET / HTTP/1.1" 200 - 0 5 1 1 "192.0.2.1" "curl" "1" "h" "u"': "time_iso8601: neither",
     },
     "aws_alb": {
         b"https": "type: expected ' ' behind it",
@@ -256,7 +256,7 @@ BROKEN = {
     },
     "varnish": {
         b'192.0.2.1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "curl"': "request: expected a whole URL",
-        b'192.0.2.1 - - [noon] "GET http://h/ HTTP/1.1" 200 5 "-" "curl"': "time: neither",
+        b'192.0.2.1 - - [noon] "GET http://h/ HTTP/1.1" 200 5 "-" "curl"': "time_local: neither",
     },
     "cloudfront": {b"2026-03-12\t07:15:00\tFRA": "line: 3 fields, and the log's line #Fields names 33"},
     "w3c": {

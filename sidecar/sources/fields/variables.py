@@ -188,7 +188,10 @@ def _time_of(said: Mapping[str, bytes]) -> int:
     value = _there(said[name])
     if value is not None and name == "time" and "date" in said:
         value = said["date"] + b"T" + value
-    return -1 if value is None else milliseconds(value)
+    try:
+        return -1 if value is None else milliseconds(value)
+    except core.LineError as error:
+        raise core.LineError(name, error.args[1]) from None
 
 
 def milliseconds(text: bytes) -> int:

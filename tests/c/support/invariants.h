@@ -59,7 +59,7 @@ static inline bool judged_well(const xb_model *m, const xb_workspace *w, char *w
         magnitude += fabs(part);
         strongest = fmax(strongest, part);
         char text[48];
-        size_t n = xb_token_text(token, text, sizeof text);
+        size_t n = xb_token_text(v, token, text, sizeof text);
         if (n >= sizeof text || strlen(text) != n || !safe_text(text, n))
             return invariant_fail(wrong, size, "a token's text is unsafe or too long");
     }
