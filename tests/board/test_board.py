@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiled import ENVIRONMENT, SANITIZE, SUPPORT, gcc, objects
+from compiled import ENVIRONMENT, SANITIZE, SUPPORT, gcc
 from places import DATA, XBOT
 from sidecar_harness import TIMEOUT, Sidecar, alive, ask, head, load, wait_until
 
@@ -201,12 +201,13 @@ def test_a_worker_without_a_slot_counts_for_itself() -> None:
 
 
 @pytest.fixture(scope="module")
-def read_served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def read_served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A program in C that judges by what it finds in a board, as a module inside nginx does."""
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     place = tmp_path_factory.mktemp("read_served")
-    gcc(*SANITIZE, SUPPORT / "read_served.c", *objects(place, SANITIZE), "-lm", "-o", place / "read_served")
+    objects = request.getfixturevalue("sanitized")
+    gcc(*SANITIZE, SUPPORT / "read_served.c", *objects, "-lm", "-o", place / "read_served")
     return place / "read_served"
 
 
