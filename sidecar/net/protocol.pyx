@@ -78,11 +78,10 @@ cdef class Server:
     of core.STATS_SIZE bytes, `handshakes` one of core.HANDSHAKES_SIZE, and `listener` its number there; `wheel` one of core.WHEEL_SIZE,
     only read; `lane`, `sample`, `watched`, `per_second`, `clients`, `visitors` and `clock` are those of core.Answerer. `log` is called with a
     dict for each request (debugging only). `max_connections`, `max_bytes` and `peer_seconds` are those of core.Answerer;
-    `on_doubt` is called with the id of a decision about somebody who looks like a person, and whether it was a refusal;
     `on_bound` is called with the name of a bound (of core.CLOSED) for each connection that is closed because of it.
     """
     cdef Answerer answerer
-    cdef object log, on_bound, on_doubt
+    cdef object log, on_bound
     cdef set open           # holds the connections, and with them what the machine points to
     cdef object shared      # a view of what every read is written to
     cdef Py_buffer held     # the same; so nobody resizes or frees it
@@ -93,12 +92,12 @@ cdef class Server:
                  stats=None, handshakes=None, int listener=0, wheel=None, lane=None, sample=None, watched=(0, 0), uint32_t per_second=0xffffffff,
                  clients=None, visitors=None, clock=None,
                  log=None, size_t max_connections=4096, size_t max_bytes=1 << 24,
-                 double peer_seconds=10.0, on_bound=None, on_doubt=None):
+                 double peer_seconds=10.0, on_bound=None):
         self.answerer = Answerer(model, dialect=dialect, enforce=enforce, policies=policies, policy=policy, stats=stats,
                                  handshakes=handshakes, listener=listener, wheel=wheel, lane=lane, sample=sample, watched=watched, per_second=per_second,
                                  clients=clients, visitors=visitors, clock=clock, max_connections=max_connections,
                                  max_bytes=max_bytes, peer_seconds=peer_seconds, last_seconds=LINGER)
-        self.log, self.on_bound, self.on_doubt = log, on_bound, on_doubt
+        self.log, self.on_bound = log, on_bound
         self.open = set()
         buffer = bytearray(XB_MAX_HEAD)
         PyObject_GetBuffer(buffer, &self.held, PyBUF_WRITABLE)
@@ -236,8 +235,6 @@ cdef class Connection:
             else:
                 more.append(reply)
             if step == XB_ANSWERED and not answerer.reply.again:
-                if answerer.work.doubt and self.server.on_doubt is not None:
-                    self.server.on_doubt(*answerer.doubt())
                 if self.server.log is not None:
                     self.server.log(answerer.describe())
         if first is not None and self.transport is not None:
