@@ -78,15 +78,15 @@ def nginx_binary() -> str | None:
     )
 
 
-def without_module() -> str:
-    """Why the judge cannot run inside nginx here: "" if it can."""
+def without_module(module: Path = MODULE, by: str = "make module") -> str:
+    """Why the judge cannot run inside nginx here: "" if it can. `by`: what makes the module."""
     sources = [*(ROOT / "csrc").rglob("*.[ch]"), *(ROOT / "csrc").rglob("*.def"), *(FILES / "module").iterdir()]
-    if "XBOT_MODULE" in os.environ:
+    if "XBOT_MODULE" in os.environ and module == MODULE:
         return ""
-    if not MODULE.exists():
-        return "the module is not built: make module"
-    old = MODULE.stat().st_mtime < max(source.stat().st_mtime for source in sources)
-    return "the module is older than its sources: make module" if old else ""
+    if not module.exists():
+        return f"the module is not built: {by}"
+    old = module.stat().st_mtime < max(source.stat().st_mtime for source in sources)
+    return f"the module is older than its sources: {by}" if old else ""
 
 
 def at(sidecar: Sidecar) -> dict[str, Any]:
