@@ -666,6 +666,7 @@ cdef extern from "record.h" nogil:
         uint8_t logged
         uint8_t past
         uint8_t reason_size
+        uint8_t doubt
         xb_handshake handshake
         char policy[32]
         char reason[96]

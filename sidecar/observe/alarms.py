@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sidecar import core
 from sidecar.config.options import DEFAULT_MODEL
 from sidecar.observe.watched import Watched
 
@@ -97,7 +98,7 @@ class Alarms:
     def __init__(self, master: Watched, log: Any) -> None:
         self._master, self.log = master, log
         self.alarms = {name: Alarm(name) for name in NAMES}
-        self.doubted: collections.deque[Doubted] = collections.deque(maxlen=_MOST_DOUBTED)
+        self.doubted: tuple[Doubted, ...] = ()  # the last ones
         self.canaries: Canaries | None = None
         self.drift: float | None = None  # the index, where it can be told
         self._points: collections.deque[Sums] = collections.deque(
@@ -113,9 +114,10 @@ class Alarms:
             self.look(time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
 
-    def doubt(self, decision: str, refused: bool) -> None:
-        """A worker says that this decision was about somebody who looks like a person."""
-        self.doubted.append(Doubted(time.time(), decision, refused))
+    def take(self, records: Sequence[core.Recorded], models: object) -> None:  # noqa: ARG002 -- as all takers (decisions/reader.py)
+        """What any host decided: the clients in doubt are kept. For the thread that reads decisions."""
+        found = [Doubted(one.time / 1e9, one.id, one.doubt == "regretted") for one in records if one.doubt != "none"]
+        self.doubted = (*self.doubted, *found)[-_MOST_DOUBTED:]
 
     def ran(self, right: int, wrong: Sequence[str]) -> None:
         """Canaries were sent, and so many got the right answer, and these the wrong one. That counts at once."""

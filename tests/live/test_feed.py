@@ -57,7 +57,7 @@ def record(number: int, shape: int, agent: bytes = b"a", reason: str = "ua_word=
     """A bot's, as a lane has it."""
     return core.Recorded(
         f"{number:012d}", 10**18, 1, 1.0, 0.9, "bot", True, False, reason, "default", "nginx",
-        [], HEAD % (number, agent), None, False, number + 1, number + 1, shape,
+        [], HEAD % (number, agent), None, False, "none", number + 1, number + 1, shape,
     )  # fmt: skip
 
 
