@@ -4,7 +4,7 @@
 #include <sys/random.h>
 
 #include "answer.h"
-#include "board/outcomes.h"
+#include "clients/outcomes.h"
 
 static xb_workspace work;
 static xb_ids ids; /* of this worker */
