@@ -8,6 +8,9 @@ command -v help2man >/dev/null || { echo "no manual pages: help2man is not insta
 version=$("$command" --version | cut -d ' ' -f 2)
 page() {
   help2man --no-info --section=1 --version-string="$version" --name="$2" "$1" --output="$3"
+  # Examples: each is a line of its own, and one that goes over two lines is one.
+  sed -i -e '/ \\e$/{N;N;s/ \\e\n\.HP\n/ /}' "$3"
+  sed -i -e 's/^xbot [a-z]\{1,\} .*\\fB/.br\n&/' "$3"
 }
 mkdir -p "$to"
 page "$command" 'tells bots from people in front of a web site' "$to/xbot.1"

@@ -21,7 +21,7 @@ from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Setup
 from sidecar.check.running import Probe
 from sidecar.commands.serve import serve
-from sidecar.config import config, lists, options, policies, search_engines
+from sidecar.config import config, lists, options, policies, search_engines, toml_file
 from sidecar.config.addresses import Address, UnixAddress, group_id
 from sidecar.config.options import DEFAULT_POLICY
 from sidecar.config.plan import Overrides, Plan
@@ -132,11 +132,34 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
         plan = config.load(path, overrides)
     except XbotError as error:
         found.add_error(ABOUT, error)
+        if isinstance(error, toml_file.UnsoundError) and error.sound is not None:
+            rest = config.entries_of(path, error.sound)  # so that all is told at once
+            _look_at_lists(found, rest)
+            _look_at_paths(found, rest)
         return None
     policies = ", ".join(f"{name} ({each.mode})" for name, each in plan.policies.items())
     places = ", ".join(f"{address} ({dialect})" for address, dialect in plan.fixed.listen)
     listens = places or "what systemd hands over"
     found.add("ok", ABOUT, f"{path or 'no file'}: policies {policies}; listens on {listens}")
+    _look_at_lists(found, plan)
+    _look_at_ranges(found, plan)
+    _look_at_paths(found, plan)
+    try:
+        served = Served.load(plan, 1)
+        served.close()
+        found.add("ok", "model", f"{plan.model}: sha256 {served.sha256[:12]}")
+        for group in (plan.fixed.socket_group, plan.fixed.control_group):
+            if group:
+                group_id(group)
+        if plan.fixed.control_group and plan.fixed.control_group == plan.fixed.socket_group:
+            why = str(plan.wrong("control_group", "the proxy's group: whoever runs as its user can stop refusals"))
+            found.add("warning", ABOUT, why, "a group of your operators")
+    except XbotError as error:
+        found.add_error(ABOUT, error)
+    return plan
+
+
+def _look_at_lists(found: Findings, plan: Plan) -> None:
     for name in plan.lists:
         try:
             holds = lists.contents(plan, name)
@@ -151,20 +174,13 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
             found.add("ok", "lists", f"{name}: {networks} networks, {agents} agents, {paths} paths")
         else:
             found.add("warning", "lists", str(plan.wrong(f"lists.{name}", "there is nothing in it")))
-    _look_at_ranges(found, plan)
+
+
+def _look_at_paths(found: Findings, plan: Plan) -> None:
     try:
-        served = Served.load(plan, 1)
-        served.close()
-        found.add("ok", "model", f"{plan.model}: sha256 {served.sha256[:12]}")
-        for group in (plan.fixed.socket_group, plan.fixed.control_group):
-            if group:
-                group_id(group)
-        if plan.fixed.control_group and plan.fixed.control_group == plan.fixed.socket_group:
-            why = str(plan.wrong("control_group", "the proxy's group: whoever runs as its user can stop refusals"))
-            found.add("warning", ABOUT, why, "a group of your operators")
+        lists.routes(plan)
     except XbotError as error:
         found.add_error(ABOUT, error)
-    return plan
 
 
 def _look_at_our_search_engines(found: Findings, networks: int) -> None:

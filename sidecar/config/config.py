@@ -41,6 +41,12 @@ def load(path: Path | None, overrides: Overrides = NOTHING) -> Plan:
     return replace(settled(path, config, overrides), old_names=old_names)
 
 
+def entries_of(path: Path | None, config: Config) -> Plan:
+    """The lists, and the paths of policies, of a file that may have mistakes elsewhere."""
+    paths = {name: Policy(paths=policy.paths) for name, policy in config.policies.items()}
+    return settled(path, Config(lists=config.lists, policies=paths), NOTHING)
+
+
 def _mistakes(config: Config) -> Iterator[tuple[str, str]]:
     """(field, why) of each."""
     places: dict[addresses.Address, str] = {}

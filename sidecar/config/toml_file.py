@@ -6,13 +6,14 @@ module walks the tables, and msgspec checks one value at a time.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import difflib
 import functools
 import re
 import reprlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -49,22 +50,31 @@ def doc_of(kind: Any) -> Doc | None:
 
 def load(path: Path, kind: type[T], more: Callable[[T], Iterable[Mistake]]) -> tuple[T, dict[str, str]]:
     """The file as a struct of this kind, and the options that it calls by an old name: field -> field as the file has it.
-    `more` finds the mistakes that no type shows; it is called if the types are right. MistakesError if there is any,
-    XbotError if the file cannot be read."""
+    `more` finds the mistakes that no type shows, in what is left when those that types show are taken out. UnsoundError if there is
+    any, XbotError if the file cannot be read."""
     text = read_text(path)
     data = _parsed(path, text)
     old: dict[str, str] = {}
     mistakes = list(_renamed(data, kind, "", old))
     mistakes += _wrong_types(data, kind, "")
-    if not mistakes:
-        found = msgspec.convert(data, kind)
-        mistakes = list(more(found))
-        if not mistakes:
-            return found, old
+    sound = None
+    with contextlib.suppress(msgspec.ValidationError):  # what is left makes no sense by itself
+        sound = msgspec.convert(data, kind)
+        mistakes += more(sound)
+    if sound is not None and not mistakes:
+        return sound, old
     mistakes = [(old.get(field, field), why) for field, why in mistakes]
     lines = _lines(text)
     mistakes.sort(key=lambda mistake: lines.of(mistake[0]) or 0)
-    raise MistakesError([_line(path, text, *mistake) for mistake in mistakes])
+    raise UnsoundError([_line(path, text, *mistake) for mistake in mistakes], sound)
+
+
+class UnsoundError(MistakesError):
+    """Every mistake in a file; and `sound`, what the file says beside those that types show, None if that is nothing by itself."""
+
+    def __init__(self, lines: Sequence[str], sound: Any) -> None:
+        super().__init__(lines)
+        self.sound = sound
 
 
 def mistake(path: Path, field: str, why: str) -> XbotError:
@@ -128,30 +138,36 @@ def _plain(kind: Any) -> Any:
     return Annotated[(kind.__origin__, *rest)] if rest else kind.__origin__
 
 
-def _wrong_types(value: Any, kind: Any, field: str) -> Iterator[tuple[str, str]]:
-    """(field, why) of each value, and each missing one, that the type does not allow: msgspec tells of one alone."""
+def _wrong_types(value: Any, kind: Any, field: str) -> list[Mistake]:
+    """(field, why) of each value, and each missing one, that the type does not allow: msgspec tells of one alone. Options that are
+    wrong are taken out, lists whole; a table that is none is left where its name may be meant by others."""
     origin, inner = get_origin(kind), get_args(kind)
+    mistakes: list[Mistake] = []
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
         known = {each.name: each for each in msgspec.structs.fields(kind)}
-        for name, each in value.items():
+        mistakes += (
+            (field_of(field, name), "is missing") for name in known if known[name].required and name not in value
+        )
+        for name, each in list(value.items()):
+            own = field_of(field, name)
+            wrong = [(own, f"no such option; {meant(name, known)}")]
             if name in known:
-                yield from _wrong_types(each, _plain(known[name].type), field_of(field, name))
-            else:
-                yield field_of(field, name), f"no such option; {meant(name, known)}"
-        for name in known:
-            if known[name].required and name not in value:
-                yield field_of(field, name), "is missing"
+                wrong = _wrong_types(each, _plain(known[name].type), own)
+            if any(isinstance(each, list) or place == own for place, _ in wrong):
+                del value[name]
+            mistakes += wrong
     elif origin is dict and isinstance(value, dict):
         for name, each in value.items():
-            yield from _wrong_types(each, inner[1], field_of(field, name))
+            mistakes += _wrong_types(each, inner[1], field_of(field, name))
     elif origin is tuple and isinstance(value, list):
         for i, each in enumerate(value):
-            yield from _wrong_types(each, inner[0], f"{field}[{i}]")
+            mistakes += _wrong_types(each, inner[0], f"{field}[{i}]")
     else:
         try:
             msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            yield field, f"{_shown(value)} is not {allowed(kind).format(field=field)}"
+            mistakes.append((field, f"{_shown(value)} is not {allowed(kind).format(field=field)}"))
+    return mistakes
 
 
 def allowed(kind: Any) -> str:

@@ -22,7 +22,7 @@ BLOCK = (
 _LONGEST = core.MAX_LINE * 4  # bytes of a line that are handed on, and one more
 # What stands before a line where a log was emptied under a program that went on writing at its old place, and where files that begin
 # with a byte order mark were put together.
-_BEFORE = re.compile(rb"(?<=\n)(?:\0+|\xef\xbb\xbf)")
+_BEFORE = re.compile(rb"^(?:\0|\xef\xbb\xbf)+", re.MULTILINE)
 
 
 def name_of(source: str) -> str:
@@ -101,18 +101,18 @@ def _blocks(source: str) -> Iterator[bytes]:
 
 
 def _line_feeds(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes; where the first line ends in a carriage return alone, each carriage return ends a line."""
+    """The same bytes; where there is no line feed as far as a line may go, each carriage return ends a line."""
     chunks, held = iter(chunks), b""
     for chunk in chunks:
         held += chunk
-        if b"\n" in held or len(held) > _LONGEST:
+        if b"\n" in chunk or len(held) > _LONGEST:
             break
-        if b"\r" in held[:-1]:
-            yield held.replace(b"\r", b"\n")
-            yield from (chunk.replace(b"\r", b"\n") for chunk in chunks)
-            return
-    yield held
-    yield from chunks
+    if b"\n" in held[: _LONGEST + 1] or b"\r" not in held[: _LONGEST + 1]:
+        yield held
+        yield from chunks
+    else:
+        yield held.replace(b"\r", b"\n")
+        yield from (chunk.replace(b"\r", b"\n") for chunk in chunks)
 
 
 def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -124,17 +124,24 @@ def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
             if newline < 0:
                 continue
             chunk, cut = chunk[newline:], False
-        if b"\r\r\n" in chunk:  # a file of Windows that was translated again
-            chunk = chunk.replace(b"\r\r\n", b"\r\n")
-        if b"\0" in chunk or b"\xef\xbb\xbf" in chunk:
-            chunk = _BEFORE.sub(b"", chunk if rest else chunk.lstrip(b"\0").removeprefix(b"\xef\xbb\xbf"))
         end = chunk.rfind(b"\n") + 1
         if end:
-            yield rest + chunk[:end]
+            yield _plain(rest + chunk[:end])
             rest = chunk[end:]
         else:
             rest += chunk
+        if rest.startswith(b"\0"):
+            rest = rest.lstrip(b"\0")
         if len(rest) > _LONGEST:
             rest, cut = rest[: _LONGEST + 1], True
-    if rest:
+    if rest := _plain(rest):
         yield rest
+
+
+def _plain(block: bytes) -> bytes:
+    """A block without what is no text of its lines."""
+    if b"\r\r\n" in block:  # a file of Windows that was translated again
+        block = block.replace(b"\r\r\n", b"\r\n")
+    if b"\0" in block or b"\xef\xbb\xbf" in block:
+        block = _BEFORE.sub(b"", block)
+    return block

@@ -74,6 +74,7 @@ _NO_LOGS = {
     b"SQLite format 3\0": "a database of SQLite",
     b"\x89XBOT": "a model file, not a log",
 }
+_MAGIC = max(map(len, _NO_LOGS))  # bytes
 
 
 def is_packed(start: bytes) -> bool:
@@ -107,11 +108,11 @@ def chunks(file: Any, size: int) -> Iterator[bytes]:
 
 
 def _first_whole(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes; where the first piece is no plain text, it is large enough to tell what it is."""
+    """The same bytes; the first piece is large enough to tell what it is."""
     first = b""
     for piece in pieces:
         first += piece
-        if len(first) >= _TAR_BLOCK or not (b"\0" in first or first[:1] >= b"\x80" or first[:2] in (b"PK", b"7z")):
+        if len(first) >= _TAR_BLOCK or (len(first) >= _MAGIC and b"\0" not in first and first[:1] < b"\x80"):
             break
     yield first
     yield from pieces

@@ -46,8 +46,12 @@ def carrier(line: bytes) -> str:
 def unwrapped(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
     """The same blocks of whole lines without what a carrier put before them. Of a line in pieces, `longest` bytes and one more are kept."""
     rest = iter(blocks)
-    first = next(rest, b"")
-    name, rest = carrier(first.lstrip(b"\n")), chain((first,) if first else (), rest)
+    first: list[bytes] = []  # blocks, until there is something in one
+    for block in rest:
+        first.append(block)
+        if block.strip(b"\r\n"):
+            break
+    name, rest = carrier(b"".join(first).lstrip(b"\r\n")), chain(first, rest)
     if name == "Docker":
         return _Pieces(_of_docker, longest).joined(rest)
     if name == "Kubernetes":

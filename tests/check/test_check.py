@@ -677,6 +677,46 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert not [what for what in said if "No such file" in what and "none.conf" not in what], said
 
 
+def test_all_mistakes_of_the_configuration_are_told_at_once(tmp_path: Path) -> None:
+    """What a type shows, what it does not, and what is in the lists: these once came one after the other. A table that is
+    none hides no name."""
+    file = tmp_path / "xbot.toml"
+    file.write_text("""workers = "x"
+[[listen]]
+addres = "unix:/run/x.sock"
+[policies.default]
+mode = "enforced"
+allow = ["nobody", "a"]
+[policies.b]
+paths = ["b"]
+[lists.a]
+networks = ["10.0.0.0/99"]
+network_files = ["/nonexistent"]
+what = 1
+""")
+    said = "".join(
+        what + "\n"
+        for status, what in told(run(file, code=2), "configuration") + told(run(file, code=2), "lists")
+        if status == "wrong"
+    )
+    for at, field in (
+        (1, "workers: "),
+        (2, "listen[0].address: is missing"),
+        (3, "listen[0].addres: no such option"),
+        (5, "policies.default.mode: "),
+        (6, "policies.default.allow[0]: no list 'nobody'"),
+        (8, "policies.b.paths[0]: "),
+        (10, "lists.a.networks[0]: "),
+        (11, "lists.a.network_files[0]: /nonexistent: "),
+        (12, "lists.a.what: no such option"),
+    ):
+        assert f"{file}:{at}: {field}" in said
+    assert said.count("\n") == 9
+    file.write_text('workers = "x"\n[policies.default]\nallow = ["a"]\n[lists]\na = 1\n')
+    said = [what for status, what in told(run(file, code=2), "configuration") if status == "wrong"]
+    assert [what.split(": ")[1] for what in said] == ["workers", "lists.a"]
+
+
 @needs_nginx
 def test_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, SITE)

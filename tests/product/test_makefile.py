@@ -5,6 +5,7 @@ Law: make itself is run, on a copy of the files that it reads, with a PATH of ou
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -182,12 +183,16 @@ def test_each_command_has_a_manual_page(tmp_path: Path) -> None:
     pages = {path.name: path.read_text() for path in (tmp_path / "man").iterdir()}
     assert set(pages) == {"xbot.1", "xbot-score.1"}
     assert "xbot-score \\- Print a verdict for each line, in its order\n" in pages["xbot-score.1"]
+    lines = re.sub(r"\\f.|\\", "", pages["xbot-score.1"]).splitlines()
+    examples = [line for line in lines if line.startswith(("xbot score", ".br"))]
+    assert examples == [".br", "xbot score --json a.log", ".br", "xbot score --line 1 --all a.log"]
 
 
 HELPS = """
 case "$*" in
   --version) echo "xbot 0.2.0 (commit 1a2b)" ;;
-  "score --help") printf 'Usage: xbot score [LOG]\\n\\n  Print a verdict for each\\n  line, in its order: and more.\\n\\n  Rest.\\n' ;;
+  "score --help") printf 'Usage: xbot score [LOG]\\n\\n  Print a verdict for each\\n  line, in its order: and more.\\n\\n'
+    printf '  xbot score --json a.log\\n  xbot score --line 1 \\\\\\n      --all a.log\\n' ;;
   "train --help") printf 'Usage: xbot train\\n\\n  train needs numpy, which is not installed: pip\\n' ;;
   *) printf 'Usage: xbot\\n\\n  About.\\n\\nCommands:\\n  score  Print.\\n  train  Fit.\\n' ;;
 esac

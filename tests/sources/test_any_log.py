@@ -73,6 +73,33 @@ def test_a_file_is_read_as_it_is(xbot, tmp_path: Path, data: bytes) -> None:
     assert xbot("score", "-", stdin=data).stdout == done.stdout
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        LOG.replace(b"\n", b"\r"),
+        LOG.replace(b"\n", b"\r\r\n"),
+        LINE + b"\n" + LINE + b"\r" + LINE + b"\n",
+        b"\xef\xbb\xbf" + LOG + b"\0" * 9 + b"\xef\xbb\xbf" + LOG,
+        b"\n\n" + b"".join(b"web-1  | " + line + b"\n" for line in LOG.splitlines()),
+        LOG.decode().encode("utf-16"),
+        gzip.compress(LOG)[:-3],
+        b"PK\x07\x08" + LOG,
+    ],
+    ids="cr crcrlf mixed marks blank utf16 broken zip".split(),
+)
+def test_a_log_is_the_same_in_whatever_pieces_it_comes(monkeypatch, tmp_path: Path, data: bytes) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(data)
+    found = []
+    for size in (1 << 20, 61, 3, 1):
+        monkeypatch.setattr(reading, "BLOCK", size)
+        try:
+            found.append(b"".join(reading.blocks(str(log))))
+        except XbotError as error:
+            found.append(str(error).encode())
+    assert len(set(found)) == 1
+
+
 def test_zstd(tmp_path: Path) -> None:
     zstd = pytest.importorskip("backports.zstd")
     (tmp_path / "log").write_bytes(zstd.compress(LOG))

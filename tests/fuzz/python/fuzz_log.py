@@ -1,0 +1,125 @@
+"""A log as a file of any bytes, and a line of it in each format that Python reads. The first byte says which.
+
+A file is read the same in whatever pieces it comes, or refused by a message with its name; a line is a request that can be judged, or a
+field and a reason are named.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import json
+import lzma
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+try:
+    import atheris
+except ImportError:
+    atheris = None
+
+sys.path[:0] = [str(Path(__file__).parents[2] / "support"), str(Path(__file__).parents[3])]
+
+with atheris.instrument_imports(["sidecar.sources"]) if atheris else contextlib.nullcontext():
+    from places import DATA
+
+    from sidecar import core
+    from sidecar.errors import XbotError
+    from sidecar.sources import choosing, formats, lines, reading
+
+LOG = Path(tempfile.mkdtemp(prefix="xbot-fuzz-")) / "log"
+SIZES = (1 << 20, 3, 61)  # of blocks
+PATTERN = '$remote_addr [$time_local] "$request" $status "$http_user_agent" $msec'
+FORMS = [*formats.FORMATS.values(), formats.find(PATTERN)]
+request = core.Request()
+
+
+def check_file(data: bytes) -> None:
+    LOG.write_bytes(data)
+    whole = [_read(size) for size in SIZES]
+    assert whole[0] == whole[1] == whole[2]
+    read = whole[0]
+    if read is None:
+        return
+    choosing.hint(str(LOG))
+    form = choosing.guess(choosing._lines(read))
+    if form is not None:
+        found = list(lines.of_block(read, form.opened(), request))
+        assert [each[0] for each in found] == list(range(1, len(found) + 1))
+        assert any(each[2] is not None for each in found)
+
+
+def _read(size: int) -> bytes | None:
+    """All blocks; None where the file is refused, or breaks off."""
+    reading.BLOCK = size
+    try:
+        # A line that is too long is cut where its tail has not come yet.
+        return b"\n".join(line[: 4 * core.MAX_LINE + 1] for line in b"".join(reading.blocks(str(LOG))).split(b"\n"))
+    except XbotError as error:
+        assert str(error).startswith(f"{LOG}: ")
+        return None
+
+
+def check_line(data: bytes) -> None:
+    """Several lines, so that those that depend on others do."""
+    if not data:
+        return
+    form = FORMS[data[0] % len(FORMS)].opened()
+    for line in data[1:].split(b"\n"):
+        try:
+            form.load(line, request)
+        except core.LineError as error:
+            field, why = error.args
+            assert field
+            assert why
+            assert core.report_error(1, field, why, True).count(b"\n") == 1
+            continue
+        ip = request.fields["ip"]
+        assert ip is None or core.parse_address(ip) is not None
+        assert request.time_ms is None or 0 <= request.time_ms <= 1000 * core.MAX_TIME + 999
+        request.features(core.MIN_K)
+
+
+KINDS: tuple[Callable[[bytes], None], ...] = (check_file, check_line)
+
+
+def seeds() -> list[bytes]:
+    """The golden logs, a few lines of each: bare, packed, in another encoding, and as containers and syslog carry them."""
+    found = []
+    for path in sorted((DATA / "logs").glob("*.log")):
+        start = b"".join(path.read_bytes().splitlines(keepends=True)[:4])
+        number = next(i for i, form in enumerate(FORMS) if form.name == path.stem)
+        found += [b"\0" + start, bytes([1, number]) + start]
+    combined = b"".join((DATA / "logs/combined.log").read_bytes().splitlines(keepends=True)[:4])
+    text = combined.decode()
+    packed = [gzip.compress(combined), bz2.compress(combined), lzma.compress(combined), gzip.compress(combined) * 2]
+    coded = [text.encode("utf-16"), text.encode("utf-16-be"), text.encode("utf-32-le"), b"\xef\xbb\xbf" + combined]
+    ended = [
+        combined.replace(b"\n", b"\r"),
+        combined.replace(b"\n", b"\r\r\n"),
+        bytes(9) + combined + bytes(9) + combined,
+    ]
+    parts = text.splitlines()
+    carried = [
+        "".join(json.dumps({"log": f"{part}\n", "stream": "stdout"}) + "\n" for part in parts).encode(),
+        "".join(
+            f"2026-03-12T07:15:00.1Z stdout {tag} {part}\n" for part, tag in zip(parts, "PFPP", strict=True)
+        ).encode(),
+        "".join(f"<190>Mar 12 07:15:00 web nginx: {part}\n" for part in parts).encode(),
+        "".join(f"web-1  | {part}\n" for part in parts).encode(),
+    ]
+    found += [b"\0" + each for each in (*packed, *coded, *ended, *carried)]
+    return [*found, bytes([1, len(FORMS) - 1]) + b'192.0.2.1 [-] "GET / HTTP/1.1" 200 "curl" 1773299700.5']
+
+
+def check(data: bytes) -> None:
+    if data:
+        KINDS[data[0] % len(KINDS)](data[1:])
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, check)
+    atheris.Fuzz()
