@@ -280,6 +280,37 @@ static void end_segment(char *out, size_t *used)
     }
 }
 
+/* The byte at *at of a path as it was sent, decoded; *at goes on. */
+static char decoded(xb_span path, size_t *at)
+{
+    const size_t i = (*at)++;
+    if (path.at[i] != '%' || path.size - i <= 2 || xb_hex(path.at[i + 1]) < 0 || xb_hex(path.at[i + 2]) < 0)
+        return path.at[i];
+    *at += 2;
+    return (char)(xb_hex(path.at[i + 1]) * 16 + xb_hex(path.at[i + 2]));
+}
+
+/* May the site take a path for another one than nginx does? Tomcat and its kin take "..;" for "..", Windows "\" for "/", some decode
+ * twice, or take UTF-8 that is too long for a dot or a slash. */
+static bool is_read_otherwise(xb_span path)
+{
+    size_t length = 0, dots = 0; /* of the segment; how many it begins with */
+    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';) {
+        const unsigned char c = (unsigned char)decoded(path, &i);
+        if (c == '\\' || c == '%' || c < 0x20 || c == 0x7f || c == 0xc0 || c == 0xc1)
+            return true;
+        if (c == '/') {
+            length = dots = 0;
+            continue;
+        }
+        dots += c == '.' && dots == length;
+        length++;
+        if (length > dots && (dots >= 2 || (c == ';' && length == dots + 1))) /* what follows ";" is no part of the name for some */
+            return true;
+    }
+    return false;
+}
+
 xb_span xb_path_resolve(xb_span path, char *scratch)
 {
     size_t used = 0;
@@ -287,12 +318,8 @@ xb_span xb_path_resolve(xb_span path, char *scratch)
         return XB_SPAN("/"); /* http://host */
     if (is_plain(path))
         return path;
-    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#'; i++) {
-        char c = path.at[i];
-        if (c == '%' && path.size - i > 2 && xb_hex(path.at[i + 1]) >= 0 && xb_hex(path.at[i + 2]) >= 0) {
-            c = (char)(xb_hex(path.at[i + 1]) * 16 + xb_hex(path.at[i + 2]));
-            i += 2;
-        }
+    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';) {
+        const char c = decoded(path, &i);
         if (c != '/') {
             scratch[used++] = c;
             continue;
@@ -321,15 +348,20 @@ static uint32_t missing(const xb_facts *f)
     return r->missing | (unreadable ? XB_HAS_IP : 0u);
 }
 
+/* Does the list name the resolved path? A list that denies does also where the site may read it otherwise. */
+static bool names_path(const xb_policies *p, const xb_list *list, const xb_facts *f, xb_span path, bool denies)
+{
+    return has_path(p, list, path) && (denies || !is_read_otherwise(f->path.url.path));
+}
+
 /* The first of `n` lists that names the visitor, or needs a part that is missing. */
 static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, const xb_facts *f, const xb_holder *holder, xb_span path,
-                             uint32_t lost)
+                             uint32_t lost, bool denies)
 {
     for (uint32_t i = from; i < from + n; i++) {
         const xb_list *list = &p->list[p->order[i]];
         const bool here = list->source ? holder && holder->sources & list->source : has_address(p, list, &f->ip);
-        if ((lost && needed(list) & lost) || here || has_path(p, list, path) ||
-            has_agent(p, list, f->agent))
+        if ((lost && needed(list) & lost) || here || names_path(p, list, f, path, denies) || has_agent(p, list, f->agent))
             return list;
     }
     return NULL;
@@ -375,7 +407,7 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
         xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
         const uint32_t lost = missing(f);
         for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++])
-            if ((!lost || by == XB_BY_DENY) && (d.list = naming(p, from, n[by], f, holder, path, lost)))
+            if ((!lost || by == XB_BY_DENY) && (d.list = naming(p, from, n[by], f, holder, path, lost, by == XB_BY_DENY)))
                 d.by = (xb_decided_by)by;
     }
     if (p && d.by != XB_BY_ALLOW && d.by != XB_BY_DENY)

@@ -32,7 +32,7 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _NO_WORD = re.compile(rb"[0-9A-Z]|.{16}", re.DOTALL)
-_DEEPEST = 3  # targets inside the query of targets
+_DECODED = 3  # times
 
 
 def filler(text: bytes) -> bytes:
@@ -57,40 +57,41 @@ def looks_random(text: bytes) -> bool:
     )
 
 
-def clean_target(text: bytes, depth: int = 0) -> bytes:
-    """A target or a referrer without its secrets. `depth`: how many others it is in."""
+def clean_target(text: bytes, within: bool = False) -> bytes:
+    """A target or a referrer without its secrets. `within`: it is a value in another."""
     text = _USERINFO.sub(lambda found: found[1] + filler(found[2]) + b"@", text)
     path, mark, rest = re.match(rb"([^?#]*)([?#]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     scheme = re.match(rb"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/]*", path)
     site = scheme[0] if scheme else b""
     before, parts = b"", list[bytes]()
     for part in path[len(site) :].split(b"/"):
-        parts.append(_clean_part(part, before, depth))
+        parts.append(_clean_part(part, before, within))
         before = part
     pairs = re.split(rb"([&;?#])", rest)
-    return site + b"/".join(parts) + mark + b"".join(_clean_pair(pair, depth) for pair in pairs)
+    return site + b"/".join(parts) + mark + b"".join(_clean_pair(pair, within) for pair in pairs)
 
 
-def _clean_part(part: bytes, before: bytes, depth: int) -> bytes:
+def _clean_part(part: bytes, before: bytes, within: bool) -> bytes:
     """A segment of a path behind another, which may have parameters of its own (`;jsessionid=...`)."""
     first, *more = part.split(b";")
     plain = unquote_to_bytes(first)
     if looks_random(plain) or (_STEP.fullmatch(unquote_to_bytes(before)) and _NO_WORD.search(plain)):
         first = filler(first)
-    return b";".join([first, *(_clean_pair(pair, depth) for pair in more)])
+    return b";".join([first, *(_clean_pair(pair, within) for pair in more)])
 
 
-def _clean_pair(pair: bytes, depth: int) -> bytes:
+def _clean_pair(pair: bytes, within: bool) -> bytes:
     name, equals, value = pair.partition(b"=")
     if not equals:
         return filler(pair) if looks_random(unquote_to_bytes(pair)) else pair
-    plain, more = value, unquote_to_bytes(value)
-    for _ in range(_DEEPEST):
-        plain, more = more, unquote_to_bytes(more)
-    # A target that is a value: "?next=%2Fcb%3Ftoken%3D...". One that is deeper than that is not read, and taken away.
-    inner = plain != more or (b"=" in plain and (depth == _DEEPEST or clean_target(plain, depth + 1) != plain))
-    if _SECRET_NAME.search(unquote_to_bytes(name)) or looks_random(plain) or inner:
+    plain = value
+    for _ in range(_DECODED if b"%" in value else 0):
+        plain = unquote_to_bytes(plain)
+    if _SECRET_NAME.search(unquote_to_bytes(name)) or looks_random(plain) or plain != unquote_to_bytes(plain):
         value = filler(value)
+    elif _SECRET_NAME.search(plain) or _STEP.search(plain):
+        # A target that is a value: "?next=%2Fcb%3Ftoken%3D...". One in that is not read, and taken away.
+        value = filler(value) if within or clean_target(plain, True) != plain else value
     return (filler(name) if looks_random(unquote_to_bytes(name)) else name) + equals + value
 
 

@@ -29,6 +29,9 @@ SNAPSHOT = Path(__file__).with_name("snapshot")
 OLD = 180  # days: from then on an absence disproves nobody
 STALE = 3  # days: from then on a list that is fetched each day is told
 MOST_BYTES = 4 << 20  # of a list as it is published
+_SHOWN = 60  # letters of an entry in a message
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # RFC 4291
+_EMBEDDING = (ipaddress.IPv6Network("2001::/32"), ipaddress.IPv6Network("2002::/16"))  # Teredo, 6to4
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,15 @@ def checked(name: str, entries: Iterable[str], allowed: Bounds | None = None) ->
     many addresses in all, or none."""
     networks, allowed = list[Network](), allowed or bounds(name)
     for entry in entries:
+        shown = entry if len(entry) <= _SHOWN else f"{entry[:_SHOWN]}..."  # publishers write what they like
         try:
             network = ipaddress.ip_network(entry)
         except ValueError as error:
-            raise XbotError(f"{name}: {error}") from None
+            raise XbotError(f"{name}: {error if shown == entry else f'{shown!r} is no network'}") from None
         if network.prefixlen < allowed.widest[network.version]:
-            raise XbotError(f"{name}: {entry}: wider than /{allowed.widest[network.version]}")
-        if not (network[0].is_global and network[-1].is_global):
-            raise XbotError(f"{name}: {entry}: not of the public internet")
+            raise XbotError(f"{name}: {shown}: wider than /{allowed.widest[network.version]}")
+        if not _is_public(network):
+            raise XbotError(f"{name}: {shown}: not of the public internet")
         networks.append(network)
     v4 = list(ipaddress.collapse_addresses(each for each in networks if each.version == 4))
     v6 = list(ipaddress.collapse_addresses(each for each in networks if each.version == 6))
@@ -84,6 +88,15 @@ def checked(name: str, entries: Iterable[str], allowed: Bounds | None = None) ->
     if sum(each.num_addresses for each in v4) > allowed.most:
         raise XbotError(f"{name}: more than {allowed.most} IPv4 addresses")
     return (*v4, *v6)
+
+
+def _is_public(network: Network) -> bool:
+    """Of addresses that hosts have. Not where IPv4 is embedded in IPv6: one /96 of NAT64 is all of it."""
+    if network.version == 6 and (
+        not network.subnet_of(_UNICAST) or any(network.subnet_of(each) for each in _EMBEDDING)
+    ):
+        return False
+    return network[0].is_global and network[-1].is_global
 
 
 def published(name: str, data: bytes) -> tuple[Network, ...]:

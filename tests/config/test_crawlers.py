@@ -289,6 +289,16 @@ def test_the_catalogue_is_sound() -> None:
         ("gptbot", b"[" * 100000, "not JSON with prefixes"),
         ("gptbot", b"[1]", "not JSON with prefixes"),
         ("gptbot", b"<html>no</html>", "does not appear to be"),
+        ("gptbot", b"1" * 100000, r"gptbot: '1{60}\.\.\.' is no network$"),  # it is printed and logged
+        ("gptbot", b"8.8.8.7/29", "has host bits set"),
+        # IPv4 inside of IPv6: a /96 is everybody
+        ("gptbot", b"64:ff9b::/96", "64:ff9b::/96: not of the public internet"),
+        ("gptbot", b"64:ff9b:1::/48", "not of the public internet"),
+        ("gptbot", b"::ffff:8.8.8.0/120", "not of the public internet"),
+        ("gptbot", b"::8.8.8.0/120", "not of the public internet"),
+        ("gptbot", b"2002:808:808::/48", "not of the public internet"),
+        ("gptbot", b"2001:0:808:808::/64", "not of the public internet"),
+        ("gptbot", b"4000::/48", "not of the public internet"),
         ("gptbot", b"\xff\xfe", "not UTF-8"),
         ("gptbot", b"8.8.8.8\n" * 600000, "longer than"),
     ],

@@ -10,6 +10,8 @@ import http.client
 import random
 import re
 from collections import Counter
+from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
 import pytest
 import tables
@@ -259,6 +261,102 @@ def test_a_target_lies_where_nginx_has_it(made_model) -> None:
                 assert listed_places(made_model, heard) == [at] * (at != "/"), (uri, heard)
     assert min(found[each] for each in ("/", *PLACES, "whole URL")) > 30, found
     assert found.total() - found["refused"] > 2000, found
+
+
+# ---- how else a site may read a target
+
+
+def _resolved(path: bytes) -> bytes:
+    """Without empty and dotted segments; one that leads above the root is refused by whoever reads so, and lies nowhere."""
+    kept: list[bytes] = []
+    for segment in path.split(b"/")[1:]:
+        if segment == b"..":
+            if not kept:
+                return b""
+            kept.pop()
+        elif segment not in (b"", b"."):
+            kept.append(segment)
+    ends = path.endswith((b"/", b"/.", b"/.."))
+    return b"/" + b"/".join(kept) + (b"/" if ends and kept else b"")
+
+
+def _without_parameters(path: bytes) -> bytes:
+    return b"/".join(segment.partition(b";")[0] for segment in path.split(b"/"))
+
+
+READINGS: dict[str, Callable[[bytes], bytes]] = {  # of what stands before the query
+    "nginx": lambda path: _resolved(unquote_to_bytes(path)),
+    "Tomcat": lambda path: _resolved(unquote_to_bytes(_without_parameters(path))),
+    "Tomcat, decoded first": lambda path: _resolved(_without_parameters(unquote_to_bytes(path))),
+    "Windows": lambda path: _resolved(unquote_to_bytes(path).replace(b"\\", b"/")),
+    "twice": lambda path: _resolved(unquote_to_bytes(unquote_to_bytes(path))),
+}
+LET_BY = deciding(**{use: (use, {"paths": ("/feed/", "/.well-known/x/", "/robots.txt$")}) for use in USES})
+TRICKS = [
+    *(
+        "/feed",
+        "/feed/",
+        "/.well-known/x/",
+        "/robots.txt",
+        "/",
+        "//",
+        "/./",
+        "/../",
+        "..",
+        ".",
+        "a",
+        "admin",
+        "..;",
+        "..;x=1",
+        ".;",
+    ),
+    *("%2e", "%2f", "%5c", "\\", "%3b", ";", "%252e", "%252f", "%255c", "%00", "%c0%ae", "%c0%af", "...", "-", "x.y"),
+]
+
+
+def test_nobody_is_let_by_where_the_site_may_read_another_place(made_model) -> None:  # type: ignore[no-untyped-def]
+    """/feed/..;/admin is below /feed/ for nginx, and /admin for Tomcat."""
+    draw, request, found = random.Random(3), core.Request(), Counter[str]()
+    fixed = [
+        "/feed/..;/admin",
+        "/feed/.;/../../admin",
+        "/feed/..%5cadmin",
+        "/feed/..\\admin",
+        "/feed/..%252fadmin",
+        "/feed/..%3b/admin",
+    ]
+    drawn = ["/feed/" + "".join(draw.choice(TRICKS) for _ in range(draw.randrange(6))) for _ in range(20_000)]
+    for uri in [*fixed, *drawn]:
+        request.load_record(None, False, agent=b"curl/8", ip=b"203.0.113.7", uri=uri.encode("latin-1"))
+        named = {use: LET_BY.decide(made_model, request, use).list is not None for use in USES}
+        assert named["allow"] == named["verified"] <= named["deny"], uri
+        found[str(named["allow"])] += 1
+        if named["allow"]:
+            for reader, read in READINGS.items():
+                place = read(uri.encode("latin-1"))
+                assert not place or place == b"/robots.txt" or place.startswith((b"/feed/", b"/.well-known/x/")), (
+                    uri,
+                    reader,
+                )
+        else:
+            found["not let by, and listed"] += named["deny"]
+    assert not any(LET_BY.decide(made_model, _asking(request, uri), "allow").list for uri in fixed)
+    for uri in (
+        "/feed/",
+        "/feed/a.b/c",
+        "/feed/.hidden",
+        "/feed/a..b/",
+        "/feed/a%20b;x=1/c",
+        "/feed/x/../y",
+        "/robots.txt?a=..;/%25",
+    ):
+        assert LET_BY.decide(made_model, _asking(request, uri), "allow").list, uri
+    assert min(found.values()) > 1000, found
+
+
+def _asking(request: core.Request, uri: str) -> core.Request:
+    request.load_record(None, False, agent=b"curl/8", ip=b"203.0.113.7", uri=uri.encode("latin-1"))
+    return request
 
 
 def test_only_a_whole_url_is_absolute() -> None:

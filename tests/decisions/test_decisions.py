@@ -322,6 +322,10 @@ def test_hostile_agents_are_one_line(agent: bytes, tmp_path: Path, model_path: P
         (b"/?next=/cb?code=a", b"/?next=/cb?code=x"),
         (b"/?next=%2Fcb%3Fcode%3Da", b"/?next=" + b"x" * 16),
         (b"/?next=%2Fcb%3Fpage%3Da", b"/?next=%2Fcb%3Fpage%3Da"),
+        (b"/?next=%2Fconfirm%2Fhunter2", b"/?next=" + b"x" * 20),
+        (b"/?next=%2Flogin%2F", b"/?next=%2Flogin%2F"),
+        (b"/?next=/a?next=/b?to=c", b"/?next=/a?next=/b?to=c"),
+        (b"/?q=token", b"/?q=token"),
         (b"/?u=https%3A%2F%2Fa%3Ab%40h.example%2F", b"/?u=" + b"x" * 34),
         (b"/?a=%252Fcb%253Fto%256Ben%253Db", b"/?a=" + b"x" * 27),
         (b"/?a=%" + b"25" * 8 + b"3Db", b"/?a=" + b"x" * 20),  # too deep to be read
