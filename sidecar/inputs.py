@@ -13,14 +13,19 @@ from pathlib import Path
 
 from sidecar.errors import XbotError
 
+# Bytes. No model, list or configuration has as many, and one with a hole may say that it has any number.
+MOST = 512 << 20
+
 
 def read_bytes(path: Path) -> bytes:
-    """All that is in a file; XbotError if it cannot be read, or is no regular file."""
+    """All that is in a file; XbotError if it cannot be read, is no regular file, or larger than MOST."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a pipe makes nobody wait
         with os.fdopen(fd, "rb") as file:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise XbotError(f"{path}: no regular file")
+            if os.fstat(fd).st_size > MOST:
+                raise XbotError(f"{path}: larger than {MOST >> 20} MiB")
             return file.read()
     except (OSError, ValueError) as error:  # the last: no path can be so
         raise XbotError(f"{path}: {getattr(error, 'strerror', None) or error}") from None

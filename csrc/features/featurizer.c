@@ -125,6 +125,9 @@ enum { WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4, WITHOUT_CLIENT = (FIRST_OF_CLIE
 #undef XB_FEATURE
 #undef XB_FAMILY
 
+/* The groups whose rows are made only where the group is there; in all others each row looks. */
+enum { MADE_IF_THERE = XB_HAS_UA | XB_HAS_TLS | XB_HAS_CLIENT };
+
 /* The rows from `first` on, and before `end`, to out[0] and on; both are constants, so only these are compiled. */
 static inline __attribute__((always_inline)) void rows(const xb_request *r, const xb_hosts *hosts, const xb_facts *f, const xb_behaviour *b,
                                                        double *out, const int first, const int end)
@@ -136,7 +139,7 @@ static inline __attribute__((always_inline)) void rows(const xb_request *r, cons
     const uint32_t held = f->present;
 #define XB_FEATURE(name, group, version, expression, doc)         \
     if ((int)XB_F_##name >= first && (int)XB_F_##name < end)      \
-        out[XB_F_##name - first] = held & XB_HAS_##group ? (double)(expression) : (double)NAN;
+        out[XB_F_##name - first] = (XB_HAS_##group & MADE_IF_THERE) || held & XB_HAS_##group ? (double)(expression) : (double)NAN;
 #define XB_FAMILY(name, group, version, doc)
 #include "features/features.def"
 #undef XB_FEATURE
@@ -151,7 +154,7 @@ static xb_known_agent *agent_of(xb_vector *v, xb_span text)
         if (xb_memo_holds(&a[way].text, text))
             return &a[way];
     a += v->new_agents++ % XB_MEMO_WAYS;
-    const xb_facts alone = {.present = XB_HAS_UA, .agent = &a->facts};
+    const xb_facts alone = {.agent = &a->facts};
     a->made_for = 0;
     xb_agent_facts_of(xb_memo_keep(&a->text, text), &a->facts);
     rows(NULL, NULL, &alone, NULL, a->rows, XB_FIRST_OF_UA, XB_BEHIND_UA);

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from sidecar import inputs
 from sidecar.board import clients
 from sidecar.board import counters as files
 from sidecar.board.clients import Clients, Visitors
@@ -171,11 +172,9 @@ def store_key(plan: Plan) -> bytes | None:
         return None
     path, why = plan.named(plan.fixed.clients.store_key), ""
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            data = file.read(4096).strip()
-    except OSError as error:
-        raise plan.wrong("clients.store_key", f"{path}: {error.strerror or error}") from None
+        data, mode = inputs.read_bytes(path).strip(), stat.S_IMODE(path.stat().st_mode)
+    except (OSError, XbotError) as error:
+        raise plan.wrong("clients.store_key", getattr(error, "strerror", None) or str(error)) from None
     if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
         why = f"others may read or write it (mode {mode:04o}); chmod o-rw,g-w"
     elif len(data) < _LEAST_KEY:

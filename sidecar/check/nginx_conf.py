@@ -6,9 +6,11 @@ ask what it was built with and whether it takes the configuration.
 
 from __future__ import annotations
 
+import concurrent.futures
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,8 +19,9 @@ from typing import Any
 
 import crossplane
 
-from sidecar.errors import MistakesError, at
+from sidecar.errors import MistakesError, XbotError, at
 
+READ_SECONDS = 10.0  # for all files of the configuration
 _SECONDS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -144,9 +147,28 @@ def size(text: str) -> int:
     return int(found[1]) * _BYTES[found[2]] if found else 0
 
 
+def _parsed(path: Path) -> Any:
+    """What crossplane says. It opens whatever is included, and would wait for a pipe or a dead mount: XbotError after a while."""
+    parsed: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+    def parse() -> None:
+        try:
+            parsed.set_result(crossplane.parse(str(path), check_ctx=False, check_args=False))
+        except Exception as error:
+            parsed.set_exception(error)
+
+    threading.Thread(target=parse, daemon=True).start()
+    try:
+        return parsed.result(READ_SECONDS)
+    except concurrent.futures.TimeoutError:
+        raise XbotError(
+            f"{path}: it, or a file that it includes, could not be read within {READ_SECONDS:g} s"
+        ) from None
+
+
 def read(path: Path) -> Block:
     """The configuration that begins in this file, with all that it includes; MistakesError with all that cannot be read in it."""
-    found = crossplane.parse(str(path), check_ctx=False, check_args=False)
+    found = _parsed(path)
     if found["errors"]:
         raise MistakesError(
             [

@@ -154,6 +154,8 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError:
+        _fail("there is not enough memory for this")
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -291,9 +291,10 @@ def _held(address: UnixAddress, identity: tuple[int, int] | None = None) -> Iter
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
+    """None where nobody can get there, whatever the reason: a directory may be a file by now, or closed to us."""
     try:
         found = path.lstat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_dev, found.st_ino
 

@@ -466,6 +466,15 @@ WHO = st.tuples(st.sampled_from([0, 1, 65534]), IDS, st.frozensets(IDS)).map(
 )
 
 
+def test_a_pipe_that_is_included_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nginx_conf, "READ_SECONDS", 0.2)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "nginx.conf").write_text("events { }\ninclude fifo;\n")
+    for place in tmp_path / "nginx.conf", tmp_path / "fifo":
+        with pytest.raises(XbotError, match="could not be read within"):
+            nginx_conf.read(place)
+
+
 @needs_root
 @given(
     who=WHO, modes=st.tuples(MODES, MODES, MODES), owners=st.lists(IDS, min_size=6, max_size=6), linked=st.booleans()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import mmap
 from pathlib import Path
 
 import pytest
@@ -327,3 +328,40 @@ def test_the_newest_copy_counts_and_a_bad_one_does_not(tmp_path) -> None:
     assert copies["gptbot"].networks == net
     assert copies["ccbot"].place.parent == ranges.SNAPSHOT
     assert wrong == [f"{tmp_path}/ahrefs.txt:1: it does not begin with its date"]
+
+
+# ---- by the DNS ----
+
+
+def test_whom_the_dns_is_asked_about(tmp_path: Path) -> None:
+    """Each address that says to be a crawler with names is asked about once, but for those of private networks.
+    What the DNS answers decides from then on."""
+    table = core.Lookups(mmap.mmap(-1, core.LOOKUPS_SIZE))
+    (tmp_path / "x.toml").write_text(
+        '[policies.default]\nmode = "enforce"\nverified = { search = "allow" }\n[dns]\nlook_up = true\n'
+    )
+    rules = core.Policies(policies.image(config.load(tmp_path / "x.toml")), table)
+    model, request = load(DEFAULT_MODEL), core.Request()
+
+    def decision(ip: str) -> core.Decision:
+        request.load_record(None, False, agent=b"YandexBot/3.0", uri=b"/", ip=ip.encode())
+        return rules.decide(model, request, "default")
+
+    own = "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 ::1/128 fc00::/7 fe80::/10"
+    networks = list(map(ipaddress.ip_network, own.split()))
+    asked: dict[str, bool] = {}
+    for network in networks:
+        for edge in (network[0], network[-1]):
+            for near in (edge - 1 if int(edge) else edge, edge, edge + 1):
+                asked[str(near)] = not any(near in each for each in networks)
+    asked["::"] = False  # nobody's
+    for ip, wanted in asked.items():
+        decision(ip)
+        assert table.take(8) == ([ipaddress.ip_address(ip).packed] if wanted else []), ip
+    assert {True, False} == set(asked.values())
+    ip = next(ip for ip, wanted in asked.items() if wanted)
+    assert decision(ip).outcome != "verified"
+    table.keep(ipaddress.ip_address(ip).packed, "answered", 60.0, 1 << catalogue.domains().index("yandex.com"))
+    assert decision(ip).outcome == "verified"
+    table.keep(ipaddress.ip_address(ip).packed, "answered", 60.0, 0)
+    assert decision(ip).outcome == "bot"

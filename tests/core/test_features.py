@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import random
 import re
 import string
 import subprocess
@@ -19,6 +20,7 @@ import msgspec
 import pytest
 import row_versions
 import tables
+import visits
 from hypothesis import example, given
 from hypothesis import strategies as st
 from places import ROOT
@@ -466,3 +468,118 @@ def test_what_rows_say_fits_their_values() -> None:
                 counted += 1
     assert counted > 100
     assert all(re.match(r"(a|the) ", row.doc) for row in core.FAMILIES)
+
+
+# ---- what clients do ----
+
+# Values that mean something, each beside one that does not; None: the header is not sent.
+_SENT: dict[str, list[str | None]] = {
+    "Host": ["www.example.com", "localhost"],
+    "Accept": [None, "*/*", "text/html,application/xhtml+xml,*/*;q=0.8", "image/avif,image/webp,*/*;q=0.8", "application/json", ""],
+    "Accept-Encoding": [None, "gzip, deflate, br, zstd", "gzip", "identity"],
+    "Accept-Language": [None, "en-US,en;q=0.9"],
+    "Accept-Charset": [None, None, "utf-8"],
+    "Referer": [None, "", "https://www.example.com/a", "https://example.org/", "/a"],
+    "Sec-Fetch-Dest": [None, "document", "image", "style", "script", "font", "iframe", "empty"],
+    "Sec-Fetch-Mode": [None, "navigate", "no-cors", "cors"],
+    "Sec-Fetch-Site": [None, "none", "same-origin", "cross-site"],
+    "sec-ch-ua": [None, '"Chromium";v="126", "Google Chrome";v="126"', '"Microsoft Edge";v="126"', '"Opera";v="110"'],
+    "sec-ch-ua-mobile": [None, "?0", "?1"],
+    "sec-ch-ua-platform": [None, '"Windows"'],
+    "X-Requested-With": [None, None, "XMLHttpRequest"],
+    "Sec-WebSocket-Key": [None, None, None, "AA=="],
+    "Origin": [None, None, "https://www.example.com"],
+    "Cookie": [None, "a=b"],
+    "If-None-Match": [None, None, '"a"'],
+    "If-Modified-Since": [None, None, "Wed, 21 Oct 2015 07:28:00 GMT"],
+    "Range": [None, None, "bytes=0-"],
+    "Icy-MetaData": [None, None, None, "1"],
+    "Upgrade-Insecure-Requests": [None, "1"],
+    "Cache-Control": [None, "no-cache", "max-age=0"],
+}  # fmt: skip
+_TARGETS = [
+    "/", "/a", "/a?b=c", "/a.php", "/a.css", "/a.jpg", "/feed.xml", "/robots.txt", "/favicon.ico", "/.well-known/a", "/.well-known/%2e",
+    "/.well-known/x/../b", "/.git/config", "http://www.example.com/a", "/" + "a/" * 9,
+]  # fmt: skip
+_FROM = [
+    "203.0.113.7",
+    "203.0.113.9",
+    "127.0.0.1",
+    "::1",
+    "10.0.0.1",
+    "2001:db8::7",
+    "2001:db8:0:0:9::7",
+    "198.51.100.1",
+]
+
+
+def _requests(seed: int, count: int) -> list[dict[str, Any]]:
+    """Requests of a few clients that send anything, in the order of their times; of each a client keeps half."""
+    chance = random.Random(seed)
+    handshakes = tables.rows("handshakes.tsv", 5)
+    agents = [row[4] for row in AGENTS]
+    own: dict[str, dict[str, Any]] = {}
+    out, now = [], 1_800_000_000.0
+    for _ in range(count):
+        ip = chance.choice(_FROM)
+        sent = {name: chance.choice(values) for name, values in _SENT.items()}
+        before = own.setdefault(ip, {"agent": chance.choice(agents), "sent": sent, "tls": chance.choice(handshakes)})
+        if chance.random() < 0.1:
+            before |= {"agent": chance.choice(agents), "tls": chance.choice(handshakes)}
+        sent = {name: chance.choice([value, before["sent"][name]]) for name, value in sent.items()}
+        headers = [
+            [chance.choice([name, name, name.lower()]), value] for name, value in sent.items() if value is not None
+        ]
+        headers.append(["User-Agent", before["agent"]])
+        if chance.random() < 0.5:
+            chance.shuffle(headers)
+        now += chance.choice([0.0, 0.1, 1.0, 1.0, 30.0, 4000.0])
+        _, _, suites, groups, _ = before["tls"]
+        out.append(
+            {
+                "ip": ip,
+                "time": round(now, 3),
+                "method": chance.choice(["GET", "GET", "GET", "HEAD", "POST", "OPTIONS"]),
+                "uri": chance.choice(_TARGETS),
+                "protocol": chance.choice(["HTTP/1.0", "HTTP/1.1", "HTTP/2.0"]),
+                "scheme": chance.choice(["http", "https"]),
+                "host": "www.example.com",
+                "status": chance.choice([200, 304, 403, 404, 429]),
+                "bytes": chance.randrange(9000),
+                "type": chance.choice(["text/html", "text/css", "font/woff2", "application/json", "image/png", "text/javascript", ""]),
+                "tls": {"protocol": "TLSv1.3", "ciphers": suites, "curves": groups},
+                "headers": headers,
+            }
+        )  # fmt: skip
+    return out
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_clients_did_is_the_same_on_every_road(seed: int) -> None:
+    """Anything in any order: csrc's reader of lines, Python's, and the head that a proxy sends give each row the same value; with a
+    table of clients each, the first two also those of what came before."""
+    quick, slow, asked = core.Request(), core.Request(), core.Request()
+    one, two = core.Clients(1), core.Clients(1)
+    fired: set[str] = set()
+    known = list(
+        map(msgspec.json.decode, visits.lines())
+    )  # without these the table knows nothing of people, and speaks of nobody
+    for record in [*known, *_requests(seed, 1500)]:
+        line = msgspec.json.encode(record)
+        assert quick.load_json(line)
+        records._any_record(line, slow)
+        assert one.read(quick) == two.read(slow)
+        (first, words), (second, others) = features(quick), features(slow)
+        assert same(first, second)
+        assert words == others
+        if "tls" in record:
+            headers = [(name.encode(), value.encode()) for name, value in record["headers"]]
+            told = {"X-Original-Scheme": record["scheme"], "X-Original-Host": record["host"]}
+            asked.load_head(
+                proxied(record["ip"], record["method"], record["uri"].encode(), record["protocol"], headers, **told)
+            )
+            assert same(first, features(asked)[0], groups=set(core.GROUPS) - {"tls", "client"})
+        one.count(quick)
+        two.count(slow)
+        fired |= {name for name, value in first.items() if value and not math.isnan(value)}
+    assert len([name for name in fired if GROUP[name] == "client"]) > 20

@@ -35,6 +35,8 @@ TESTS = [
     "tests/config/test_crawlers.py",
     "tests/config/test_policies_image.py",
     "tests/sources/test_logs.py",
+    "tests/sources/test_jsonl.py",
+    "tests/sources/test_handshake_records.py",
     "tests/verify/test_signatures.py",
 ]
 # Of those, what builds csrc/ itself.

@@ -166,6 +166,35 @@ def test_a_fifo_in_the_place_of_the_model_is_refused_by_every_command(command: s
     assert f"{fifo}: no regular file" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("what", ["model", "configuration"])
+def test_a_file_that_says_it_has_no_end_is_refused_at_a_reload(what: str, tmp_path: Path) -> None:
+    """A file with a hole, larger than the machine's memory."""
+    model, config = tmp_path / "m.xbot", tmp_path / "xbot.toml"
+    model.write_bytes(DEFAULT_MODEL.read_bytes())
+    config.write_text("workers = 1\n")
+    path = {"model": model, "configuration": config}[what]
+    with Sidecar(model, "--config", config, workers=1) as sidecar:
+        os.truncate(path, 1 << 40)
+        sidecar.reload()
+        assert sidecar.events("reload refused")[-1]["reason"] == f"{path}: larger than 512 MiB"
+        assert ask(sidecar.address).status == 200
+
+
+@pytest.mark.parametrize("command", ["serve", "score", "inspect"])
+def test_too_little_memory_is_one_line(command: str, tmp_path: Path) -> None:
+    model, log, most = tmp_path / "m", tmp_path / "log", 400 << 20
+    model.touch()
+    os.truncate(model, most)
+    log.write_text('203.0.113.7 - - [10/Oct/2026:13:55:36 +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8"\n')
+    rest = {"serve": ["--listen", f"unix:{tmp_path}/s"], "score": ["--format", "combined", str(log)]}.get(command, [])
+    given = [str(model)] if command == "inspect" else ["--model", str(model), *rest]
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most))  # noqa: E731
+    done = subprocess.run(
+        [XBOT, command, *given], capture_output=True, text=True, timeout=TIMEOUT, check=False, preexec_fn=limit
+    )
+    assert (done.returncode, done.stderr) == (2, "xbot: there is not enough memory for this\n")
+
+
 # A model that is not read to its end while the file `flag` is there, as on a mount whose server is away.
 DEAD_MOUNT = """
 import time
@@ -324,7 +353,7 @@ def test_a_second_sigterm_ends_it_whatever_holds_it() -> None:
 # ---- 2. seen from outside ----
 
 
-@pytest.mark.parametrize("fault", ["removed", "chmod", "directory"])
+@pytest.mark.parametrize("fault", ["removed", "chmod", "directory", "no directory"])
 def test_a_socket_that_cannot_be_reached_is_told_and_mended(fault: str, tmp_path: Path) -> None:
     place = tmp_path / "d"
     place.mkdir()
@@ -335,8 +364,11 @@ def test_a_socket_that_cannot_be_reached_is_told_and_mended(fault: str, tmp_path
             path.unlink()
         elif fault == "chmod":
             path.chmod(0o600)
-        else:
+        elif fault == "directory":
             place.chmod(0o600)
+        else:
+            place.rename(tmp_path / "old")
+            place.write_text("no directory")
         said = sidecar.wait_for("listener unreachable")
         assert said["listener"] == f"unix:{path}"
         status, text = get(sidecar.admin, "/readyz")
@@ -347,6 +379,9 @@ def test_a_socket_that_cannot_be_reached_is_told_and_mended(fault: str, tmp_path
         assert len(sidecar.events("listener unreachable")) == 1
         if fault == "directory":  # not ours to mend
             place.chmod(0o755)
+        elif fault == "no directory":
+            place.unlink()
+            (tmp_path / "old").rename(place)
         else:
             sidecar.reload()
         sidecar.wait_for("listener reachable")

@@ -6,6 +6,7 @@ Law: a test opens hundreds or thousands of connections that do not go on, and as
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import resource
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from nginx_harness import EchoSite, Load, guarded, nginx_binary, running_nginx
-from sidecar_harness import BROWSER, TIMEOUT, XBOT, Sidecar, ask, connect, head, load, read_reply, wait_until
+from sidecar_harness import BROWSER, TIMEOUT, XBOT, Sidecar, ask, connect, get, head, load, read_reply, wait_until
 
 SLOW = 3000
 BEGINNING = head()[:20]
@@ -234,6 +235,52 @@ def test_fewer_descriptors_than_connections(model_path: Path, tmp_path: Path) ->
 
 
 # ---- behind nginx
+
+
+def test_the_other_listeners(model_path: Path, tmp_path: Path) -> None:
+    """Hundreds of peers at each that say half of something or nothing, and do not go: the next caller is answered, and nobody is
+    waited for."""
+    config = tmp_path / "xbot.toml"
+    config.write_text(f'[clients]\noutcomes = "unix:{tmp_path}/outcomes"\n')
+    options = ("--config", config, "--admin", f"unix:{tmp_path}/admin")
+    with contextlib.ExitStack() as peers, Sidecar(model_path, *options, workers=1, board=True) as sidecar:
+        assert sidecar.board
+        places = {
+            tmp_path / "admin": (socket.SOCK_STREAM, b"GET /metr"),
+            sidecar.board / "control": (socket.SOCK_STREAM, b'{"op": "sta'),
+            sidecar.board / "module": (socket.SOCK_SEQPACKET, b"?"),
+        }
+        for path, (kind, said) in places.items():
+            for number in range(300):
+                peer = peers.enter_context(socket.socket(socket.AF_UNIX, kind))
+                peer.settimeout(5)
+                with contextlib.suppress(BlockingIOError, TimeoutError, ConnectionError):
+                    peer.connect(str(path))
+                    if number % 2:
+                        peer.send(said)
+        noise = peers.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        noise.connect(str(tmp_path / "outcomes"))
+        noise.setblocking(False)
+        for size in (0, 1, 48, 4096, 60_000):
+            for _ in range(100):
+                with contextlib.suppress(BlockingIOError):
+                    noise.send(b"\xff" * size)
+
+        def heard() -> None:
+            assert get(sidecar.admin, "/readyz")[0] == 200
+            with connect(f"unix:{sidecar.board}/control") as sock:
+                sock.sendall(b'{"op": "status"}\n')
+                assert json.loads(sock.makefile().readline())["ok"]
+            assert ask(sidecar.address).status == 200
+
+        heard()
+        assert len(list(Path(f"/proc/{sidecar.master}/fd").iterdir())) < 700
+        sidecar.reload()
+        assert len(sidecar.events("reloaded")) == 1
+        assert sidecar.upgrade()
+        heard()
+        assert sidecar.stop() == 0
+        assert sidecar.events("stopped")[-1]["drained"]
 
 
 @pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")

@@ -464,6 +464,7 @@ def test_the_secret_of_the_table_is_that_of_all() -> None:
         ('store_key = "k"\n', "clients.store_key: there is no `store`"),
         ('store = "http://:pass-word@x"\nstore_key = "k"\n', "clients.store: is none of redis://"),
         ('store = "redis://x"\nstore_key = "none"\n', "clients.store_key: {here}/none: No such file"),
+        ('store = "redis://x"\nstore_key = "fifo"\n', "clients.store_key: {here}/fifo: no regular file"),
         ('store = "redis://x"\nstore_key = "open"\n', "others may read or write it (mode 0644)"),
         ('store = "redis://x"\nstore_key = "short"\n', "5 bytes, and a secret needs 32"),
         ('store = "redis://x"\nstore_key = "k"\nsize = "0"\n', "there is no table to share"),
@@ -473,6 +474,7 @@ def test_a_configuration_that_is_none(made_model_path: Path, tmp_path: Path, tom
     for name, text, mode in (("k", SECRET, 0o600), ("open", SECRET, 0o644), ("short", "short", 0o600)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(mode)
+    os.mkfifo(tmp_path / "fifo")
     (tmp_path / "xbot.toml").write_text(f"[clients]\n{toml.replace('{here}', str(tmp_path))}")
     command = [XBOT, "serve", "--model", str(made_model_path), "--config", str(tmp_path / "xbot.toml")]
     command += ["--listen", f"unix:{tmp_path}/xbot.sock", "--board", "none"]

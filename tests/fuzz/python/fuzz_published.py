@@ -129,13 +129,17 @@ def _records(wire: bytes) -> list[tuple[str, str]]:
     return [(dns.rdatatype.to_text(each.rdtype), str(one)) for each in message.answer for one in each]
 
 
+# Of every spelling that protego takes for a rule: disallow, dissalow, disalow, diasllow, disallaw ...
+RULES = ("allow", "alow", "allaw", "asllow")
+
+
 def check_robots(data: bytes) -> None:
     """A robots.txt and, behind a zero byte, a target and an agent: robots.txt itself is never forbidden, and without a rule nothing is."""
     text, target, agent = [*data.split(b"\0", 2), b"", b""][:3]
     told = text.decode("utf-8-sig", "replace")
     rules = robots.Rules(told)
     forbidden = rules.forbids(target, (agent.decode("latin-1"),))
-    if "allow" not in told.lower() and "alow" not in told.lower() and "allaw" not in told.lower():
+    if not any(word in told.lower() for word in RULES):
         assert not forbidden
     assert not rules.forbids(b"/robots.txt", (agent.decode("latin-1"),))
     assert not (forbidden and robots.is_robots(target))
@@ -155,6 +159,7 @@ def seeds() -> list[bytes]:
     ]
     texts = [
         b"User-agent: *\nDisallow: /a/*b$\nAllow: /a/\n\nUser-agent: GPTBot\nDisallow: /\0/a/xb?c\0Mozilla/5.0 (compatible; GPTBot/1.2)",
+        b"useragent: *\ndiasllow: /\0/a\0curl/8",
         b"useragent *\ndissalow %2F\0http://site/%61/x#f\0curl/8",
     ]
     reverse = dns.reversename.from_address(ADDRESS)
