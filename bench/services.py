@@ -289,13 +289,13 @@ def model_of(row: Row, bench: Bench) -> Path:
 
 ROWS: tuple[type[Row], ...] = (
     Unguarded,
-    Static,
     ModuleShipped,
     Module,
     ModuleAlone,
-    Xbot,
     Lua,
     Njs,
+    Static,
+    Xbot,
     FastApi,
     ModSecurity,
     Hackathon,

@@ -140,18 +140,35 @@ static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context 
     return keep_texts(r, served, started, ctx);
 }
 
+static ngx_int_t tell_nothing(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t tell_address(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
+
+/* What a variable of ours says, of which the configuration may say something else: `usual` where nobody did, without nginx's way through
+ * its table. False: no memory. */
+static bool said(ngx_http_request_t *r, ngx_int_t index, ngx_http_get_variable_pt ours, const ngx_str_t *usual, ngx_str_t *out)
+{
+    const ngx_http_core_main_conf_t *core = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+    const ngx_http_variable_t *known = core->variables.elts;
+    const ngx_http_variable_value_t *v = &r->variables[index];
+    *out = *usual;
+    if (known[index].get_handler == ours && !v->valid)
+        return true;
+    v = ngx_http_get_flushed_variable(r, (ngx_uint_t)index);
+    if (v)
+        *out = (ngx_str_t){v->not_found ? 0 : v->len, v->not_found ? (u_char *)"" : v->data};
+    return v != NULL;
+}
+
 ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx)
 {
     const xbot_main *conf = ngx_http_get_module_main_conf(r, ngx_http_xbot_module);
     const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
-    const ngx_http_variable_value_t *asked = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->policy);
-    const ngx_http_variable_value_t *order = ngx_http_get_indexed_variable(r, (ngx_uint_t)conf->order);
-    const ngx_http_variable_value_t *from = ngx_http_get_flushed_variable(r, (ngx_uint_t)conf->ip);
-    if (!asked || !order || !from)
+    static const ngx_str_t nothing = {0, (u_char *)""};
+    ngx_str_t policy, order, ip;
+    if (!said(r, conf->policy, tell_nothing, &nothing, &policy) || !said(r, conf->order, tell_nothing, &nothing, &order) ||
+        !said(r, conf->ip, tell_address, &r->connection->addr_text, &ip))
         return NGX_ERROR;
-    const ngx_str_t policy = {asked->not_found ? 0 : asked->len, asked->not_found ? (u_char *)"" : asked->data};
-    const ngx_str_t ip = {from->not_found ? 0 : from->len, from->not_found ? (u_char *)"" : from->data};
-    const bool lost = order->len == 4 && ngx_strncasecmp(order->data, (u_char *)"lost", 4) == 0;
+    const bool lost = order.len == 4 && ngx_strncasecmp(order.data, (u_char *)"lost", 4) == 0;
     if (ctx->judged && ctx->lost == lost && same(&ctx->asked, &policy) && same(&ctx->fallback, &location->policy) && same(&ctx->ip, &ip))
         return NGX_DONE;
     ctx->lost = lost;
@@ -230,7 +247,9 @@ static bool is_open(ngx_http_request_t *r)
 
 static xbot_context *asked_for(ngx_http_request_t *r)
 {
-    xbot_context *ctx = is_open(r) ? xbot_verdict(r) : xbot_known(r);
+    xbot_context *ctx = ngx_http_get_module_ctx(r, ngx_http_xbot_module);
+    if (!ctx || !ctx->settled || ctx->settled != ngx_http_get_module_loc_conf(r, ngx_http_xbot_module))
+        ctx = is_open(r) ? xbot_verdict(r) : xbot_known(r);
     return ctx && ctx->known ? ctx : NULL;
 }
 

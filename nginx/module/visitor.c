@@ -139,7 +139,7 @@ static bool is_letter(u_char c) { return xb_class((char)c) & (XB_LETTER | XB_DIG
 
 /* X-Bot, X-Bot-Score and the like. WSGI, CGI and PHP make one variable of X-Bot, X_Bot and X.Bot: so any byte but a letter or a
  * digit may stand for a hyphen. */
-static bool is_our_header(const ngx_str_t *name)
+static inline bool is_our_header(const ngx_str_t *name)
 {
     const u_char *p = name->data;
     return name->len >= 5 && (p[0] | 0x20) == 'x' && !is_letter(p[1]) && (p[2] | 0x20) == 'b' && (p[3] | 0x20) == 'o' &&

@@ -418,22 +418,25 @@ def test_a_new_binary_loses_nothing(site: EchoSite, enforcing: Sidecar) -> None:
 
 
 def test_a_site_moves_between_the_hosts(site: EchoSite, model_path: Path) -> None:
-    """By one line in http, and a reload each: nobody is lost, and every verdict is the same."""
+    """By one line in http, there and back three times, and a reload each: nobody is lost, and every verdict is the same."""
     with (
         Sidecar(model_path, workers=1, board=True) as sidecar,
         running_nginx(guarded(site), **at(sidecar), workers=2) as nginx,
     ):
         config = nginx.prefix / "nginx.conf"
-        with Load(nginx, ONCE) as load:
+        program = {**CURL, "Connection": "close"}
+        with Load(nginx, ONCE) as people, Load(nginx, program) as programs:
             for host in ("http.conf", "http_module.conf") * 3:
                 text = config.read_text().replace("http_module.conf", "http.conf").replace("http.conf", host)
                 config.write_text(text)
                 before = workers_of(nginx)
                 nginx.reload()
                 wait_until(lambda before=before: len(workers_of(nginx)) == 2 and not before & workers_of(nginx))
-        assert load.failures == []
-        assert set(load.outcomes) == {(200, "human")}
-        assert load.total > 100
+                seen = people.total, programs.total
+                wait_until(lambda seen=seen: people.total > seen[0] + 20 and programs.total > seen[1] + 20)
+        for load, verdict_ in ((people, "human"), (programs, "bot")):
+            assert load.failures == []
+            assert set(load.outcomes) == {(200, verdict_)}
 
 
 def test_killed_workers_leave_the_counters_sound(site: EchoSite, enforcing: Sidecar) -> None:
