@@ -343,6 +343,23 @@ __attribute__((noinline)) static const char *name_end(const char *p, const char 
     return colon;
 }
 
+__attribute__((noinline)) static xb_span trimmed(const char *p, const char *stop)
+{
+    while (is_blank(*p)) /* what ends the line is not blank */
+        p++;
+    while (is_blank(stop[-1]) && stop > p)
+        stop--;
+    return xb_span_of(p, stop);
+}
+
+/* What is behind the colon, without the blanks around it: mostly one before it. */
+static inline xb_span value_of(const char *p, const char *stop)
+{
+    if (*p == ' ' && (unsigned char)p[1] > ' ' && (unsigned char)stop[-1] > ' ')
+        return xb_span_of(p + 1, stop);
+    return trimmed(p, stop);
+}
+
 /* Parses whole lines until the empty one; returns its end, or NULL if it did not come. Lines without a name are counted
  * and let be. The first line stands before p, so bytes before p can be read.
  *
@@ -375,12 +392,7 @@ __attribute__((noinline)) static const char *lines(xb_request *r, const char *p,
             if (known)
                 *expected = known->id;
         }
-        const char *value = colon + 1;
-        while (is_blank(*value)) /* what ends the line is not blank */
-            value++;
-        while (is_blank(stop[-1]) && stop > value)
-            stop--;
-        n = add(r, n, xb_span_of(p, colon), known, xb_span_of(value, stop));
+        n = add(r, n, xb_span_of(p, colon), known, value_of(colon + 1, stop));
         if (known)
             expected = &r->expected[known->id];
     }
