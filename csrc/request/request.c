@@ -381,20 +381,21 @@ __attribute__((noinline)) static const char *lines(xb_request *r, const char *p,
         }
         const known_header *known = &known_headers[*expected];
         const char *colon = p + known->size;
-        if (end - p < NAME_BYTES || !begins_with(p, known)) {
+        if (n == XB_MAX_HEADERS || end - p < NAME_BYTES || !begins_with(p, known)) {
             const known_header *found;
             colon = name_end(p, newline, end, &found);
-            if (!colon) {
-                r->malformed++;
+            if (!colon || !found || n == XB_MAX_HEADERS) {
+                if (colon)
+                    n = add_other(r, n, xb_span_of(p, colon), found, value_of(colon + 1, stop));
+                else
+                    r->malformed++;
                 continue;
             }
             known = found;
-            if (known)
-                *expected = known->id;
+            *expected = known->id;
         }
-        n = add(r, n, xb_span_of(p, colon), known, value_of(colon + 1, stop));
-        if (known)
-            expected = &r->expected[known->id];
+        n = add_known(r, n, xb_span_of(p, colon), known, value_of(colon + 1, stop));
+        expected = &r->expected[known->id];
     }
     r->n_headers = n;
     return done;
