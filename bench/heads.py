@@ -262,3 +262,14 @@ def question(asked: Head, scheme: str = "http", serial: int = 1000, requests: in
         "Host: xbot",
     ]
     return "\r\n".join([*proxy, *own, "", ""]).encode()
+
+
+def never_seen(asked: Head, number: int) -> bytes:
+    """The question about this head as whoever wants to cost most would send it: agent, Accept, encodings and hints that nobody
+    else sends, and headers in an order of their own."""
+    draw = random.Random(SEED + number)
+    proxy, own = question(asked).decode().split("Host: xbot\r\n")
+    changed = ("User-Agent", "Accept:", "Accept-Encoding", "sec-ch-ua:")
+    lines = [line + f" n{number:04}" if line.startswith(changed) else line for line in own.split("\r\n")[:-2]]
+    draw.shuffle(lines)
+    return "\r\n".join([proxy + "Host: xbot", *lines, "", ""]).encode()

@@ -26,6 +26,7 @@ CFLAGS = ["-std=gnu11", "-O3"]  # as in setup.py
 STAGES = ("parse", "featurize", "judge", "answer", "recorded")  # each holds those before it
 LARGER = {"2 kB": 400, "8 kB": 1900, "32 kB": 7900}  # bytes of each of four lines
 EVERY_STAGE = ("small", "typical", "32 kB")  # of the others, `answer` alone: they show that cost is linear
+N_COLD = 1024  # heads that no memo knows, many times more than one keeps
 A_CONNECTION = 10  # requests that people's browsers send on one
 BATCH_BYTES = 8_000_000  # bytes of heads a batch: some 10 ms
 
@@ -40,8 +41,9 @@ def sizes() -> dict[str, list[bytes]]:
     first = [heads.question(head, "https", serial) for serial, head in numbered]
     kept = [heads.question(head, "https", serial, n) for serial, head in numbered for n in range(1, A_CONNECTION + 1)]
     made = {name: [heads.question(heads.of_size(i, line)) for i in range(16)] for name, line in LARGER.items()}
+    cold = [heads.never_seen(chosen[i % len(chosen)], i) for i in range(N_COLD)]
     https = {"https, first": first, f"https, {A_CONNECTION} a connection": kept}
-    return {"small": small, "typical": typical, **https, **made}
+    return {"small": small, "typical": typical, "typical, cold": cold, **https, **made}
 
 
 def build(directory: Path) -> Path:

@@ -343,6 +343,23 @@ __attribute__((noinline)) static const char *name_end(const char *p, const char 
     return colon;
 }
 
+__attribute__((noinline)) static xb_span trimmed(const char *p, const char *stop)
+{
+    while (is_blank(*p)) /* what ends the line is not blank */
+        p++;
+    while (is_blank(stop[-1]) && stop > p)
+        stop--;
+    return xb_span_of(p, stop);
+}
+
+/* What is behind the colon, without the blanks around it: mostly one before it. */
+static inline xb_span value_of(const char *p, const char *stop)
+{
+    if (*p == ' ' && (unsigned char)p[1] > ' ' && (unsigned char)stop[-1] > ' ')
+        return xb_span_of(p + 1, stop);
+    return trimmed(p, stop);
+}
+
 /* Parses whole lines until the empty one; returns its end, or NULL if it did not come. Lines without a name are counted
  * and let be. The first line stands before p, so bytes before p can be read.
  *
@@ -364,25 +381,21 @@ __attribute__((noinline)) static const char *lines(xb_request *r, const char *p,
         }
         const known_header *known = &known_headers[*expected];
         const char *colon = p + known->size;
-        if (end - p < NAME_BYTES || !begins_with(p, known)) {
+        if (n == XB_MAX_HEADERS || end - p < NAME_BYTES || !begins_with(p, known)) {
             const known_header *found;
             colon = name_end(p, newline, end, &found);
-            if (!colon) {
-                r->malformed++;
+            if (!colon || !found || n == XB_MAX_HEADERS) {
+                if (colon)
+                    n = add_other(r, n, xb_span_of(p, colon), found, value_of(colon + 1, stop));
+                else
+                    r->malformed++;
                 continue;
             }
             known = found;
-            if (known)
-                *expected = known->id;
+            *expected = known->id;
         }
-        const char *value = colon + 1;
-        while (is_blank(*value)) /* what ends the line is not blank */
-            value++;
-        while (is_blank(stop[-1]) && stop > value)
-            stop--;
-        n = add(r, n, xb_span_of(p, colon), known, xb_span_of(value, stop));
-        if (known)
-            expected = &r->expected[known->id];
+        n = add_known(r, n, xb_span_of(p, colon), known, value_of(colon + 1, stop));
+        expected = &r->expected[known->id];
     }
     r->n_headers = n;
     return done;

@@ -95,6 +95,7 @@ static void forget(xb_vector *v)
         v->agents[i].text.kept = false;
     for (size_t i = 0; i < XB_VALUES; i++)
         v->values.value[i].text.kept = false;
+    v->buckets.k = 0;
 }
 
 static void texts_at_edges(void)
@@ -198,6 +199,69 @@ static void remembered(void)
     }
 }
 
+static bool same_words(const xb_vector *a, const xb_vector *b)
+{
+    for (uint32_t t = 0; t < a->n_tokens; t++) {
+        char one[80], other[80];
+        xb_token_text(a, &a->tokens[t], one, sizeof one);
+        xb_token_text(b, &b->tokens[t], other, sizeof other);
+        if (a->tokens[t].bucket != b->tokens[t].bucket || a->tokens[t].family != b->tokens[t].family || strcmp(one, other) != 0)
+            return false;
+    }
+    return a->n_tokens == b->n_tokens;
+}
+
+/* Words of headers in an order that is kept, or could be, are those that a shape gets for which none is: the same names and pairs. */
+static void orders(void)
+{
+    static const char *const names[] = {
+#define XB_HEADER(id, name, role) name,
+#include "request/headers.def"
+#undef XB_HEADER
+        "x-own", "x-other"};
+    enum { N = sizeof names / sizeof *names, LISTS = 3000 };
+    static xb_workspace kept, plain;
+    const uint32_t named = 1u << XB_T_hdr_name | 1u << XB_T_hdr_order;
+    const xb_shape shape = xb_shape_of(XB_MAX_K, named | 1u << XB_T_hdr_value, (xb_hosts){NULL, 0}), without = xb_shape_of(XB_MAX_K, named, (xb_hosts){NULL, 0});
+    uint64_t draw = 1;
+    uint8_t order[N];
+    size_t n = 0;
+    for (int list = 0; list < LISTS; list++) {
+        draw = xb_mix(draw + XB_GOLDEN);
+        const bool twice = draw >> 40 & 1;
+        const size_t size = list % 3 ? draw % N : n; /* each third differs from the one before in its end alone */
+        n = list % 3 || !n ? 0 : n - 1;
+        for (size_t tries = 0; n < size && tries < 4 * N; tries++) {
+            draw = xb_mix(draw + XB_GOLDEN);
+            const uint8_t id = (uint8_t)((draw >> 8) % (twice ? N : XB_H_COUNT));
+            if (twice || !memchr(order, id, n))
+                order[n++] = id;
+        }
+        xb_request_clear(&kept.request);
+        kept.request.present = XB_HAS_HEADERS | XB_HAS_ORDER;
+        for (size_t i = 0; i < n; i++)
+            xb_request_add(&kept.request, (xb_span){names[order[i]], strlen(names[order[i]])}, XB_SPAN("v"));
+        plain.request = kept.request;
+        xb_featurize(&plain.request, &without, &plain.vector);
+        for (int again = 0; again < 2; again++) {
+            xb_featurize(&kept.request, &shape, &kept.vector);
+            uint32_t left = 0;
+            for (uint32_t t = 0; t < kept.vector.n_tokens; t++)
+                if (kept.vector.tokens[t].family == XB_T_hdr_value) {
+                    char text[80];
+                    xb_token_text(&kept.vector, &kept.vector.tokens[t], text, sizeof text);
+                    CHECK(strcmp(text, "accept:v") == 0 || strcmp(text, "accept-encoding:v") == 0);
+                } else {
+                    kept.vector.tokens[left++] = kept.vector.tokens[t];
+                }
+            for (uint32_t t = left; t < kept.vector.n_tokens; t++) /* so that no bucket stays taken */
+                memset(kept.vector.taken, 0, sizeof kept.vector.taken);
+            kept.vector.n_tokens = left;
+            CHECK(same_words(&kept.vector, &plain.vector));
+        }
+    }
+}
+
 /* A family that a model did not learn falls into no bucket, and takes none from another. */
 static void families(void)
 {
@@ -272,6 +336,7 @@ int main(void)
     known_texts();
     absent_groups();
     remembered();
+    orders();
     families();
     too_many_words();
     token_text();
