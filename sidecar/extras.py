@@ -9,7 +9,10 @@ import shlex
 import site
 import sys
 from importlib.metadata import PackageNotFoundError, requires
+from importlib.util import find_spec
 from pathlib import Path
+
+from sidecar.errors import XbotError
 
 _HOME = Path(__file__).parent.parent  # where the packages sidecar and training lie
 
@@ -35,3 +38,11 @@ def command(*extras: str) -> str:
     else:
         pip = [sys.executable, "-m", "pip", "install", "--target", str(_HOME)]
     return shlex.join([*pip, *wanted])
+
+
+def need(who: str, extra: str, *modules: str) -> None:
+    """XbotError where one of these modules of an extra is not installed. None is imported: what is wrong otherwise is told first,
+    and scikit-learn takes more than a second."""
+    for name in modules:
+        if find_spec(name) is None:
+            raise XbotError(f"{who} needs {name}, which is not installed: {command(extra)}")

@@ -1,13 +1,16 @@
-"""Models that several tests need, made once a run by the real command."""
+"""Models that several tests need, made once a run by the real command; processes side by side share them."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import compiled
 import models
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +21,10 @@ from sidecar import core, model
 
 # Sidecars of tests that ask for no board have none, whatever this machine has.
 os.environ["XBOT_BOARD"] = "none"
+
+# The command is started some thousand times: compiled once, it starts in half the time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell starts what it sends to the background with Ctrl-C ignored; what is started here must not inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -56,50 +63,65 @@ def xbot():
 
 
 @pytest.fixture(scope="session")
-def corpus_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """made_once(name, make) -> the file of this name; whoever comes first makes it by make(path), others wait."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    place = place / "shared"
+    place.mkdir(exist_ok=True)
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        path, unfinished = place / name, place / f"unfinished.{name}"
+        with (place / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                make(unfinished)
+                unfinished.rename(path)
+        return path
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def sanitized(made_once: Callable[..., Path]) -> list[Path]:
+    """The objects of csrc/ under AddressSanitizer and UndefinedBehaviorSanitizer."""
+
+    def make(place: Path) -> None:
+        place.mkdir(exist_ok=True)
+        compiled.objects(place, compiled.SANITIZE)
+
+    return sorted(made_once("sanitized", make).glob("*.o"))
+
+
+@pytest.fixture(scope="session")
+def corpus_path(made_once: Callable[..., Path]) -> Path:
     """4,000 requests made from packages, jsonl."""
     pytest.importorskip("crawleruseragents", reason="the corpus needs: pip install 'xbot[corpus]'")
-    path = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"
-    command = [sys.executable, "-m", "training.corpus", "--out", str(path), "--seed", "1", "--rows", "4000"]
-    subprocess.run(command, check=True, cwd=ROOT)
-    return path
+    command = [sys.executable, "-m", "training.corpus", "--seed", "1", "--rows", "4000", "--out"]
+    return made_once("corpus.jsonl", lambda path: subprocess.run([*command, str(path)], check=True, cwd=ROOT))
+
+
+TRAIN = ("train", "--quiet", "--stateless", "--format", "jsonl")
 
 
 @pytest.fixture(scope="session")
-def model_path(corpus_path: Path) -> Path:
+def model_path(corpus_path: Path, made_once: Callable[..., Path]) -> Path:
     """A small model that judges ordinary requests sensibly."""
-    path = corpus_path.with_name("model.xbot")
-    run_xbot("train", "--quiet", "--stateless", "--format", "jsonl", "--without", "ip", "--out", path, corpus_path)
-    return path
+    return made_once("model.xbot", lambda path: run_xbot(*TRAIN, "--without", "ip", "--out", path, corpus_path))
 
 
 @pytest.fixture(scope="session")
-def other_model_path(corpus_path: Path) -> Path:
+def other_model_path(corpus_path: Path, made_once: Callable[..., Path]) -> Path:
     """Another one, whose scores differ on every request."""
-    path = corpus_path.with_name("other.xbot")
-    run_xbot(
-        "train",
-        "--quiet",
-        "--stateless",
-        "--format",
-        "jsonl",
-        "-C",
-        "0.001",
-        "--without",
-        "headers",
-        "--out",
-        path,
-        corpus_path,
-    )
-    return path
+    options = ("-C", "0.001", "--without", "headers")
+    return made_once("other.xbot", lambda path: run_xbot(*TRAIN, *options, "--out", path, corpus_path))
 
 
 @pytest.fixture(scope="session")
-def made_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_model_path(made_once: Callable[..., Path]) -> Path:
     """A model made without fitting, every weight another: for tests of what any model does."""
-    path = tmp_path_factory.mktemp("made") / "made.xbot"
-    path.write_bytes(models.balanced_image())
-    return path
+    return made_once("made.xbot", lambda path: path.write_bytes(models.balanced_image()))
 
 
 @pytest.fixture(scope="session")
@@ -124,8 +146,7 @@ def challenge_path(data_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def challenge_model_path(challenge_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def challenge_model_path(challenge_path: Path, made_once: Callable[..., Path]) -> Path:
     """A model fitted on all of them."""
-    path = tmp_path_factory.mktemp("challenge") / "challenge.xbot"
-    run_xbot("train", "--quiet", "--format", "challenge", "--out", path, challenge_path)
-    return path
+    command = ("train", "--quiet", "--format", "challenge", "--out")
+    return made_once("challenge.xbot", lambda path: run_xbot(*command, path, challenge_path))

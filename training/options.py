@@ -222,12 +222,7 @@ def inputs_of(options: dict[str, Any]) -> list[Path | str | None]:
 
 def needs_training(command: str) -> None:
     """XbotError where the packages of the extra are not installed."""
-    try:
-        import joblib
-        import sklearn  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise XbotError(f"{command} needs {error.name}, which is not installed: {extras.command('train')}") from None
-    del joblib
+    extras.need(command, "train", "joblib", "sklearn")
 
 
 def row_settings(

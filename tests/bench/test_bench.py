@@ -193,7 +193,7 @@ def test_failed_requests_are_counted_and_said(bench: rows.Bench, tmp_path: Path)
 
 
 @needs_load
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_nothing_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C in the middle of the load ends wrk and every nginx."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -325,6 +325,7 @@ def test_a_document_without_marks_is_left_alone(tmp_path: Path) -> None:
 # ---- logs ----
 
 
+@pytest.mark.long
 def test_logs_are_scored_and_trained_on(tmp_path: Path) -> None:
     """Small ones, by the real commands; the tables come between the marks."""
     pytest.importorskip("crawleruseragents", reason="needs: pip install 'xbot[corpus]'")

@@ -17,11 +17,6 @@ from places import ROOT
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
 
-@pytest.fixture(scope="session")
-def sanitized(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return objects(tmp_path_factory.mktemp("sanitized"), SANITIZE)
-
-
 def run(program: Path) -> None:
     arguments = map(str, ARGUMENTS.get(program.name, []))
     done = subprocess.run([program, *arguments], capture_output=True, env=ENVIRONMENT, timeout=120, check=False)

@@ -96,6 +96,7 @@ def with_row(name: bytes, version: int, weight: float) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
+@pytest.mark.long
 def test_yesterdays_file_gives_the_same_margins(tomorrow: Path, tmp_path: Path) -> None:
     """To the last digit but for the order of sums; and the shipped model passes its self-test there."""
     for image in (TODAY, Path(model.__file__).with_name("default.xbot").read_bytes()):
@@ -107,6 +108,7 @@ def test_yesterdays_file_gives_the_same_margins(tomorrow: Path, tmp_path: Path) 
         assert max(wanted) - min(wanted) > 1
 
 
+@pytest.mark.long
 def test_tomorrows_file_is_refused_by_name_today(tomorrow: Path, tmp_path: Path) -> None:
     """It loads where the row is known, and counts there; here the refusal names the row, whatever its weight."""
     image = with_row(b"ua_tomorrow", 1, 2.5)
@@ -119,6 +121,7 @@ def test_tomorrows_file_is_refused_by_name_today(tomorrow: Path, tmp_path: Path)
             model.open_image(with_row(b"ua_tomorrow", 1, weight))
 
 
+@pytest.mark.long
 def test_a_row_that_is_computed_otherwise_refuses_the_file(tmp_path: Path) -> None:
     later = built(tmp_path, version=2)
     assert run(later, with_row(b"ua_tomorrow", 1, 1.0), tmp_path) == (

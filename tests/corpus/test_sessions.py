@@ -55,6 +55,7 @@ def test_the_projects_reader_reads_every_row(sample: list[Log]) -> None:
         assert request.status == row["status"]
 
 
+@pytest.mark.long
 def test_every_kind_comes() -> None:
     seen = Counter((row["label"], row["kind"]) for row in generate(2, 150_000))
     wanted = {("human", kind.__name__) for kind in people.KINDS} | {("bot", kind.__name__) for kind in programs.KINDS}

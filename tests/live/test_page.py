@@ -331,10 +331,9 @@ async def _browse(sidecar: Sidecar, tab: Any) -> None:
         await page.open(f"http://{sidecar.admin}/")
         await page.until("document.documentElement.dataset.messages > 1")
         await page.until("document.querySelectorAll('#refusals details').length > 5")
-        text = await page.until(
-            "[...document.querySelectorAll('#shapes .item')].map((each) => each.textContent).join('\\n')"
+        await page.until(
+            "[...document.querySelectorAll('#shapes .item')].some((each) => each.textContent.includes('<script>document.title='))"
         )
-        assert "<script>document.title='pwned'" in text
         for width, dark, phone in ((1240, True, False), (390, False, True), (320, True, True)):
             await page.size(width, 900, dark=dark, phone=phone)
             count = await page.evaluate("document.documentElement.dataset.messages")

@@ -61,6 +61,7 @@ def command(*options: str) -> list[str]:
 
 
 @needs_nginx
+@pytest.mark.servers
 def test_the_demo_shows_verdicts_that_came_through_nginx(tmp_path: Path, marked: dict[str, str]) -> None:
     run = subprocess.run(
         command("--once", "--dir", str(tmp_path)),

@@ -55,13 +55,6 @@ def train(out: Path, pipeline: Path | None, report: Path | None, sessions: Path 
     LOGS are files, gzip too, or - for standard input. Lines that cannot be read are counted, the first is shown.
     """
     needs_training("train")
-    from sidecar import model
-    from sidecar.sources import progress
-    from training import export, fit, summary
-    from training.report import subject
-    from training.report.cautions import cautions
-    from training.report.cli import compared
-
     quiet, logs = options["quiet"], options["logs"]
 
     written = [(out, outputs.MODEL), (pipeline, outputs.PIPELINE)]
@@ -75,6 +68,13 @@ def train(out: Path, pipeline: Path | None, report: Path | None, sessions: Path 
         report.mkdir(parents=True, exist_ok=True)
         written.append((report / "report.html", outputs.PAGE))
     outputs.check(written, [*inputs_of(options), sessions])
+    from sidecar import model
+    from sidecar.sources import progress
+    from training import export, fit, summary
+    from training.report import subject
+    from training.report.cautions import cautions
+    from training.report.cli import compared
+
     settings = fitting_settings(options)
     if sessions is not None and settings.evidence != "bounded":
         raise XbotError("--sessions needs --evidence bounded")

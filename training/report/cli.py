@@ -88,12 +88,7 @@ def report(
 def needs_report(command: str) -> None:
     """XbotError where a package that the page needs is not installed."""
     needs_training(command)
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise XbotError(f"{command} needs {error.name}, which is not installed: {extras.command('report')}") from None
-    del jinja2
+    extras.need(command, "report", "jinja2", "matplotlib")
 
 
 def check_rereadable(command: str, logs: tuple[str, ...]) -> None:
