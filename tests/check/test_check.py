@@ -27,6 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nginx_harness import EchoSite, nginx_binary, running_nginx
 from places import XBOT
+from proxy_harness import free_port
 from sidecar_harness import Sidecar
 
 from sidecar import core
@@ -85,7 +86,7 @@ def write(place: Path, server: str, http: str = "", listen: str = LISTEN, user: 
         nginx_harness.copy_files(place / "xbot", listen)
     text = nginx_harness.CONFIG.format(
         prefix=place,
-        port=9,
+        port=free_port(),  # any user may have it, and no other test has it
         listen_options="",
         workers=1,
         user=user,
