@@ -59,7 +59,7 @@ bool xb_apply_policy(const xb_policies *policies, const xb_policy *policy, const
     const xb_policy *found = wanted.size && policies ? xb_policy_named(policies, wanted) : NULL;
     bool known = found || !wanted.size;
     if (!found && policies && policies->n_routes && f->present & XB_HAS_URL)
-        found = xb_policy_for_path(policies, xb_path_resolve(f->path.url.path, w->path));
+        found = xb_policy_for_path(policies, f->path.url.path, w->path);
     w->decision = xb_decide(policies, found ? found : policy, m, f, &w->verdict, w->path);
     w->decision.refuse |= w->request.status_only && w->decision.outcome == XB_BOT;
     return known;

@@ -165,14 +165,6 @@ const xb_policy *xb_policy_named(const xb_policies *p, xb_span name)
     return NULL;
 }
 
-const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path)
-{
-    for (uint32_t i = 0; i < p->n_routes; i++)
-        if (starts(path, text_of(p, p->route[i].prefix)))
-            return &p->policy[p->route[i].policy];
-    return NULL;
-}
-
 /* ---- networks ---- */
 
 /* Is the address in a network that the list names itself? */
@@ -330,6 +322,17 @@ xb_span xb_path_resolve(xb_span path, char *scratch)
     }
     end_segment(scratch, &used);
     return (xb_span){scratch, used};
+}
+
+const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path, char *scratch)
+{
+    const xb_span resolved = xb_path_resolve(path, scratch);
+    for (uint32_t i = 0; i < p->n_routes; i++) {
+        const xb_policy *policy = &p->policy[p->route[i].policy];
+        if (starts(resolved, text_of(p, p->route[i].prefix)) && (policy->mode == XB_mode_enforce || !is_read_otherwise(path)))
+            return policy;
+    }
+    return NULL;
 }
 
 /* ---- deciding ---- */

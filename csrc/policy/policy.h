@@ -142,9 +142,10 @@ const char *xb_policies_open(xb_policies *p, const void *image, size_t size);
 /* The policy of this name, or NULL. */
 const xb_policy *xb_policy_named(const xb_policies *p, xb_span name);
 
-/* The policy of the longest prefix with which this path begins, or NULL. The path must be resolved (xb_path_resolve), so that
- * no other spelling of it leaves its policy. */
-const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path);
+/* The policy of the longest prefix with which a request's path begins, or NULL. It is compared resolved (xb_path_resolve), so that no other
+ * spelling of it leaves its policy; and one that the site may read as another path, such as "/api/..;/login", is in none that refuses
+ * nobody. `scratch` has room for path.size bytes. */
+const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path, char *scratch);
 
 /* Decides by lists, then by the crawler, then by score. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,

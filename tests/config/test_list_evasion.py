@@ -11,6 +11,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -314,7 +315,7 @@ TRICKS = [
 ]
 
 
-def test_nobody_is_let_by_where_the_site_may_read_another_place(made_model) -> None:  # type: ignore[no-untyped-def]
+def test_nobody_is_let_by_where_the_site_may_read_another_place(made_model) -> None:
     """/feed/..;/admin is below /feed/ for nginx, and /admin for Tomcat."""
     draw, request, found = random.Random(3), core.Request(), Counter[str]()
     fixed = [
@@ -352,6 +353,38 @@ def test_nobody_is_let_by_where_the_site_may_read_another_place(made_model) -> N
     ):
         assert LET_BY.decide(made_model, _asking(request, uri), "allow").list, uri
     assert min(found.values()) > 1000, found
+
+
+@pytest.mark.parametrize(
+    ("uri", "policy"),
+    [
+        ("/api/x", "api"),
+        ("/api/..;/login", "default"),  # and no way out of a policy that refuses
+        ("/api/..%5clogin", "default"),
+        ("/api/%25", "default"),
+        ("/api/v1/..;/login", "v1"),
+        ("/api/v1/x", "v1"),
+        ("/api/v1/open/x", "open"),
+        ("/api/v1/open/..;/x", "v1"),  # the next that refuses
+        ("/login/..;/x", "login"),
+        ("/login/%25", "login"),
+    ],
+)
+def test_such_a_target_is_in_no_policy_that_only_observes(made_model, tmp_path: Path, uri: str, policy: str) -> None:
+    rows = {
+        "default": ("enforce", ""),
+        "api": ("observe", "/api/"),
+        "v1": ("enforce", "/api/v1/"),
+        "open": ("observe", "/api/v1/open/"),
+    }
+    rows["login"] = ("enforce", "/login/")
+    text = "".join(
+        f'[policies.{name}]\nmode = "{mode}"\n' + (f'paths = ["{path}"]\n' if path else "")
+        for name, (mode, path) in rows.items()
+    )
+    (tmp_path / "xbot.toml").write_text(text)
+    served = core.Policies(policies.image(config.load(tmp_path / "xbot.toml")))
+    assert served.decide(made_model, _asking(core.Request(), uri), "default").policy == policy
 
 
 def _asking(request: core.Request, uri: str) -> core.Request:

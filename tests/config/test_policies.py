@@ -204,7 +204,7 @@ def test_the_policy_of_a_path_is_that_of_nginx_s_location(made_model: core.Model
     """The longest prefix, whatever the spelling. Any other choice would be a way out of a policy."""
     if nginx_binary() is None:
         pytest.skip("nginx is not installed")
-    rows = [f'[policies.p{i}]\npaths = ["{prefix}"]\n' for i, prefix in enumerate(PREFIXES)]
+    rows = [f'[policies.p{i}]\nmode = "enforce"\npaths = ["{prefix}"]\n' for i, prefix in enumerate(PREFIXES)]
     served = core.Policies(policies.image(plan_of(tmp_path / "xbot.toml", "".join(rows))))
     locations = "".join(f'location "{prefix}" {{ return 200 p{i}; }}' for i, prefix in enumerate(PREFIXES))
     found = Counter[str]()

@@ -15,6 +15,7 @@ from sidecar_harness import Sidecar, visit, wait_until
 from test_metrics import STRICT
 
 from sidecar import core
+from sidecar.board import served
 from sidecar.board.served import Served
 from sidecar.config import config, options
 from sidecar.config.plan import Overrides
@@ -164,6 +165,28 @@ def test_a_group_that_is_no_longer_told(site: Site) -> None:
     site.served.path = config.DEFAULT_MODEL
     site.live(600)
     assert site.said[3:] == [("alarm over", "drift")]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        7,
+        [],
+        "tls",
+        {"tls": "1"},
+        {"tls": 2.0},
+        {"tls": -0.1},
+        {"tls": float("nan")},
+        {"tls": True},
+        {"more": 0.5},
+        {"tls": None},
+    ],
+)
+def test_a_model_that_says_nonsense_of_its_groups_says_nothing(said: Any) -> None:
+    """Anybody may have written a model's provenance."""
+    assert served._told({"told": said}) == {}
+    assert served._told({"told": {"tls": 0.5, "ua": 1.0}}) == {"tls": 0.5, "ua": 1.0}
 
 
 @pytest.mark.parametrize("name", core.GROUPS)
