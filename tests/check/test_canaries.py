@@ -68,7 +68,7 @@ def test_each_gets_the_right_answer_and_none_is_counted(tmp_path: Path) -> None:
         assert after['xbot_canaries{result="right"}'] == ALL
         assert (tmp_path / "decisions.jsonl").read_bytes() == b""
         said = run_xbot("status", "--control", tmp_path / "c").stdout.decode()
-        assert re.search(rf"^canaries \d+s ago: {ALL} right$", said, re.MULTILINE)
+        assert re.search(rf"^canaries \d+s ago: {ALL} right$", said, re.MULTILINE), said
 
 
 @needs_nginx

@@ -361,6 +361,9 @@ def test_whom_the_dns_is_asked_about(tmp_path: Path) -> None:
     assert {True, False} == set(asked.values())
     ip = next(ip for ip, wanted in asked.items() if wanted)
     assert decision(ip).outcome != "verified"
+    for state in ("silent", "away"):  # nobody knows
+        table.keep(ipaddress.ip_address(ip).packed, state, 60.0)
+        assert decision(ip).outcome != "verified"
     table.keep(ipaddress.ip_address(ip).packed, "answered", 60.0, 1 << catalogue.domains().index("yandex.com"))
     assert decision(ip).outcome == "verified"
     table.keep(ipaddress.ip_address(ip).packed, "answered", 60.0, 0)

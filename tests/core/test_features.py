@@ -501,6 +501,36 @@ _TARGETS = [
     "/", "/a", "/a?b=c", "/a.php", "/a.css", "/a.jpg", "/feed.xml", "/robots.txt", "/favicon.ico", "/.well-known/a", "/.well-known/%2e",
     "/.well-known/x/../b", "/.git/config", "http://www.example.com/a", "/" + "a/" * 9,
 ]  # fmt: skip
+_MORE_AGENTS = """
+Opera/9.80 (Windows NT 6.1) Presto/2.12
+[FBAN/FBIOS;FBAV/1]
+Lynx/2.8.9
+Links (2.29; Linux)
+ELinks/0.13
+w3m/0.5.3
+Dillo/3.0
+NetSurf/3.10
+UCWEB/2.0 (Linux) UCBrowser/9
+BlackBerry9000/4.6
+SAMSUNG-GT-I9100 SamsungBrowser/1
+Safari/1 CFNetwork/1
+Dalvik/2.1.0 (Linux; Android 9)
+Chrome/126.0 Safari/537
+Mozilla/5.0 (X11; Linux) Gecko Firefox/120.0 AppleWebKit/537
+Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605 Firefox/120 FxiOS/120 Safari/605
+Mozilla/5.0 (X11) Chrome/126.0 Firefox/120.0 AppleWebKit/537
+Mozilla/5.0 (X11) Gecko Firefox/120.0
+Mozilla/5.0 (compatible; Foobot/1.0; +http://a.test)
+Mozilla/5.0 (compatible; spider)
+Mozilla/5.0 (X11) HeadlessChrome/126.0
+Mozilla/5.0
+Mozilla/5.0 Lynx/2.8
+Mozilla/5.0 (X11) Chrome/126.0.6478.127 Safari/537
+Mozilla/5.0 (X11; wv) Version/4.0 Chrome/126.0.6478.127 Safari/537
+Mozilla/5.0 (X11) Chrome/126.0.6478.127 Safari/537 Instagram
+Mozilla/5.0 (X11) Chrome/126.0.0.0 Safari/537 python-requests/2
+-
+""".strip().splitlines()
 _FROM = [
     "203.0.113.7",
     "203.0.113.9",
@@ -517,7 +547,7 @@ def _requests(seed: int, count: int) -> list[dict[str, Any]]:
     """Requests of a few clients that send anything, in the order of their times; of each a client keeps half."""
     chance = random.Random(seed)
     handshakes = tables.rows("handshakes.tsv", 5)
-    agents = [row[4] for row in AGENTS]
+    agents = [*(row[4] for row in AGENTS), *_MORE_AGENTS * 3]
     own: dict[str, dict[str, Any]] = {}
     out, now = [], 1_800_000_000.0
     for _ in range(count):
@@ -547,7 +577,12 @@ def _requests(seed: int, count: int) -> list[dict[str, Any]]:
                 "status": chance.choice([200, 304, 403, 404, 429]),
                 "bytes": chance.randrange(9000),
                 "type": chance.choice(["text/html", "text/css", "font/woff2", "application/json", "image/png", "text/javascript", ""]),
-                "tls": {"protocol": "TLSv1.3", "ciphers": suites, "curves": groups},
+                "tls": {
+                    "protocol": chance.choice(["TLSv1.3", "TLSv1.3", "TLSv1.2", "TLSv1", "TLSv1.0", "", None]),
+                    "ciphers": suites,
+                    "curves": chance.choice([groups, groups, "", None]),
+                    "reused": chance.choice([".", "r", "R", "", None]),
+                },
                 "headers": headers,
             }
         )  # fmt: skip
@@ -583,3 +618,23 @@ def test_what_clients_did_is_the_same_on_every_road(seed: int) -> None:
         two.count(slow)
         fired |= {name for name, value in first.items() if value and not math.isnan(value)}
     assert len([name for name in fired if GROUP[name] == "client"]) > 20
+
+
+def test_tables_of_clients_know_nothing_of_each_other() -> None:
+    """However many there are in a process: one says what was counted in it, and no other."""
+    request, every = core.Request(), [core.Clients(1) for _ in range(20)]
+    lines = list(visits.lines())
+
+    def said(table: core.Clients) -> str:
+        assert request.load_json(lines[-1])
+        table.read(request)
+        return str([value for name, value in features(request)[0].items() if GROUP[name] == "client"])
+
+    for line in lines:
+        for table in every[::2]:
+            records.load_record(line, request)
+            table.read(request)
+            table.count(request)
+    known, unknown = {said(table) for table in every[::2]}, {said(table) for table in every[1::2]}
+    assert len(known) == len(unknown) == 1
+    assert known != unknown

@@ -4,7 +4,7 @@ csrc/ is built by gcc --coverage twice: into the extension, for those tests in P
 the programs of tests/c and for the first inputs of each fuzz target with those that `make fuzz` has kept in .fuzz.
 
 Law: each line that nothing runs is in unreached.tsv, with the reason; one that is not there fails, and so does a share of branches
-below LEAST_BRANCHES.
+below LEAST_BRANCHES. Each branch that nothing takes is in branches.tsv; one that is not there is named.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from run import IN_C, seeds  # noqa: E402
 
 PLACE = ROOT / "build" / "coverage"
 COVERAGE = ["-O0", "-U_FORTIFY_SOURCE", "--coverage", "-DWIDE="]
-LEAST_BRANCHES = 0.935
+LEAST_BRANCHES = 0.98
 TESTS = [
     "tests/core",
     "tests/config/test_policies.py",
@@ -104,6 +104,19 @@ def branches(files: list[dict]) -> Iterator[tuple[str, int, int, int]]:
             yield file["file"], line["line_number"], len(counts), counts.count(0)
 
 
+def surprising(taken: list[tuple[str, int, int, int]]) -> Iterator[str]:
+    """Of lines with more branches that are never taken than branches.tsv lists."""
+    rows = [
+        row.split("\t") for row in (HERE / "branches.tsv").read_text().splitlines() if row and not row.startswith("#")
+    ]
+    known = Counter({(file, text): int(number) for file, text, number, _ in rows})
+    for file, number, _, never in taken:
+        text = (ROOT / file).read_text().splitlines()[number - 1].strip()
+        known[file, text] -= never
+        if never and known[file, text] < 0:
+            yield f"{file}:{number}: {-known[file, text]} branches are never taken, and branches.tsv does not list them: {text}"
+
+
 def listed() -> Counter[tuple[str, str]]:
     """The lines of unreached.tsv by file and text, as often as they are there."""
     rows = [
@@ -135,6 +148,8 @@ def main() -> int:
     print(
         f"lines: {lines - len(missing)} of {lines}, {len(missing)} unreached; branches: {total - never} of {total}, {1 - never / total:.1%}"
     )
+    for line in surprising(taken):
+        print(line)
     unknown = []
     for row in missing:
         known[row[0], row[2]] -= 1

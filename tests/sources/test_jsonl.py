@@ -131,7 +131,7 @@ TEXTS = [
         "tru",
         '"',
         '"\\u0041"',
-        '"\\u00e9"',
+        '"\\u0042"',
         '"\\ud83d\\ude00"',
         '"\\x"',
         '"\\u00"',
@@ -261,3 +261,17 @@ def test_a_block_is_judged_as_its_lines_are() -> None:
         clients.count(request)
     assert out.getvalue() == b"".join(expected)
     assert (done.lines, done.bad) == (len(said), 9)
+
+
+def test_the_beginning_of_a_line_is_no_line() -> None:
+    """Wherever it breaks off: csrc's reader stops at its end, and says nothing of it."""
+    request = core.Request()
+    lines = [
+        b'{"time":1773299700.125,"more":12.5,"host":"a\\u0041\\"b","status":200,"bytes":null,"headers":{"Host":"\\u0042","A":"b"}}',
+        b'{"connection":17,"other":true,"another":"\\n","tls":{"alpn":"h2","new":1.5,"curves":null},"headers":[["Host","a"],["A","\\\\"]]}',
+        b'{"order":"kept","policy":"","label":"human","ip":"::1","headers":[],"handshake":null,"last":0.25}',
+    ]
+    for line in lines:
+        assert request.load_json(line), line
+        for cut in range(len(line)):
+            assert not request.load_json(line[:cut]), line[:cut]
