@@ -28,26 +28,38 @@ typedef struct {
     xb_vector *v;
 } maker;
 
-/* Adds a word, unless its bucket is taken; n words are there. Returns how many are then. The caller has asked whether the family
+/* Takes the bucket of a word, if it is free and there is room for one more; n words are there. The caller has asked whether the family
  * counts. */
-static inline size_t put_token(const maker *m, size_t n, xb_token token)
+static inline bool take(const maker *m, size_t n, uint32_t bucket)
 {
-    uint64_t *taken = &m->v->taken[token.bucket / 64];
+    uint64_t *taken = &m->v->taken[bucket / 64];
     const uint64_t set = *taken;
-    if (set >> (token.bucket % 64) & 1)
-        return n;
+    if (set >> (bucket % 64) & 1)
+        return false;
     if (n == XB_MAX_TOKENS) {
         m->v->truncated = true;
-        return n;
+        return false;
     }
-    *taken = set | UINT64_C(1) << (token.bucket % 64);
-    m->v->tokens[n] = token;
+    *taken = set | UINT64_C(1) << (bucket % 64);
+    return true;
+}
+
+/* Adds a word, unless its bucket is taken. Returns how many are there then. */
+static inline size_t put(const maker *m, size_t n, xb_family_id family, uint32_t bucket, uint32_t word)
+{
+    if (!take(m, n, bucket))
+        return n;
+    m->v->tokens[n] = (xb_token){bucket, (uint16_t)word, (uint8_t)family};
     return n + 1;
 }
 
-static inline size_t put(const maker *m, size_t n, xb_family_id family, uint32_t bucket, uint32_t word)
+/* The same of a word that is kept. */
+static inline size_t put_kept(const maker *m, size_t n, const xb_token *kept)
 {
-    return put_token(m, n, (xb_token){bucket, (uint16_t)word, (uint8_t)family});
+    if (!take(m, n, kept->bucket))
+        return n;
+    memcpy(&m->v->tokens[n], kept, sizeof *kept);
+    return n + 1;
 }
 
 static inline bool counts(const maker *m, uint32_t group, xb_family_id family)
@@ -86,7 +98,7 @@ static size_t agent_words(const maker *m, size_t n, xb_known_agent *a)
         a->made_for = m->known->shapes;
     }
     for (uint32_t i = 0; i < a->facts.n_words; i++)
-        n = put_token(m, n, a->tokens[i]);
+        n = put_kept(m, n, &a->tokens[i]);
     return n;
 }
 
@@ -214,10 +226,11 @@ static size_t headers(const maker *m, size_t n)
     const xb_request *r = m->facts->request;
     const xb_known_order *o = order_of(m);
     for (uint32_t i = 0; o && i < o->n_tokens; i++) {
-        xb_token token = o->tokens[i];
-        if (token.family == XB_T_hdr_value)
-            token.bucket = value_bucket(m, &r->headers[r->first[r->names[token.word]]]);
-        n = put_token(m, n, token);
+        const xb_token *kept = &o->tokens[i];
+        if (kept->family == XB_T_hdr_value)
+            n = put(m, n, XB_T_hdr_value, value_bucket(m, &r->headers[r->first[r->names[kept->word]]]), kept->word);
+        else
+            n = put_kept(m, n, kept);
     }
     if (o)
         return n;

@@ -332,17 +332,15 @@ void xb_handshake_of(const xb_tls *tls, xb_handshake *out)
 /* Digits from *p on, at most `most`; moves behind them. False if there is none, or more than that. */
 static bool number(const char **p, const char *end, uint64_t most, uint64_t *out)
 {
-    enum { SAFE = 19 /* digits that 64 bits always hold */ };
-    const char *from = *p, *at = from;
+    const char *from = *p;
     uint64_t n = 0;
-    for (; at < end && xb_is_digit(*at); at++)
-        if (at - from < SAFE)
-            n = n * 10 + (uint64_t)(*at - '0');
-        else if (__builtin_mul_overflow(n, UINT64_C(10), &n) || __builtin_add_overflow(n, (uint64_t)(*at - '0'), &n))
+    for (; *p < end && xb_is_digit(**p); (*p)++)
+        if (__builtin_mul_overflow(n, UINT64_C(10), &n) || __builtin_add_overflow(n, (uint64_t)(**p - '0'), &n))
             return false;
-    *p = at;
+    if (n > most)
+        return false;
     *out = n;
-    return at > from && n <= most;
+    return *p > from;
 }
 
 bool xb_connection_id_parse(xb_span text, xb_connection_id *out)
