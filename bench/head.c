@@ -4,7 +4,8 @@
  *   HEADS  a file of heads as a proxy asks, each ended by a zero byte; they are taken in turn, over and over, so that
  *          the branch predictor cannot learn a single one
  *   STAGE  how far each head goes: parse, featurize (parse and that), judge (and score), answer (and the reply,
- *          counters and clock: all of it, as a worker calls it), recorded (answer, with a record of each decision for the log)
+ *          counters and clock: all of it, as a worker calls it), recorded (answer, with a record of each decision for the log),
+ *          table (judge, with a table of clients that knows them: each was here three times)
  *   POLICIES  an image of policies (csrc/policy/policy.h), by the first of which `answer` decides; without it the one that observes
  * Prints one line of JSON: bytes and tokens a head (mean), and nanoseconds a head of the median, fastest and slowest batch.
  * Built and run by bench/head.py, which also counts its instructions under callgrind.
@@ -59,6 +60,20 @@ static xb_wheel wheel;
 static xb_lane lane = {.rate = {.most = UINT32_MAX}};
 static xb_recorder recorder = {.logged = true, .sample = UINT64_C(1) << 58};
 static xb_reply reply;
+static xb_clients *clients;
+
+/* A table of a mebibyte. */
+static xb_clients *made_table(void)
+{
+    static const uint64_t secret[2] = {1, 2};
+    const size_t bytes = xb_clients_size(1);
+    xb_clients *t = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    if (!t)
+        fail("the table", "no memory");
+    memset(t, 0, bytes);
+    xb_clients_init(t, bytes, secret, XB_CLIENTS_BY_ADDRESS);
+    return t;
+}
 
 /* Takes one head as far as `stage`. */
 static void run(const xb_service *service, char stage, xb_span head)
@@ -79,14 +94,18 @@ static void run(const xb_service *service, char stage, xb_span head)
         xb_dialect_apply(service->dialect, &work.request, work.scratch);
     if (stage == 'f')
         xb_featurize(&work.request, &model->shape, &work.vector);
-    if (stage == 'j')
+    if (stage == 't') {
+        work.clients = clients;
+        work.now_ms += 100;
+    }
+    if (stage == 'j' || stage == 't')
         xb_judge(model, &work);
 }
 
 int main(int argc, char **argv)
 {
-    if ((argc != 6 && argc != 7) || !strchr("pfjar", *argv[3]))
-        fail("usage", "head MODEL HEADS parse|featurize|judge|answer|recorded HEADS_A_BATCH BATCHES [POLICIES]");
+    if ((argc != 6 && argc != 7) || !strchr("pfjart", *argv[3]))
+        fail("usage", "head MODEL HEADS parse|featurize|judge|answer|recorded|table HEADS_A_BATCH BATCHES [POLICIES]");
     const char stage = *argv[3];
     const size_t a_batch = strtoul(argv[4], NULL, 10), batches = strtoul(argv[5], NULL, 10);
 
@@ -121,6 +140,10 @@ int main(int argc, char **argv)
         bytes += heads[i].size;
         tokens += work.vector.n_tokens;
     }
+    work.now_ms = UINT64_C(1795737600000); /* the table's clock: some day's */
+    clients = made_table();
+    for (size_t i = 0; stage == 't' && i < 3 * n; i++)
+        run(&service, stage, heads[i % n]);
     for (size_t b = 0; b < batches; b++) {
         double started = now_ns();
         for (size_t i = 0; i < a_batch; i++, next = next + 1 == n ? 0 : next + 1)

@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     const char stage = *argv[1];
     const uint64_t clients = strtoull(argv[2], NULL, 10), secret[2] = {0x0123456789abcdef, 0xfedcba9876543210};
     const size_t bytes = xb_clients_size((unsigned)atoi(argv[3])), a_batch = strtoul(argv[4], NULL, 10), batches = strtoul(argv[5], NULL, 10);
-    xb_clients *table = aligned_alloc(64, bytes);
+    xb_clients *table = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096); /* as memory that is mapped */
     double *ns = calloc(batches, sizeof *ns);
     xb_init();
     image_init(&image);

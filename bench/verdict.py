@@ -25,6 +25,7 @@ CSRC = HERE.parent / "csrc"
 CFLAGS = ["-std=gnu11", "-O3"]  # as in setup.py
 STAGES = ("parse", "featurize", "judge", "answer", "recorded")  # each holds those before it
 LARGER = {"2 kB": 400, "8 kB": 1900, "32 kB": 7900}  # bytes of each of four lines
+TABLE = ("typical", "table")  # judged with a table of clients: what that costs is the difference to `judge`
 EVERY_STAGE = ("small", "typical", "32 kB")  # of the others, `answer` alone: they show that cost is linear
 N_COLD = 1024  # heads that no memo knows, many times more than one keeps
 A_CONNECTION = 10  # requests that people's browsers send on one
@@ -95,6 +96,8 @@ def cases() -> Iterator[tuple[str, str, list[bytes]]]:
     for size, inputs in sizes().items():
         for stage in STAGES if size in EVERY_STAGE else ("answer",):
             yield size, stage, inputs
+        if size == TABLE[0]:
+            yield *TABLE, inputs
 
 
 def in_c(model: Path, directory: Path, cores: frozenset[int], batches: int = 31) -> list[dict[str, Any]]:

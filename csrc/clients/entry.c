@@ -1,7 +1,5 @@
 #include "clients/entry.h"
 
-#include "base/hash.h"
-
 enum { STEPS = XB_CLIENTS_STEPS, STEP_MS = XB_CLIENTS_HALF_LIFE_MS / STEPS, FAST_STEP_MS = XB_CLIENTS_FAST_MS / STEPS };
 
 _Static_assert(STEP_MS *STEPS == XB_CLIENTS_HALF_LIFE_MS && FAST_STEP_MS *STEPS == XB_CLIENTS_FAST_MS, "whole milliseconds");
@@ -46,7 +44,7 @@ static bool set_back(uint32_t then, uint32_t now, int32_t step_ms)
 static uint64_t sketch_left(uint64_t sketch, uint32_t then, uint32_t now)
 {
     const uint32_t from = then / STEPS, to = now / STEPS;
-    if (from == to)
+    if (!sketch || from == to)
         return sketch;
     if (passed(then, now) >= 8 * STEPS)
         return 0;
@@ -167,9 +165,9 @@ static void scale(xb_client_entry *e, float left)
         xb_put_four(&e->count[i], sane(xb_get_four(&e->count[i])) * left);
 }
 
-void xb_entry_fade(xb_client_entry *e, xb_moment now)
+static void fade_from(xb_client_entry *e, uint32_t then, xb_moment now)
 {
-    const uint32_t then = xb_get32(&e->faded), steps = passed(then, now.step);
+    const uint32_t steps = passed(then, now.step);
     if (!steps) {
         if (set_back(then, now.step, STEP_MS))
             xb_put32(&e->faded, now.step);
@@ -183,6 +181,15 @@ void xb_entry_fade(xb_client_entry *e, xb_moment now)
             xb_put64(&e->sketch[i], left);
     }
 }
+
+static inline void fade(xb_client_entry *e, xb_moment now)
+{
+    const uint32_t then = xb_get32(&e->faded);
+    if (then != now.step)
+        fade_from(e, then, now);
+}
+
+void xb_entry_fade(xb_client_entry *e, xb_moment now) { fade(e, now); }
 
 /* Pages more, or less. */
 static void count_fast(xb_client_entry *e, xb_moment now, float by)
@@ -226,7 +233,7 @@ static void count_down(xb_client_entry *e, uint32_t counts)
 
 void xb_entry_count(xb_client_entry *e, xb_moment now, uint32_t counts)
 {
-    xb_entry_fade(e, now);
+    fade(e, now);
     count_up(e, counts);
     if (counts & XB_COUNT(PAGES))
         count_fast(e, now, 1.0f);
@@ -237,7 +244,7 @@ void xb_entry_count(xb_client_entry *e, xb_moment now, uint32_t counts)
 
 void xb_entry_correct(xb_client_entry *e, xb_moment now, uint32_t up, uint32_t down)
 {
-    xb_entry_fade(e, now);
+    fade(e, now);
     count_up(e, up);
     count_down(e, down);
     if (down & XB_COUNT(PAGES))
@@ -247,7 +254,7 @@ void xb_entry_correct(xb_client_entry *e, xb_moment now, uint32_t up, uint32_t d
 void xb_entry_add(xb_client_entry *e, xb_moment now, const float count[XB_N_TALLIES])
 {
     static const float MOST = 65536.0f; /* nobody counts so many in the time between two messages */
-    xb_entry_fade(e, now);
+    fade(e, now);
     for (int i = 0; i < XB_N_TALLIES; i++)
         if (count[i] > -MOST && count[i] < MOST && count[i] != 0.0f) /* NAN is not */
             xb_put(&e->count[i], xb_sane(xb_sane(xb_get(&e->count[i])) + count[i]));
@@ -255,17 +262,6 @@ void xb_entry_add(xb_client_entry *e, xb_moment now, const float count[XB_N_TALL
     const float pages = count[XB_TALLY_PAGES];
     if (pages > 0.0f && pages < MOST)
         count_fast(e, now, pages);
-}
-
-unsigned xb_entry_class(uint64_t hash) { return (unsigned)(xb_mix(hash) >> 58); }
-
-bool xb_entry_saw(uint64_t *sketch, unsigned class_of)
-{
-    const uint64_t bit = UINT64_C(1) << class_of, before = xb_get64(sketch);
-    if (before & bit)
-        return false;
-    xb_put64(sketch, before | bit);
-    return true;
 }
 
 /* log2, to a hundredth. */

@@ -17,9 +17,7 @@
 #ifndef XB_ENTRY_H
 #define XB_ENTRY_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
+#include "base/hash.h"
 #include "clients/atomic.h"
 
 enum {
@@ -163,10 +161,17 @@ void xb_entry_correct(xb_client_entry *e, xb_moment now, uint32_t up, uint32_t d
 void xb_entry_add(xb_client_entry *e, xb_moment now, const float count[XB_N_TALLIES]);
 
 /* Which of the 64 classes of a sketch. */
-unsigned xb_entry_class(uint64_t hash);
+static inline unsigned xb_entry_class(uint64_t hash) { return (unsigned)(xb_mix(hash) >> 58); }
 
 /* Marks a class of the sketch. Was it new? */
-bool xb_entry_saw(uint64_t *sketch, unsigned class_of);
+static inline bool xb_entry_saw(uint64_t *sketch, unsigned class_of)
+{
+    const uint64_t bit = UINT64_C(1) << class_of, before = xb_get64(sketch);
+    if (before & bit)
+        return false;
+    xb_put64(sketch, before | bit);
+    return true;
+}
 
 /* Counts the gap before a page. Gaps below half a second count as that: logs have whole seconds. Those beyond a half-life are between
  * visits. Was there one? */

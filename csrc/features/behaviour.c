@@ -91,17 +91,18 @@ static uint8_t what_of(const xb_facts *f)
 {
     const xb_request *r = f->request;
     const uint8_t kind_of_path = f->path.kind;
-    const xb_span dest = VALUE(SEC_FETCH_DEST);
-    const bool document = xb_span_is(dest, XB_SPAN("document"));
     const bool accepts_page = (f->accept.marks & XB_ACCEPT_PAGE) != 0;
     if (!(f->present & XB_HAS_URL) || (r->method.size && !xb_span_is(r->method, XB_SPAN("get")) && !xb_span_is(r->method, XB_SPAN("head"))))
         return XB_VISIT_OTHER;
-    if (kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA || (is_part(dest) && !accepts_page))
-        return document ? XB_VISIT_OTHER : XB_VISIT_PART;
-    if (kind_of_path != XB_KIND_PAGE && kind_of_path != XB_KIND_SCRIPT)
-        return XB_VISIT_OTHER;
-    if (accepts_page)
+    const bool part = kind_of_path == XB_KIND_ASSET || kind_of_path == XB_KIND_MEDIA, page = kind_of_path == XB_KIND_PAGE || kind_of_path == XB_KIND_SCRIPT;
+    if (page && accepts_page)
         return XB_VISIT_PAGE;
+    const xb_span dest = VALUE(SEC_FETCH_DEST);
+    const bool document = xb_span_is(dest, XB_SPAN("document"));
+    if (part || (!accepts_page && is_part(dest)))
+        return document ? XB_VISIT_OTHER : XB_VISIT_PART;
+    if (!page)
+        return XB_VISIT_OTHER;
     if ((dest.size && !document) || HAS(X_REQUESTED_WITH) || HAS(SEC_WEBSOCKET_KEY))
         return XB_VISIT_OTHER;
     if (f->accept.marks & XB_ACCEPT_ANY && (f->referrer.length || HAS(SEC_FETCH_MODE) || HAS(ORIGIN)))
@@ -146,7 +147,7 @@ void xb_visit_of(const xb_facts *f, xb_visit *out)
     out->counts = counts;
     out->family = ua->browser % XB_CLIENTS_FAMILIES;
     out->version = (ua->chromium ? ua->chromium : ua->major) & 0xffff;
-    out->agent = ua->hash;
+    out->agent = ua->hash ? ua->hash : xb_hash(ua->text);
     out->address = address_of(f);
 }
 

@@ -34,7 +34,7 @@ cdef class Handshakes:
 
 
 cdef enum:
-    CACHE_LINE = 64
+    PAGE = 4096
     MOST_MEBIBYTES = 1 << 16
 
 
@@ -52,11 +52,11 @@ cdef class Clients:
         if not 1 <= mebibytes <= MOST_MEBIBYTES:
             raise ValueError(f"mebibytes must be 1 to {MOST_MEBIBYTES}")
         cdef size_t size = xb_clients_size(mebibytes)
-        self.memory = calloc(size + CACHE_LINE, 1)
+        self.memory = calloc(size + PAGE, 1)
         if self.memory is NULL:
             raise MemoryError
         secret[0], secret[1] = 0, 0
-        self.table = <xb_clients *><void *>((<size_t>self.memory + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
+        self.table = <xb_clients *><void *>((<size_t>self.memory + PAGE - 1) // PAGE * PAGE)
         xb_clients_init(self.table, size, secret, XB_CLIENTS_BY_ADDRESS)
         self.first = self.before = -1
 

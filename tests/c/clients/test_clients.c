@@ -105,6 +105,20 @@ static void memory(void)
     CHECK(xb_clients_check(table_of_all, table_size));
 }
 
+/* Of a set's line of tags only those of its places are one: whoever else may write the rest leads nobody behind the entries. */
+static void tags(void)
+{
+    const xb_client_keys k = keys_of(1, 0, 0);
+    case_name = "tags";
+    fresh(0);
+    for (size_t i = 0; i < sizeof table_of_all->set->tag / sizeof *table_of_all->set->tag; i++) {
+        memset(table_of_all->set->tag, 0, sizeof table_of_all->set->tag);
+        table_of_all->set->tag[i] = xb_clients_tag(k.client);
+        CHECK_EQUAL(xb_clients_place(table_of_all->set, xb_clients_tag(k.client)), i < XB_CLIENTS_WAYS ? i : XB_CLIENTS_WAYS);
+        CHECK(there(k) == (i < XB_CLIENTS_WAYS));
+    }
+}
+
 /* ---- what is counted ---- */
 
 static void counted(void)
@@ -756,6 +770,7 @@ static void another_size(void)
 int main(void)
 {
     memory();
+    tags();
     counted();
     groups();
     gaps();
