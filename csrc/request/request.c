@@ -382,8 +382,9 @@ __attribute__((noinline)) static const char *lines(xb_request *r, const char *p,
         const known_header *known = &known_headers[*expected];
         const char *colon = p + known->size;
         if (n == XB_MAX_HEADERS || end - p < NAME_BYTES || !begins_with(p, known)) {
-            const known_header *found;
-            colon = name_end(p, newline, end, &found);
+            const known_header *found = known;
+            if (end - p < NAME_BYTES || !begins_with(p, known))
+                colon = name_end(p, newline, end, &found);
             if (!colon || !found || n == XB_MAX_HEADERS) {
                 if (colon)
                     n = add_other(r, n, xb_span_of(p, colon), found, value_of(colon + 1, stop));
