@@ -132,6 +132,25 @@ static inline const char *xb_find(const char *p, const char *end, char a, char b
     return p;
 }
 
+/* The first byte of [p, end) that is of no word (xb_is_word), or `end`. */
+static inline const char *xb_word_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    /* Compares are of signed bytes: moved by -128, the range that begins at 0 lies lowest; a byte above 0x7f is negative. */
+    for (; end - p >= 16; p += 16) {
+        const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p), lower = _mm_or_si128(x, _mm_set1_epi8(0x20));
+        const __m128i digit = _mm_cmplt_epi8(_mm_add_epi8(x, _mm_set1_epi8((char)(-128 - '0'))), _mm_set1_epi8(-128 + 10));
+        const __m128i letter = _mm_cmplt_epi8(_mm_add_epi8(lower, _mm_set1_epi8((char)(-128 - 'a'))), _mm_set1_epi8(-128 + 26));
+        const int others = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(digit, letter), x)) ^ 0xffff;
+        if (others)
+            return p + __builtin_ctz((unsigned)others);
+    }
+#endif
+    while (p < end && xb_is_word(*p))
+        p++;
+    return p;
+}
+
 /* ---- whole spans ---- */
 
 /* Equal, letters without regard to case. It counts by the size of `b`, which in most calls is a literal: the compiler then

@@ -86,12 +86,11 @@ void xb_path_facts_of(xb_span uri, xb_path_facts *f)
         char c = *p;
         if (xb_is_word(c)) {
             const char *from = p;
-            uint8_t kinds = 0, kind;
-            while (p < end && (kind = xb_class(*p)) & XB_WORD) {
-                kinds |= kind;
+            while (p < end && xb_is_digit(*p))
                 p++;
-            }
-            if (kinds != XB_DIGIT && f->n_words < XB_MAX_WORDS)
+            const bool number = p == end || !xb_is_word(*p);
+            p = xb_word_end(p, end);
+            if (!number && f->n_words < XB_MAX_WORDS)
                 f->word[f->n_words++] = (xb_word){xb_span_of(from, p), xb_hash_within(xb_span_of(from, p), uri.at + uri.size)};
             continue;
         }

@@ -199,6 +199,20 @@ static void remembered(void)
     }
 }
 
+/* Where a word ends, for each byte behind it, at each distance from the end of memory. */
+static void word_ends(void)
+{
+    char text[40];
+    for (int byte = 0; byte < 256; byte++)
+        for (size_t size = 1; size <= sizeof text; size++) {
+            memset(text, 'a', sizeof text);
+            const size_t at = (size_t)byte % size;
+            text[at] = (char)byte;
+            const char *from = at_end(text, size);
+            CHECK(xb_word_end(from, from + size) == from + (xb_is_word((char)byte) ? size : at));
+        }
+}
+
 static bool same_words(const xb_vector *a, const xb_vector *b)
 {
     for (uint32_t t = 0; t < a->n_tokens; t++) {
@@ -336,6 +350,7 @@ int main(void)
     known_texts();
     absent_groups();
     remembered();
+    word_ends();
     orders();
     families();
     too_many_words();
