@@ -34,7 +34,7 @@ comma := ,
 # $(call install,extras,options of pip). Its backend warns of editable installations, which this one is on purpose.
 install = XBOT_COMPILE=0 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz coverage asan asan-module soak docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz coverage asan asan-module soak http3 docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -56,6 +56,7 @@ help:
 	@echo "make coverage  the lines and branches of csrc/ that tests run; those that nothing runs are listed with their reason"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make asan-module  the module, and the nginx that loads it, under the same (NGINX_SRC= names nginx's source)"
+	@echo "make http3   an nginx that speaks HTTP/3, the module for it, and their tests (NGINX_SRC= names nginx's source, 1.25 or later)"
 	@echo "make model   make the default model, sidecar/default.xbot, again"
 	@echo "make networks  write the networks of search engines, sidecar/search-engines.txt, again"
 	@echo "make docs    write the pages that are made from the code"
@@ -158,6 +159,15 @@ asan-module: build $(VENV)/test
 	  MODULE_LDFLAGS="$(ASAN)" nginx/module/build.sh build/asan-module >/dev/null
 	@XBOT_NGINX="$$PWD/build/asan-nginx/objs/nginx" XBOT_MODULE="$$PWD/build/asan-module/ngx_http_xbot_module.so" ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 \
 	  $(BIN)/pytest -m 'not long' -k 'module or shared' tests/nginx
+
+# Where the system's nginx is too old for it.
+http3: build $(VENV)/test
+	@test -e "$(NGINX_SRC)/src/http/v3/ngx_http_v3.c" || { echo "make: name the unpacked source of nginx, 1.25 or later: make http3 NGINX_SRC=DIR" >&2; exit 1; }
+	@rm -rf build/http3 && mkdir -p build && cp -R "$(NGINX_SRC)" build/http3
+	@cd build/http3 && { ./configure --with-compat --with-http_ssl_module --with-http_v2_module --with-http_v3_module --with-http_realip_module \
+	  --with-http_auth_request_module && $(MAKE); } >log 2>&1 || { tail -n 5 log >&2; exit 1; }
+	@NGINX="$$PWD/build/http3/objs/nginx" NGINX_SRC="$(NGINX_SRC)" nginx/module/build.sh build/http3/module >/dev/null
+	@$(BIN)/pytest -n0 tests/nginx/test_nginx_http3.py
 
 # From the sdist, so that nothing gets in that lies about here; made to fit other machines, and tried as a user would.
 # For another Python: make wheel PYTHON=python3.12 VENV=.venv312

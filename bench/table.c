@@ -102,10 +102,10 @@ int main(int argc, char **argv)
             xb_visit visit;
             f->present |= XB_HAS_IP;
             xb_address_parse(work.request.ip, &f->ip);
-            xb_client_keys_of(table, f, &k);
-            xb_clients_prefetch(table, &k);
+            xb_client_places places;
+            xb_client_keys_of(table, f, &k, &places);
             xb_visit_of(f, &visit);
-            const xb_client_places places = xb_clients_find(table, &k);
+            xb_clients_look_all(&k, &places);
             xb_behaviour_of(table, &places, now, f, &visit, &work.vector.behaviour);
             xb_clients_count(table, &k, &places, now, &visit);
         }

@@ -3,7 +3,7 @@
  * Law: no allocation, no system call but the clock; everything that a request needs lies in one workspace.
  *
  * With a table of clients, each request is judged by what was before it, and counted. What the sidecar refuses is told to the table
- * here; what else happens to a request only the proxy can tell (board/outcomes.h): to nginx's files of version XB_FILES_OUTCOME the
+ * here; what else happens to a request only the proxy can tell (clients/outcomes.h): to nginx's files of version XB_FILES_OUTCOME the
  * reply says the keys of the request's client, in X-Bot-Client, which they pass on to nobody. A question of `xbot check` is not
  * counted, nor one that nginx asks a second time for the same request (try_files, index, error_page).
  *

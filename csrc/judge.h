@@ -9,7 +9,7 @@
 #ifndef XB_JUDGE_H
 #define XB_JUDGE_H
 
-#include "board/visitors.h"
+#include "clients/visitors.h"
 #include "board/wheel.h"
 #include "policy/policy.h"
 #include "model/scorer.h"

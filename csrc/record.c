@@ -37,6 +37,7 @@ xb_fate xb_record_decision(xb_lane *lane, xb_wish wish, uint64_t now, uint64_t i
     r->logged = logged;
     r->past = past ? XB_PAST : 0;
     r->reason_size = (uint8_t)(reason.size < sizeof r->reason ? reason.size : sizeof r->reason);
+    r->doubt = w->doubt;
     r->handshake = w->vector.facts.handshake;
     memcpy(r->policy, d->policy->name, sizeof r->policy);
     memcpy(r->reason, reason.at, r->reason_size);

@@ -32,6 +32,8 @@ typedef struct {
     uint8_t logged;  /* for the log; else it is only watched */
     uint8_t past;    /* rows of the client: XB_PAST, or 0: the group is absent */
     uint8_t reason_size;
+    uint8_t doubt; /* xb_doubt (answer.h) */
+    uint8_t reserved[7];
     xb_handshake handshake;
     char policy[XB_MAX_NAME];
     char reason[XB_MAX_REASON]; /* bytes behind its size are of older records */

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define XB_SHARE_MAGIC "XBSHARE\n"
-enum { XB_SHARE_VERSION = 1 /* of this, and of memory that has no header: lookups.h, lane.h */, XB_SHARE_MOST = 16 };
+enum { XB_SHARE_VERSION = 2 /* of this, and of memory that has no header: lookups.h, lane.h */, XB_SHARE_MOST = 16 };
 
 /* What lies behind a descriptor. */
 typedef enum {
@@ -37,7 +37,7 @@ typedef struct {
     uint32_t version;
     uint32_t n;      /* descriptors that come with it */
     uint64_t sample; /* this and the next four say which decisions are recorded (record.h) */
-    uint32_t logged, per_second; /* not 0: there is a log; records of the lane in a second */
+    uint32_t logged, per_second; /* not 0: there is a log; records of the lane in a second, this host's share */
     uint32_t accused, others;
     uint32_t signs;  /* not 0: the sidecar checks signatures, so it is to be asked about requests that have one */
     uint32_t reserved;

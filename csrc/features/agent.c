@@ -202,6 +202,7 @@ void xb_agent_facts_of(xb_span s, xb_agent_facts *a)
     uint64_t unknown = 0; /* bit i: word i is not in agents.def */
     memset(a, 0, offsetof(xb_agent_facts, word));
     a->text = s;
+    a->hash = xb_hash(s);
     a->length = (uint32_t)s.size;
     a->mozilla = xb_span_starts(s, XB_SPAN("mozilla/"));
     for (const char *p = s.at;; p += 64) { /* at least one byte behind the end is classified: there the last word ends */

@@ -16,26 +16,21 @@ static uint64_t address_of(const xb_facts *f)
 
 /* ---- keys ---- */
 
-/* Headers that one program sends with some of its pages and not with others. */
-static bool comes_and_goes(uint8_t id)
-{
-    static const bool does[XB_H_COUNT] = {
-        [XB_H_REFERER] = true,       [XB_H_COOKIE] = true,         [XB_H_CACHE_CONTROL] = true,   [XB_H_PRAGMA] = true,
-        [XB_H_RANGE] = true,         [XB_H_IF_MODIFIED_SINCE] = true, [XB_H_IF_NONE_MATCH] = true, [XB_H_ORIGIN] = true,
-        [XB_H_AUTHORIZATION] = true, [XB_H_CONTENT_TYPE] = true,   [XB_H_SEC_FETCH_USER] = true,  [XB_H_PRIORITY] = true,
-        [XB_H_PURPOSE] = true,       [XB_H_SEC_PURPOSE] = true,    [XB_H_X_REQUESTED_WITH] = true,
-    };
-    return does[id];
-}
+/* Headers that one program sends with some of its pages and not with others; and those that mean nothing here. */
+static const bool no_part_of_a_shape[256] = {
+    [XB_H_REFERER] = true,       [XB_H_COOKIE] = true,         [XB_H_CACHE_CONTROL] = true,   [XB_H_PRAGMA] = true,
+    [XB_H_RANGE] = true,         [XB_H_IF_MODIFIED_SINCE] = true, [XB_H_IF_NONE_MATCH] = true, [XB_H_ORIGIN] = true,
+    [XB_H_AUTHORIZATION] = true, [XB_H_CONTENT_TYPE] = true,   [XB_H_SEC_FETCH_USER] = true,  [XB_H_PRIORITY] = true,
+    [XB_H_PURPOSE] = true,       [XB_H_SEC_PURPOSE] = true,    [XB_H_X_REQUESTED_WITH] = true, [XB_H_OTHER] = true,
+};
 
 static uint64_t names_of(const xb_facts *f, uint64_t h)
 {
     const xb_request *r = f->request;
     const bool ordered = f->present & XB_HAS_ORDER;
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < r->n_headers; i++) {
-        const xb_header *header = &r->headers[i];
-        if (!header->visitor || header->id == XB_H_OTHER || comes_and_goes(header->id))
+    for (const xb_header *header = r->headers, *end = header + r->n_headers; header < end; header++) {
+        if (!header->visitor || no_part_of_a_shape[header->id])
             continue;
         if (ordered)
             h = xb_fold(h ^ header->hash, XB_MIX_1);
@@ -65,18 +60,22 @@ static uint64_t shape_of(const xb_clients *t, const xb_facts *f, uint64_t agent)
 /* Is never 0, and the lowest bits are free. */
 static uint64_t key_of(uint64_t h) { return (h & ~(uint64_t)XB_SAYS) ? h & ~(uint64_t)XB_SAYS : XB_SAYS + 1; }
 
-void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *out)
+void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *out, xb_client_places *places)
 {
     *out = (xb_client_keys){0};
+    *places = (xb_client_places){0};
     if (!(f->present & XB_HAS_IP))
         return;
     const uint64_t address = address_of(f);
     const uint64_t network = address & (f->ip.version == 6 ? UINT64_C(0xffffffffffff) : UINT64_C(0xffffff)); /* the first bytes come lowest */
     const uint64_t whose = t->privacy == XB_CLIENTS_BY_NETWORK ? network : address;
+    out->network = key_of(xb_mix(xb_mix(network ^ t->secret[0]) + t->secret[1] + f->ip.version));
     const uint64_t agent = xb_hash_keyed(t->secret[0], xb_agent_text(f->request), t->secret[1]);
     out->client = key_of(xb_mix(xb_mix(agent ^ whose) + t->secret[1] + f->ip.version));
-    out->network = key_of(xb_mix(xb_mix(network ^ t->secret[0]) + t->secret[1] + f->ip.version));
+    places->of_client = xb_clients_seek(t, out->client);
+    places->of_network = xb_clients_seek(t, out->network);
     out->shape = key_of(shape_of(t, f, agent));
+    places->of_shape = xb_clients_seek(t, out->shape);
 }
 
 /* ---- the request, as it is counted ---- */
@@ -147,20 +146,37 @@ void xb_visit_of(const xb_facts *f, xb_visit *out)
     out->counts = counts;
     out->family = ua->browser % XB_CLIENTS_FAMILIES;
     out->version = (ua->chromium ? ua->chromium : ua->major) & 0xffff;
-    out->agent = xb_hash(xb_agent_text(f->request));
+    out->agent = ua->hash;
     out->address = address_of(f);
 }
 
 /* ---- what was before it ---- */
 
+/* The counts; what else is read of it is not the same for all kinds. */
+static void group_of(const xb_client_entry *e, xb_moment now, xb_group_view *out)
+{
+    if (e)
+        xb_entry_counts(e, now, out->count);
+    else
+        *out = (xb_group_view){0};
+}
+
 void xb_behaviour_of(const xb_clients *t, const xb_client_places *places, uint64_t now_ms, const xb_facts *f, const xb_visit *visit,
                      xb_behaviour *out)
 {
-    xb_client_read(places->client, now_ms, &out->client);
+    const xb_moment now = xb_moment_of(now_ms);
+    if (places->client)
+        xb_entry_read(places->client, now, &out->client);
+    else
+        out->client = (xb_client_view){0};
     out->client.marks |= out->client.marks & XB_MARK_REFUSED ? XB_MARK_PAGED : 0; /* it would have opened one */
-    xb_client_read(places->network, now_ms, &out->network);
-    xb_client_read(places->shape, now_ms, &out->shape);
-    xb_client_read(&t->site, now_ms, &out->site);
+    group_of(places->network, now, &out->network);
+    group_of(places->shape, now, &out->shape);
+    group_of(&t->site, now, &out->site);
+    out->network.distinct[0] = places->network ? xb_entry_distinct(places->network, now, 0) : 0;
+    out->network.distinct[1] = places->network ? xb_entry_distinct(places->network, now, 1) : 0;
+    out->shape.fast = places->shape ? xb_entry_fast(places->shape, now) : 0.0f;
+    out->site.fast = xb_entry_fast(&t->site, now);
     const float *site = out->site.count, *shape = out->shape.count;
     out->browser = visit->marks & XB_MARK_BROWSER;
     out->what = visit->what;

@@ -1,4 +1,4 @@
-/* behaviour.h - from a request and what the table knows of its client (board/clients.h) to what the rows of group `client` read.
+/* behaviour.h - from a request and what the table knows of its client (clients/clients.h) to what the rows of group `client` read.
  *
  * Law: what a request counts as, and which program it looks like, is decided here and nowhere else. Everything is of the time
  * before this request, but for the few facts of the request itself that rows cross with it.
@@ -17,12 +17,20 @@
 #ifndef XB_BEHAVIOUR_H
 #define XB_BEHAVIOUR_H
 
-#include "board/clients.h"
+#include "clients/clients.h"
 #include "features/facts.h"
+
+/* What is read of an entry that many clients share. */
+typedef struct {
+    float count[XB_N_TALLIES]; /* of all its clients */
+    float fast;                /* of a shape and of the site; 0 of a network */
+    uint32_t distinct[2];      /* of a network: about how many agents, and addresses */
+} xb_group_view;
 
 /* What the rows of group `client` read. */
 typedef struct {
-    xb_client_view client, network, shape, site; /* counts of the shape are those of all its clients */
+    xb_client_view client;
+    xb_group_view network, shape, site;
     bool browser;      /* the agent claims a browser, and neither a crawler nor a library */
     uint8_t what;      /* xb_visit_what: what this request counts as */
     bool cookie;       /* it has a cookie */
@@ -38,8 +46,9 @@ typedef struct {
 } xb_behaviour;
 
 /* The keys of a request: 0 for what it does not hold. Without an address all are 0: the group is absent. Of the facts, those of
- * xb_facts_begin are enough. */
-void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *out);
+ * xb_facts_begin are enough. In two steps, as the sets of client and network are far away, and that of the shape, which many share, mostly is
+ * not: `places` gets the sets, and their memory is asked for before the shape's key is made. */
+void xb_client_keys_of(const xb_clients *t, const xb_facts *f, xb_client_keys *out, xb_client_places *places);
 
 /* The request as it is counted. */
 void xb_visit_of(const xb_facts *f, xb_visit *out);

@@ -60,6 +60,7 @@ enum { XB_MAX_WORDS = 64 }; /* words kept of an agent, and of a path; more are c
 
 typedef struct {
     xb_span text;      /* the agent; words lie in it */
+    uint64_t hash;     /* xb_hash(text) */
     uint32_t length, words, digits, semicolons;
     uint32_t marks;    /* XB_MARK_* */
     uint32_t major;    /* the browser's major version, 0 if it says none */

@@ -38,7 +38,7 @@ typedef enum {
 
 /* The version of nginx/. Raised when the sidecar has to know about a change in them; the version that they report is in
  * xb_request.files. From version 2 on they send connection and handshake, and ask again after 428 (answer.h); from
- * version 3 on they keep X-Bot-Client to themselves, and can tell what happened to a request (board/outcomes.h). */
+ * version 3 on they keep X-Bot-Client to themselves, and can tell what happened to a request (clients/outcomes.h). */
 enum { XB_FILES = 3, XB_FILES_TELL = 2, XB_FILES_OUTCOME = 3 };
 
 typedef enum { XB_POLICY_BY_NONE, XB_POLICY_BY_HEADER, XB_POLICY_BY_TARGET } xb_policy_source; /* X-Bot-Policy; ?policy= */

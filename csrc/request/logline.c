@@ -2,6 +2,7 @@
 
 #include "request/dialect.h"
 #include "base/address.h"
+#include "request/logtime.h"
 
 static bool fail(xb_line *out, const char *field, const char *why)
 {
@@ -153,106 +154,6 @@ static xb_span unescape(xb_span s, char *out)
     return xb_span_of(out, to);
 }
 
-static bool number(const char **p, const char *end, int digits, int *out)
-{
-    *out = 0;
-    for (; digits; digits--, (*p)++) {
-        if (*p == end || !xb_is_digit(**p))
-            return false;
-        *out = *out * 10 + (**p - '0');
-    }
-    return true;
-}
-
-static bool literal(const char **p, const char *end, char c)
-{
-    return *p < end && *(*p)++ == c;
-}
-
-/* Days from the civil calendar: Howard Hinnant, "chrono-compatible low-level date algorithms". `month` from 1. */
-static int64_t days_from_civil(int year, int month, int day)
-{
-    year -= month <= 2;
-    int era = year / 400, year_of_era = year - era * 400;
-    int day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
-/* "17/May/2015" and the colon behind it, or "2015-05-17" and the T or blank behind it. */
-static bool clf_day(const char **p, const char *end, int64_t *days)
-{
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    int day, month = 0, year;
-    if (end - *p < 12)
-        return false;
-    if ((*p)[4] == '-') {
-        if (!number(p, end, 4, &year) || !literal(p, end, '-') || !number(p, end, 2, &month) || !literal(p, end, '-') ||
-            !number(p, end, 2, &day) || (**p != 'T' && **p != ' ') || month < 1 || month > 12)
-            return false;
-        (*p)++;
-    } else {
-        if (!number(p, end, 2, &day) || !literal(p, end, '/'))
-            return false;
-        while (month < 12 && memcmp(months + 3 * month, *p, 3) != 0)
-            month++;
-        *p += 3;
-        if (month++ == 12 || !literal(p, end, '/') || !number(p, end, 4, &year) || !literal(p, end, ':'))
-            return false;
-    }
-    *days = days_from_civil(year, month, day);
-    return day >= 1 && day <= 31;
-}
-
-/* " +0000"; of ISO 8601 also "Z" and "+00:00", without a blank. Without a zone a time is UTC. */
-static bool clf_zone(const char **p, const char *end, bool iso, int *seconds)
-{
-    int hours, minutes;
-    *seconds = 0;
-    if (*p == end)
-        return true;
-    if (iso && *p < end && **p == 'Z') {
-        (*p)++;
-        return true;
-    }
-    if (*p < end && **p == ' ')
-        (*p)++;
-    else if (!iso)
-        return false;
-    if (*p == end || (**p != '+' && **p != '-'))
-        return false;
-    int sign = *(*p)++ == '-' ? -1 : 1;
-    if (!number(p, end, 2, &hours))
-        return false;
-    if (iso && *p < end && **p == ':')
-        (*p)++;
-    if (!number(p, end, 2, &minutes))
-        return false;
-    *seconds = sign * (hours * 3600 + minutes * 60);
-    return true;
-}
-
-/* "17/May/2015:10:05:03 +0000", or "2015-05-17T10:05:03+00:00" (nginx's $time_iso8601), either with a fraction of the second:
- * milliseconds since 1970. */
-static bool clf_time(xb_span s, int64_t *out)
-{
-    const char *p = s.at, *end = s.at + s.size;
-    int64_t days;
-    int hour, minute, second, zone, milliseconds = 0;
-    const bool iso = s.size > 4 && p[4] == '-';
-    if (!clf_day(&p, end, &days) || !number(&p, end, 2, &hour) || !literal(&p, end, ':') || !number(&p, end, 2, &minute) ||
-        !literal(&p, end, ':') || !number(&p, end, 2, &second))
-        return false;
-    if (p < end && (*p == '.' || *p == ',')) {
-        int weight = 100;
-        for (p++; p < end && xb_is_digit(*p); p++, weight /= 10)
-            milliseconds += weight * (*p - '0');
-    }
-    if (!clf_zone(&p, end, iso, &zone) || p != end || hour > 23 || minute > 59 || second > 60)
-        return false;
-    *out = 1000 * (days * 86400 + hour * 3600 + minute * 60 + second - zone) + milliseconds;
-    return true;
-}
-
 /* The place behind the time, in milliseconds, or NULL. A user's name stands before it and may hold blanks and brackets, but no quote: of
  * several times, the one before the request counts. */
 static const char *find_time(const char *p, const char *end, int64_t *out)
@@ -266,7 +167,7 @@ static const char *find_time(const char *p, const char *end, int64_t *out)
         const char *close = end - p >= USUAL && p[USUAL - 1] == ']'
                                 ? p + USUAL - 1
                                 : memchr(p, ']', (size_t)(end - p < LONGEST ? end - p : LONGEST));
-        if (!close || !clf_time(xb_span_of(p + 1, close), &time))
+        if (!close || !xb_log_time(xb_span_of(p + 1, close), &time))
             continue;
         bool request = end - close > 2 && close[1] == ' ' && close[2] == '"';
         if (request || !found) {
@@ -469,7 +370,7 @@ static void time_and_type(const char *from, const char *end, xb_line *out)
     int64_t seconds = whole_number(xb_span_of(number_from, dot));
     int milliseconds;
     const char *p = dot + 1;
-    if (number_from == from || number_from[-1] != ' ' || !number(&p, open, 3, &milliseconds) || seconds != out->time / 1000)
+    if (number_from == from || number_from[-1] != ' ' || !xb_take_number(&p, open, 3, &milliseconds) || seconds != out->time / 1000)
         return;
     out->time = seconds * 1000 + milliseconds;
     if (!xb_span_is(xb_span_of(open + 1, end - 1), XB_SPAN("-")))
@@ -491,9 +392,9 @@ static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_
     if (!quoted(in, "request", status_follows, &request, out))
         return false;
     blanks(in);
-    if (!number(&in->p, in->end, 3, &out->status))
+    if (!xb_take_number(&in->p, in->end, 3, &out->status))
         return fail(out, "status", "expected three digits");
-    if (!literal(&in->p, in->end, ' '))
+    if (!xb_take_byte(&in->p, in->end, ' '))
         return fail(out, "bytes", "missing");
     const xb_span bytes = word(in->p, in->end);
     out->bytes = xb_span_is(bytes, XB_SPAN("-")) ? 0 : whole_number(bytes); /* Apache writes a dash for none */

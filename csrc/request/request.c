@@ -68,11 +68,22 @@ typedef struct {
 static const known_header *find_padded(xb_span name)
 {
     padded_name padded = {{0}, {0}};
-    if (name.size - 1 >= NAME_BYTES - 1 || memchr(name.at, ':', name.size))
+    if (name.size - 1 >= NAME_BYTES - 1)
         return NULL;
-    memcpy(padded.name, name.at, name.size);
+    const char *end = name.at + name.size;
+    if (name.size >= 16) {
+        memcpy(padded.name, name.at, 16);
+        memcpy(padded.name + name.size - 16, end - 16, 16);
+    } else if (name.size >= 8) {
+        memcpy(padded.name, name.at, 8);
+        memcpy(padded.name + name.size - 8, end - 8, 8);
+    } else {
+        const uint64_t few = xb_load_few(name.at, name.size);
+        memcpy(padded.name, &few, 8);
+    }
     padded.name[name.size] = ':';
-    return find_known(padded.name, name.size);
+    const known_header *known = find_known(padded.name, name.size);
+    return known && known->size == name.size ? known : NULL; /* it may hold a colon itself */
 }
 
 static void table_put(xb_span name, uint8_t id, bool visitor)

@@ -55,6 +55,7 @@ typedef struct {
     unsigned refuse : 1;  /* the policy says so */
     unsigned refused : 1; /* the gate did so; what follows is the site's error page */
     unsigned was_asked : 1; /* the sidecar, about the signature */
+    unsigned owed : 1;    /* judged before the sidecar could be asked: not counted, unless it will not be asked */
     unsigned counted : 1; /* in the table of clients */
     unsigned lost : 1;    /* the order of headers was, by $xbot_order */
     double margin;
@@ -139,13 +140,16 @@ ngx_int_t xbot_note(ngx_http_request_t *r, xbot_context *ctx);
 /* What is known of r->main, or NULL. */
 xbot_context *xbot_known(ngx_http_request_t *r);
 
-/* Tells the table of clients what became of a request; for the log phase. */
+/* Counts a request that has not been yet, and tells the table of clients what became of it; for the log phase. */
 ngx_int_t xbot_tell_outcome(ngx_http_request_t *r);
 
 /* A worker begins: reads what is served before its first request. */
 void xbot_verdict_begin(ngx_cycle_t *cycle);
 
 /* ---- question.c ---- */
+
+/* Is the sidecar to be asked about this request, once it comes to the gate of its location? */
+bool xbot_will_ask(ngx_http_request_t *r, const xbot_context *ctx);
 
 /* In the access phase, before the verdict. NGX_AGAIN: the sidecar is being asked, and the phase runs again; NGX_OK: it was, or need not
  * be; NGX_ERROR: no memory. */

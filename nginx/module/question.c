@@ -88,9 +88,15 @@ static bool is_signed(ngx_http_request_t *r)
     return found == 3;
 }
 
-ngx_int_t xbot_ask_of_signature(ngx_http_request_t *r, const xbot_location *location)
+bool xbot_will_ask(ngx_http_request_t *r, const xbot_context *ctx)
 {
     const xbot_lent *lent = xbot_lent_now();
+    const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
+    return lent->connected && lent->signs && location->question.len && !(ctx && ctx->was_asked) && is_signed(r);
+}
+
+ngx_int_t xbot_ask_of_signature(ngx_http_request_t *r, const xbot_location *location)
+{
     xbot_context *ctx = xbot_known(r);
     if (ctx && ctx->question) {
         const question *asked = ctx->question;
@@ -100,9 +106,10 @@ ngx_int_t xbot_ask_of_signature(ngx_http_request_t *r, const xbot_location *loca
         if (xbot_note(r, ctx) == NGX_ERROR)
             return NGX_ERROR;
         ctx->judged = ctx->known = take(asked, ctx);
+        ctx->owed &= !ctx->judged;
         return NGX_OK;
     }
-    if (!lent->connected || !lent->signs || !location->question.len || (ctx && ctx->was_asked) || !is_signed(r))
+    if (!xbot_will_ask(r, ctx))
         return NGX_OK;
     if (!ctx && !(ctx = xbot_make_context(r)))
         return NGX_ERROR;

@@ -117,6 +117,8 @@ static void take(const xb_share *message, const int *fds, ngx_log_t *log)
     recorder.accused.most = message->accused;
     recorder.others.most = message->others;
     lent.signs = message->signs != 0;
+    if (mapped[XB_SHARE_LANE].at)
+        ((xb_lane *)mapped[XB_SHARE_LANE].at)->rate.most = message->per_second;
     if (!message->n)
         return;
     for (ngx_uint_t kind = 0; kind < XB_N_SHARES; kind++)

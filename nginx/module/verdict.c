@@ -4,7 +4,7 @@
 #include <sys/random.h>
 
 #include "answer.h"
-#include "board/outcomes.h"
+#include "clients/outcomes.h"
 
 static xb_workspace work;
 static xb_ids ids; /* of this worker */
@@ -91,12 +91,11 @@ static ngx_int_t keep_texts(ngx_http_request_t *r, const xbot_served *served, ui
     return NGX_OK;
 }
 
-/* Judges the request by what is served now: as xb_answer does it for the sidecar. */
-static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context *ctx)
+/* Decides about the request by what is served now, as xb_answer does it for the sidecar, and counts it unless that is owed. `started`: now. */
+static ngx_int_t decide(ngx_http_request_t *r, xbot_served *served, uint64_t started, xbot_context *ctx)
 {
     const xbot_lent *lent = xbot_lent_now();
-    xb_stats *stats = xbot_counters();
-    const uint64_t started = xb_now();
+    xb_stats *stats = ctx->owed ? NULL : xbot_counters();
     if (xbot_read_visitor(r, ctx, &work.request) != NGX_OK)
         return NGX_ERROR;
     const xb_policy *fallback = xb_policy_named(&served->policies, (xb_span){(const char *)ctx->fallback.data, ctx->fallback.len});
@@ -108,7 +107,7 @@ static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context 
     work.clients = lent->clients;
     work.visitors = lent->visitors;
     work.now_ms = lent->clients ? xb_time_ms(lent->clock_ms) : 0;
-    work.reads_only = ctx->counted || xb_is_check(&work.request);
+    work.reads_only = ctx->counted || ctx->owed || xb_is_check(&work.request);
     xb_judge(&served->model, &work);
     if (xb_is_check(&work.request))
         work.keys = (xb_client_keys){0}; /* its outcome is not counted either */
@@ -123,12 +122,21 @@ static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context 
         xb_steer(lent->wheel, started, &work);
     xb_tell_refusal(&work);
     work.doubt = (uint8_t)xb_doubt_of(&work);
-    ctx->keys = work.decision.refuse || !work.keys.client ? (xb_client_keys){0} : work.keys;
+    ctx->keys = work.decision.refuse || !work.keys.client || ctx->owed ? (xb_client_keys){0} : work.keys;
+    if (stats)
+        xb_count(stats, &work, policy_known, xb_now() - started);
+    return NGX_OK;
+}
+
+static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context *ctx)
+{
+    const uint64_t started = xb_now();
+    ctx->owed = xbot_will_ask(r, ctx);
+    if (decide(r, served, started, ctx) != NGX_OK)
+        return NGX_ERROR;
     ctx->margin = work.verdict.margin;
     ctx->refuse = work.decision.refuse;
     ctx->known = 1;
-    if (stats)
-        xb_count(stats, &work, policy_known, xb_now() - started);
     return keep_texts(r, served, started, ctx);
 }
 
@@ -179,8 +187,15 @@ static int status_of(const ngx_http_request_t *r)
 ngx_int_t xbot_tell_outcome(ngx_http_request_t *r)
 {
     const xbot_lent *lent = xbot_lent_now();
-    xbot_context *ctx = r == r->main && lent->clients ? xbot_known(r) : NULL;
-    if (!ctx || !ctx->keys.client)
+    xbot_context *ctx = r == r->main ? xbot_known(r) : NULL;
+    if (ctx && ctx->owed) { /* it never came to the gate */
+        const xbot_main *conf = ngx_http_get_module_main_conf(r, ngx_http_xbot_module);
+        xbot_served *served = xbot_board_look(&conf->board, &work, r->connection->log);
+        ctx->owed = 0;
+        if (served)
+            decide(r, served, xb_now(), ctx);
+    }
+    if (!ctx || !lent->clients || !ctx->keys.client)
         return NGX_OK;
     const ngx_str_t *type = &r->headers_out.content_type;
     const int status = status_of(r);

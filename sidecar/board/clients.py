@@ -1,4 +1,4 @@
-"""The table of what clients did before, and that of proven visitors, in memory that all workers share (csrc/board/clients.h).
+"""The table of what clients did before, and that of proven visitors, in memory that all workers share (csrc/clients/clients.h).
 
 Law: the master makes it, and hands it to each worker and to a new master by its descriptor; its size is sealed, and whoever dies
 leaves it as good as it was. With a directory it outlives a restart: it is written there when the sidecar ends, copied and checked
@@ -143,7 +143,7 @@ class Clients:
 
 
 class Visitors:
-    """The proven visitors, and what they got (csrc/board/visitors.h): memory as that of the clients. A copy of it lies in the directory
+    """The proven visitors, and what they got (csrc/clients/visitors.h): memory as that of the clients. A copy of it lies in the directory
     from the first time on that they moved the threshold, so that a sidecar that is killed does not begin anew."""
 
     NAME = "visitors"

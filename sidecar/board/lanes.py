@@ -26,6 +26,10 @@ class Recording(NamedTuple):
     watched: tuple[int, int]
     per_second: int
 
+    def shared_by(self, writers: int) -> Recording:
+        """What each of so many records, so that all together keep `per_second`: one record each, at least."""
+        return self._replace(per_second=-(-self.per_second // max(writers, 1)))
+
 
 class Lanes:
     """Empty ones for so many workers. `fd` is handed to them, and each claims one."""

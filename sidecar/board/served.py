@@ -50,6 +50,9 @@ class Served:
     margins: (
         tuple[int, ...] | None
     )  # how those of its training are spread, as csrc/board/counters.h counts them; None if it does not say
+    told: Mapping[
+        str, float
+    ]  # groups of features, and in which share of its training's rows they were known; empty if it does not say
     material: policies.Material
     publishers: Mapping[str, str]
     dns: options.Dns
@@ -88,6 +91,7 @@ class Served:
             loaded_at=time.time(),
             trained_at=_created(provenance := _provenance(loaded)),
             margins=_margins(provenance),
+            told=_told(provenance),
             material=material,
             publishers=plan.publishers,
             dns=plan.dns,
@@ -196,3 +200,12 @@ def _margins(provenance: dict[str, Any]) -> tuple[int, ...] | None:
     if not all(type(each) is int and 0 <= each < _MOST_ROWS for each in said) or not any(said):
         return None
     return tuple(said)
+
+
+def _told(provenance: dict[str, Any]) -> dict[str, float]:
+    said = provenance.get("told")
+    if not isinstance(said, dict) or not said.keys() <= core.GROUPS.keys():
+        return {}
+    if not all(type(each) is float and 0 <= each <= 1 for each in said.values()):
+        return {}
+    return said

@@ -41,7 +41,11 @@ class Result(msgspec.Struct):
     totals: dict[Status, int]
 
 
-@click.command(params=list(serve.params), epilog="Example: xbot check /etc/xbot/xbot.toml --user www-data")
+@click.command(
+    short_help="Find mistakes: configuration, nginx, what runs.",
+    params=list(serve.params),
+    epilog="Example: xbot check /etc/xbot/xbot.toml --user www-data",
+)
 @click.argument("file", metavar="[XBOT.TOML]", required=False, type=_PATH)
 @click.option(
     "--nginx", "conf", metavar="CONF", type=_PATH, help="nginx's configuration.  [default: the one it was built for]"

@@ -271,7 +271,7 @@ def print_table(result: dict[str, Any], told: str) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-@click.command()
+@click.command(short_help="Measure what asking costs your own nginx.")
 @click.option("--guarded", metavar="URL", help="A page of your site that nginx guards with xbot.")
 @click.option("--unguarded", metavar="URL", help="A similar page without the guard: `auth_request off;`.")
 @click.option("--socket", "asked", metavar="unix:PATH|HOST:PORT", help="The sidecar itself, without nginx.")

@@ -114,7 +114,9 @@ class Judge:
 every_option = click.option("--all", "every", is_flag=True, help="Show every part too, not only the strongest.")
 
 
-@click.command(epilog="Example: xbot explain --line 17 access.log")
+@click.command(
+    short_help="Show why each line of logs gets its verdict.", epilog="Example: xbot explain --line 17 access.log"
+)
 @judging_options
 @format_options("head")
 @stateless_option

@@ -57,7 +57,7 @@ def _given(_: click.Context, __: click.Parameter, text: str | None) -> Version:
     return _version(text)
 
 
-@click.command()
+@click.command(short_help="Print or copy the files that nginx includes.")
 @click.option("--print", "show", is_flag=True, help="Print all files.")
 @click.option(
     "--write",

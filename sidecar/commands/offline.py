@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ from sidecar.sources.lines import Unreadable, of_logs
 from sidecar.sources.merging import Order, stateless_option
 
 
-@click.command(epilog="Example: xbot score --json access.log")
+@click.command(short_help="Print a verdict for each line of a log.", epilog="Example: xbot score --json access.log")
 @judging_options
 @mode_option
 @format_options()
@@ -120,6 +121,7 @@ _TOLD = frozenset(
         "machine",
         "versions",
         "words",
+        "margins",
     )
 )
 
@@ -129,7 +131,7 @@ def plain_console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 140, markup=False, emoji=False, highlight=False)
 
 
-@click.command(epilog="Example: xbot inspect site.xbot")
+@click.command(short_help="Show what a model file holds.", epilog="Example: xbot inspect site.xbot")
 @click.argument("path", metavar="[MODEL]", type=MODEL_FILE, default="default")
 @click.option("--json", "as_json", is_flag=True, help="Header and provenance as one JSON object.")
 @click.option("--weights", default=20, show_default=True, help="How many of the strongest weights to show.")
@@ -219,6 +221,9 @@ def _trained(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 f"{watched['people_refused']:,} of {watched['people']:,} clients of people bots ({watched['people_refused_bare']:,})"
             ),
         )
+    if (margins := said.get("margins")) and len(margins) == core.MARGINS:
+        edge = core.MARGINS / 4
+        yield "margins", f"{_bars(margins)} held out, below {1 / 2 - edge:g} to above {edge - 1 / 2:g}"
     if moved := said.get("threshold"):
         yield "proven clients", f"{moved['proven_clients']:,}; their threshold may be up to {moved['highest']:.6f}"
     if bounded:
@@ -236,6 +241,12 @@ def _trained(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "machine" in said:
         versions = (f"{name} {version}" for name, version in said.get("versions", {}).items())
         yield "machine", "; ".join((said["machine"], ", ".join(versions)))
+
+
+def _bars(counts: list[int]) -> str:
+    """A histogram in one line. By the square root, so that a few are seen beside many."""
+    most = max(*counts, 1)
+    return "".join(" ▁▂▃▄▅▆▇█"[math.ceil(8 * math.sqrt(count / most))] for count in counts)
 
 
 def _names(names: list[str]) -> str:

@@ -14,7 +14,9 @@ from sidecar.errors import XbotError
 from sidecar.verify import refresh as fetching
 
 
-@click.command(epilog="Example: xbot refresh --config /etc/xbot/xbot.toml")
+@click.command(
+    short_help="Fetch crawlers' networks and keys.", epilog="Example: xbot refresh --config /etc/xbot/xbot.toml"
+)
 @click.option(
     "--config", "path", type=click.Path(path_type=Path), envvar="XBOT_CONFIG", help="xbot.toml, with `ranges`."
 )

@@ -13,7 +13,10 @@ from sidecar.config import config
 from sidecar.verify import robots as writing
 
 
-@click.command(epilog="Example: xbot robots --config /etc/xbot/xbot.toml > /srv/www/robots.txt")
+@click.command(
+    short_help="Print the robots.txt that the policies mean.",
+    epilog="Example: xbot robots --config /etc/xbot/xbot.toml > /srv/www/robots.txt",
+)
 @click.option("--config", "path", type=click.Path(path_type=Path), envvar="XBOT_CONFIG", help="xbot.toml.")
 @click.option(
     "--license", "license_", metavar="URL", help="A licence in Really Simple Licensing, for the line `License`."

@@ -15,7 +15,7 @@ from sidecar.errors import XbotError
 _PATH = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Answer a proxy's question: bot or human?")
 @click.option("--config", "path", type=_PATH, envvar="XBOT_CONFIG", help="xbot.toml (docs/configuration.md).")
 @click.option(
     "--model", type=_PATH, envvar="XBOT_MODEL", help="The model file.  [default: the one that comes with xbot]"

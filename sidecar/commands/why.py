@@ -21,7 +21,10 @@ from sidecar.errors import XbotError
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(epilog="Example: xbot why k3v9x2m4q7rt --config /etc/xbot/xbot.toml")
+@click.command(
+    short_help="Explain a decision by its X-Bot-Id.",
+    epilog="Example: xbot why k3v9x2m4q7rt --config /etc/xbot/xbot.toml",
+)
 @click.option("--log", "log", type=_PATH, help="The log of decisions.  [default: that of --config]")
 @click.option("--config", "configuration", type=_PATH, envvar="XBOT_CONFIG", help="xbot.toml: the log, and the model.")
 @click.option(

@@ -282,7 +282,10 @@ class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.01
     per_second: Annotated[
         Records,
-        Doc("how many are written in a second at most, an equal share by each worker; further ones are counted"),
+        Doc(
+            "how many are written in a second at most by the workers, an equal share each, and as many by nginx's where its module "
+            "judges, an equal share each; further ones are counted"
+        ),
     ] = 1000
     privacy: Annotated[
         Literal["whole", "network", "keyed"],

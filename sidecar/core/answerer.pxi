@@ -7,9 +7,9 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from sidecar.core.csrc cimport (
-    XB_ID_SIZE, XB_IDLE, XB_HALF, XB_LAST, XB_MAX_REASON, XB_NEVER, XB_REGRETTED, XB_UNREAD, xb_closed, xb_connection, xb_connection_begin,
+    XB_ID_SIZE, XB_IDLE, XB_HALF, XB_LAST, XB_MAX_REASON, XB_NEVER, XB_UNREAD, xb_closed, xb_connection, xb_connection_begin,
     xb_connection_end, xb_connection_last, xb_connection_next, xb_connection_unread, xb_decision_text, xb_dialect,
-    xb_enforcing, xb_handshakes, xb_host, xb_id_text, xb_lane, xb_listener_drain, xb_listener_init, xb_listener_out, xb_listener_over,
+    xb_enforcing, xb_handshakes, xb_host, xb_lane, xb_listener_drain, xb_listener_init, xb_listener_out, xb_listener_over,
     xb_listener_wake, xb_now, xb_observing, xb_policy, xb_stats, xb_step, xb_wheel,
 )
 
@@ -154,12 +154,6 @@ cdef class Answerer:
 
     cdef void drain(self, uint64_t idle, uint64_t rest) noexcept:
         xb_listener_drain(&self.listener, idle, rest)
-
-    cdef tuple doubt(self):
-        """(id, whether it was refused) of the last decision, which is about somebody who looks like a person (csrc/answer.h)."""
-        cdef char letters[16]
-        xb_id_text(self.work.id, letters)
-        return letters[:XB_ID_SIZE].decode("ascii"), self.work.doubt == XB_REGRETTED
 
     cdef dict describe(self):
         """The last request and its verdict, for a debugging log. The bytes that were answered must still be there."""

@@ -98,7 +98,6 @@ cdef class Answerer:
     cdef uint64_t wake(self) noexcept
     cdef uint64_t now(self) noexcept
     cdef void drain(self, uint64_t idle, uint64_t rest) noexcept
-    cdef tuple doubt(self)
     cdef dict describe(self)
 
 

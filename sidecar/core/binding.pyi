@@ -56,6 +56,7 @@ class Recorded(NamedTuple):
     head: bytes
     handshake: bytes | None
     logged: bool
+    doubt: Literal["none", "doubted", "regretted"]  # as xb_doubt of csrc/answer.h
     client: int
     network: int
     shape: int

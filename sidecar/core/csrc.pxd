@@ -450,7 +450,7 @@ cdef extern from "board/wheel.h" nogil:
     const char *xb_wheel_check(const void *file, size_t size, uint64_t booted)
     bint xb_wheel_turn(xb_wheel *w, const char *name, xb_wheel_mode mode, uint64_t now, uint64_t end)
     bint xb_wheel_let_by(xb_wheel *w, const xb_address *address, unsigned bits, uint64_t now, uint64_t end)
-cdef extern from "board/clients.h" nogil:
+cdef extern from "clients/clients.h" nogil:
     enum:
         XB_CLIENTS_WAYS
         XB_SAYS
@@ -506,7 +506,7 @@ cdef extern from "board/clients.h" nogil:
     uint8_t xb_content_of(xb_span content_type)
     void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r)
 
-cdef extern from "board/exchange.h" nogil:
+cdef extern from "clients/exchange.h" nogil:
     ctypedef struct xb_client_delta:
         uint32_t set
     ctypedef struct xb_exchange:
@@ -516,7 +516,7 @@ cdef extern from "board/exchange.h" nogil:
     size_t xb_exchange_collect(xb_exchange *x, const xb_clients *t, uint64_t now_ms, xb_client_delta *out, size_t most)
     size_t xb_exchange_merge(xb_exchange *x, xb_clients *t, uint64_t now_ms, const xb_client_delta *told, size_t n)
 
-cdef extern from "board/visitors.h" nogil:
+cdef extern from "clients/visitors.h" nogil:
     enum:
         XB_VISITORS_WAYS
         XB_VISITORS_SETS
@@ -666,6 +666,7 @@ cdef extern from "record.h" nogil:
         uint8_t logged
         uint8_t past
         uint8_t reason_size
+        uint8_t doubt
         xb_handshake handshake
         char policy[32]
         char reason[96]
@@ -699,7 +700,7 @@ cdef extern from "answer.h" nogil:
     uint64_t xb_now()
     uint64_t xb_time_ms(const uint64_t *clock_ms)
 
-cdef extern from "board/outcomes.h" nogil:
+cdef extern from "clients/outcomes.h" nogil:
     enum:
         XB_OUTCOME_MOST
     void xb_outcome_take(xb_clients *t, xb_span message, uint64_t now_ms)

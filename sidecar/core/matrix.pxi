@@ -98,7 +98,7 @@ cdef class Matrix:
             self.present |= XB_HAS_CLIENT
             proof = xb_behaviour_proves(&v.behaviour, &v.facts)
         self.proof.append(proof)
-        # What a request was counted as is no part of its client's key (board/clients.h).
+        # What a request was counted as is no part of its client's key (clients/clients.h).
         for key in (keys.client & ~<uint64_t>XB_SAYS, keys.network, keys.shape):
             self.keys.append(key)
         for i in range(XB_N_DENSE):

@@ -63,7 +63,7 @@ def checked(text: str) -> str:
     """An id as the log has it; XbotError if it is none."""
     id_ = text.strip().lower()
     if not re.fullmatch(rf"[{_LETTERS}]{{{core.ID_LETTERS}}}", id_):
-        raise XbotError(f"{text!r} is no id: an X-Bot-Id has {core.ID_LETTERS} letters and digits")
+        raise XbotError(f"{text!r} is no id: an X-Bot-Id has {core.ID_LETTERS} digits and letters, none of i, l, o, u")
     return id_
 
 

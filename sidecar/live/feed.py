@@ -78,6 +78,8 @@ class _Bucket:
     began: float
     reasons: collections.Counter[str] = field(default_factory=collections.Counter)
     shapes: collections.Counter[int] = field(default_factory=collections.Counter)
+    told: collections.Counter[str] = field(default_factory=collections.Counter)  # of how many each group was known
+    number: int = 0
 
 
 class Feed:
@@ -95,6 +97,7 @@ class Feed:
         self._accused: OrderedDict[int, core.Recorded] = OrderedDict()  # the last bot or refusal of each client
         self._explained: OrderedDict[int, dict[str, Any]] = OrderedDict()  # by number
         self._models: Models = {}
+        self._request = core.Request()
         self._number = 0
         self._made: tuple[float, dict[str, Any]] = (-_FRESH, {})
         settings = master.fixed.decisions
@@ -123,6 +126,8 @@ class Feed:
 
     def _take(self, one: core.Recorded, bucket: _Bucket) -> None:
         self._number += 1
+        bucket.number += 1
+        bucket.told.update(self._known_groups(one))
         seen = Seen(self._number, one)
         self._last.append(seen)
         accused = one.refuse or one.outcome == "bot"
@@ -136,7 +141,28 @@ class Feed:
         if accused and one.client:
             _put(self._accused, one.client, one, _ACCUSED)
 
+    def _known_groups(self, one: core.Recorded) -> list[str]:
+        """The groups of features of which something was known when this was decided."""
+        try:
+            self._request.load_head(one.head, one.dialect)
+            if one.handshake is not None:
+                self._request.know_handshake(one.handshake)
+        except (core.LineError, ValueError):
+            return []
+        present = self._request.present | (core.GROUPS["client"] if one.past else 0)
+        return [name for name, bits in core.GROUPS.items() if present & bits]
+
     # What is told
+
+    def told(self) -> tuple[int, dict[str, int]]:
+        """How many decisions of the last minutes were recorded, and of how many of these each group of features was known."""
+        oldest = time.monotonic() - WINDOW
+        with self._lock:
+            buckets = [each for each in self._buckets if each.began >= oldest]
+        sums: collections.Counter[str] = collections.Counter()
+        for bucket in buckets:
+            sums.update(bucket.told)
+        return sum(bucket.number for bucket in buckets), dict(sums)
 
     def since(self, number: int, most: int = 100) -> dict[str, Any]:
         """The decisions after the one of this number, at most so many and the latest; `number` is where to go on."""

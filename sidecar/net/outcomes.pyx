@@ -1,6 +1,6 @@
 """Messages of a datagram socket about what happened to requests: taken in batches, without the interpreter's lock.
 
-Law: bytes move, nothing is decided; what a message says is csrc/board/outcomes.h's to know. The loop waits in the kernel, takes what
+Law: bytes move, nothing is decided; what a message says is csrc/clients/outcomes.h's to know. The loop waits in the kernel, takes what
 is there, and ends when another descriptor becomes readable; it holds no lock and no memory but its buffers.
 """
 

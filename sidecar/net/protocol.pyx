@@ -73,20 +73,20 @@ cdef class Server:
     """Makes the protocol of each connection: `await loop.create_server(server, sock=listening)`.
 
     The answerer is its own from then on. `server.serve(model, policies, policy)` swaps all three: the next head is judged by them.
-    `log` is called with a dict for each request (debugging only); `on_doubt` with the id of a decision about somebody who looks like a
-    person, and whether it was a refusal; `on_bound` with the name of a bound (of core.CLOSED) for each connection that is closed because of it.
+    `log` is called with a dict for each request (debugging only); `on_bound` with the name of a bound (of core.CLOSED) for each connection
+    that is closed because of it.
     """
     cdef Answerer answerer
-    cdef object log, on_bound, on_doubt
+    cdef object log, on_bound
     cdef set open           # holds the connections, and with them what the machine points to
     cdef object shared      # a view of what every read is written to
     cdef Py_buffer held     # the same; so nobody resizes or frees it
     cdef object timer
     cdef uint64_t timer_at  # when it goes off, by the clock of the machine
 
-    def __cinit__(self, Answerer answerer not None, *, log=None, on_bound=None, on_doubt=None):
+    def __cinit__(self, Answerer answerer not None, *, log=None, on_bound=None):
         self.answerer = answerer
-        self.log, self.on_bound, self.on_doubt = log, on_bound, on_doubt
+        self.log, self.on_bound = log, on_bound
         self.open = set()
         buffer = bytearray(XB_MAX_HEAD)
         PyObject_GetBuffer(buffer, &self.held, PyBUF_WRITABLE)
@@ -224,8 +224,6 @@ cdef class Connection:
             else:
                 more.append(reply)
             if step == XB_ANSWERED and not answerer.reply.again:
-                if answerer.work.doubt and self.server.on_doubt is not None:
-                    self.server.on_doubt(*answerer.doubt())
                 if self.server.log is not None:
                     self.server.log(answerer.describe())
         if first is not None and self.transport is not None:

@@ -8,7 +8,9 @@ refusals_fell, refusals_leapt   in the hour after a change of what is served (a 
     (NIST/SEMATECH e-Handbook of Statistical Methods, 7.3.3), far out: LEAST_Z. Nothing is compared while a mode is set by hand.
 drift   the margins of the last hour have another distribution than those of the model's training: the population stability index,
     sum (p - q) ln (p / q) over about ten bins of equal shares, is above 0.25, which is taken for a shift that asks for a new model
-    (N. Siddiqi, Credit Risk Scorecards, 2006). Only for a model that was trained on logs: xbot's own says nothing of a site's traffic.
+    (N. Siddiqi, Credit Risk Scorecards, 2006). Or a whole group of features is known of another share of the requests of the last minutes
+    than of the rows of training, by the same index over two bins: a proxy that no longer tells the handshake leaves the margins alike, and
+    the model half blind. Only for a model that was trained on logs: xbot's own says nothing of a site's traffic.
 people_refused   clients that look like people were refused (csrc/answer.h), PEOPLE of them in an hour.
 canaries_wrong   the last `xbot check --canary` got a wrong answer.
 ranges_old   a list of crawlers' networks is older than it may be (verify/ranges.py).
@@ -24,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sidecar import core
 from sidecar.config.options import DEFAULT_MODEL
 from sidecar.observe.watched import Watched
 
@@ -32,7 +35,16 @@ LOOK_SECONDS = 10.0
 BEGINS, ENDS = 2, 6  # looks in a row
 HOUR = 3600.0
 LEAST_REQUESTS, LEAST_REFUSED, LEAP, LEAST_Z = 500, 20, 3.0, 6.0
-LEAST_MARGINS, DRIFTED, STEADY = 2000, 0.25, 0.2
+LEAST_MARGINS, LEAST_TOLD, DRIFTED, STEADY = 2000, 300, 0.25, 0.2
+GROUPS = {
+    "ip": "addresses",
+    "ua": "agents",
+    "referrer": "referrers",
+    "url": "targets",
+    "headers": "headers",
+    "tls": "TLS handshakes",
+    "client": "what clients did before",
+}
 PEOPLE = 3
 _POINT_SECONDS = 60.0  # from one remembered sum to the next
 _MOST_DOUBTED = 32
@@ -86,7 +98,7 @@ class Alarms:
     def __init__(self, master: Watched, log: Any) -> None:
         self._master, self.log = master, log
         self.alarms = {name: Alarm(name) for name in NAMES}
-        self.doubted: collections.deque[Doubted] = collections.deque(maxlen=_MOST_DOUBTED)
+        self.doubted: tuple[Doubted, ...] = ()  # the last ones
         self.canaries: Canaries | None = None
         self.drift: float | None = None  # the index, where it can be told
         self._points: collections.deque[Sums] = collections.deque(
@@ -102,9 +114,10 @@ class Alarms:
             self.look(time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
 
-    def doubt(self, decision: str, refused: bool) -> None:
-        """A worker says that this decision was about somebody who looks like a person."""
-        self.doubted.append(Doubted(time.time(), decision, refused))
+    def take(self, records: Sequence[core.Recorded], models: object) -> None:  # noqa: ARG002 -- as all takers (decisions/reader.py)
+        """What any host decided: the clients in doubt are kept. For the thread that reads decisions."""
+        found = [Doubted(one.time / 1e9, one.id, one.doubt == "regretted") for one in records if one.doubt != "none"]
+        self.doubted = (*self.doubted, *found)[-_MOST_DOUBTED:]
 
     def ran(self, right: int, wrong: Sequence[str]) -> None:
         """Canaries were sent, and so many got the right answer, and these the wrong one. That counts at once."""
@@ -178,9 +191,23 @@ class Alarms:
         enough = known is not None and sum(margins) >= LEAST_MARGINS
         self.drift = stability(known, margins) if known is not None and enough else None
         bound = STEADY if self.alarms["drift"].since is not None else DRIFTED
-        if self.drift is None or self.drift <= bound:
-            return None
-        return f"margins are spread otherwise than in training: stability index {self.drift:.2f}; train a new model"
+        wrong = [self._untold(bound)] if known is not None else []
+        if self.drift is not None and self.drift > bound:
+            wrong.append(f"margins are spread otherwise than in training: stability index {self.drift:.2f}")
+        said = "; ".join(filter(None, wrong))
+        return f"{said}; mend what tells it, or train a new model" if said else None
+
+    def _untold(self, bound: float) -> str:
+        """Which groups of features are known of another share of requests than in training; empty: none is."""
+        number, told = self._master.feed.told()
+        if number < LEAST_TOLD:
+            return ""
+        moved = []
+        for name, share in self._master.served.told.items():
+            now = told.get(name, 0) / number
+            if stability_of_shares(share, now) > bound:
+                moved.append(f"{GROUPS[name]} are known of {now:.0%} of requests, of {share:.0%} in training")
+        return "; ".join(moved)
 
     def _people(self, sums: Sums) -> str | None:
         first = next(point for point in self._points if point.at)  # the first look leaves one
@@ -233,3 +260,10 @@ def stability(expected: Sequence[float], found: Sequence[float], bins: int = 10)
     all_a, all_b = (sum(column) + 0.5 * len(joined) for column in zip(*joined, strict=True))
     shares = [((a + 0.5) / all_a, (b + 0.5) / all_b) for a, b in joined]
     return math.fsum((p - q) * math.log(p / q) for q, p in shares)
+
+
+def stability_of_shares(expected: float, found: float) -> float:
+    """The same of two bins: a share, and what is left to one. Shares are kept off 0 and 1: where all were expected, seven in a hundred are
+    the least that counts."""
+    p, q = (min(max(share, 0.002), 0.998) for share in (found, expected))
+    return (p - q) * math.log(p / q) + (q - p) * math.log((1 - p) / (1 - q))

@@ -170,7 +170,10 @@ class Report(msgspec.Struct):
     robots: Heeded | None = None
 
 
-@click.command(epilog="Example: xbot replay --config /etc/xbot/xbot.toml --mode enforce access.log")
+@click.command(
+    short_help="Show whom a model would have refused in logs.",
+    epilog="Example: xbot replay --config /etc/xbot/xbot.toml --mode enforce access.log",
+)
 @judging_options
 @mode_option
 @click.option(
@@ -369,15 +372,20 @@ def show(done: Report, option: str, console: Console, most: int) -> None:
         _show_robots(done, done.robots, console, most)
 
 
+def _called(path: str) -> str:
+    """A model as it is named in a command."""
+    return "default" if path == str(model.DEFAULT) else path
+
+
 def _headline(done: Report) -> Iterable[tuple[str, str]]:
     own = "" if done.config is None else ", where a policy has no threshold of its own"
-    yield "model", f"{done.model}, refuses from {done.threshold:.4f} on{own}"
+    yield "model", f"{_called(done.model)}, refuses from {done.threshold:.4f} on{own}"
     yield "requests", f"{done.requests}"
     yield "refused", f"{done.refused} ({_share(done.refused, done.requests)})"
     yield "let in", f"{done.requests - done.refused} ({_share(done.requests - done.refused, done.requests)})"
     yield "clients", f"{done.clients}, of them refused at least once: {done.clients_refused}"
     if done.against is not None and done.refused_before is not None:
-        yield "against", f"{done.against}, refuses from {done.against_threshold:.4f} on"
+        yield "against", f"{_called(done.against)}, refuses from {done.against_threshold:.4f} on"
         yield "  refused", f"{done.refused_before} ({_share(done.refused_before, done.requests)})"
     yield "own host", f"{', '.join(done.own_hosts) or '-'} ({done.own_hosts_known})"
 
@@ -453,7 +461,11 @@ def _show_suspects(done: Report, option: str, console: Console) -> None:
         console.print(Padding(f"{_at(done, example.log, example.line)}: {who}", (0, 0, 0, 4), expand=False))
     first = done.suspects[0].examples[0]
     if first.log != "-":
-        by = f"--model {shlex.quote(done.model)}" if done.config is None else f"--config {shlex.quote(done.config)}"
+        by = (
+            f"--model {shlex.quote(_called(done.model))}"
+            if done.config is None
+            else f"--config {shlex.quote(done.config)}"
+        )
         if done.stateless:
             how = f"{reading.take(first.log, first.line)} | xbot explain {by} {option}"
         else:

@@ -100,7 +100,6 @@ class Master:
         self.alarms = Alarms(self, self.log)
         self.sharing: Sharing | None = None
         self.workers = Workers(self.fixed.workers, self._brief, self._give_up, self.log)
-        self.workers.on_doubt = self.alarms.doubt
         self.reach = reach.Reach(self.bound, self.fixed.socket_group, self._renewed, self.log)
         self.turned = time.monotonic()  # when our loop last went round
         self._stops = 0
@@ -207,7 +206,7 @@ class Master:
             "drain_timeout": self.fixed.drain_timeout,
             "limits": self._limits(),
             "signing": self.served.signing,
-            **self.recording._asdict(),
+            **self.recording.shared_by(self.fixed.workers)._asdict(),
             "log": log if self.fixed.log.level == "debug" else None,
         }
         return start, {
@@ -223,11 +222,9 @@ class Master:
 
     @property
     def recording(self) -> Recording:
-        """What each worker, ours or a host's, leaves in its lane."""
+        """What our workers together leave in their lanes, and likewise those of a host."""
         wanted = self.fixed.decisions
-        return Recording(
-            wanted.sample if self.decisions else None, WATCHED, -(-wanted.per_second // self.fixed.workers)
-        )
+        return Recording(wanted.sample if self.decisions else None, WATCHED, wanted.per_second)
 
     def _limits(self) -> dict[str, Any]:
         """Of each listener in each worker, as its connections take them."""

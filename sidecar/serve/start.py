@@ -107,7 +107,9 @@ def run(
             master.reach.others.append(Other(control_bound, reach.control_group(fixed), master.control[1].move))
             started["control"] = str(control_bound.address)
         if decisions is not None or master.admin is not None or master.control is not None:
-            master.reader = Reader(lanes, [master.feed, *([decisions] if decisions is not None else [])], log)
+            master.reader = Reader(
+                lanes, [master.feed, master.alarms, *([decisions] if decisions is not None else [])], log
+            )
         lender_bound, no_lender = reach.lender(plan, board.directory is not None, lent)
         if lender_bound is not None:
             stack.callback(lender_bound.close)

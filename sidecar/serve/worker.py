@@ -38,7 +38,6 @@ IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1,
 _LATE_SECONDS = 1.0  # how much later than the master a worker ends itself
 _POLL_SECONDS = 0.01  # only while draining
 _SAY_AGAIN_SECONDS = 60.0
-_DOUBT_SECONDS = 0.1  # from one client that is in doubt to the next that the master is told of
 
 
 class Worker:
@@ -86,7 +85,6 @@ class Worker:
                 ),
                 log=log,
                 on_bound=functools.partial(self._at_bound, _address(sock)),
-                on_doubt=self._at_doubt,
             )
             for number, (each, sock) in enumerate(zip(listeners, self._listening, strict=True))
         ]
@@ -95,7 +93,6 @@ class Worker:
         self._accepting: list[tuple[asyncio.AbstractServer, socket.socket, Server]] = []
         self._moving = asyncio.Lock()  # of `_accepting`
         self._tasks: set[asyncio.Future[None]] = set()  # the loop itself holds none of them
-        self._next_doubt = 0.0
         self._said: dict[tuple[str, ...], float] = {}  # what to the time of the last line about it
 
     async def run(self) -> None:
@@ -213,13 +210,6 @@ class Worker:
         if self._is_new(listener, bound):
             event = {"op": "log", "level": "warning", "event": "limit reached"}
             control.send(self._control, {**event, "limit": bound, "listener": listener})
-
-    def _at_doubt(self, decision: str, refused: bool) -> None:
-        """A client that looks like a person was called a bot; the counters have them all."""
-        now = time.monotonic()
-        if now >= self._next_doubt:
-            self._next_doubt = now + _DOUBT_SECONDS
-            control.send(self._control, {"op": "doubt", "id": decision, "refused": refused})
 
     def _is_new(self, *what: str) -> bool:
         """Whether nothing was said of this for a minute."""

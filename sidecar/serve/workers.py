@@ -50,7 +50,6 @@ class Workers:
         self.count = count
         self.log = log
         self.restarts = 0
-        self.on_doubt: Callable[[str, bool], None] | None = None  # told of decisions about who looks like a person
         self._brief = brief
         self._on_hopeless = on_hopeless
         self._slots = [Slot(index) for index in range(count)]
@@ -184,8 +183,6 @@ class Workers:
                 slot.generation = message["generation"]
             case "pong":
                 slot.unanswered = 0
-            case "doubt" if self.on_doubt is not None:
-                self.on_doubt(message["id"], message["refused"])
             case "log":
                 level = message.pop("level")
                 getattr(self.log, level)(message.pop("event"), worker=slot.index, pid=pid, **message)

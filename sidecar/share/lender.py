@@ -26,7 +26,7 @@ _PASS_ON_SECONDS, _AT_ONCE = 0.1, 256  # how often questions for the DNS are pas
 
 class Lender:
     """Lends `memory` (descriptors by core.SHARES) and what the DNS said by `lookups` to all, and to each `counters` of its own and a lane
-    of `lanes`, where somebody reads them, for `recording`. `sock` stays open when this is closed."""
+    of `lanes`, where somebody reads them, for what all of them record together. `sock` stays open when this is closed."""
 
     def __init__(
         self,
@@ -73,9 +73,7 @@ class Lender:
         """Whether the sidecar checks signatures, from now on."""
         if signs != self._signs:
             self._signs = signs
-            for each in [*self._lent]:
-                if not self._send(each, {}):
-                    self._end(each)
+            self._tell()
 
     async def pass_on(self) -> None:
         """For ever: have looked up in the DNS what hosts ask for."""
@@ -113,9 +111,18 @@ class Lender:
             os.close(lane)
         if not sent:
             self._end(one)
+        self._tell(besides=one)
+
+    def _tell(self, besides: socket.socket | None = None) -> None:
+        """Say the rest anew, to all who do not know it."""
+        for each in [*self._lent]:
+            if each is not besides and each in self._lent and not self._send(each, {}):
+                self._end(each)
 
     def _send(self, one: socket.socket, descriptors: Mapping[str, int]) -> bool:
-        message = core.share_message([*descriptors], **self._recording._asdict(), signs=self._signs)
+        message = core.share_message(
+            [*descriptors], **self._recording.shared_by(len(self._lent))._asdict(), signs=self._signs
+        )
         try:
             socket.send_fds(one, [message], [*descriptors.values()])
         except OSError:
@@ -130,6 +137,7 @@ class Lender:
         except OSError:
             pass
         self._end(one)  # it is gone, or said something
+        self._tell()
 
     def _end(self, one: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(one)

@@ -2,7 +2,7 @@
 
 Law: a process of its own does it, with a bound of memory and of time, so neither a request nor the master waits for the store, and
 whatever the store says can at worst end this process. Each second it reads what others told, and tells what was counted here
-(csrc/board/exchange.h): at most MOST entries. While the store is away the table stays as it is, and what is counted is told later.
+(csrc/clients/exchange.h): at most MOST entries. While the store is away the table stays as it is, and what is counted is told later.
 
 The store is not trusted. A message is a keyed hash's (HMAC-SHA-256): no word of it is looked at before that is right, each is taken once,
 and none that is older than LATEST. It holds places in the table, counts and sketches, under a secret that the machines share: no

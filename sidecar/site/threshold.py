@@ -1,6 +1,6 @@
 """The threshold that moves: what the proven visitors of this site want, within the bounds that the model holds.
 
-Law: it stands beside the requests. Workers note what proven visitors get (csrc/board/visitors.h); the master looks at that from time
+Law: it stands beside the requests. Workers note what proven visitors get (csrc/clients/visitors.h); the master looks at that from time
 to time, and serves the same model with other policies: those that name no threshold of their own get the site's. Whatever fails, what
 is served stays.
 """

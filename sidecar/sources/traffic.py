@@ -19,7 +19,7 @@ from sidecar.sources import reading
 from sidecar.sources.formats import find
 from sidecar.sources.lines import Unreadable, of_block, of_logs
 
-HEAD = 8  # blocks of reading.BLOCK bytes that the guess of the own host sees
+HEAD = 32  # blocks of reading.BLOCK bytes that the guess of the own host sees
 LONGEST = 512  # bytes kept of what a visitor chose freely: it tells enough, and a visitor may choose 60,000
 LEAST_ADDRESSES = 2  # that agree on a host before it is taken for the site's own
 # The parts of a page: the kinds that csrc/features/url.c calls assets.

@@ -52,7 +52,9 @@ def _steering(command: Callable[..., None]) -> Callable[..., None]:
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the sidecar's reply, one JSON object.")
 
 
-@click.command(epilog="Example: xbot mode observe --for 1h")
+@click.command(
+    short_help="Let a running sidecar observe or enforce, at once.", epilog="Example: xbot mode observe --for 1h"
+)
 @click.argument("mode", type=click.Choice(core.WHEEL_MODES))
 @click.option("--policy", help="Of this policy only; the others stay as they are.  [default: of all]")
 @click.option(
@@ -73,7 +75,9 @@ def mode(mode: str, policy: str | None, seconds: float | None, control: Path, as
     _show(ask(control, _checked(words.Mode, mode=mode, policy=policy, seconds=seconds)), as_json)
 
 
-@click.command(epilog="Example: xbot allow 203.0.113.7 --for 1h")
+@click.command(
+    short_help="Let a visitor by, at once and for a while.", epilog="Example: xbot allow 203.0.113.7 --for 1h"
+)
 @click.argument("address")
 @click.option(
     "--for",
@@ -95,14 +99,14 @@ def allow(address: str, seconds: float, end: bool, control: Path, as_json: bool)
     _show(ask(control, _checked(words.Allow, address=address, seconds=0.0 if end else seconds)), as_json)
 
 
-@click.command(epilog="Example: xbot reload")
+@click.command(short_help="Have a running sidecar read its files again.", epilog="Example: xbot reload")
 @_steering
 def reload(control: Path, as_json: bool) -> None:
     """Read configuration, lists and model again, as SIGHUP does, and say whether they were taken."""
     _show(ask(control, words.Reload()), as_json)
 
 
-@click.command(epilog="Example: xbot status --json")
+@click.command(short_help="Show what a running sidecar serves.", epilog="Example: xbot status --json")
 @_steering
 def status(control: Path, as_json: bool) -> None:
     """Show what a running sidecar serves, the mode of each policy, what was said by hand, and what looks wrong."""

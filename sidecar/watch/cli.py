@@ -33,7 +33,7 @@ _once = click.option("--once", is_flag=True, help="Look once, print that, and en
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
-@click.command(epilog="Example: xbot top")
+@click.command(short_help="Watch a running sidecar.", epilog="Example: xbot top")
 @place_option
 @_interval
 @_once
@@ -58,7 +58,7 @@ def top(control: Path, interval: float, once: bool, as_json: bool) -> None:
             time.sleep(interval)
 
 
-@click.command(epilog="Example: xbot tail --refused")
+@click.command(short_help="Print a running sidecar's decisions as they come.", epilog="Example: xbot tail --refused")
 @place_option
 @_interval
 @click.option("--refused", is_flag=True, help="Only what was refused.")

@@ -103,7 +103,7 @@ def _reasons(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _shapes(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("requests that look alike", "verdict", "last minute", "clients", "networks", "")
+    table = _table("requests that look alike", "verdict", "last minute", "new clients", "networks", "")
     for each in rows:
         verdict = _text(each["verdict"])
         table.add_row(

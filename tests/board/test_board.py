@@ -586,12 +586,14 @@ def test_counters_that_their_owner_cuts_are_replaced(made_model_path: Path, plac
 # ---- records of decisions
 
 
-def lane_with(margin: float = 1.0, score: float = 0.5, seconds: float = 0.0, past: Sequence[float] = ()) -> bytearray:
+def lane_with(
+    margin: float = 1.0, score: float = 0.5, seconds: float = 0.0, past: Sequence[float] = (), doubt: int = 0
+) -> bytearray:
     """A lane with one record (csrc/record.h), of this long ago."""
     head, room = b"GET / HTTP/1.1\r\n\r\n", 4096
     written = time.monotonic_ns() - int(seconds * 1e9)
-    flags = 0, 0, 0, 0, 0, 1, len(past), 0
-    plain = struct.pack("=IIQQQdd24x8B40x32s96x", 0, len(head), 4, 1, written, margin, score, *flags, b"default")
+    flags = 0, 0, 0, 0, 0, 1, len(past), 0, doubt
+    plain = struct.pack("=IIQQQdd24x9B7x40x32s96x", 0, len(head), 4, 1, written, margin, score, *flags, b"default")
     record = plain + struct.pack(f"={len(past)}d", *past) + head
     lane = bytearray(core.LANE_SIZE)
     lane[room : room + len(record)] = struct.pack("=I", len(record)) + record[4:]
@@ -603,8 +605,8 @@ PAST = sum(row.group == "client" for row in core.FEATURES)
 
 
 def test_a_record_is_read() -> None:
-    (one,), bad = core.read_lane(lane_with(past=[math.nan] * PAST), 9)
-    assert (one.margin, one.policy, bad) == (1.0, "default", 0)
+    (one,), bad = core.read_lane(lane_with(past=[math.nan] * PAST, doubt=2), 9)
+    assert (one.margin, one.policy, one.doubt, bad) == (1.0, "default", "regretted", 0)
     assert abs(one.time / 1e9 - time.time()) < 60
 
 
@@ -617,6 +619,7 @@ def test_a_record_is_read() -> None:
         {"score": 2.0},
         {"seconds": -3600.0},
         {"past": [math.inf] * PAST},
+        {"doubt": 3},
     ],
     ids=str,
 )

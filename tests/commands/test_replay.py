@@ -158,6 +158,9 @@ def test_the_default_model_is_called_default(xbot, tmp_path: Path) -> None:
         assert [each["ip"] for each in told["newly_refused"]["examples"]] == [newly]
         assert [each["ip"] for each in told["no_longer_refused"]["examples"]] == [no_longer]
         assert str(DEFAULT_MODEL) in (told["model"], told["against"])
+    shown = xbot("replay", log).stdout.decode()
+    assert "model    │ default, refuses from" in shown
+    assert "xbot explain --model default --format combined" in shown or "likely false positives: none" in shown
 
 
 def test_a_file_called_default_is_named_by_its_path(tmp_path: Path) -> None:

@@ -250,10 +250,18 @@ def test_inspect_tells_where_a_model_comes_from(xbot) -> None:
     assert f"catches {said['held_out']['recall']:.2%} of the bots" in text
     assert "{" not in text
     assert "ip_... (6)" in text
+    assert re.search("margins +│ [ ▁▂▃▄▅▆▇█]{32} held out, below -7.5 to above 7.5 ", text)
 
 
 @pytest.mark.parametrize(
-    "said", [{"rows": "many"}, {"created": "today"}, {"settings": [], "held_out": {"recall": None}}, {"rows": 1}]
+    "said",
+    [
+        {"rows": "many"},
+        {"created": "today"},
+        {"settings": [], "held_out": {"recall": None}},
+        {"rows": 1},
+        {"margins": ["a"] * 32},
+    ],
 )
 def test_inspect_shows_what_training_never_wrote(said) -> None:
     """As it is, and without a traceback."""

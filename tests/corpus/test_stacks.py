@@ -250,7 +250,9 @@ def test_a_real_client_through_a_real_nginx(tmp_path: Any) -> None:
     with handshakes.site(tmp_path) as ports:
         offer = handshakes.offer_of(client, 1, tmp_path, tmp_path, ports)
     assert offer is not None
-    wanted = [suite["name"] for suite in ssl.create_default_context().get_ciphers()]
+    # Those of shared keys and passwords, which Debian's Python lists, are offered by nobody who has none.
+    names = [suite["name"] for suite in ssl.create_default_context().get_ciphers()]
+    wanted = [name for name in names if not re.search("PSK|SRP", name)]
     assert offer.ciphers.split(":")[: len(wanted)] == wanted or set(wanted) <= set(offer.ciphers.split(":"))
     assert (offer.protocol, offer.alpn) == ("TLSv1.3", "-")
     assert "X25519" in offer.curves.split(":")

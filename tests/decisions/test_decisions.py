@@ -199,7 +199,7 @@ def test_bots_always_others_by_the_sample(tmp_path: Path, model_path: Path) -> N
     with Sidecar(model_path) as plain:
         assert "there was no log of decisions" in why(tmp_path, model_path, ask(plain.address), code=2)
     told = run_xbot("why", "x/../y", "--log", tmp_path / "decisions.jsonl", code=2).stderr.decode()
-    assert told == "xbot: 'x/../y' is no id: an X-Bot-Id has 12 letters and digits\n"
+    assert told == "xbot: 'x/../y' is no id: an X-Bot-Id has 12 digits and letters, none of i, l, o, u\n"
 
 
 def test_another_model_is_said(tmp_path: Path, model_path: Path) -> None:
@@ -306,6 +306,27 @@ def test_hostile_agents_are_one_line(agent: bytes, tmp_path: Path, model_path: P
         (b"/x?a=1;sid=abc#access_token=q", b"/x?a=1;sid=xxx#access_token=x"),
         (b"https://a:b@h.example/?x", b"https://xxx@h.example/?x"),
         (b"https://abcdefghijk1234567890.example/", b"https://abcdefghijk1234567890.example/"),
+        (b"//a:b@h.example/?x", b"//xxx@h.example/?x"),
+        # Steps before a secret, and addresses of mail, wherever they stand
+        (b"/reset/hunter2", b"/reset/xxxxxxx"),
+        (b"/Magic-Link/kJx", b"/Magic-Link/xxx"),
+        (b"/login/abcdefghijklmnop", b"/login/" + b"x" * 16),
+        (b"/invite/friends", b"/invite/friends"),
+        (b"/auth/login/", b"/auth/login/"),
+        (b"/presets/Warm2", b"/presets/Warm2"),
+        (b"/unsubscribe/someone@mail.example", b"/unsubscribe/" + b"x" * 20),
+        (b"/u/someone%40mail.example", b"/u/" + b"x" * 22),
+        (b"/@someone/posts", b"/@someone/posts"),
+        (b"/?u=a@b.example&v=1", b"/?u=xxxxxxxxxxx&v=1"),
+        # Targets in targets
+        (b"/?next=/cb?code=a", b"/?next=/cb?code=x"),
+        (b"/?next=%2Fcb%3Fcode%3Da", b"/?next=" + b"x" * 16),
+        (b"/?next=%2Fcb%3Fpage%3Da", b"/?next=%2Fcb%3Fpage%3Da"),
+        (b"/?u=https%3A%2F%2Fa%3Ab%40h.example%2F", b"/?u=" + b"x" * 34),
+        (b"/?a=%252Fcb%253Fto%256Ben%253Db", b"/?a=" + b"x" * 27),
+        (b"/?a=%" + b"25" * 8 + b"3Db", b"/?a=" + b"x" * 20),  # too deep to be read
+        (b"/?a=100%25&b=5%", b"/?a=100%25&b=5%"),
+        (b"/?pin=1&cvv=2&spin=3", b"/?pin=x&cvv=x&spin=3"),
         (b"?", b"?"),
         (b"", b""),
         (b"/%zz?=&=&%=", b"/%zz?=&=&%="),

@@ -2,7 +2,7 @@
  * nothing, and makes no entry of the table. */
 #include "fuzz.h"
 
-#include "board/outcomes.h"
+#include "clients/outcomes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -57,7 +57,7 @@ def record(number: int, shape: int, agent: bytes = b"a", reason: str = "ua_word=
     """A bot's, as a lane has it."""
     return core.Recorded(
         f"{number:012d}", 10**18, 1, 1.0, 0.9, "bot", True, False, reason, "default", "nginx",
-        [], HEAD % (number, agent), None, False, number + 1, number + 1, shape,
+        [], HEAD % (number, agent), None, False, "none", number + 1, number + 1, shape,
     )  # fmt: skip
 
 
@@ -73,6 +73,17 @@ def test_a_shape_that_grows_is_told_from_one_that_is_always_there(watching: Feed
     clock[0] += 400
     watching.take([], {})
     assert watching.snapshot()["shapes"] == []
+
+
+def test_of_how_many_each_group_is_known(watching: Feed, clock: list[float]) -> None:
+    """By what was recorded; what cannot be read counts as a decision of which nothing is known."""
+    one = record(1, 0)
+    watching.take([one, one._replace(past=[0.0]), one._replace(head=b"\0")], {})
+    number, told = watching.told()
+    assert (number, told["ua"], told["url"], told["headers"], told["client"]) == (3, 2, 2, 2, 1)
+    assert "tls" not in told
+    clock[0] += 400
+    assert watching.told() == (0, {})
 
 
 def test_in_the_first_minute_nothing_grows(watching: Feed, clock: list[float]) -> None:

@@ -183,9 +183,12 @@ def test_a_stream_says_each_second_what_there_is(sidecar: Sidecar) -> None:
 def test_readers_that_stall_slow_nobody_and_are_bounded(sidecar: Sidecar) -> None:
     """As many as may watch read nothing. One more is refused; all else is answered, and visitors are, too."""
     with contextlib.ExitStack() as stack:
-        stalled = [stack.enter_context(stream(sidecar)) for _ in range(STREAMS)]
-        for sock in stalled:
-            assert sock.recv(12) == b"HTTP/1.1 200"
+
+        def one() -> bytes:
+            return bytes(stack.enter_context(stream(sidecar)).recv(12))
+
+        for _ in range(STREAMS):  # those of the tests before may still be ending
+            wait_until(lambda: one() == b"HTTP/1.1 200", "room")
         with stream(sidecar) as one_more:
             assert one_more.recv(12) == b"HTTP/1.1 503"
         for _ in range(20):
@@ -328,10 +331,9 @@ async def _browse(sidecar: Sidecar, tab: Any) -> None:
         await page.open(f"http://{sidecar.admin}/")
         await page.until("document.documentElement.dataset.messages > 1")
         await page.until("document.querySelectorAll('#refusals details').length > 5")
-        text = await page.until(
-            "[...document.querySelectorAll('#shapes .item')].map((each) => each.textContent).join('\\n')"
+        await page.until(
+            "[...document.querySelectorAll('#shapes .item')].some((each) => each.textContent.includes('<script>document.title='))"
         )
-        assert "<script>document.title='pwned'" in text
         for width, dark, phone in ((1240, True, False), (390, False, True), (320, True, True)):
             await page.size(width, 900, dark=dark, phone=phone)
             count = await page.evaluate("document.documentElement.dataset.messages")

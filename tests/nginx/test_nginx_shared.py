@@ -55,9 +55,9 @@ def site() -> Iterator[EchoSite]:
         yield site
 
 
-def serving(place: Path, model: Path, host: str, more: str = "sample = 1", **extra: Any) -> Sidecar:
+def serving(place: Path, model: Path, host: str, more: str = "sample = 1", policies: str = "", **extra: Any) -> Sidecar:
     toml = place / "xbot.toml"
-    toml.write_text(TOML.format(place=place, more=more))
+    toml.write_text(TOML.format(place=place, more=more) + policies)
     return Sidecar(model, "--config", toml, "--admin", "127.0.0.1:0", board=host == "module", workers=1, **extra)
 
 
@@ -127,6 +127,51 @@ def test_what_is_recorded_is_what_was_judged(site: EchoSite, model_path: Path, t
         assert entry["connection_requests"] == 1
         own = [name for name in headers if name not in ("Host", "Via", "TE")]
         assert [name for name, _ in entry["headers"]] == own
+
+
+def test_who_looks_like_a_person_is_named_to_the_operator(model_path: Path, tmp_path: Path, host: str) -> None:
+    """Whoever judged: `xbot status` has the id of the refusal, which `xbot why` explains. Behind another proxy, as plain http is none of
+    this browser's."""
+    policies = 'threshold = 0.9999\n[policies.strict]\nmode = "enforce"\nthreshold = 0.0001\npaths = ["/strict"]\n'
+    pages = "default_type text/html; location / { try_files /none @page; } location @page { auth_request off; return 200 x; }"
+    pages += "location = /a.css { try_files /none @part; } location @part { auth_request off; default_type text/css; return 200 x; }"
+    part = {"Accept": "text/css,*/*;q=0.1", "Sec-Fetch-Dest": "style", "Sec-Fetch-Mode": "no-cors"}
+    came = {"Cookie": "a=b", "Referer": "https://example.com/", "Sec-Fetch-Site": "same-origin"}
+    with (
+        serving(tmp_path, model_path, host, policies=policies) as sidecar,
+        running_nginx(f"{ID} set $xbot_order lost; include xbot/enforce.conf; {pages}", **at(sidecar)) as nginx,
+    ):
+        for number, target in enumerate(("/", "/b", "/c")):
+            assert nginx.ask(target, {**BROWSER, **(came if number else {})}).status == 200
+            nginx.ask("/a.css", {**BROWSER, **came, **part})
+        assert "looks like" not in command(tmp_path, "status")
+        refused = nginx.ask("/strict", {**BROWSER, **came})
+        assert refused.status == 403
+        line = f"looks like a person: {refused.headers['Id']}, refused "
+        wait_until(lambda: line in command(tmp_path, "status"), "the id")
+        why = ("why", refused.headers["Id"], "--log", tmp_path / "decisions.jsonl", "--model", model_path, "--json")
+        assert json.loads(run_xbot(*why).stdout)["model_is_the_one"]
+
+
+def test_hosts_share_what_may_be_recorded_in_a_second(model_path: Path, tmp_path: Path) -> None:
+    """However many connect, and once others are gone: an equal share each."""
+
+    def share(message: bytes) -> int:
+        return int.from_bytes(message[28:32], "little")
+
+    with serving(tmp_path, model_path, "module", "per_second = 100") as sidecar, contextlib.ExitStack() as stack:
+        socks: list[socket.socket] = []
+        for n in range(1, 4):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            stack.enter_context(sock).settimeout(20)
+            sock.connect(f"{sidecar.board}/module")
+            message, fds, _, _ = socket.recv_fds(sock, 1024, 16)
+            for fd in fds:
+                os.close(fd)
+            assert [share(message), *(share(each.recv(1024)) for each in socks)] == [-(-100 // n)] * n
+            socks.append(sock)
+        socks.pop(0).close()
+        assert [share(each.recv(1024)) for each in socks] == [50, 50]
 
 
 # ---- the operator's word

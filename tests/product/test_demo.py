@@ -76,7 +76,7 @@ def test_the_demo_shows_verdicts_that_came_through_nginx(tmp_path: Path, marked:
     found = re.findall(r"^  (\S.*?) {2,}(bot|human)(?: \?)? +([01]\.\d{4}) +(\d{3}) ", run.stdout, re.MULTILINE)
     table = {client: (verdict, score, status) for client, verdict, score, status in found}
     assert {
-        "curl",
+        *(["curl"] if shutil.which("curl") else []),
         "Python urllib",
         "Chrome on Windows",
         "Safari on an iPhone",

@@ -362,7 +362,8 @@ def test_headers_of_csrc_form_no_cycle() -> None:
     assert "answer.h" in done
 
 
-FLOORS = ("base", "request", "board", "features", "model", "policy", ".")  # "." is csrc/ itself: judge, served, answer
+# "." is csrc/ itself: judge, served, answer
+FLOORS = ("base", "request", "board", "clients", "features", "model", "policy", ".")
 
 
 @pytest.mark.parametrize("path", C_FILES, ids=lambda path: path.name)

@@ -34,13 +34,16 @@ class Site:
             modes={"default": "enforce"},
             path=Path("site.xbot"),
             margins=None,
+            told={},
             old_lists=lambda: (3, self.old),
         )
         self.old: list[str] = []
         self.by_hand: list[str] = []
         self.now = 1e6
+        self.known: tuple[int, dict[str, int]] = (0, {})
         self.master: Any = types.SimpleNamespace(
             served=self.served,
+            feed=types.SimpleNamespace(told=lambda: self.known),
             board=types.SimpleNamespace(
                 total=lambda: self.total, wheel=types.SimpleNamespace(said=lambda: (self.by_hand, []))
             ),
@@ -132,6 +135,40 @@ def test_drift(site: Site) -> None:
     site.live(3 * HOUR, margin=28)
     assert site.alarms.drift is None
     assert len(site.said) == 2
+
+
+def test_a_group_that_is_no_longer_told(site: Site) -> None:
+    """A proxy that does not pass the handshake on any more leaves the margins as they were."""
+    site.served.margins = tuple(int(1e6 * 2.718 ** (-((i - 16) ** 2) / 32)) for i in range(core.MARGINS))
+    site.served.told = {"ua": 1.0, "tls": 0.8, "client": 1.0}
+    for known in ({"ua": 1000, "tls": 800, "client": 990}, {"ua": 1000, "tls": 650, "client": 950}):
+        site.known = 1000, known
+        site.live(600)
+        assert site.said == []
+    site.known = 1000, {"ua": 1000, "client": 1000}
+    site.live(600)
+    assert site.said == [("alarm", "drift")]
+    says = site.alarms.told()["alarms"][0]["says"]
+    assert says.startswith("TLS handshakes are known of 0% of requests, of 80% in training")
+    assert "stability" not in says
+    site.known = 1000, {"ua": 1000, "tls": 800, "client": 1000}
+    site.live(600)
+    assert site.said[1:] == [("alarm over", "drift")]
+    for known in (
+        (100, {}),
+        (1000, {"ua": 1000, "tls": 800, "client": 880}),
+    ):  # too few; and a group that is told of fewer
+        site.known = known
+        site.live(600)
+    assert [event for event, _ in site.said] == ["alarm", "alarm over", "alarm"]
+    site.served.path = config.DEFAULT_MODEL
+    site.live(600)
+    assert site.said[3:] == [("alarm over", "drift")]
+
+
+@pytest.mark.parametrize("name", core.GROUPS)
+def test_each_group_has_a_name(name: str) -> None:
+    assert alarms.GROUPS[name]
 
 
 def test_the_index_is_that_of_the_books() -> None:

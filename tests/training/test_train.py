@@ -662,6 +662,32 @@ def test_provenance_holds_the_figures(noisy: tuple[Path, Path, Path]) -> None:
     assert about["created"] == int(fitted.stat().st_mtime)
 
 
+def test_provenance_says_of_how_many_rows_each_group_was_known(here, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Two of three came with a handshake; a model without a past says nothing, for its rows are no site's traffic."""
+    log, lines = tmp_path / "log.jsonl", []
+    for n in range(300):
+        about: dict[str, Any] = {
+            "label": "bot" if n % 2 else "human",
+            "time": 1_795_737_600 + n,
+            "ip": f"203.0.113.{n % 200}",
+        }
+        about |= {"method": "GET", "uri": "/", "protocol": "HTTP/1.1", "scheme": "https", "host": "a.example"}
+        about["headers"] = [["Host", "a.example"], ["User-Agent", "curl/8" if n % 2 else "Mozilla/5.0"]]
+        if n % 3:
+            about["tls"] = {"protocol": "TLSv1.3", "ciphers": "TLS_AES_128_GCM_SHA256", "curves": "X25519"}
+        lines.append(json.dumps(about))
+    log.write_text("\n".join(lines) + "\n")
+    for more, wanted in (
+        ((), {"ua": 1.0, "referrer": 1.0, "url": 1.0, "headers": 1.0, "tls": 0.6667, "client": 1.0}),
+        (("--without", "tls"), {"ua": 1.0, "referrer": 1.0, "url": 1.0, "headers": 1.0, "client": 1.0}),
+        (("--stateless",), None),
+    ):
+        out = tmp_path / "m.xbot"
+        here("train", "--format", "jsonl", "--without", "ip", "--out", out, log, *more)
+        found = model.load(out).provenance.get("told")
+        assert found == (wanted and pytest.approx(wanted, abs=0.01))
+
+
 _MARGINS = st.lists(
     st.tuples(st.sampled_from([0.0, 1.0, -1.0, 5e-324, 1.0000000000000002, 2.5]) | st.floats(-1e9, 1e9), st.booleans()),
     min_size=2,

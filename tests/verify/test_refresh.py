@@ -275,11 +275,37 @@ def test_a_signed_request_through_nginx(publisher: str, model_path: Path, tmp_pa
             del other["Signature"]
             assert "novaact" not in told(other)
             assert requests(sidecar) == by_sidecar + (3 if inside else 4)
+        if inside:
+            look_early(sidecar, publisher, site)
+        with running_nginx(guarded(site), **at(sidecar)) as nginx:
             if inside:  # away: it is judged here, as if it were not signed
                 assert sidecar.stop() == 0
-                assert "novaact" not in told(signed(publisher))
+                assert "novaact" not in nginx.ask(headers=signed(publisher)).seen("X-Bot-Reason")[0]
 
 
-def requests(sidecar: Sidecar) -> float:
-    """How many the sidecar's own workers judged."""
-    return sum(n for name, n in sidecar.metrics().items() if name.startswith('xbot_requests_total{host="worker"'))
+def look_early(sidecar: Sidecar, publisher: str, site: EchoSite) -> None:
+    """A request that somebody looks at before the gate counts once: as the sidecar says, or here if it never comes to the gate."""
+    early = "if ($xbot = nobody) { return 500; }"
+    server = (
+        f"include xbot/enforce.conf; {early} location / {{ include xbot/pass.conf; proxy_pass http://{site.address}; }}"
+    )
+    with running_nginx(f"{server} location /back {{ return 204; }}", **at(sidecar)) as nginx:
+        by_sidecar, by_module = requests(sidecar), requests(sidecar, "module")
+
+        def outcomes() -> float:
+            return sidecar.metrics()["xbot_outcomes_total"]
+
+        before = outcomes()
+        for n in range(1, 4):
+            assert nginx.ask(headers=signed(publisher)).seen("X-Bot") == ["verified"]
+            assert requests(sidecar) == by_sidecar + n
+        assert nginx.ask("/back", signed(publisher)).status == 204
+        wait_until(lambda: requests(sidecar, "module") == by_module + 1, "the one that never came to the gate")
+        time.sleep(1.1)  # the module tells its counts once a second
+        assert (requests(sidecar), requests(sidecar, "module")) == (by_sidecar + 3, by_module + 1)
+        assert outcomes() == before + 3  # the policy would refuse the last one: nothing is told of it
+
+
+def requests(sidecar: Sidecar, host: str = "worker") -> float:
+    """How many the sidecar's own workers judged, or another host."""
+    return sum(n for name, n in sidecar.metrics().items() if name.startswith(f'xbot_requests_total{{host="{host}"'))

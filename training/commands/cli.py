@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     pass
 
 
-@click.command(epilog="Example: xbot train --format challenge --out site.xbot train_data.tsv")
+@click.command(
+    short_help="Fit a model on logs.", epilog="Example: xbot train --format challenge --out site.xbot train_data.tsv"
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The model file to write.")
 @click.option(
     "--pipeline",

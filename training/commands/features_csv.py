@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 _LABELS = {1: "bot", 0: "human", -1: "", None: ""}
 
 
-@click.command(epilog="Example: xbot features --csv --format combined --out access.csv access.log")
+@click.command(
+    short_help="Write each line of logs as a row of features.",
+    epilog="Example: xbot features --csv --format combined --out access.csv access.log",
+)
 @click.option("--csv", "as_csv", is_flag=True, required=True, help="Comma-separated values, the only format.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here.  [default: standard output]")
 @click.option(

@@ -19,7 +19,10 @@ from training.label.engine import Labeller
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(epilog="Example: xbot label --out access.labels access.log")
+@click.command(
+    short_help="Label the lines of logs by rules, to train on them.",
+    epilog="Example: xbot label --out access.labels access.log",
+)
 @format_options()
 @click.option("--out", type=_PATH, help="Write the labels here.  [default: standard output]")
 @click.option("--rules", "files", multiple=True, type=_PATH, metavar="FILE", help="Change and add rules (TOML).")

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(epilog="Example: xbot report --format combined --labels access.labels --out report.html access.log")
+@click.command(
+    short_help="Write a page on how well a model tells bots.",
+    epilog="Example: xbot report --format combined --labels access.labels --out report.html access.log",
+)
 @click.option("--out", required=True, type=_PATH, help="The page to write.")
 @click.option("--judge", type=_PATH, metavar="MODEL", help="Judge the rows with this model, and fit nothing.")
 @click.option(

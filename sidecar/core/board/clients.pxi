@@ -1,6 +1,6 @@
 # The table of what clients did before, in memory that processes share.
 #
-# Law: csrc/board/clients.h is all that knows what is in it. Here a buffer becomes a table, and what it says of itself is read;
+# Law: csrc/clients/clients.h is all that knows what is in it. Here a buffer becomes a table, and what it says of itself is read;
 # the buffer is writable, stays where it is, and its size is sealed.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -102,7 +102,7 @@ Visitor = namedtuple("Visitor", "margin network shape")
 
 
 def make_visitors(buffer):
-    """Makes an empty table of proven visitors (csrc/board/visitors.h) of zeroed memory, VISITORS_SIZE bytes."""
+    """Makes an empty table of proven visitors (csrc/clients/visitors.h) of zeroed memory, VISITORS_SIZE bytes."""
     xb_visitors_init(<xb_visitors *>_shared(memoryview(buffer), sizeof(xb_visitors), "visitors"))
 
 
@@ -128,7 +128,7 @@ def read_visitors(buffer, uint32_t model, uint64_t since_ms):
 
 
 cdef class Outcomes:
-    """Takes messages about what happened to requests (csrc/board/outcomes.h) into a table. `clients` and `clock` as of Answerer."""
+    """Takes messages about what happened to requests (csrc/clients/outcomes.h) into a table. `clients` and `clock` as of Answerer."""
 
     def __cinit__(self, clients, clock=None):
         self.clients = memoryview(clients)

@@ -1,4 +1,4 @@
-# What two tables of clients tell each other (csrc/board/exchange.h).
+# What two tables of clients tell each other (csrc/clients/exchange.h).
 #
 # Law: what is told is bytes, deltas one behind the other; csrc/ looks at each before it counts. What was told is remembered here.
 

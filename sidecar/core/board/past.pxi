@@ -1,6 +1,6 @@
 # What the lines of a log before this one said: the handshakes of connections, and what clients did.
 #
-# Law: the tables of csrc/board/ are the only ones: a worker's lie in shared memory, a log's here. The clock is the log's.
+# Law: the tables of csrc/board/ and csrc/clients/ are the only ones: a worker's lie in shared memory, a log's here. The clock is the log's.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -39,7 +39,7 @@ cdef enum:
 
 
 cdef class Clients:
-    """What the clients of a log did so far, in a table of about so many MiB (csrc/board/clients.h): as much as a sidecar has by
+    """What the clients of a log did so far, in a table of about so many MiB (csrc/clients/clients.h): as much as a sidecar has by
     default, and with a secret that is always the same, so that the same log always gets the same verdicts.
 
     `read` gives a request what is known of its client; `count` counts it, with what became of it, when it has been judged. While

@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from sidecar.core.csrc cimport (
-    XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_N_OUTCOMES, XB_N_SHARES, XB_N_WHEEL_MODES, XB_PAST, XB_SHARE_MAGIC, XB_SHARE_MOST,
+    XB_BY_HAND, XB_DIALECT_COUNT, XB_ID_SIZE, XB_N_OUTCOMES, XB_N_SHARES, XB_N_WHEEL_MODES, XB_PAST, XB_REGRETTED, XB_SHARE_MAGIC, XB_SHARE_MOST,
     XB_SHARE_VERSION, xb_recorder, xb_share, xb_share_names,
     XB_WHEEL_ADDRESSES, XB_WHEEL_EVER, XB_WHEEL_NAME, XB_WHEEL_POLICIES, xb_address, xb_id_text, xb_lane, xb_lane_first,
     xb_lane_next, xb_now, xb_record, xb_wheel, xb_wheel_check, xb_wheel_init, xb_wheel_let_by, xb_wheel_mode,
@@ -28,10 +28,12 @@ LANE_SIZE = sizeof(xb_lane)
 ID_LETTERS = XB_ID_SIZE
 # What became of the record of a decision, by the last two bits of its id (csrc/base/ids.h).
 FATES = ("no log", "not sampled", "dropped", "recorded")
+# What a decision lets its client be counted as (xb_doubt of csrc/answer.h).
+DOUBTS = ("none", "doubted", "regretted")
 # What can lie behind a descriptor that is lent (csrc/board/share.h).
 SHARES = tuple(xb_share_names[i].decode() for i in range(XB_N_SHARES))
 Recorded = namedtuple(
-    "Recorded", "id time generation margin score outcome refuse untold reason policy dialect past head handshake logged client network shape"
+    "Recorded", "id time generation margin score outcome refuse untold reason policy dialect past head handshake logged doubt client network shape"
 )
 
 
@@ -113,7 +115,7 @@ cdef object _recorded(const char *at, size_t size, int64_t since, uint64_t now):
     if not (isfinite(r.margin) and 0 <= r.score <= 1 and r.time <= now):
         return None
     if (r.past not in (0, XB_PAST) or r.dialect >= XB_DIALECT_COUNT or r.outcome >= XB_N_OUTCOMES or r.reason_size > sizeof(r.reason) or
-            <uint64_t>sizeof(r) + r.past * sizeof(double) + r.head != size):
+            r.doubt > XB_REGRETTED or <uint64_t>sizeof(r) + r.past * sizeof(double) + r.head != size):
         return None
     at += sizeof(r)
     past = []
@@ -129,7 +131,7 @@ cdef object _recorded(const char *at, size_t size, int64_t since, uint64_t now):
         (<const char *>r.reason)[:r.reason_size].decode("ascii", "replace"),
         (<const char *>r.policy)[:sizeof(r.policy)].partition(b"\0")[0].decode("ascii", "replace"),
         DIALECTS[r.dialect], past, at[:r.head], (<const char *>&r.handshake)[:sizeof(r.handshake)] if r.has_tls else None,
-        bool(r.logged), r.keys.client, r.keys.network, r.keys.shape)
+        bool(r.logged), DOUBTS[r.doubt], r.keys.client, r.keys.network, r.keys.shape)
 
 
 def read_lane(memory, unsigned most):

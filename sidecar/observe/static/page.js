@@ -25,6 +25,7 @@ function draw(tag, attributes, ...content) {
 
 const count = (n) => (n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n >= 1e4 ? `${(n / 1e3).toFixed(n >= 1e5 ? 0 : 1)}k` : Math.round(n).toLocaleString("en"));
 const rate = (n) => (n >= 100 ? count(n) : n >= 10 ? n.toFixed(0) : n.toFixed(1));
+const many = (n, what) => `${count(n)} ${what}${Math.round(n) === 1 ? "" : "s"}`;
 const share = (part, whole) => (!whole ? "–" : part && part / whole < 0.001 ? "<0.1%" : `${(100 * part / whole).toFixed(part / whole >= 0.1 || !part ? 0 : 1)}%`);
 const micros = (n) => (n === null ? "–" : n >= 1e3 ? `${(n / 1e3).toFixed(1)} ms` : `${Math.round(n)} µs`);
 const clock = (stamp) => new Date(stamp * 1e3).toLocaleTimeString([], { hour12: false });
@@ -172,14 +173,14 @@ function refusal(row) {
 }
 
 function person(row) {
-  const did = [`${Math.round(row.pages)} pages`, `${Math.round(row.parts)} parts`, ...(row.brought ? ["a cookie brought back"] : [])].join(", ");
+  const did = [many(row.pages, "page"), many(row.parts, "part"), ...(row.brought ? ["a cookie brought back"] : [])].join(", ");
   return make("div", "item", ...decided(row, make("span", "tag bot", row.regretted ? "refused" : "let by")), make("div", "agent indent", did));
 }
 
 function shape(row) {
   const more = row.grows ? [make("span", "tag suspect", "grows")] : [];
   return make("div", "item", make("div", "line", make("span", `tag ${row.verdict}`, row.refused ? "refused" : row.verdict), make("span", "grow", row.agent || "no agent"), ...more),
-    make("div", "agent", `${count(row.clients)} clients, ${count(row.networks)} networks; ${count(row.recorded)} recorded, ${count(row.lately)} of them in the last minute${row.verdict === "bot" ? `; ${row.said}` : ""}`));
+    make("div", "agent", `${many(row.clients, "new client")}, ${many(row.networks, "network")}; ${count(row.recorded)} recorded, ${count(row.lately)} of them in the last minute${row.verdict === "bot" ? `; ${row.said}` : ""}`));
 }
 
 function card(list, rows) {

@@ -8,9 +8,10 @@
 #include <time.h>
 
 #include "base/hash.h"
-#include "board/exchange.h"
+#include "clients/clients.h"
+#include "clients/exchange.h"
 
-enum { THREADS = 4, KEYS = 12 }; /* half as many again as a set has places */
+enum { THREADS = 4, KEYS = 3 * XB_CLIENTS_WAYS / 2 }; /* half as many again as a set has places */
 
 static xb_clients *table_of_all;
 static xb_exchange *exchange; /* the first thread's */

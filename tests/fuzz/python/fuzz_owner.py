@@ -79,6 +79,7 @@ def check_record(data: bytes) -> None:
         head=head,
         handshake=None,
         logged=True,
+        doubt="none",
         client=0,
         network=0,
         shape=0,

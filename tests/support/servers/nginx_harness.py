@@ -78,15 +78,15 @@ def nginx_binary() -> str | None:
     )
 
 
-def without_module() -> str:
-    """Why the judge cannot run inside nginx here: "" if it can."""
+def without_module(module: Path = MODULE, by: str = "make module") -> str:
+    """Why the judge cannot run inside nginx here: "" if it can. `by`: what makes the module."""
     sources = [*(ROOT / "csrc").rglob("*.[ch]"), *(ROOT / "csrc").rglob("*.def"), *(FILES / "module").iterdir()]
-    if "XBOT_MODULE" in os.environ:
+    if "XBOT_MODULE" in os.environ and module == MODULE:
         return ""
-    if not MODULE.exists():
-        return "the module is not built: make module"
-    old = MODULE.stat().st_mtime < max(source.stat().st_mtime for source in sources)
-    return "the module is older than its sources: make module" if old else ""
+    if not module.exists():
+        return f"the module is not built: {by}"
+    old = module.stat().st_mtime < max(source.stat().st_mtime for source in sources)
+    return f"the module is older than its sources: {by}" if old else ""
 
 
 def at(sidecar: Sidecar) -> dict[str, Any]:
@@ -219,6 +219,12 @@ def certificate(directory: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
+def _is_up(pid: int, prefix: Path) -> bool:
+    """Whether the master has begun a worker. Before that it may forget a signal: one that comes after it has written its pid, and before it
+    blocks signals for its loop, sets a flag that the loop looks at when the next signal comes."""
+    return (prefix / "nginx.pid").exists() and Path(f"/proc/{pid}/task/{pid}/children").read_text() != ""
+
+
 def _user(name: str) -> str:
     return f"user {name} {grp.getgrgid(pwd.getpwnam(name).pw_gid).gr_name};"
 
@@ -282,7 +288,7 @@ def running_nginx(
                 env={**os.environ, "NGINX": f"{listener.fileno()};"},
             )
         try:
-            while not (prefix / "nginx.pid").exists():
+            while not _is_up(process.pid, prefix):
                 if process.poll() is not None:
                     raise RuntimeError(f"nginx did not start:\n{(prefix / 'stderr').read_text()}")
                 time.sleep(0.005)

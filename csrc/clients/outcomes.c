@@ -1,4 +1,4 @@
-#include "board/outcomes.h"
+#include "clients/outcomes.h"
 
 enum { LONGEST_PREFIX = 96 }; /* bytes: "<190>", a date of 15 bytes, and a tag of at most 32 */
 

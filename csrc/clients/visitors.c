@@ -1,14 +1,8 @@
-#include "board/visitors.h"
+#include "clients/visitors.h"
 
 #include "base/hash.h"
 
 static const xb_board_kind kind = {.name = "visitors", .version = XB_VISITORS_VERSION, .header_size = sizeof(xb_board_header)};
-
-static uint32_t load32(const uint32_t *at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
-static uint64_t load64(const uint64_t *at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
-static void store32(uint32_t *at, uint32_t word) { __atomic_store_n(at, word, __ATOMIC_RELAXED); }
-static void store64(uint64_t *at, uint64_t word) { __atomic_store_n(at, word, __ATOMIC_RELAXED); }
-static void store(float *at, float x) { __atomic_store(at, &x, __ATOMIC_RELAXED); }
 
 void xb_visitors_init(xb_visitors *t) { xb_board_init(&t->board, &kind, sizeof *t, 0, 0); }
 
@@ -53,7 +47,7 @@ static uint32_t with_margin(uint32_t marks, uint32_t model, double margin)
 static size_t place_of(const xb_visitor_set *set, uint64_t client)
 {
     size_t i = 0;
-    while (i < XB_VISITORS_WAYS && load64(&set->client[i]) != client)
+    while (i < XB_VISITORS_WAYS && xb_get64(&set->client[i]) != client)
         i++;
     return i;
 }
@@ -63,9 +57,9 @@ static size_t room_in(const xb_visitor_set *set)
 {
     size_t oldest = 0;
     for (size_t i = 0; i < XB_VISITORS_WAYS; i++) {
-        if (!load64(&set->client[i]))
+        if (!xb_get64(&set->client[i]))
             return i;
-        if (load64(&set->visitor[i].last) < load64(&set->visitor[oldest].last))
+        if (xb_get64(&set->visitor[i].last) < xb_get64(&set->visitor[oldest].last))
             oldest = i;
     }
     return oldest;
@@ -76,31 +70,31 @@ void xb_visitors_note(xb_visitors *t, xb_client_entry *client, const xb_client_k
 {
     if (!client)
         return;
-    const uint32_t before = load32(&client->marks);
+    const uint32_t before = xb_get32(&client->marks);
     if (!(before & XB_MARK_BROWSER))
         return;
     const uint32_t marks = with_margin(before, model, margin) | (contradicts ? XB_MARK_FALSE : 0);
     if (marks != before)
-        store32(&client->marks, marks);
+        xb_put32(&client->marks, marks);
     if (!proven && !contradicts)
         return;
-    const uint64_t key = k->client & ~(uint64_t)XB_SAYS;
+    const uint64_t key = xb_client_key(k);
     xb_visitor_set *set = &t->set[xb_mix(k->network) % XB_VISITORS_SETS];
     size_t i = place_of(set, key);
     if (marks & XB_MARK_FALSE) {
         if (i < XB_VISITORS_WAYS)
-            store64(&set->client[i], 0);
+            xb_put64(&set->client[i], 0);
         return;
     }
     if (i == XB_VISITORS_WAYS) {
-        const uint64_t shape = load64(&client->shape);
+        const uint64_t shape = xb_get64(&client->shape);
         i = room_in(set);
-        store64(&set->visitor[i].network, k->network);
-        store64(&set->visitor[i].shape, shape ? shape : k->shape);
-        store64(&set->client[i], key);
+        xb_put64(&set->visitor[i].network, k->network);
+        xb_put64(&set->visitor[i].shape, shape ? shape : k->shape);
+        xb_put64(&set->client[i], key);
     }
     xb_visitor *v = &set->visitor[i];
-    store(&v->margin, margin_of(marks >> HIGHEST));
-    store32(&v->model, model);
-    store64(&v->last, now_ms);
+    xb_put(&v->margin, margin_of(marks >> HIGHEST));
+    xb_put32(&v->model, model);
+    xb_put64(&v->last, now_ms);
 }

@@ -4,7 +4,8 @@
 #include <math.h>
 
 #include "base/hash.h"
-#include "board/exchange.h"
+#include "clients/clients.h"
+#include "clients/exchange.h"
 
 enum { MEBIBYTES = 1, MOST = 4096 };
 static const uint64_t secret[2] = {1, 2}, NOON = UINT64_C(1795737600000);

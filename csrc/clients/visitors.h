@@ -15,7 +15,7 @@
 #ifndef XB_VISITORS_H
 #define XB_VISITORS_H
 
-#include "board/clients.h"
+#include "clients/table.h"
 
 enum { XB_VISITORS_VERSION = 1, XB_VISITORS_WAYS = 8, XB_VISITORS_SETS = 1024 };
 

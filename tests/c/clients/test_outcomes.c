@@ -3,7 +3,7 @@
 #include "model_image.h"
 
 #include "answer.h"
-#include "board/outcomes.h"
+#include "clients/outcomes.h"
 
 #define KEYS "0123456789abcdef00000000000000020000000000000003"
 #define SYSLOG "<190>Nov 27 13:24:01 xbot: "

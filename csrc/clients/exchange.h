@@ -13,9 +13,21 @@
 #ifndef XB_EXCHANGE_H
 #define XB_EXCHANGE_H
 
-#include "board/clients.h"
+#include "clients/table.h"
 
 enum { XB_EXCHANGE_SLOTS = 1 << 15, XB_EXCHANGE_WAYS = 8 };
+
+/* What was added to an entry of a table with the same secret and as many sets. */
+typedef struct {
+    uint32_t set, tag;
+    uint32_t marks;
+    uint32_t first; /* seconds since 1970; 0: unknown */
+    float count[XB_N_TALLIES]; /* may be less than 0: what was taken back */
+    uint64_t shape;
+    uint64_t sketch[XB_CLIENTS_SKETCHES];
+} xb_client_delta;
+
+_Static_assert(sizeof(xb_client_delta) == 144, "it has no padding");
 
 typedef struct {
     uint32_t set, tag; /* tag 0: empty */

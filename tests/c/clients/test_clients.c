@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/hash.h"
-#include "board/clients.h"
+#include "clients/clients.h"
 
 static xb_clients *table_of_all;
 static size_t table_size;
@@ -326,11 +326,11 @@ static void clocks(void)
             CHECK(TALLY(view, PAGES) >= 0 && TALLY(view, PAGES) < 100 && view.gaps < 256);
         }
     fresh(0); /* entries of the future do not stay for a hundred years */
-    for (uint64_t i = 1; i <= 8; i++)
+    for (uint64_t i = 1; i <= XB_CLIENTS_WAYS; i++)
         count(keys_of(i, 0, 0), far, page()), count(keys_of(i, 0, 0), far, page());
-    for (uint64_t i = 11; i <= 18; i++)
+    for (uint64_t i = 101; i <= 100 + XB_CLIENTS_WAYS; i++)
         count(keys_of(i, 0, 0), NOON + 10000 * i, page());
-    for (uint64_t i = 11; i <= 18; i++)
+    for (uint64_t i = 101; i <= 100 + XB_CLIENTS_WAYS; i++)
         CHECK(there(keys_of(i, 0, 0)));
 }
 
@@ -338,21 +338,23 @@ static void clocks(void)
 
 static void full(void)
 {
+    enum { WAYS = XB_CLIENTS_WAYS };
     case_name = "full";
     fresh(0);
-    for (uint64_t i = 1; i <= 8; i++)
+    for (uint64_t i = 1; i <= WAYS; i++)
         for (int twice = 0; twice < 2; twice++)
             count(keys_of(i, 0, 0), NOON + 60000 * i, page());
-    count(keys_of(3, 0, 0), NOON + 60000 * 9, page());
-    count(keys_of(9, 0, 0), NOON + 60000 * 10, page()); /* 1 was idle for longest */
+    count(keys_of(3, 0, 0), NOON + 60000 * (WAYS + 1), page());
+    const xb_client_keys once = keys_of(WAYS + 1, 0, 0);
+    count(once, NOON + 60000 * (WAYS + 2), page()); /* 1 was idle for longest */
     CHECK(!there(keys_of(1, 0, 0)));
-    for (uint64_t i = 2; i <= 9; i++)
+    for (uint64_t i = 2; i <= WAYS + 1; i++)
         CHECK(there(keys_of(i, 0, 0)));
-    CHECK_NEAR(TALLY(client_of(keys_of(9, 0, 0), NOON + 60000 * 10), PAGES), 1); /* and nothing of 1 is in it */
-    CHECK_EQUAL(client_of(keys_of(9, 0, 0), NOON).gaps, 0);
-    count(keys_of(10, 0, 0), NOON + 60000 * 13, page()); /* 9 came once, and counts as idle eight times as long */
-    CHECK(!there(keys_of(9, 0, 0)) && there(keys_of(2, 0, 0)));
-    CHECK_EQUAL(table_of_all->entries, 8);
+    CHECK_NEAR(TALLY(client_of(once, NOON + 60000 * (WAYS + 2)), PAGES), 1); /* and nothing of 1 is in it */
+    CHECK_EQUAL(client_of(once, NOON).gaps, 0);
+    count(keys_of(WAYS + 2, 0, 0), NOON + 60000 * (WAYS + 5), page()); /* that one came once, and counts as idle eight times as long */
+    CHECK(!there(once) && there(keys_of(2, 0, 0)));
+    CHECK_EQUAL(table_of_all->entries, WAYS);
     CHECK_EQUAL(table_of_all->replaced, 2);
 }
 
@@ -729,7 +731,7 @@ static void killed(void)
             CHECK(there(k));
         }
     }
-    CHECK(shared->entries <= 8 + 2 * 60 * 2);
+    CHECK(shared->entries <= XB_CLIENTS_WAYS + 2 * 60 * 2);
     munmap(shared, size);
     table_of_all = own;
 }

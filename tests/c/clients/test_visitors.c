@@ -2,7 +2,7 @@
 #include "harness.h"
 
 #include "base/hash.h"
-#include "board/visitors.h"
+#include "clients/visitors.h"
 
 static xb_visitors *all;
 static const uint64_t NOON = UINT64_C(1795737600000);

@@ -13,7 +13,7 @@
 #ifndef XB_OUTCOMES_H
 #define XB_OUTCOMES_H
 
-#include "board/clients.h"
+#include "clients/correct.h"
 
 enum { XB_OUTCOME_MOST = 1024 /* bytes of a message that are read; what a longer one has behind them is the rest of its TYPE */ };
 

@@ -1,4 +1,4 @@
-#include "board/exchange.h"
+#include "clients/exchange.h"
 
 #include "base/hash.h"
 
@@ -39,7 +39,7 @@ static xb_client_entry copy_of(const xb_client_entry *e)
     } copy;
     const uint32_t *from = (const uint32_t *)(const void *)e;
     for (size_t i = 0; i < sizeof copy.word / 4; i++)
-        copy.word[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+        copy.word[i] = xb_get32(&from[i]);
     return copy.entry;
 }
 
@@ -68,18 +68,18 @@ static bool difference(const xb_client_entry *now, const xb_client_entry *told, 
 /* One entry that was used. Is there something to tell? */
 static bool look(xb_exchange *x, const xb_clients *t, uint32_t set, size_t place, uint64_t now_ms, xb_client_delta *d)
 {
-    const uint32_t tag = __atomic_load_n(&t->set[set].tag[place], __ATOMIC_RELAXED);
+    const uint32_t tag = xb_get32(&t->set[set].tag[place]);
     xb_client_entry now = copy_of(&t->set[set].entry[place]);
     xb_exchange_slot *s = slot_of(x, set, tag, now_ms);
     uint32_t *seen = &x->seen[(size_t)set * XB_CLIENTS_WAYS + place];
     const bool known = is_of(s, set, tag);
     const bool is_new = *seen != tag && (uint64_t)now.first * 1000 + JUST_MS >= x->since_ms;
     *seen = tag;
-    xb_client_fade(&now, now_ms);
+    xb_entry_fade(&now, xb_moment_of(now_ms));
     *d = (xb_client_delta){.set = set, .tag = tag};
     bool any = false;
     if (known) {
-        xb_client_fade(&s->told, now_ms);
+        xb_entry_fade(&s->told, xb_moment_of(now_ms));
         any = difference(&now, &s->told, d);
     } else if (is_new) {
         const xb_client_entry nothing = {0};
@@ -107,13 +107,42 @@ size_t xb_exchange_collect(xb_exchange *x, const xb_clients *t, uint64_t now_ms,
     return n;
 }
 
+/* Adds it to the entry, or to a new one. In whatever order several come, the entry becomes the same, but for what fades in between. What
+ * cannot be is left out. Returns the entry, and whether it is new; NULL if there is no such place. */
+static xb_client_entry *merge(xb_clients *t, const xb_client_delta *d, xb_moment now, bool *is_new)
+{
+    if (!d->tag || d->set >= xb_clients_sets(t))
+        return NULL;
+    xb_client_set *set = &t->set[d->set];
+    const size_t place = xb_clients_place(set, d->tag);
+    *is_new = place == XB_CLIENTS_WAYS;
+    xb_client_entry *e = *is_new ? xb_clients_take(t, set, d->tag, now) : &set->entry[place];
+    xb_clients_touch(e, set, now);
+    xb_entry_add(e, now, d->count);
+    if (d->count[XB_TALLY_PARTS] > 0.0f)
+        xb_put32(&e->pages_since_part, 0);
+    const uint32_t marks = xb_get32(&e->marks);
+    if (d->marks & XB_MARK_ALL & ~marks)
+        xb_put32(&e->marks, marks | (d->marks & XB_MARK_ALL));
+    if (d->first && d->first < xb_get32(&e->first))
+        xb_put32(&e->first, d->first);
+    if (!xb_get64(&e->shape))
+        xb_put64(&e->shape, d->shape);
+    for (int i = 0; i < XB_CLIENTS_SKETCHES; i++)
+        xb_put64(&e->sketch[i], xb_get64(&e->sketch[i]) | d->sketch[i]);
+    if (now.ms > xb_get64(&e->last))
+        xb_put64(&e->last, now.ms);
+    return e;
+}
+
 size_t xb_exchange_merge(xb_exchange *x, xb_clients *t, uint64_t now_ms, const xb_client_delta *in, size_t n)
 {
+    const xb_moment now = xb_moment_of(now_ms);
     size_t taken = 0;
     for (size_t i = 0; i < n; i++) {
         const xb_client_delta *d = &in[i];
         bool is_new;
-        const xb_client_entry *e = xb_clients_merge(t, d, now_ms, &is_new);
+        const xb_client_entry *e = merge(t, d, now, &is_new);
         if (!e)
             continue;
         taken++;
@@ -124,12 +153,12 @@ size_t xb_exchange_merge(xb_exchange *x, xb_clients *t, uint64_t now_ms, const x
             continue;
         }
         /* What it has of its own is still to be told: only what came is added to what was told. */
-        xb_client_fade(&s->told, now_ms);
+        xb_entry_fade(&s->told, now);
         for (int j = 0; j < XB_N_TALLIES; j++)
             if (d->count[j] > -65536.0f && d->count[j] < 65536.0f)
                 s->told.count[j] = s->told.count[j] + d->count[j] > 0.0f ? s->told.count[j] + d->count[j] : 0.0f;
         s->told.marks |= d->marks;
-        s->told.first = __atomic_load_n(&e->first, __ATOMIC_RELAXED);
+        s->told.first = xb_get32(&e->first);
         for (int j = 0; j < XB_CLIENTS_SKETCHES; j++)
             s->told.sketch[j] |= d->sketch[j];
     }
