@@ -16,9 +16,8 @@ from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import unpacking, wrapped
 
-BLOCK = (
-    1 << 18
-)  # bytes; enough to make the cost of a block vanish, and so few that a processor's cache and the allocator keep them
+# Bytes: enough to make the cost of a block vanish, and so few that a processor's cache and the allocator keep them.
+BLOCK = 1 << 18
 _LONGEST = core.MAX_LINE * 4  # bytes of a line that are handed on, and one more
 # What stands before a line where a log was emptied under a program that went on writing at its old place, and where files that begin
 # with a byte order mark were put together.
