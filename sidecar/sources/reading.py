@@ -16,7 +16,7 @@ from sidecar import core
 from sidecar.errors import XbotError
 from sidecar.sources import unpacking, wrapped
 
-BLOCK = 1 << 18  # bytes; enough to make the cost of a block vanish, and so few that a processor's cache and the allocator keep them
+BLOCK = 1 << 18  # bytes; enough to make its cost vanish, few enough for caches and the allocator's reuse
 _LONGEST = core.MAX_LINE * 4  # bytes of a line that are handed on, and one more
 # What is left where a log was emptied under a program that went on writing at its old place.
 _HOLES = re.compile(rb"(?<=\n)\0+")
