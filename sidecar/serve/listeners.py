@@ -84,6 +84,8 @@ class Bound:
         if not isinstance(self.address, UnixAddress) or not self.address.path.is_absolute():
             return None
         path = self.address.path
+        if not os.access(path.parent, os.X_OK, effective_ids=True):
+            return f"{path.parent}: it cannot be searched, or is not there"
         if self.reachable and self.seen is None:
             with contextlib.suppress(OSError):
                 self.seen = _Access.of(path), _Access.of(path.parent)
@@ -294,7 +296,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     """None where nobody can get there, whatever the reason: a directory may be a file by now, or closed to us."""
     try:
         found = path.lstat()
-    except OSError:
+    except OSError:  # it is not there, or nobody but root can say so
         return None
     return found.st_dev, found.st_ino
 

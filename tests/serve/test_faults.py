@@ -35,7 +35,9 @@ from sidecar_harness import (
     wait_until,
 )
 
+from sidecar.config.addresses import UnixAddress
 from sidecar.config.options import DEFAULT_MODEL
+from sidecar.serve import listeners
 
 
 @contextlib.contextmanager
@@ -351,6 +353,31 @@ def test_a_second_sigterm_ends_it_whatever_holds_it() -> None:
 
 
 # ---- 2. seen from outside ----
+
+
+def test_a_directory_that_only_root_can_search_is_told(tmp_path: Path) -> None:
+    """To a sidecar of another user, as all but root are: the look once ended in an error, and nobody looked any more."""
+    place = tmp_path / "d"
+    place.mkdir()
+    bound = listeners.bind(UnixAddress(place / "s"))
+    assert bound.look() is None
+    for each in (*reversed(list(place.parents)[:-1]),):
+        if each.stat().st_uid == os.geteuid() and each.is_relative_to(tmp_path.parent.parent):
+            each.chmod(0o755)
+    place.chmod(0o600)
+    was = os.geteuid()
+    try:
+        if was == 0:
+            os.chown(place, 65534, 65534)
+            os.seteuid(65534)
+        assert bound.look() == f"{place}: it cannot be searched, or is not there"
+    finally:
+        os.seteuid(was)
+    if was == 0:
+        os.chown(place, 0, 0)
+    place.chmod(0o755)
+    assert bound.look() is None
+    bound.close()
 
 
 @pytest.mark.parametrize("fault", ["removed", "chmod", "directory", "no directory"])
