@@ -162,7 +162,7 @@ def test_a_group_that_is_no_longer_told(site: Site) -> None:
         site.known = known
         site.live(600)
     assert [event for event, _ in site.said] == ["alarm", "alarm over", "alarm"]
-    site.served.path = config.DEFAULT_MODEL
+    site.served.path = options.DEFAULT_MODEL
     site.live(600)
     assert site.said[3:] == [("alarm over", "drift")]
 
