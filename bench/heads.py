@@ -137,7 +137,7 @@ def pool() -> list[Head]:
 WITNESSES = {
     "bot": ("192.10.10.10", "Bot 1.0", ""),
     "browser": (
-        "198.51.100.94",
+        "90.51.100.94",  # of the networks that both logs know
         "Mozilla/5.0 (Windows; U; Windows NT 5.1; en-US; rv:1.8.1.24) Gecko/20100228 SeaMonkey/1.1.19",
         "http://www.recipecorner.com/archive/2041?page=3",
     ),

@@ -280,7 +280,13 @@ def hop(result: dict[str, Any]) -> Table:
 
 def linear(result: dict[str, Any]) -> Table:
     """Instructions against bytes, of all that a worker does for a head."""
-    counted = [one for one in result["parts"].get("head", []) if one["stage"] == "answer" and "instructions" in one]
+    counted = [
+        one
+        for one in result["parts"].get("head", [])
+        if one["stage"] == "answer"
+        and "instructions" in one
+        and "," not in one["size"]  # "https, first" has its like alone
+    ]
     lines = []
     for before, one in itertools.pairwise(counted):
         slope = (one["instructions"] - before["instructions"]) / (one["bytes"] - before["bytes"])
