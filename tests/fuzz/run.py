@@ -244,7 +244,7 @@ def run(target: str, place: Path, seconds: float, most_runs: int = -1) -> subpro
         f"-max_total_time={seconds:g}",
         f"-runs={most_runs}",
         "-max_len=8192",
-        "-timeout=10",
+        "-timeout=60",  # a few bytes of bzip2 are many millions of a log
         "-print_final_stats=1",
     ]
     # By way of a shell that forks: the kernel counts the peak memory of whoever starts a program as the program's own, and libFuzzer
