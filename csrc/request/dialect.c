@@ -67,11 +67,15 @@ static xb_span last_forwarded(const xb_request *r)
 /* Headers that the asking proxy adds by itself say nothing about the visitor. `prefix` is in lower case. */
 static void disown(xb_request *r, xb_span prefix)
 {
-    for (uint32_t i = 0; i < r->n_headers; i++)
-        if (r->headers[i].visitor && xb_span_starts(r->headers[i].name, prefix)) {
-            r->headers[i].visitor = false;
-            r->n_visitor--;
-        }
+    uint32_t n = 0;
+    memset(r->names, 0, sizeof r->names);
+    for (uint32_t i = 0; i < r->n_headers; i++) {
+        xb_header *h = &r->headers[i];
+        h->visitor = h->visitor && !xb_span_starts(h->name, prefix);
+        if (h->visitor)
+            r->names[n++ % XB_MAX_LISTED] = h->id;
+    }
+    r->n_visitor = n;
 }
 
 /* Did the proxy write this header, the first of its name, and not the visitor? */
