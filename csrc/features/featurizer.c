@@ -210,9 +210,8 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
     xb_facts_begin(r, f);
     /* The table's memory is far away. The sets are asked for as soon as it is known where they are, the entries as soon as the sets are
      * there; everything else is found in the meantime. */
-    if (look) {
+    if (look)
         xb_client_keys_of(look->table, f, &look->keys, &look->places);
-    }
     xb_known_agent *agent = agent_of(v, xb_agent_text(r));
     xb_facts_finish(f, &agent->facts, &v->values);
     const bool client = look && look->keys.client;

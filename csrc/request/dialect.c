@@ -64,20 +64,6 @@ static xb_span last_forwarded(const xb_request *r)
     return xb_span_of(p, end);
 }
 
-/* Headers that the asking proxy adds by itself say nothing about the visitor. `prefix` is in lower case. */
-static void disown(xb_request *r, xb_span prefix)
-{
-    uint32_t n = 0;
-    memset(r->names, 0, sizeof r->names);
-    for (uint32_t i = 0; i < r->n_headers; i++) {
-        xb_header *h = &r->headers[i];
-        h->visitor = h->visitor && !xb_span_starts(h->name, prefix);
-        if (h->visitor)
-            r->names[n++ % XB_MAX_LISTED] = h->id;
-    }
-    r->n_visitor = n;
-}
-
 /* Did the proxy write this header, the first of its name, and not the visitor? */
 static bool is_own(const xb_request *r, xb_header_id id, xb_telling telling)
 {
@@ -162,9 +148,9 @@ static void ingress_nginx(xb_request *r, char *scratch)
         if (xb_span_find(r->host, '?'))
             r->missing |= XB_HAS_URL;
     }
-    disown(r, XB_SPAN("x-auth-request-redirect"));
-    disown(r, XB_SPAN("x-sent-from"));
-    disown(r, XB_SPAN("x-scheme"));
+    xb_request_disown(r, XB_SPAN("x-auth-request-redirect"));
+    xb_request_disown(r, XB_SPAN("x-sent-from"));
+    xb_request_disown(r, XB_SPAN("x-scheme"));
 }
 
 static void forward_auth(xb_request *r, char *scratch)
@@ -184,7 +170,7 @@ static void ext_authz(xb_request *r, char *scratch)
     r->ip = xb_value(r, XB_H_X_REAL_IP);
     r->protocol = xb_value(r, XB_H_X_ORIGINAL_PROTOCOL);
     r->scheme = xb_value(r, XB_H_X_FORWARDED_PROTO);
-    disown(r, XB_SPAN("x-envoy-"));
+    xb_request_disown(r, XB_SPAN("x-envoy-"));
 }
 
 /* The hackathon's endpoint knows three fields and nothing of the visitor's other headers. */

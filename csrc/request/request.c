@@ -194,6 +194,18 @@ static inline uint32_t add(xb_request *r, uint32_t n, xb_span name, const known_
 
 void xb_request_add(xb_request *r, xb_span name, xb_span value) { r->n_headers = add(r, r->n_headers, name, find_padded(name), value); }
 
+void xb_request_disown(xb_request *r, xb_span prefix)
+{
+    r->n_visitor = 0;
+    memset(r->names, 0, sizeof r->names);
+    for (uint32_t i = 0; i < r->n_headers; i++) {
+        xb_header *h = &r->headers[i];
+        h->visitor = h->visitor && !xb_span_starts(h->name, prefix);
+        if (h->visitor)
+            r->names[r->n_visitor++ % XB_MAX_LISTED] = h->id;
+    }
+}
+
 size_t xb_head_end(const char *buf, size_t size, size_t from)
 {
     const char *end = buf + size, *p = buf + (from > 3 ? from - 3 : 0);

@@ -113,6 +113,9 @@ size_t xb_head_end(const char *buf, size_t size, size_t from);
 /* Adds a header. Beyond XB_MAX_HEADERS it sets `truncated`, and keeps only known names. For sources that hold headers as pairs. */
 void xb_request_add(xb_request *r, xb_span name, xb_span value);
 
+/* Headers whose names begin so are not the visitor's: the asking proxy adds them by itself. `prefix` is in small letters. */
+void xb_request_disown(xb_request *r, xb_span prefix);
+
 /* Empties the struct: no header, no field, nothing present. Clears only what the other functions read. */
 void xb_request_clear(xb_request *r);
 
