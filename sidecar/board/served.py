@@ -52,7 +52,7 @@ class Served:
     )  # how those of its training are spread, as csrc/board/counters.h counts them; None if it does not say
     told: Mapping[
         str, float
-    ]  # groups of features, and in which share of its training's rows they were known; empty if it does not say
+    ]  # groups of features: known in which share of its training's rows; empty if it does not say
     material: policies.Material
     publishers: Mapping[str, str]
     dns: options.Dns

@@ -13,10 +13,8 @@ from sidecar import core
 from sidecar.board.lanes import Lanes
 from sidecar.board.served import Served
 
-WATCHED = (
-    50,
-    10,
-)  # records that a listener of a worker leaves in a second for who watches: bots and refusals, and all others
+# Records that a listener of a worker leaves in a second for who watches: of bots and refusals, and of all others.
+WATCHED = 50, 10
 _SECONDS = 0.1  # from one look at the lanes to the next
 _AT_ONCE = 256  # records of a lane in one go
 _MODELS = 4  # the last that were served: a record may be older than a reload

@@ -78,8 +78,10 @@ class _Bucket:
     began: float
     reasons: collections.Counter[str] = field(default_factory=collections.Counter)
     shapes: collections.Counter[int] = field(default_factory=collections.Counter)
-    told: collections.Counter[str] = field(default_factory=collections.Counter)  # of how many each group was known
-    number: int = 0
+    numbers: collections.Counter[bool] = field(default_factory=collections.Counter)  # by whether they are about bots
+    told: collections.Counter[tuple[bool, str]] = field(
+        default_factory=collections.Counter
+    )  # of how many each group was known
 
 
 class Feed:
@@ -126,8 +128,9 @@ class Feed:
 
     def _take(self, one: core.Recorded, bucket: _Bucket) -> None:
         self._number += 1
-        bucket.number += 1
-        bucket.told.update(self._known_groups(one))
+        bot = one.outcome == "bot"
+        bucket.numbers[bot] += 1
+        bucket.told.update((bot, name) for name in self._known_groups(one))
         seen = Seen(self._number, one)
         self._last.append(seen)
         accused = one.refuse or one.outcome == "bot"
@@ -154,15 +157,26 @@ class Feed:
 
     # What is told
 
-    def told(self) -> tuple[int, dict[str, int]]:
-        """How many decisions of the last minutes were recorded, and of how many of these each group of features was known."""
+    def told(self) -> tuple[int, dict[str, float]]:
+        """How many decisions of the last minutes were recorded, and of which share of all decisions then each group of features was
+        known. Bots and others are recorded each at a rate of their own, so they weigh as many as were decided."""
         oldest = time.monotonic() - WINDOW
+        total = self._master.board.total()
         with self._lock:
             buckets = [each for each in self._buckets if each.began >= oldest]
-        sums: collections.Counter[str] = collections.Counter()
+            before = next((counts for at, counts in self._points if at >= oldest - _STEP), total)
+        numbers: collections.Counter[bool] = collections.Counter()
+        known: collections.Counter[tuple[bool, str]] = collections.Counter()
         for bucket in buckets:
-            sums.update(bucket.told)
-        return sum(bucket.number for bucket in buckets), dict(sums)
+            numbers.update(bucket.numbers)
+            known.update(bucket.told)
+        decided = {name: _totals(total)[name] - _totals(before)[name] for name in core.OUTCOMES}
+        bots = decided.pop("bot")
+        weights = {True: max(bots, numbers[True]), False: max(sum(decided.values()), numbers[False])}
+        shares: collections.Counter[str] = collections.Counter()
+        for (bot, name), times in known.items():
+            shares[name] += times / numbers[bot] * weights[bot] / sum(weights.values())
+        return sum(numbers.values()), dict(shares)
 
     def since(self, number: int, most: int = 100) -> dict[str, Any]:
         """The decisions after the one of this number, at most so many and the latest; `number` is where to go on."""

@@ -204,7 +204,7 @@ class Alarms:
             return ""
         moved = []
         for name, share in self._master.served.told.items():
-            now = told.get(name, 0) / number
+            now = told.get(name, 0.0)
             if stability_of_shares(share, now) > bound:
                 moved.append(f"{GROUPS[name]} are known of {now:.0%} of requests, of {share:.0%} in training")
         return "; ".join(moved)

@@ -41,7 +41,7 @@ class Site:
         self.old: list[str] = []
         self.by_hand: list[str] = []
         self.now = 1e6
-        self.known: tuple[int, dict[str, int]] = (0, {})
+        self.known: tuple[int, dict[str, float]] = (0, {})
         self.master: Any = types.SimpleNamespace(
             served=self.served,
             feed=types.SimpleNamespace(told=lambda: self.known),
@@ -142,22 +142,22 @@ def test_a_group_that_is_no_longer_told(site: Site) -> None:
     """A proxy that does not pass the handshake on any more leaves the margins as they were."""
     site.served.margins = tuple(int(1e6 * 2.718 ** (-((i - 16) ** 2) / 32)) for i in range(core.MARGINS))
     site.served.told = {"ua": 1.0, "tls": 0.8, "client": 1.0}
-    for known in ({"ua": 1000, "tls": 800, "client": 990}, {"ua": 1000, "tls": 650, "client": 950}):
+    for known in ({"ua": 1.0, "tls": 0.8, "client": 0.99}, {"ua": 1.0, "tls": 0.65, "client": 0.95}):
         site.known = 1000, known
         site.live(600)
         assert site.said == []
-    site.known = 1000, {"ua": 1000, "client": 1000}
+    site.known = 1000, {"ua": 1.0, "client": 1.0}
     site.live(600)
     assert site.said == [("alarm", "drift")]
     says = site.alarms.told()["alarms"][0]["says"]
     assert says.startswith("TLS handshakes are known of 0% of requests, of 80% in training")
     assert "stability" not in says
-    site.known = 1000, {"ua": 1000, "tls": 800, "client": 1000}
+    site.known = 1000, {"ua": 1.0, "tls": 0.8, "client": 1.0}
     site.live(600)
     assert site.said[1:] == [("alarm over", "drift")]
     for known in (
         (100, {}),
-        (1000, {"ua": 1000, "tls": 800, "client": 880}),
+        (1000, {"ua": 1.0, "tls": 0.8, "client": 0.88}),
     ):  # too few; and a group that is told of fewer
         site.known = known
         site.live(600)
