@@ -173,7 +173,9 @@ def test_one_address_of_a_network_speaks_against_the_others(tmp_path, server) ->
         until(sidecar, "2001:67c:1:1::1", "impostor=yandexbot")
         assert {told(sidecar, f"2001:67c:1:1::{i:x}")[0] for i in range(2, 40)} == {"bot"}
         assert {told(sidecar, f"2001:67c:1:{i:x}::1")[0] for i in range(2, 40)} == {"bot"}
-        assert told(sidecar, "2001:67c:2:1::1") == ("suspect", "unproven=yandexbot")
+        # Another network is excused. One question of the seventy before may have its place by chance: one in fourteen does.
+        others = {told(sidecar, f"2001:67c:{i:x}:1::1") for i in range(2, 8)}
+        assert ("suspect", "unproven=yandexbot") in others
 
 
 def test_a_storm_lets_nobody_by_for_a_word(tmp_path, server) -> None:
