@@ -249,9 +249,9 @@ class Master:
         """Read all again and serve it; why that was refused, and the old goes on, or None."""
         refused = None
         async with self.changing:
+            self._reload_wanted.clear()  # also where nothing comes of it: who waits for it would go round for ever, and give way to nobody
             if self._stop_wanted.is_set():
                 return "this master is draining"
-            self._reload_wanted.clear()
             self.notifier.reloading()
             try:
                 await self._reload()
