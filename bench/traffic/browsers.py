@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+AUTHORITY = os.environ.get("TRAFFIC_CA", "")  # the recorder's; without it, sites without TLS only
 QUIET = "document.readyState+performance.getEntriesByType('resource').length+location.href"
 # The middle of the first element that is meant, after the page has been scrolled to it; null where there is none.
 WHERE = """(()=>{{const found=Array.from(document.querySelectorAll({selector})).filter(e=>e.getClientRects().length);
@@ -35,7 +36,10 @@ user_pref("network.http.sendRefererHeader", 0);
 
 
 class Browser(Protocol):
-    """What a person can do. Pages are by number, in the order in which they were opened."""
+    """What a person can do. Pages are by number, in the order in which they were opened.
+
+    `private` keeps nothing and tells nothing; `alone` finds each name on this machine.
+    """
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -75,13 +79,13 @@ class Wire:
 
 
 class Chromium:
-    def __init__(self, home: Path, languages: str, *, private: bool) -> None:
-        self.profile, self.languages, self.private = home / "chromium", languages, private
+    def __init__(self, home: Path, languages: str, *, private: bool, alone: bool = False) -> None:
+        self.profile, self.languages, self.private, self.alone = home / "chromium", languages, private, alone
         self.pages: list[str] = []
 
     async def start(self) -> None:
         trust = Path(os.environ["HOME"], ".pki", "nssdb")
-        if not trust.exists():
+        if AUTHORITY and not trust.exists():
             trust.mkdir(parents=True)
             _trust(trust)
         self.http = aiohttp.ClientSession()
@@ -92,7 +96,9 @@ class Chromium:
             f"--user-data-dir={self.profile} --accept-lang={self.languages} --remote-debugging-port=0 --remote-allow-origins=*"
             " --no-sandbox --no-first-run --disable-gpu --disable-dev-shm-usage --window-size=1280,900 about:blank"
         )
-        command = ["chromium", *flags.split()]
+        command = ["chromium", *([] if "DISPLAY" in os.environ else ["--headless=new"]), *flags.split()]
+        if self.alone:
+            command.insert(-1, "--host-resolver-rules=MAP * 127.0.0.1")
         told = self.profile / "DevToolsActivePort"
         told.unlink(missing_ok=True)
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -175,22 +181,25 @@ user_pref("intl.accept_languages", "{languages}");
 
 
 class Firefox:
-    def __init__(self, home: Path, languages: str, *, private: bool) -> None:
-        self.profile, self.languages, self.private = home / "firefox", languages, private
+    def __init__(self, home: Path, languages: str, *, private: bool, alone: bool = False) -> None:
+        self.profile, self.languages, self.private, self.alone = home / "firefox", languages, private, alone
 
     async def start(self) -> None:
         if not self.profile.exists():
             self.profile.mkdir()
-            _trust(self.profile)
+            if AUTHORITY:
+                _trust(self.profile)
             (self.profile / "user.js").write_text(
                 SETTINGS.format(languages=self.languages.replace(",", ", "))
                 + (NOTHING_TOLD_EITHER if self.private else "")
+                + ('user_pref("network.dns.native-is-localhost", true);\n' if self.alone else "")
             )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         command = [
             "firefox-esr",
+            *([] if "DISPLAY" in os.environ else ["--headless"]),
             "--profile",
             str(self.profile),
             "--no-remote",
@@ -263,7 +272,7 @@ def _trust(place: Path) -> None:
     """The recorder's authority, as one that the browser knows: what comes by a certificate that is not trusted is not cached."""
     if not shutil.which("certutil"):
         raise SystemExit("certutil is not installed: apt-get install libnss3-tools")
-    for words in (["-N", "--empty-password"], ["-A", "-n", "authority", "-t", "C,,", "-i", os.environ["TRAFFIC_CA"]]):
+    for words in (["-N", "--empty-password"], ["-A", "-n", "authority", "-t", "C,,", "-i", AUTHORITY]):
         subprocess.run(["certutil", "-d", f"sql:{place}", *words], check=True, capture_output=True)
 
 
@@ -293,3 +302,4 @@ async def click(browser: Browser, selector: str, number: int = 0, button: int = 
 
 
 BROWSERS = {"chromium": Chromium, "firefox": Firefox}
+PROGRAMS = {"chromium": "chromium", "firefox": "firefox-esr"}

@@ -9,7 +9,7 @@ typedef struct {
     xb_engine engine;
     uint32_t version;  /* of the engine, 0 unknown */
     bool browsing;     /* the agent claims a browser, whatever else it says: a tool's word must not lift a contradiction */
-    bool socket, preflight, worker, player, font, well_known, prefetch; /* what the request is, by what only that has */
+    bool socket, preflight, worker, player, font, well_known, prefetch, saved; /* what the request is, by what only that has */
     bool html, any;    /* XB_ACCEPT_PAGE, XB_ACCEPT_ANY */
     bool stripped;     /* a page is opened with neither Accept-Language nor Sec-Fetch-*: other headers may be missing or moved, too */
     bool scripted;     /* a page's script may have asked */
@@ -124,8 +124,7 @@ static uint64_t accepts(const claim *c)
         odd |= ODD(ENCODING);
     if (HAS(CONTENT_TYPE) && (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head"))) && !c->scripted)
         odd |= ODD(CONTENT_TYPE);
-    /* Chromium saves a link's target without Accept, but says from which page. */
-    if (!VALUE(ACCEPT).size && !c->socket && !HAS(REFERER))
+    if (!VALUE(ACCEPT).size && !c->socket && !c->saved && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
     if ((c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT) && !c->scripted && !c->worker && !c->prefetch &&
         HAS(ACCEPT) && !ACCEPTS(OPENS))
@@ -165,8 +164,12 @@ static uint64_t fetch(const claim *c)
     if (!(mode && dest && site) && !c->preflight)
         odd |= ODD(FETCH_PART);
     const bool navigate = IS(SEC_FETCH_MODE, "navigate"), document = IS(SEC_FETCH_DEST, "document");
-    if ((document && !(navigate && c->html)) || (c->html && mode && !navigate && !c->prefetch) ||
-        (HAS(SEC_FETCH_USER) && !navigate) || (IS(SEC_FETCH_SITE, "none") && HAS(REFERER)))
+    /* A service worker passes a page on: Firefox's always asks so, others' if they make the request anew. */
+    const bool passed = IS(SEC_FETCH_MODE, "same-origin") && IS(SEC_FETCH_DEST, "empty");
+    /* Where Chromium itself asks, ahead or once more for a part of a file, it is nobody's site, and yet from a page. */
+    const bool itself = c->prefetch || (c->saved && HAS(RANGE));
+    if ((document && !(navigate && c->html)) || (c->html && mode && !navigate && !c->prefetch && !passed) ||
+        (HAS(SEC_FETCH_USER) && !navigate) || (IS(SEC_FETCH_SITE, "none") && HAS(REFERER) && !itself))
         odd |= ODD(FETCH_MISFIT);
     if (HAS(SEC_FETCH_USER) && c->engine == XB_ENGINE_WEBKIT)
         odd |= ODD(FETCH_USER);
@@ -291,7 +294,7 @@ static uint64_t order(const claim *c)
         odd |= ODD(ORDER_LANGUAGE);
     /* Older ones put the Accept that a script chose first; the script of a worker comes as Accept, Referer, agent. */
     if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!c->worker && !c->preflight && !(c->any && SWAPPED(USER_AGENT, REFERER)) &&
-                                                  c->version >= (c->html ? 76 : 127))))
+                                                  !IS(SEC_FETCH_DEST, "webidentity") && c->version >= (c->html ? 76 : 127))))
         odd |= ODD(ORDER_AGENT);
     if (chromium ? SWAPPED(REFERER, ACCEPT_ENCODING) : SWAPPED(ACCEPT_ENCODING, REFERER))
         odd |= ODD(ORDER_REFERER);
@@ -312,9 +315,11 @@ static bool capital_first(const claim *c, xb_header_id id) { return xb_has(c->r,
 
 static uint64_t name_case(const claim *c)
 {
+    /* A script names these two as it likes; workers that copy a request's headers write them small. */
+    const bool named = c->scripted && !IS(SEC_FETCH_MODE, "navigate");
     uint64_t odd = 0;
-    if (lower_first(c, XB_H_USER_AGENT) || lower_first(c, XB_H_ACCEPT) || lower_first(c, XB_H_ACCEPT_ENCODING) ||
-        lower_first(c, XB_H_ACCEPT_LANGUAGE) || lower_first(c, XB_H_COOKIE) || lower_first(c, XB_H_REFERER))
+    if (lower_first(c, XB_H_USER_AGENT) || lower_first(c, XB_H_ACCEPT_ENCODING) || lower_first(c, XB_H_COOKIE) || lower_first(c, XB_H_REFERER) ||
+        (!named && (lower_first(c, XB_H_ACCEPT) || lower_first(c, XB_H_ACCEPT_LANGUAGE))))
         odd |= ODD(CASE_LOWER);
     if (capital_first(c, XB_H_SEC_CH_UA) || capital_first(c, XB_H_SEC_CH_UA_MOBILE) || capital_first(c, XB_H_SEC_CH_UA_PLATFORM))
         odd |= ODD(CASE_HINTS);
@@ -428,6 +433,8 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && xb_span_is(r->method, XB_SPAN("options"));
     c->worker = HAS(SERVICE_WORKER);
     c->prefetch = HAS(SEC_PURPOSE) || HAS(PURPOSE);
+    /* Chromium saves a file without Accept, and says that it navigates to nothing; before 76 it said only from which page. */
+    c->saved = c->engine == XB_ENGINE_CHROMIUM && IS(SEC_FETCH_MODE, "navigate") && IS(SEC_FETCH_DEST, "empty");
     c->well_known = well_known(f->path.url.path);
     c->html = ACCEPTS(PAGE);
     c->any = ACCEPTS(ANY);
