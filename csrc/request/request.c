@@ -16,6 +16,7 @@ typedef struct {
     uint64_t bit, word; /* in xb_request.seen */
     uint64_t size;
     uint8_t id, listed; /* in xb_request.names: the id, or 0 for one that is not the visitor's */
+    uint8_t small;      /* the bit by which a small letter differs from a capital, or 0 likewise */
     bool visitor;
 } __attribute__((aligned(64))) known_header;
 
@@ -88,7 +89,7 @@ static const known_header *find_padded(xb_span name)
 
 static void table_put(xb_span name, uint8_t id, bool visitor)
 {
-    known_header known = {.hash = xb_hash(name), .size = name.size, .bit = UINT64_C(1) << (id % 64), .word = id / 64, .id = id, .listed = visitor ? id : 0, .visitor = visitor};
+    known_header known = {.hash = xb_hash(name), .size = name.size, .bit = UINT64_C(1) << (id % 64), .word = id / 64, .id = id, .listed = visitor ? id : 0, .small = visitor ? 0x20 : 0, .visitor = visitor};
     padded_name padded = {{0}, {0}};
     memcpy(known.text, name.at, name.size);
     memcpy(padded.name, name.at, name.size);
@@ -164,7 +165,7 @@ static inline uint32_t add_known(xb_request *r, uint32_t n, xb_span name, const 
     h->hash = known->hash;
     h->id = id;
     h->visitor = known->visitor;
-    r->names[r->n_visitor % XB_MAX_LISTED] = known->listed;
+    r->names[r->n_visitor % XB_MAX_LISTED] = (uint8_t)(known->listed | (*name.at & known->small) << 2); /* XB_LISTED_SMALL */
     r->n_visitor += known->visitor;
     if (r->seen[known->word] & known->bit) {
         add_again(r, id, n, value);
@@ -202,7 +203,7 @@ void xb_request_disown(xb_request *r, xb_span prefix)
         xb_header *h = &r->headers[i];
         h->visitor = h->visitor && !xb_span_starts(h->name, prefix);
         if (h->visitor)
-            r->names[r->n_visitor++ % XB_MAX_LISTED] = h->id;
+            r->names[r->n_visitor++ % XB_MAX_LISTED] = (uint8_t)(h->id | (h->id != XB_H_OTHER && *h->name.at & 0x20 ? XB_LISTED_SMALL : 0));
     }
 }
 

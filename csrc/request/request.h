@@ -25,8 +25,8 @@ typedef enum {
     XB_H_OTHER = 255
 } xb_header_id;
 
-enum { XB_SEEN_WORDS = 2, XB_MAX_LISTED = 32 /* a power of two */ };
-_Static_assert(XB_H_COUNT <= 64 * XB_SEEN_WORDS, "header presence is a bit set");
+enum { XB_SEEN_WORDS = 2, XB_MAX_LISTED = 32 /* a power of two */, XB_LISTED_SMALL = 0x80 };
+_Static_assert(XB_H_COUNT <= 64 * XB_SEEN_WORDS && (int)XB_H_COUNT < (int)XB_LISTED_SMALL, "header presence is a bit set, and a bit beside an id is free");
 
 typedef struct {
     xb_span name;
@@ -75,7 +75,8 @@ typedef struct {
     uint16_t last_forwarded;       /* headers[last_forwarded], valid where `again` has X-Forwarded-For */
     uint32_t n_headers;            /* in their order; at most XB_MAX_HEADERS */
     uint32_t n_visitor;            /* of these, those of the visitor */
-    uint8_t names[XB_MAX_LISTED];  /* the ids of the visitor's headers, in their order, where they are fewer than this; then zeros */
+    uint8_t names[XB_MAX_LISTED];  /* the ids of the visitor's headers, in their order, where they are fewer than this; then zeros. With
+                                      XB_LISTED_SMALL, the name begins with a small letter */
     uint32_t malformed;           /* lines without a colon */
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
