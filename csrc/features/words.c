@@ -138,7 +138,7 @@ static inline uint32_t value_bucket(const maker *m, const xb_header *h)
     const uint64_t hash = h != &f->request->headers[f->request->first[h->id]] ? xb_hash(h->value)
                           : h->id == XB_H_ACCEPT                              ? f->accept.hash
                                                                               : f->encodings.hash;
-    return bucket_of(m->shape, XB_T_hdr_value, h->hash * XB_MIX_1 + hash);
+    return bucket_of(m->shape, XB_T_hdr_value, xb_name_hash(h) * XB_MIX_1 + hash);
 }
 
 /* What stands before the first header. */
@@ -148,16 +148,18 @@ static size_t headers(const maker *m, size_t n)
 {
     const bool all = m->facts->present & XB_HAS_ORDER, names = m->shape->families >> XB_T_hdr_name & 1,
                values = m->shape->families >> XB_T_hdr_value & 1, order = all && m->shape->families >> XB_T_hdr_order & 1;
-    const xb_header *before = &start;
+    uint64_t before = 0; /* of what stands before the first header */
     uint32_t rank = 0;
     walk w = {.r = m->facts->request};
-    for (const xb_header *h; (h = next_header(&w)); before = h, rank++) {
+    for (const xb_header *h; (h = next_header(&w)); rank++) {
+        const uint64_t hash = xb_name_hash(h);
         if (names && (all || h->id != XB_H_OTHER))
-            n = put(m, n, XB_T_hdr_name, bucket_of(m->shape, XB_T_hdr_name, h->hash), rank);
+            n = put(m, n, XB_T_hdr_name, bucket_of(m->shape, XB_T_hdr_name, hash), rank);
         if (order)
-            n = put(m, n, XB_T_hdr_order, bucket_of(m->shape, XB_T_hdr_order, before->hash * XB_MIX_1 + h->hash), rank);
+            n = put(m, n, XB_T_hdr_order, bucket_of(m->shape, XB_T_hdr_order, before * XB_MIX_1 + hash), rank);
         if (values && has_value(h->id))
             n = put(m, n, XB_T_hdr_value, value_bucket(m, h), rank);
+        before = hash;
     }
     return n;
 }

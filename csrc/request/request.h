@@ -12,6 +12,7 @@
 #ifndef XB_REQUEST_H
 #define XB_REQUEST_H
 
+#include "base/hash.h"
 #include "request/handshake.h"
 
 #define XB_MAX_HEAD 65536  /* bytes of one head that are read */
@@ -30,10 +31,9 @@ _Static_assert(XB_H_COUNT <= 64 * XB_SEEN_WORDS && (int)XB_H_COUNT < (int)XB_LIS
 
 typedef struct {
     xb_span name;
-    xb_span value;  /* without the white space around it */
-    uint64_t hash;  /* xb_hash(name) */
-    uint8_t id;     /* xb_header_id */
-    bool visitor;   /* the role is VISITOR */
+    xb_span value; /* without the white space around it */
+    uint8_t id;    /* xb_header_id */
+    bool visitor;  /* the role is VISITOR */
 } xb_header;
 
 /* What the source of a request holds. The first six and the last are the groups of features.def. */
@@ -119,6 +119,10 @@ void xb_request_disown(xb_request *r, xb_span prefix);
 
 /* Empties the struct: no header, no field, nothing present. Clears only what the other functions read. */
 void xb_request_clear(xb_request *r);
+
+/* xb_hash of the name of a header. */
+extern uint64_t xb_name_hashes[XB_H_COUNT]; /* of known ones, by id */
+static inline uint64_t xb_name_hash(const xb_header *h) { return h->id == XB_H_OTHER ? xb_hash(h->name) : xb_name_hashes[h->id]; }
 
 static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen[id / 64u] >> (id % 64u) & 1; }
 
