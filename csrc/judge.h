@@ -18,7 +18,7 @@
 #define XB_BY_HAND "xbot.allow"
 enum { XB_ASKED = 64 };
 
-/* All that judging one request needs; about 740 KiB, most of it never touched, one for each thread, all zero before its first use. */
+/* All that judging one request needs; about 1.4 MiB, most of it never touched, one for each thread, all zero before its first use. */
 typedef struct {
     xb_request request;
     xb_vector vector;

@@ -33,9 +33,9 @@ static uint64_t names_of(const xb_facts *f, uint64_t h)
         if (!header->visitor || no_part_of_a_shape[header->id])
             continue;
         if (ordered)
-            h = xb_fold(h ^ header->hash, XB_MIX_1);
+            h = xb_fold(h ^ xb_name_hash(header), XB_MIX_1);
         else
-            sum += xb_mix(h ^ header->hash);
+            sum += xb_mix(h ^ xb_name_hash(header));
     }
     return h ^ sum;
 }

@@ -8,6 +8,8 @@ typedef struct {
     const xb_agent_facts *ua;
     xb_engine engine;
     uint32_t version;  /* of the engine, 0 unknown */
+    xb_situation_method method;
+    xb_situation_scheme scheme;
     bool browsing;     /* the agent claims a browser, whatever else it says: a tool's word must not lift a contradiction */
     bool socket, preflight, worker, player, font, well_known, prefetch, saved; /* what the request is, by what only that has */
     bool html, any;    /* XB_ACCEPT_PAGE, XB_ACCEPT_ANY */
@@ -53,21 +55,64 @@ static bool well_known(xb_span path)
 
 /* Does the visitor reach a host that browsers trust without TLS? Then they send what else only https gets. A visitor can write
  * such a name into Host, but then only a server without a name of its own answers. */
-static bool loopback(const claim *c)
+static bool loopback(const xb_request *r, const xb_facts *f)
 {
-    const xb_address *ip = &c->f->ip;
+    const xb_address *ip = &f->ip;
     static const uint8_t one6[16] = {[15] = 1};
     if ((ip->version == 4 && ip->bytes[0] == 127) || (ip->version == 6 && memcmp(ip->bytes, one6, sizeof one6) == 0))
         return true;
-    xb_span host = xb_without_port(c->r->host);
+    xb_span host = xb_without_port(r->host);
     return xb_span_is(host, XB_SPAN("localhost")) || xb_span_ends(host, XB_SPAN(".localhost")) ||
            xb_span_starts(host, XB_SPAN("127.")) || xb_span_is(host, XB_SPAN("::1"));
 }
 
-static bool unsafe_method(xb_span method)
+static xb_situation_method method_of(xb_span method)
 {
-    return xb_span_is(method, XB_SPAN("post")) || xb_span_is(method, XB_SPAN("put")) ||
-           xb_span_is(method, XB_SPAN("patch")) || xb_span_is(method, XB_SPAN("delete"));
+    switch (method.size) {
+    case 0:
+        return XB_METHOD_NONE;
+    case 3:
+        return xb_span_is(method, XB_SPAN("get")) ? XB_METHOD_GET : xb_span_is(method, XB_SPAN("put")) ? XB_METHOD_UNSAFE : XB_METHOD_OTHER;
+    case 4:
+        return xb_span_is(method, XB_SPAN("post")) ? XB_METHOD_POST : xb_span_is(method, XB_SPAN("head")) ? XB_METHOD_HEAD : XB_METHOD_OTHER;
+    case 5:
+        return xb_span_is(method, XB_SPAN("patch")) ? XB_METHOD_UNSAFE : XB_METHOD_OTHER;
+    case 6:
+        return xb_span_is(method, XB_SPAN("delete")) ? XB_METHOD_UNSAFE : XB_METHOD_OTHER;
+    default:
+        return xb_span_is(method, XB_SPAN("options")) ? XB_METHOD_OPTIONS : XB_METHOD_OTHER;
+    }
+}
+
+static xb_situation_scheme scheme_of(const xb_request *r, const xb_facts *f)
+{
+    if (!r->scheme.size)
+        return XB_SCHEME_NONE;
+    if (xb_span_is(r->scheme, XB_SPAN("https")))
+        return XB_SCHEME_HTTPS;
+    return loopback(r, f) ? XB_SCHEME_LOOPBACK : XB_SCHEME_PLAIN;
+}
+
+/* A form posts one of three types (HTML, 4.10.19.6). */
+static bool of_a_form(xb_span type)
+{
+    return !type.size || xb_span_starts(type, XB_SPAN("application/x-www-form-urlencoded")) ||
+           xb_span_starts(type, XB_SPAN("multipart/form-data")) || xb_span_starts(type, XB_SPAN("text/plain"));
+}
+
+uint32_t xb_situation_of(const xb_request *r, const xb_facts *f)
+{
+    const xb_situation_method method = method_of(r->method);
+    const xb_situation_protocol protocol = !f->protocol ? XB_PROTOCOL_NONE : f->protocol < 20 ? XB_PROTOCOL_1 : XB_PROTOCOL_2;
+    uint32_t situation = f->present & XB_SITUATION_HOLDS;
+    situation |= r->malformed ? XB_SITUATION_MALFORMED : 0;
+    situation |= well_known(f->path.url.path) ? XB_SITUATION_WELL_KNOWN : 0;
+    if (method == XB_METHOD_POST) {
+        situation |= f->referrer.length ? 0 : XB_SITUATION_NO_REFERRER;
+        situation |= of_a_form(xb_value(r, XB_H_CONTENT_TYPE)) ? XB_SITUATION_FORM : 0;
+    }
+    return situation | (uint32_t)method << XB_SITUATION_METHOD | (uint32_t)scheme_of(r, f) << XB_SITUATION_SCHEME |
+           (uint32_t)protocol << XB_SITUATION_PROTOCOL | (uint32_t)f->path.kind << XB_SITUATION_KIND;
 }
 
 /* ---- what is there, what is not ---- */
@@ -78,11 +123,11 @@ static bool text_browser(const claim *c)
 {
     if (!HAS(ACCEPT) || !HAS(ACCEPT_ENCODING))
         return false;
-    if (xb_contains(c->r->agent, XB_SPAN("dillo")))
+    if (xb_contains(c->ua->text, XB_SPAN("dillo")))
         return !c->any;
-    if (xb_contains(c->r->agent, XB_SPAN("netsurf")))
+    if (xb_contains(c->ua->text, XB_SPAN("netsurf")))
         return HAS(ACCEPT_LANGUAGE) || HAS(ACCEPT_CHARSET);
-    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET) || xb_contains(c->r->agent, XB_SPAN("elinks")));
+    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET) || xb_contains(c->ua->text, XB_SPAN("elinks")));
 }
 
 /* Does an application on somebody's device send what the library of its system always does? Apple's names languages and
@@ -97,9 +142,9 @@ static bool program(const claim *c)
         return READS(GZIP) && !READS(DEFLATE);
     if (marks & XB_MARK_PLAYER)
         return HAS(RANGE) || HAS(ICY_METADATA);
-    if (xb_span_starts(c->r->agent, XB_SPAN("opera/")))
+    if (xb_span_starts(c->ua->text, XB_SPAN("opera/")))
         return HAS(ACCEPT_LANGUAGE) && HAS(ACCEPT_ENCODING) && HAS(ACCEPT) && !c->any;
-    return !xb_span_starts(c->r->agent, XB_SPAN("[fban")) || HAS(X_FB_HTTP_ENGINE);
+    return !xb_span_starts(c->ua->text, XB_SPAN("[fban")) || HAS(X_FB_HTTP_ENGINE);
 }
 
 static uint64_t accepts(const claim *c)
@@ -107,7 +152,7 @@ static uint64_t accepts(const claim *c)
     uint64_t odd = 0;
     if (!program(c))
         odd |= ODD(PROGRAM);
-    if (c->browsing && xb_span_is(c->r->method, XB_SPAN("post")) && !HAS(ORIGIN) && !c->f->referrer.length)
+    if (c->browsing && c->f->situation & XB_SITUATION_NO_REFERRER && !HAS(ORIGIN))
         odd |= ODD(POST);
     if (c->ua->browser == XB_BROWSER_TEXT && !text_browser(c))
         odd |= ODD(TEXT_BROWSER);
@@ -122,7 +167,7 @@ static uint64_t accepts(const claim *c)
     if (HAS(ACCEPT_ENCODING) && !c->player && !c->font && !(READS(GZIP) && READS(DEFLATE)) &&
         (chromium_since(c, 30) || gecko_since(c, 20) || (c->engine == XB_ENGINE_WEBKIT && c->version >= 10)))
         odd |= ODD(ENCODING);
-    if (HAS(CONTENT_TYPE) && (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head"))) && !c->scripted)
+    if (HAS(CONTENT_TYPE) && (c->method == XB_METHOD_GET || c->method == XB_METHOD_HEAD) && !c->scripted)
         odd |= ODD(CONTENT_TYPE);
     if (!VALUE(ACCEPT).size && !c->socket && !c->saved && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
@@ -136,23 +181,20 @@ static uint64_t accepts(const claim *c)
         odd |= ODD(NO_UPGRADE);
     if (HAS(UPGRADE_INSECURE_REQUESTS) && !c->html && (c->engine == XB_ENGINE_CHROMIUM || c->engine == XB_ENGINE_GECKO))
         odd |= ODD(UPGRADE);
-    if (unsafe_method(c->r->method) && !HAS(ORIGIN) && (chromium_since(c, 30) || gecko_since(c, 90) || c->engine == XB_ENGINE_WEBKIT))
+    if ((c->method == XB_METHOD_POST || c->method == XB_METHOD_UNSAFE) && !HAS(ORIGIN) && (chromium_since(c, 30) || gecko_since(c, 90) || c->engine == XB_ENGINE_WEBKIT))
         odd |= ODD(NO_ORIGIN);
     return odd;
 }
 
 /* ---- Sec-Fetch-* ---- */
 
-/* Can a link or a form ask so? A form posts one of three types (HTML, 4.10.19.6); everything else is a script's, which does not
- * navigate. Data that is opened as a page is no contradiction: people follow links to JSON, and sign in by way of /api/. */
-__attribute__((noinline)) static bool navigable(const claim *c)
+/* Can a link or a form ask so? Everything else is a script's, which does not navigate. Data that is opened as a page is no contradiction:
+ * people follow links to JSON, and sign in by way of /api/. */
+static bool navigable(const claim *c)
 {
-    if (xb_span_is(c->r->method, XB_SPAN("get")) || xb_span_is(c->r->method, XB_SPAN("head")))
+    if (c->method == XB_METHOD_GET || c->method == XB_METHOD_HEAD)
         return !HAS(CONTENT_TYPE);
-    const xb_span type = VALUE(CONTENT_TYPE);
-    return xb_span_is(c->r->method, XB_SPAN("post")) &&
-           (!type.size || xb_span_starts(type, XB_SPAN("application/x-www-form-urlencoded")) ||
-            xb_span_starts(type, XB_SPAN("multipart/form-data")) || xb_span_starts(type, XB_SPAN("text/plain")));
+    return (c->f->situation & XB_SITUATION_FORM) != 0;
 }
 
 static uint64_t fetch(const claim *c)
@@ -175,7 +217,7 @@ static uint64_t fetch(const claim *c)
         odd |= ODD(FETCH_USER);
     if (navigate && c->f->path.kind == XB_KIND_ASSET)
         odd |= ODD(NAVIGATE_ASSET);
-    if (navigate && c->r->method.size && !navigable(c))
+    if (navigate && c->method != XB_METHOD_NONE && !navigable(c))
         odd |= ODD(NAVIGATE_BODY);
     return odd;
 }
@@ -259,8 +301,6 @@ static uint64_t over_https(const claim *c)
 static uint64_t over_plain_http(const claim *c)
 {
     uint64_t odd = 0;
-    if (loopback(c))
-        return 0;
     if (HAS(SEC_FETCH_MODE) && !c->preflight)
         odd |= ODD(PLAIN_FETCH);
     if (HAS(SEC_CH_UA))
@@ -306,6 +346,7 @@ static uint64_t order(const claim *c)
     return odd;
 }
 
+/* Is a header of this name there, and does it begin with a small letter? */
 static bool lower_first(const claim *c, xb_header_id id)
 {
     return xb_has(c->r, id) && (unsigned char)(c->r->headers[c->r->first[id]].name.at[0] - 'a') < 26;
@@ -393,8 +434,7 @@ static bool not_webkit(const claim *c, const xb_handshake *h)
     return library(h);
 }
 
-/* Not inlined, nor navigable(): few requests come there, and the others should not pay. */
-__attribute__((noinline)) static uint64_t handshake(const claim *c)
+static uint64_t handshake(const claim *c)
 {
     const xb_handshake *h = &c->f->handshake;
     const bool recent = chromium_since(c, 60) || gecko_since(c, 60) || (c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15);
@@ -419,23 +459,38 @@ __attribute__((noinline)) static uint64_t handshake(const claim *c)
     return odd;
 }
 
+static claim claim_of(const xb_request *r, const xb_facts *f)
+{
+    const xb_agent_facts *ua = f->agent;
+    claim c = {.r = r, .f = f, .ua = ua, .engine = xb_engine_of(ua)};
+    if (c.engine == XB_ENGINE_CHROMIUM)
+        c.version = ua->chromium;
+    else if (c.engine != XB_ENGINE_WEBKIT || ua->browser == XB_BROWSER_SAFARI)
+        c.version = ua->major; /* of WebKit it is Safari's; other browsers on iOS do not say it */
+    return c;
+}
+
+uint64_t xb_claims_of_handshake(const xb_facts *f)
+{
+    const claim c = claim_of(NULL, f);
+    return handshake(&c);
+}
+
 uint64_t xb_claims(const xb_request *r, const xb_facts *f)
 {
     const xb_agent_facts *ua = f->agent;
-    claim claimed = {.r = r, .f = f, .ua = ua, .engine = xb_engine_of(ua)}, *c = &claimed;
-    if (c->engine == XB_ENGINE_CHROMIUM)
-        c->version = ua->chromium;
-    else if (c->engine != XB_ENGINE_WEBKIT || ua->browser == XB_BROWSER_SAFARI)
-        c->version = ua->major; /* of WebKit it is Safari's; other browsers on iOS do not say it */
+    claim claimed = claim_of(r, f), *c = &claimed;
+    c->method = (xb_situation_method)(f->situation >> XB_SITUATION_METHOD & 7);
+    c->scheme = (xb_situation_scheme)(f->situation >> XB_SITUATION_SCHEME & 3);
     c->browsing = ua->mozilla && ua->browser != XB_BROWSER_TEXT &&
                   !(ua->marks & XB_MARK_EMBEDDED && c->engine == XB_ENGINE_NONE); /* Outlook shows pages by Internet Explorer's parts */
     c->socket = HAS(SEC_WEBSOCKET_KEY);
-    c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && xb_span_is(r->method, XB_SPAN("options"));
+    c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && c->method == XB_METHOD_OPTIONS;
     c->worker = HAS(SERVICE_WORKER);
     c->prefetch = HAS(SEC_PURPOSE) || HAS(PURPOSE);
     /* Chromium saves a file without Accept, and says that it navigates to nothing; before 76 it said only from which page. */
     c->saved = c->engine == XB_ENGINE_CHROMIUM && IS(SEC_FETCH_MODE, "navigate") && IS(SEC_FETCH_DEST, "empty");
-    c->well_known = well_known(f->path.url.path);
+    c->well_known = (f->situation & XB_SITUATION_WELL_KNOWN) != 0;
     c->html = ACCEPTS(PAGE);
     c->any = ACCEPTS(ANY);
     c->stripped = c->html && !HAS(ACCEPT_LANGUAGE) && !HAS(SEC_FETCH_MODE) && !HAS(COOKIE);
@@ -444,13 +499,15 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     c->player = (HAS(RANGE) || HAS(ICY_METADATA)) && !c->html && (READS(IDENTITY) || (c->engine == XB_ENGINE_WEBKIT && !HAS(ACCEPT_ENCODING)));
     /* Firefox takes fonts as they are: those that a style sheet says to be WOFF are packed already. */
     c->font = c->engine == XB_ENGINE_GECKO && f->path.kind == XB_KIND_ASSET;
-    uint64_t odd = accepts(c) | fetch(c) | hints(c) | (f->handshake.known ? handshake(c) : 0);
+    uint64_t odd = accepts(c) | fetch(c) | hints(c);
     if (c->browsing) {
-        if (r->scheme.size)
-            odd |= xb_span_is(r->scheme, XB_SPAN("https")) ? over_https(c) : over_plain_http(c);
-        if (r->present & XB_HAS_ORDER)
+        if (c->scheme == XB_SCHEME_HTTPS)
+            odd |= over_https(c);
+        else if (c->scheme == XB_SCHEME_PLAIN)
+            odd |= over_plain_http(c);
+        if (f->situation & XB_HAS_ORDER)
             odd |= order(c);
-        if (r->present & XB_HAS_CASE && f->protocol && f->protocol < 20)
+        if (f->situation & XB_HAS_CASE && (f->situation >> XB_SITUATION_PROTOCOL & 3) == XB_PROTOCOL_1)
             odd |= name_case(c);
     }
     return odd;

@@ -14,15 +14,6 @@ static uint32_t protocol_number(xb_span s)
     return s.size >= 8 && s.at[6] == '.' && xb_is_digit(s.at[7]) ? n + (uint32_t)(s.at[7] - '0') : n;
 }
 
-static void header_facts(xb_facts *f, xb_known_values *known)
-{
-    const xb_request *r = f->request;
-    f->n_visitor = r->n_visitor;
-    f->accept = xb_value_facts_of(r, XB_H_ACCEPT, known);
-    f->encodings = xb_value_facts_of(r, XB_H_ACCEPT_ENCODING, known);
-    f->brands = xb_value_facts_of(r, XB_H_SEC_CH_UA, known);
-}
-
 /* What is absent reads as empty here; its group's bit keeps the difference. */
 static xb_span present(xb_span s)
 {
@@ -60,7 +51,7 @@ void xb_facts_begin(const xb_request *r, xb_facts *f)
     handshake_facts(r, f);
 }
 
-void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent, xb_known_values *known)
+void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent)
 {
     const xb_request *r = f->request;
     f->agent = agent;
@@ -68,6 +59,6 @@ void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent, xb_known_values *
     xb_path_facts_of(present(r->uri), &f->path);
     f->referrer_own = r->host.size && f->referrer.host.size &&
                       xb_span_same(xb_without_www(f->referrer.host), xb_without_www(xb_without_port(r->host)));
-    header_facts(f, known);
-    f->odd = xb_claims(r, f);
+    f->n_visitor = r->n_visitor;
+    f->situation = xb_situation_of(r, f);
 }

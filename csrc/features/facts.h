@@ -106,6 +106,7 @@ typedef struct {
     uint32_t protocol;   /* 10, 11, 20, 30; 0 unknown */
     uint32_t n_visitor;  /* headers of the visitor */
     xb_value_facts accept, encodings, brands; /* of Accept, Accept-Encoding, Sec-CH-UA */
+    uint32_t situation;  /* XB_SITUATION_* (claims.h) */
     uint64_t odd;        /* bit set of contradictions: XB_ODD_* (claims.h) */
 } xb_facts;
 
@@ -115,9 +116,9 @@ void xb_facts_init(void);
  * the table's memory can be asked for before everything else is found. */
 void xb_facts_begin(const xb_request *r, xb_facts *f);
 
-/* Everything else, after xb_facts_begin. `agent`: the facts of xb_agent_text(r), which live as long as `f` is looked at; `known`: the values
- * of requests before (values.h). */
-void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent, xb_known_values *known);
+/* Path, referrer and situation, after xb_facts_begin. `agent`: the facts of xb_agent_text(r), which live as long as `f` is looked at. What
+ * is left, values and contradictions, follows from them and from what the program says (fingerprint.h). */
+void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent);
 
 /* The agent, or an empty text for none, and for a lone dash: so logs write "nothing", and a visitor who sends one must look the same in a
  * log and on the wire. */

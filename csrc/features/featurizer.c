@@ -4,6 +4,7 @@
 
 #include "features/agent.h"
 #include "features/claims.h"
+#include "features/fingerprint.h"
 #include "features/words.h"
 #include "base/hash.h"
 
@@ -109,21 +110,19 @@ bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
 /* Most who have this shape load no part. */
 #define BARE(share) (FLEET(LOADERS) < (share) * FLEET(VISITORS))
 
-/* The rows of the handshake and, behind them, those of the client stand last: where they are absent, nobody looks at them. */
-enum { FIRST_OF_TLS = XB_F_tls_13, FIRST_OF_CLIENT = XB_FIRST_OF_CLIENT };
-enum { WITHOUT_TLS = (FIRST_OF_TLS + 3) / 4 * 4, WITHOUT_CLIENT = (FIRST_OF_CLIENT + 3) / 4 * 4 };
-#define XB_FEATURE(name, group, version, expression, doc)                                                         \
-    _Static_assert(((int)XB_F_##name >= (int)XB_FIRST_OF_UA && (int)XB_F_##name < (int)XB_BEHIND_UA) ==           \
-                       (XB_HAS_##group == XB_HAS_UA),                                                             \
-                   "features.def: the rows of UA stand together");                                                \
-    _Static_assert(((int)XB_F_##name >= (int)FIRST_OF_CLIENT) == (XB_HAS_##group == XB_HAS_CLIENT) &&             \
-                       ((int)XB_F_##name >= (int)FIRST_OF_TLS && (int)XB_F_##name < (int)FIRST_OF_CLIENT) ==      \
-                           (XB_HAS_##group == XB_HAS_TLS),                                                        \
-                   "features.def: the rows of TLS stand last, and behind them those of CLIENT");
+/* Which rows stand where. Those of handshake and client stand last: where they are absent, nobody looks at them. */
+#define IN(row, from, to) ((int)XB_F_##row >= (int)(from) && (int)XB_F_##row < (int)(to))
+#define XB_FEATURE(name, group, version, expression, doc)                                                                          \
+    _Static_assert(IN(name, XB_FIRST_OF_UA, XB_BEHIND_UA) == (XB_HAS_##group == XB_HAS_UA), "the rows of UA stand first");            \
+    _Static_assert(IN(name, XB_FIRST_OF_HEADERS, XB_BEHIND_HEADERS) || (XB_HAS_##group != XB_HAS_HEADERS && XB_HAS_##group != XB_HAS_ORDER), \
+                   "those of HEADERS and ORDER stand together");                                                                    \
+    _Static_assert(IN(name, XB_FIRST_OF_TLS, XB_FIRST_OF_CLIENT) == (XB_HAS_##group == XB_HAS_TLS), "then those of TLS");             \
+    _Static_assert(IN(name, XB_FIRST_OF_CLIENT, XB_N_DENSE) == (XB_HAS_##group == XB_HAS_CLIENT), "and last those of CLIENT");
 #define XB_FAMILY(name, group, version, doc)
 #include "features/features.def"
 #undef XB_FEATURE
 #undef XB_FAMILY
+#undef IN
 
 /* The groups whose rows are made only where the group is there; in all others each row looks. */
 enum { MADE_IF_THERE = XB_HAS_UA | XB_HAS_TLS | XB_HAS_CLIENT };
@@ -147,18 +146,88 @@ static inline __attribute__((always_inline)) void rows(const xb_request *r, cons
 }
 
 /* Takes an agent apart, unless it is known. */
-static xb_known_agent *agent_of(xb_vector *v, xb_span text)
+static const xb_known_agent *agent_of(xb_vector *v, xb_span text)
 {
     xb_known_agent *a = &v->agents[xb_memo_place(text, XB_AGENTS)];
     for (size_t way = 0; way < XB_MEMO_WAYS; way++)
         if (xb_memo_holds(&a[way].text, text))
             return &a[way];
     a += v->new_agents++ % XB_MEMO_WAYS;
-    const xb_facts alone = {.agent = &a->facts};
-    a->made_for = 0;
     xb_agent_facts_of(xb_memo_keep(&a->text, text), &a->facts);
-    rows(NULL, NULL, &alone, NULL, a->rows, XB_FIRST_OF_UA, XB_BEHIND_UA);
+    a->number = a->text.kept ? v->new_agents : 0;
     return a;
+}
+
+/* The number of a shape: that of the last one, if its words fall into the same buckets. */
+static uint32_t shape_of(xb_vector *v, const xb_shape *shape)
+{
+    uint64_t differ = (v->shape.k ^ shape->k) | (v->shape.families ^ shape->families);
+    for (size_t i = 0; i < XB_N_FAMILIES; i++)
+        differ |= v->shape.salt[i] ^ shape->salt[i];
+    if (differ || !v->shapes) {
+        v->shape = *shape;
+        v->shapes += v->shapes == UINT32_MAX ? 2 : 1;
+    }
+    return v->shapes;
+}
+
+/* The rows that the print gives, in both runs. */
+static void say(const xb_request *r, xb_vector *v)
+{
+    const xb_facts *f = &v->facts;
+    if (f->present & XB_HAS_UA)
+        rows(r, NULL, f, NULL, v->dense, XB_FIRST_OF_UA, XB_BEHIND_UA);
+    else
+        for (int i = XB_FIRST_OF_UA; i < XB_BEHIND_UA; i++)
+            v->dense[i] = NAN;
+    rows(r, NULL, f, NULL, v->dense + XB_FIRST_OF_HEADERS, XB_FIRST_OF_HEADERS, XB_BEHIND_HEADERS);
+}
+
+enum { OF_UA = XB_BEHIND_UA - XB_FIRST_OF_UA, OF_HEADERS = XB_BEHIND_HEADERS - XB_FIRST_OF_HEADERS };
+
+static void keep(xb_vector *v, xb_print *p)
+{
+    const xb_facts *f = &v->facts;
+    p->accept = f->accept;
+    p->encodings = f->encodings;
+    p->brands = f->brands;
+    p->odd = f->odd;
+    memcpy(p->rows, v->dense + XB_FIRST_OF_UA, OF_UA * sizeof(double));
+    memcpy(p->rows + OF_UA, v->dense + XB_FIRST_OF_HEADERS, OF_HEADERS * sizeof(double));
+    xb_words_keep(v, p);
+}
+
+static void recall(const xb_print *p, xb_vector *v)
+{
+    xb_facts *f = &v->facts;
+    f->accept = p->accept;
+    f->encodings = p->encodings;
+    f->brands = p->brands;
+    f->odd = p->odd;
+    memcpy(v->dense + XB_FIRST_OF_UA, p->rows, OF_UA * sizeof(double));
+    memcpy(v->dense + XB_FIRST_OF_HEADERS, p->rows + OF_UA, OF_HEADERS * sizeof(double));
+    xb_words_recall(p, v);
+}
+
+/* Everything that follows from what the program says. */
+static void print_of(const xb_request *r, const xb_shape *shape, uint64_t agent, xb_vector *v)
+{
+    xb_facts *f = &v->facts;
+    bool known;
+    xb_print *p = xb_print_of(&v->prints, r, f, agent, shape_of(v, shape), &known);
+    if (known) {
+        recall(p, v);
+    } else {
+        f->accept = xb_value_facts_of(r, XB_H_ACCEPT, &v->values);
+        f->encodings = xb_value_facts_of(r, XB_H_ACCEPT_ENCODING, &v->values);
+        f->brands = xb_value_facts_of(r, XB_H_SEC_CH_UA, &v->values);
+        f->odd = xb_claims(r, f);
+        say(r, v);
+        xb_words_said(shape, v);
+        if (p)
+            keep(v, p);
+    }
+    v->print = p;
 }
 
 /* Makes the rows of a group absent, unless they were left so. */
@@ -169,25 +238,18 @@ static void absent(xb_vector *v, uint32_t group, int first, int end)
     v->absent |= group;
 }
 
-/* All rows but those of the client. */
-static void dense(const xb_request *r, const xb_hosts *hosts, const xb_known_agent *agent, xb_vector *v)
+/* All other rows but those of the client. */
+static void dense(const xb_request *r, const xb_hosts *hosts, xb_vector *v)
 {
     const xb_facts *f = &v->facts;
-    rows(r, hosts, f, NULL, v->dense, 0, XB_FIRST_OF_UA);
-    if (f->present & XB_HAS_UA) {
-        memcpy(v->dense + XB_FIRST_OF_UA, agent->rows, sizeof agent->rows);
-        v->absent &= ~(uint32_t)XB_HAS_UA;
-    } else {
-        absent(v, XB_HAS_UA, XB_FIRST_OF_UA, XB_BEHIND_UA);
-    }
-    rows(r, hosts, f, NULL, v->dense + XB_BEHIND_UA, XB_BEHIND_UA, FIRST_OF_TLS);
+    rows(r, hosts, f, NULL, v->dense + XB_BEHIND_UA, XB_BEHIND_UA, XB_FIRST_OF_HEADERS);
     if (f->present & XB_HAS_TLS) {
-        rows(r, hosts, f, NULL, v->dense + FIRST_OF_TLS, FIRST_OF_TLS, FIRST_OF_CLIENT);
+        rows(r, hosts, f, NULL, v->dense + XB_FIRST_OF_TLS, XB_FIRST_OF_TLS, XB_FIRST_OF_CLIENT);
         v->absent &= ~(uint32_t)XB_HAS_TLS;
-        v->n_held = WITHOUT_CLIENT;
+        v->n_held = XB_FIRST_OF_CLIENT;
     } else {
-        absent(v, XB_HAS_TLS, FIRST_OF_TLS, FIRST_OF_CLIENT);
-        v->n_held = WITHOUT_TLS;
+        absent(v, XB_HAS_TLS, XB_FIRST_OF_TLS, XB_FIRST_OF_CLIENT);
+        v->n_held = XB_FIRST_OF_TLS;
     }
 }
 
@@ -195,11 +257,11 @@ static void dense(const xb_request *r, const xb_hosts *hosts, const xb_known_age
 static void dense_client(const xb_request *r, const xb_hosts *hosts, xb_vector *v, bool client)
 {
     if (client) {
-        rows(r, hosts, &v->facts, &v->behaviour, v->dense + FIRST_OF_CLIENT, FIRST_OF_CLIENT, XB_N_DENSE);
+        rows(r, hosts, &v->facts, &v->behaviour, v->dense + XB_FIRST_OF_CLIENT, XB_FIRST_OF_CLIENT, XB_N_DENSE);
         v->absent &= ~(uint32_t)XB_HAS_CLIENT;
-        v->n_held = XB_PADDED_DENSE;
+        v->n_held = XB_N_DENSE;
     } else {
-        absent(v, XB_HAS_CLIENT, FIRST_OF_CLIENT, XB_N_DENSE);
+        absent(v, XB_HAS_CLIENT, XB_FIRST_OF_CLIENT, XB_N_DENSE);
     }
 }
 
@@ -212,13 +274,16 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
      * there; everything else is found in the meantime. */
     if (look)
         xb_client_keys_of(look->table, f, &look->keys, &look->places);
-    xb_known_agent *agent = agent_of(v, xb_agent_text(r));
-    xb_facts_finish(f, &agent->facts, &v->values);
+    const xb_known_agent *agent = agent_of(v, xb_agent_text(r));
+    xb_facts_finish(f, &agent->facts);
     const bool client = look && look->keys.client;
     if (client)
         xb_clients_look_all(&look->keys, &look->places);
-    dense(r, &shape->hosts, agent, v);
-    xb_words_of(shape, agent, v);
+    print_of(r, shape, agent->number, v);
+    if (f->handshake.known)
+        f->odd |= xb_claims_of_handshake(f);
+    dense(r, &shape->hosts, v);
+    xb_words_of(shape, v);
     if (client) {
         f->present |= XB_HAS_CLIENT;
         xb_visit_of(f, &look->visit);

@@ -20,9 +20,11 @@ typedef enum {
 
 enum { XB_ROW_NAME = 28 }; /* bytes of a row's name, with the zero that ends it */
 
-/* Arrays of dense features are padded to whole rounds of four, for the scorer. */
-enum { XB_FIRST_OF_CLIENT = XB_F_cl_no_part_2 /* the rows of the client, which stand last */ };
-enum { XB_PADDED_DENSE = (XB_N_DENSE + 3) / 4 * 4 };
+/* The rows that follow from a program's print stand in two runs: those of the agent, and those of the headers. */
+enum { XB_FIRST_OF_UA = 0, XB_BEHIND_UA = XB_F_ip_1, XB_FIRST_OF_HEADERS = XB_F_hdr_count, XB_BEHIND_HEADERS = XB_F_tls_13 };
+enum { XB_FIRST_OF_TLS = XB_BEHIND_HEADERS, XB_FIRST_OF_CLIENT = XB_F_cl_no_part_2 /* the rows of the client, which stand last */ };
+/* Arrays of dense features are padded, so that four rows can be read from any of them on. */
+enum { XB_PADDED_DENSE = XB_N_DENSE + 3 };
 
 typedef enum {
 #define XB_FEATURE(name, group, version, expression, doc)
@@ -77,56 +79,78 @@ typedef struct {
     uint8_t family;  /* xb_family_id */
 } xb_token;
 
-/* The rows of an agent stand together: they follow from its text alone. */
-enum { XB_FIRST_OF_UA = XB_F_ua_empty, XB_BEHIND_UA = XB_F_ua_category_crawler + 1 };
 enum { XB_AGENTS = 128 /* that are kept; a power of two */ };
 
 typedef struct {
     xb_memo_text text;
+    uint64_t number;      /* of its own, as long as it is kept; 0 of one that is too long to be kept */
     xb_agent_facts facts; /* of the text that is kept */
-    double rows[XB_BEHIND_UA - XB_FIRST_OF_UA];
-    uint32_t made_for;             /* the tokens are those of xb_known_buckets.shapes; 0: of none */
-    xb_token tokens[XB_MAX_WORDS]; /* of the words of the facts */
 } xb_known_agent;
 
-/* The buckets that follow from known names alone, and so are the same for each request: each is found when it is first wanted. They
- * are of one shape; one that puts words elsewhere begins anew. */
+enum {
+    XB_PRINTS = 256 /* that are kept; a power of two */,
+    XB_PRINT_WAYS = 8,
+    XB_PRINT_VALUES = 8,
+    XB_PRINT_TEXT = 384 /* bytes of its values, at most */,
+    XB_PRINT_FILTER = 64 /* words of 64 bits */,
+    XB_PRINT_WORDS = XB_MAX_WORDS + 2 * (XB_MAX_LISTED - 1) + 2 /* of the agent; of names and pairs; of values */
+};
+
+/* What a print is found by, beside its values (fingerprint.h). */
 typedef struct {
-    uint32_t shapes; /* how many there were; 0: none */
-    unsigned k;
-    uint64_t ua_word, hdr_name, hdr_order;           /* salts */
-    uint32_t name[XB_H_COUNT];                       /* or XB_NO_BUCKET: not found yet */
-    uint32_t order[XB_H_COUNT + 1][XB_H_COUNT];      /* likewise, by the name before, or XB_H_COUNT for none */
-} xb_known_buckets;
+    uint64_t agent;                  /* xb_known_agent.number */
+    uint32_t shape;                  /* the number of the shape */
+    uint32_t situation;              /* xb_facts.situation */
+    uint16_t size[XB_PRINT_VALUES];  /* bytes of each value, or UINT16_MAX: absent */
+    uint8_t names[XB_MAX_LISTED];    /* as in the request */
+} xb_print_key;
+_Static_assert(sizeof(xb_print_key) == 64, "no padding: keys are compared as bytes");
 
-#define XB_NO_BUCKET UINT32_MAX
-
-enum { XB_ORDERS = 64 /* that are kept; a power of two */ };
-
-/* The words of the visitor's headers, all with names that are known and differ, in an order that came before. */
+/* What a print gives with a model: what its rows and words add to the margin, and the largest part of it. */
 typedef struct {
-    uint32_t made_for;             /* as in xb_known_agent */
+    double sum, strongest; /* `strongest` 0: nothing speaks for a bot */
+    int reason;            /* as in xb_verdict; -1: none */
+} xb_part;
+
+/* A print, and what follows from it. */
+typedef struct {
+    xb_print_key key;
+    char text[XB_PRINT_TEXT]; /* the values, one behind the other */
+    xb_value_facts accept, encodings, brands;
+    uint64_t odd;             /* as in xb_facts, without those of the handshake */
+    uint64_t scored_by;       /* the number of the model that gave `part`; 0: none */
+    xb_part part;
     uint32_t n_tokens;
-    uint8_t names[XB_MAX_LISTED];  /* as in the request */
-    xb_token tokens[2 * XB_MAX_LISTED + 2]; /* of hdr_value without the bucket */
-} xb_known_order;
+    double rows[XB_BEHIND_UA - XB_FIRST_OF_UA + XB_BEHIND_HEADERS - XB_FIRST_OF_HEADERS];
+    xb_token tokens[XB_PRINT_WORDS];
+    uint64_t filter[XB_PRINT_FILTER]; /* bit bucket % 4096: of a word among them */
+} xb_print;
+
+typedef struct {
+    uint64_t tag[XB_PRINTS];  /* a hash of each key; 0: no print */
+    uint64_t once[XB_PRINTS]; /* those of prints that were there once, by their lowest bits */
+    uint32_t made;
+    xb_print print[XB_PRINTS];
+} xb_prints;
 
 typedef struct {
     double dense[XB_PADDED_DENSE]; /* NAN: absent; the padding stays 0 */
-    uint32_t n_held;               /* a multiple of four; dense rows from here on are absent, or padding */
+    uint32_t n_held;               /* dense rows from here on are absent */
+    uint32_t n_said;               /* of the tokens, those that follow from the print: the first ones */
     uint32_t n_tokens;
     bool truncated;           /* more than XB_MAX_TOKENS words */
     uint32_t absent;          /* XB_HAS_*: of these groups, the rows are NAN, as a request without them left them */
     xb_token tokens[XB_MAX_TOKENS];
     xb_facts facts;
     xb_behaviour behaviour;   /* valid where the group `client` is present */
+    xb_print *print;          /* that of this request; NULL: it is not kept */
     xb_known_agent agents[XB_AGENTS];
-    uint32_t new_agents;
+    uint64_t new_agents;
     xb_known_values values;
-    xb_known_buckets buckets;
-    xb_known_order orders[XB_ORDERS];
-    uint32_t new_orders;
-    uint64_t taken[(1u << XB_MAX_K) / 64]; /* buckets of this request; all zero between requests */
+    uint32_t shapes;          /* the number of the shape that was last */
+    xb_shape shape;
+    xb_prints prints;
+    uint64_t taken[(1u << XB_MAX_K) / 64]; /* buckets of this request, but those of a print that is kept; all zero between requests */
 } xb_vector;
 
 /* Call once before anything else; calling again does nothing. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "features/fingerprint.h"
 
 uint64_t xb_family_salt(uint32_t i) { return (uint64_t)(i + 1) * XB_GOLDEN; }
 
@@ -24,41 +25,32 @@ static inline uint32_t bucket_of(const xb_shape *shape, xb_family_id family, uin
 typedef struct {
     const xb_shape *shape;
     const xb_facts *facts;
-    xb_known_buckets *known;
+    const xb_print *print; /* whose words are there already, or NULL */
     xb_vector *v;
 } maker;
 
-/* Takes the bucket of a word, if it is free and there is room for one more; n words are there. The caller has asked whether the family
- * counts. */
-static inline bool take(const maker *m, size_t n, uint32_t bucket)
+static __attribute__((noinline)) bool holds(const xb_print *p, uint32_t bucket)
+{
+    for (uint32_t i = 0; i < p->n_tokens; i++)
+        if (p->tokens[i].bucket == bucket)
+            return true;
+    return false;
+}
+
+/* Adds a word, unless its bucket is taken or there is no room for one more. Returns how many are there then. The caller has asked whether
+ * the family counts. */
+static inline size_t put(const maker *m, size_t n, xb_family_id family, uint32_t bucket, uint32_t word)
 {
     uint64_t *taken = &m->v->taken[bucket / 64];
     const uint64_t set = *taken;
-    if (set >> (bucket % 64) & 1)
-        return false;
+    if (set >> (bucket % 64) & 1 || (m->print && xb_print_may_hold(m->print, bucket) && holds(m->print, bucket)))
+        return n;
     if (n == XB_MAX_TOKENS) {
         m->v->truncated = true;
-        return false;
+        return n;
     }
     *taken = set | UINT64_C(1) << (bucket % 64);
-    return true;
-}
-
-/* Adds a word, unless its bucket is taken. Returns how many are there then. */
-static inline size_t put(const maker *m, size_t n, xb_family_id family, uint32_t bucket, uint32_t word)
-{
-    if (!take(m, n, bucket))
-        return n;
     m->v->tokens[n] = (xb_token){bucket, (uint16_t)word, (uint8_t)family};
-    return n + 1;
-}
-
-/* The same of a word that is kept. */
-static inline size_t put_kept(const maker *m, size_t n, const xb_token *kept)
-{
-    if (!take(m, n, kept->bucket))
-        return n;
-    memcpy(&m->v->tokens[n], kept, sizeof *kept);
     return n + 1;
 }
 
@@ -90,15 +82,11 @@ static size_t networks(const maker *m, size_t n)
     return n;
 }
 
-static size_t agent_words(const maker *m, size_t n, xb_known_agent *a)
+static size_t agent_words(const maker *m, size_t n)
 {
-    if (a->made_for != m->known->shapes) {
-        for (uint32_t i = 0; i < a->facts.n_words; i++)
-            a->tokens[i] = (xb_token){bucket_of(m->shape, XB_T_ua_word, a->facts.word[i].hash), (uint16_t)i, XB_T_ua_word};
-        a->made_for = m->known->shapes;
-    }
-    for (uint32_t i = 0; i < a->facts.n_words; i++)
-        n = put_kept(m, n, &a->tokens[i]);
+    const xb_agent_facts *agent = m->facts->agent;
+    for (uint32_t i = 0; i < agent->n_words; i++)
+        n = put(m, n, XB_T_ua_word, bucket_of(m->shape, XB_T_ua_word, agent->word[i].hash), i);
     return n;
 }
 
@@ -150,102 +138,28 @@ static inline uint32_t value_bucket(const maker *m, const xb_header *h)
     const uint64_t hash = h != &f->request->headers[f->request->first[h->id]] ? xb_hash(h->value)
                           : h->id == XB_H_ACCEPT                              ? f->accept.hash
                                                                               : f->encodings.hash;
-    return bucket_of(m->shape, XB_T_hdr_value, h->hash * XB_MIX_1 + hash);
-}
-
-static inline uint32_t name_bucket(const maker *m, const xb_header *h)
-{
-    if (h->id == XB_H_OTHER)
-        return bucket_of(m->shape, XB_T_hdr_name, h->hash);
-    uint32_t *kept = &m->known->name[h->id];
-    if (*kept == XB_NO_BUCKET)
-        *kept = bucket_of(m->shape, XB_T_hdr_name, h->hash);
-    return *kept;
+    return bucket_of(m->shape, XB_T_hdr_value, xb_name_hash(h) * XB_MIX_1 + hash);
 }
 
 /* What stands before the first header. */
 static const xb_header start = {.name = {"^", 1}, .id = XB_H_COUNT};
 
-static inline uint32_t order_bucket(const maker *m, const xb_header *before, const xb_header *h)
-{
-    const uint64_t hash = before->hash * XB_MIX_1 + h->hash;
-    if (h->id == XB_H_OTHER || before->id == XB_H_OTHER)
-        return bucket_of(m->shape, XB_T_hdr_order, hash);
-    uint32_t *kept = &m->known->order[before->id][h->id];
-    if (*kept == XB_NO_BUCKET)
-        *kept = bucket_of(m->shape, XB_T_hdr_order, hash);
-    return *kept;
-}
-
-/* Fills `o` with the words of the names that the request lists; false if one is not known, or there twice. */
-static bool keep_order(const maker *m, xb_known_order *o)
-{
-    const xb_request *r = m->facts->request;
-    const xb_header *before = &start;
-    uint64_t seen[XB_SEEN_WORDS] = {0};
-    uint32_t n = 0;
-    o->made_for = 0;
-    for (uint32_t i = 0; i < r->n_visitor; i++) {
-        const uint8_t id = r->names[i];
-        if (id == XB_H_OTHER || seen[id / 64] >> (id % 64) & 1)
-            return false;
-        seen[id / 64] |= UINT64_C(1) << (id % 64);
-        const xb_header *h = &r->headers[r->first[id]];
-        o->tokens[n++] = (xb_token){name_bucket(m, h), (uint16_t)i, XB_T_hdr_name};
-        o->tokens[n++] = (xb_token){order_bucket(m, before, h), (uint16_t)i, XB_T_hdr_order};
-        if (has_value(id))
-            o->tokens[n++] = (xb_token){0, (uint16_t)i, XB_T_hdr_value};
-        before = h;
-    }
-    o->n_tokens = n;
-    memcpy(o->names, r->names, sizeof o->names);
-    o->made_for = m->known->shapes;
-    return true;
-}
-
-/* The words of the request's names in their order, kept or found now; NULL if they are none that can be kept. A memo like those of memo.h. */
-static const xb_known_order *order_of(const maker *m)
-{
-    const xb_request *r = m->facts->request;
-    const uint32_t needed = 1u << XB_T_hdr_name | 1u << XB_T_hdr_order | 1u << XB_T_hdr_value;
-    if (r->n_visitor >= XB_MAX_LISTED || r->n_late || !(r->present & XB_HAS_ORDER) || ~m->shape->families & needed)
-        return NULL;
-    const char *names = (const char *)r->names;
-    const uint64_t hash = xb_fold(xb_load64(names) ^ XB_MIX_1, xb_load64(names + 8) ^ XB_MIX_2) ^
-                          xb_fold(xb_load64(names + 16) ^ XB_MIX_2, xb_load64(names + 24) ^ XB_MIX_1);
-    xb_known_order *o = &m->v->orders[hash & (XB_ORDERS - XB_MEMO_WAYS)];
-    for (size_t way = 0; way < XB_MEMO_WAYS; way++)
-        if (o[way].made_for == m->known->shapes && memcmp(o[way].names, names, sizeof o->names) == 0)
-            return &o[way];
-    o += m->v->new_orders++ % XB_MEMO_WAYS;
-    return keep_order(m, o) ? o : NULL;
-}
-
 static size_t headers(const maker *m, size_t n)
 {
-    const xb_request *r = m->facts->request;
-    const xb_known_order *o = order_of(m);
-    for (uint32_t i = 0; o && i < o->n_tokens; i++) {
-        const xb_token *kept = &o->tokens[i];
-        if (kept->family == XB_T_hdr_value)
-            n = put(m, n, XB_T_hdr_value, value_bucket(m, &r->headers[r->first[r->names[kept->word]]]), kept->word);
-        else
-            n = put_kept(m, n, kept);
-    }
-    if (o)
-        return n;
-    const bool all = r->present & XB_HAS_ORDER, names = m->shape->families >> XB_T_hdr_name & 1,
+    const bool all = m->facts->present & XB_HAS_ORDER, names = m->shape->families >> XB_T_hdr_name & 1,
                values = m->shape->families >> XB_T_hdr_value & 1, order = all && m->shape->families >> XB_T_hdr_order & 1;
-    const xb_header *before = &start;
+    uint64_t before = 0; /* of what stands before the first header */
     uint32_t rank = 0;
-    walk w = {.r = r};
-    for (const xb_header *h; (h = next_header(&w)); before = h, rank++) {
+    walk w = {.r = m->facts->request};
+    for (const xb_header *h; (h = next_header(&w)); rank++) {
+        const uint64_t hash = xb_name_hash(h);
         if (names && (all || h->id != XB_H_OTHER))
-            n = put(m, n, XB_T_hdr_name, name_bucket(m, h), rank);
+            n = put(m, n, XB_T_hdr_name, bucket_of(m->shape, XB_T_hdr_name, hash), rank);
         if (order)
-            n = put(m, n, XB_T_hdr_order, order_bucket(m, before, h), rank);
+            n = put(m, n, XB_T_hdr_order, bucket_of(m->shape, XB_T_hdr_order, before * XB_MIX_1 + hash), rank);
         if (values && has_value(h->id))
             n = put(m, n, XB_T_hdr_value, value_bucket(m, h), rank);
+        before = hash;
     }
     return n;
 }
@@ -286,46 +200,59 @@ static size_t handshake(const maker *m, size_t n)
 
 /* ---- all of them ---- */
 
+/* Nobody has taken the bucket of a word of a print that is kept. */
+static void release(xb_vector *v, uint32_t from)
+{
+    for (uint32_t i = from; i < v->n_tokens; i++)
+        v->taken[v->tokens[i].bucket / 64] = 0;
+}
+
 void xb_words_forget(xb_vector *v)
 {
-    for (uint32_t i = 0; i < v->n_tokens; i++)
-        v->taken[v->tokens[i].bucket >> 6] = 0;
-    v->n_tokens = 0;
+    release(v, v->print ? v->n_said : 0);
+    v->n_tokens = v->n_said = 0;
     v->truncated = false;
 }
 
-/* The buckets that are kept, for this shape. */
-static xb_known_buckets *known_buckets(xb_known_buckets *known, const xb_shape *shape)
-{
-    const uint64_t *salt = shape->salt;
-    if (known->k == shape->k && known->ua_word == salt[XB_T_ua_word] && known->hdr_name == salt[XB_T_hdr_name] &&
-        known->hdr_order == salt[XB_T_hdr_order])
-        return known;
-    known->shapes += known->shapes == UINT32_MAX ? 2 : 1;
-    known->k = shape->k;
-    known->ua_word = salt[XB_T_ua_word];
-    known->hdr_name = salt[XB_T_hdr_name];
-    known->hdr_order = salt[XB_T_hdr_order];
-    memset(known->name, 0xff, sizeof known->name); /* XB_NO_BUCKET */
-    memset(known->order, 0xff, sizeof known->order);
-    return known;
-}
-
-void xb_words_of(const xb_shape *shape, xb_known_agent *agent, xb_vector *v)
+void xb_words_said(const xb_shape *shape, xb_vector *v)
 {
     const xb_facts *f = &v->facts;
-    const maker made = {.shape = shape, .facts = f, .known = known_buckets(&v->buckets, shape), .v = v}, *m = &made;
+    const maker made = {.shape = shape, .facts = f, .v = v}, *m = &made;
     size_t n = 0;
+    if (counts(m, XB_HAS_UA, XB_T_ua_word))
+        n = agent_words(m, n);
+    if (f->present & XB_HAS_HEADERS)
+        n = headers(m, n);
+    v->n_tokens = v->n_said = (uint32_t)n;
+}
+
+void xb_words_keep(xb_vector *v, xb_print *p)
+{
+    release(v, 0);
+    p->n_tokens = v->n_said;
+    memcpy(p->tokens, v->tokens, v->n_said * sizeof *p->tokens);
+    memset(p->filter, 0, sizeof p->filter);
+    for (uint32_t i = 0; i < p->n_tokens; i++)
+        p->filter[p->tokens[i].bucket / 64 % XB_PRINT_FILTER] |= UINT64_C(1) << (p->tokens[i].bucket % 64);
+}
+
+void xb_words_recall(const xb_print *p, xb_vector *v)
+{
+    memcpy(v->tokens, p->tokens, p->n_tokens * sizeof *p->tokens);
+    v->n_tokens = v->n_said = p->n_tokens;
+}
+
+void xb_words_of(const xb_shape *shape, xb_vector *v)
+{
+    const xb_facts *f = &v->facts;
+    const maker made = {.shape = shape, .facts = f, .print = v->print, .v = v}, *m = &made;
+    size_t n = v->n_said;
     if (counts(m, XB_HAS_IP, XB_T_ip_net))
         n = networks(m, n);
-    if (counts(m, XB_HAS_UA, XB_T_ua_word))
-        n = agent_words(m, n, agent);
     if (f->referrer.host.size && counts(m, XB_HAS_REFERRER, XB_T_ref_host))
         n = put(m, n, XB_T_ref_host, bucket_of(shape, XB_T_ref_host, xb_hash(f->referrer.host)), 0);
     if (counts(m, XB_HAS_URL, XB_T_url_word))
         n = path_words(m, n);
-    if (f->present & XB_HAS_HEADERS)
-        n = headers(m, n);
     if (f->present & XB_HAS_TLS)
         n = handshake(m, n);
     v->n_tokens = (uint32_t)n;

@@ -257,6 +257,8 @@ const char *xb_model_open(xb_model *m, const void *image, size_t size, xb_reques
     if (!m->rows || !a.mean || !a.scale || !a.lower || !a.upper || !a.weight || !m->shape.hosts.hash || !m->tests ||
         !m->provenance.at || c.at != c.end)
         return "wrong size: the parts do not add up to the file";
+    static uint64_t opened;
+    m->number = __atomic_add_fetch(&opened, 1, __ATOMIC_RELAXED);
     m->shape.k = h->k;
     m->bucket = a.weight + h->n_dense;
     why = take_rows(m, &a);

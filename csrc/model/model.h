@@ -75,6 +75,7 @@ _Static_assert(sizeof(xb_self_test) == 16, "a self-test has no padding");
 /* The arrays of dense features are in the program's order. A row that the file lacks has scale 1 and the rest 0, and so has
  * the padding. */
 typedef struct {
+    uint64_t number; /* of its own in this process; 0: not open */
     xb_model_header header;
     const xb_model_row *rows; /* into the image, as the file has them */
     const double *bucket;     /* into the image: one weight a bucket */

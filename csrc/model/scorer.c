@@ -19,61 +19,117 @@ double xb_token_contribution(const xb_model *m, const xb_token *t)
     return m->bucket[t->bucket];
 }
 
-/* Four doubles at once. Where the processor has no registers for them, the compiler makes two pairs of this. */
-typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
-typedef int64_t four_mask __attribute__((vector_size(32)));
+/* Two doubles at once. */
+typedef double two __attribute__((vector_size(16), aligned(8), may_alias));
+typedef int64_t two_mask __attribute__((vector_size(16)));
 
-/* With glibc, the function that follows is compiled twice, and the one that the processor can run is taken at start. Both add in
- * the same order, so they give the same sum. */
-#ifdef WIDE /* `make coverage` counts the lines of one of them */
-#elif defined(__x86_64__) && defined(__GLIBC__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
-
-/* The dense features' parts of the margin, those before n_held, and the largest of them where it is above *strongest. Returns their sum. */
-WIDE static double dense_part(const xb_model *m, const xb_vector *v, double part[XB_PADDED_DENSE], double *strongest)
+/* The larger of each, and the smaller; where one is NAN, that of `b`. */
+static inline two larger(two a, two b)
 {
-#define SELECT(mask, a, b) (four)(((four_mask)(a) & (mask)) | ((four_mask)(b) & ~(mask)))
-    const size_t n = v->n_held;
-    four sum = {0}, most = {0};
-    for (size_t i = 0; i < n; i += 4) {
-        const four lower = *(const four *)(m->lower + i), upper = *(const four *)(m->upper + i);
-        four x = *(const four *)(v->dense + i);
-        x = SELECT(x < lower, lower, x); /* NAN is not below, nor above, nor equal to itself */
-        x = SELECT(x > upper, upper, x);
-        four y = (x - *(const four *)(m->mean + i)) * *(const four *)(m->folded + i);
-        y = (four)((four_mask)y & (x == x));
-        *(four *)(part + i) = y;
-        sum += y;
-        most = SELECT(y > most, y, most);
+#ifdef __SSE2__
+    return _mm_max_pd(a, b);
+#else
+    return (two)(((two_mask)a & (a > b)) | ((two_mask)b & ~(a > b)));
+#endif
+}
+
+static inline two smaller(two a, two b)
+{
+#ifdef __SSE2__
+    return _mm_min_pd(a, b);
+#else
+    return (two)(((two_mask)a & (a < b)) | ((two_mask)b & ~(a < b)));
+#endif
+}
+
+/* What dense rows add to the margin: their sum and the largest, by lanes. Row i of a run is in lane i % 4. */
+typedef struct {
+    two sum[2], most[2];
+} lanes;
+
+static inline __attribute__((always_inline)) void add_two(const xb_model *m, size_t i, const double *x, double *part, two *sum, two *most)
+{
+    const two value = *(const two *)x;
+    const two bounded = smaller(*(const two *)(m->upper + i), larger(*(const two *)(m->lower + i), value));
+    two y = (bounded - *(const two *)(m->mean + i)) * *(const two *)(m->folded + i);
+    y = (two)((two_mask)y & (value == value)); /* absent: nothing */
+    *(two *)part = y;
+    *sum += y;
+    *most = larger(y, *most);
+}
+
+/* The rows of a run from `first` on and before `end`; what each gives goes to part[row]. */
+static inline __attribute__((always_inline)) lanes add_rows(const xb_model *m, const double *dense, size_t first, size_t end, double *part, lanes l)
+{
+    size_t i = first;
+    for (; i + 4 <= end; i += 4) {
+        add_two(m, i, dense + i, part + i, &l.sum[0], &l.most[0]);
+        add_two(m, i + 2, dense + i + 2, part + i + 2, &l.sum[1], &l.most[1]);
     }
-#undef SELECT
-    for (size_t lane = 0; lane < 4; lane++)
-        if (most[lane] > *strongest)
-            *strongest = most[lane];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    if (i < end) {
+        double rest[4] = {NAN, NAN, NAN, NAN};
+        for (size_t lane = 0; i + lane < end; lane++)
+            rest[lane] = dense[i + lane];
+        add_two(m, i, rest, part + i, &l.sum[0], &l.most[0]);
+        add_two(m, i + 2, rest + 2, part + i + 2, &l.sum[1], &l.most[1]);
+    }
+    return l;
+}
+
+/* What two runs of rows (the second behind the first) and the tokens from t on, before `end`, give. */
+static inline __attribute__((always_inline)) xb_part part_of(const xb_model *m, const xb_vector *v, size_t first, size_t behind, size_t second,
+                                                             size_t last, uint32_t t, uint32_t end)
+{
+    double part[XB_PADDED_DENSE];
+    lanes l = add_rows(m, v->dense, first, behind, part, (lanes){{{0}, {0}}, {{0}, {0}}});
+    l = add_rows(m, v->dense, second, last, part, l);
+    const two most = larger(l.most[0], l.most[1]);
+    xb_part out = {.sum = (l.sum[0][0] + l.sum[0][1]) + (l.sum[1][0] + l.sum[1][1]), .strongest = most[0] > most[1] ? most[0] : most[1], .reason = -1};
+    for (; t < end; t++) {
+        const double weight = m->bucket[v->tokens[t].bucket];
+        out.sum += weight;
+        if (weight > out.strongest) {
+            out.strongest = weight;
+            out.reason = (int)(XB_N_DENSE + t);
+        }
+    }
+    if (out.reason >= 0 || out.strongest == 0.0)
+        return out;
+    size_t i = first; /* a row's: no word outweighs it */
+    while (i < behind && part[i] != out.strongest)
+        i++;
+    for (i = i < behind ? i : second; part[i] != out.strongest;)
+        i++;
+    out.reason = (int)i;
+    return out;
+}
+
+/* What the program says adds to the margin: kept with its print, if that is. */
+static __attribute__((noinline)) xb_part said_part(const xb_model *m, const xb_vector *v)
+{
+    return part_of(m, v, XB_FIRST_OF_UA, XB_BEHIND_UA, XB_FIRST_OF_HEADERS, XB_BEHIND_HEADERS, 0, v->n_said);
+}
+
+static const xb_part *said(const xb_model *m, const xb_vector *v, xb_part *room)
+{
+    xb_print *p = v->print;
+    if (!p || p->scored_by != m->number) {
+        *room = said_part(m, v);
+        if (!p)
+            return room;
+        p->part = *room;
+        p->scored_by = m->number;
+    }
+    return &p->part;
 }
 
 xb_verdict xb_score(const xb_model *m, const xb_vector *v)
 {
-    double part[XB_PADDED_DENSE], strongest = 0.0, margin = m->header.bias + dense_part(m, v, part, &strongest);
-    xb_verdict out = {.reason = -1};
-    const double *weights = m->bucket;
-    for (uint32_t t = 0, n = v->n_tokens; t < n; t++) {
-        const double weight = weights[v->tokens[t].bucket];
-        margin += weight;
-        if (weight > strongest) {
-            strongest = weight;
-            out.reason = (int)(XB_N_DENSE + t);
-        }
-    }
-    for (int i = 0; out.reason < 0 && strongest > 0.0; i++) /* a feature's: no word outweighs it */
-        if (part[i] == strongest)
-            out.reason = i;
-    out.margin = margin;
-    out.score = xb_margin_to_score(m, margin);
+    xb_part room;
+    const xb_part *all = said(m, v, &room);
+    const xb_part own = part_of(m, v, XB_BEHIND_UA, XB_FIRST_OF_HEADERS, XB_FIRST_OF_TLS, v->n_held, v->n_said, v->n_tokens);
+    xb_verdict out = {.margin = m->header.bias + all->sum + own.sum, .reason = own.strongest > all->strongest ? own.reason : all->reason};
+    out.score = xb_margin_to_score(m, out.margin);
     out.bot = out.score >= m->header.threshold;
     return out;
 }

@@ -12,16 +12,18 @@ typedef uint64_t two_words __attribute__((vector_size(16), aligned(1), may_alias
  * letters bit 5, which is their case; of a hyphen it is not, or CR would pass for it. */
 typedef struct {
     char text[NAME_BYTES], mask[NAME_BYTES];
-    uint64_t hash;      /* xb_hash(name) */
-    uint64_t bit, word; /* in xb_request.seen */
     uint64_t size;
-    uint8_t id, listed; /* in xb_request.names: the id, or 0 for one that is not the visitor's */
+    uint64_t bit, word; /* in xb_request.seen */
+    uint8_t id;
     bool visitor;
+    uint8_t listed;     /* in xb_request.names: the id, or 0 for one that is not the visitor's */
+    uint8_t small;      /* the bit by which a small letter differs from a capital, or 0 likewise */
 } __attribute__((aligned(64))) known_header;
 
 enum { ROLE_HOP, ROLE_PROXY, ROLE_VISITOR };
 
 static known_header known_headers[XB_H_COUNT];
+uint64_t xb_name_hashes[XB_H_COUNT];
 
 /* The ids of known names by a hash of the name, 1 more than each; 0: an empty slot. Open addressing; at most a quarter full, so a
  * miss ends at the first or second slot. */
@@ -88,7 +90,9 @@ static const known_header *find_padded(xb_span name)
 
 static void table_put(xb_span name, uint8_t id, bool visitor)
 {
-    known_header known = {.hash = xb_hash(name), .size = name.size, .bit = UINT64_C(1) << (id % 64), .word = id / 64, .id = id, .listed = visitor ? id : 0, .visitor = visitor};
+    known_header known = {.size = name.size, .bit = UINT64_C(1) << (id % 64), .word = id / 64, .id = id, .visitor = visitor,
+                          .listed = visitor ? id : 0, .small = visitor ? 0x20 : 0};
+    xb_name_hashes[id] = xb_hash(name);
     padded_name padded = {{0}, {0}};
     memcpy(known.text, name.at, name.size);
     memcpy(padded.name, name.at, name.size);
@@ -140,59 +144,61 @@ __attribute__((noinline, cold)) static void add_late(xb_request *r, xb_span name
     r->truncated = true;
     if (!known)
         return;
-    const size_t at = XB_MAX_HEADERS + (size_t)known->id;
-    const bool before = xb_has(r, known->id);
+    const uint8_t id = known->id;
+    const size_t at = XB_MAX_HEADERS + (size_t)id;
+    const bool before = xb_has(r, id);
     if (before)
-        add_again(r, known->id, at, value);
-    if (before && known->id != XB_H_X_FORWARDED_FOR)
+        add_again(r, id, at, value);
+    if (before && id != XB_H_X_FORWARDED_FOR)
         return;
-    r->headers[at] = (xb_header){name, value, known->hash, known->id, known->visitor};
+    r->headers[at] = (xb_header){name, value, known->id, known->visitor};
     if (!before) {
-        put_bit(r->seen, known->id);
-        r->first[known->id] = (uint16_t)at;
-        r->late[known->id] = (uint16_t)(XB_MAX_HEADERS + r->n_late++);
+        put_bit(r->seen, id);
+        r->first[id] = (uint16_t)at;
+        r->late[id] = (uint16_t)(XB_MAX_HEADERS + r->n_late++);
     }
 }
 
-/* Adds a header that is neither past the bound nor of a name that means nothing here. Returns how many there are then. */
-static inline uint32_t add_known(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
+/* Adds a header, the one behind n others, that is neither past the bound nor of a name that means nothing here. `visitor`: how many of
+ * the headers are the visitor's. */
+static inline __attribute__((always_inline)) void add_known(xb_request *r, size_t n, uint32_t *visitor, xb_span name, const known_header *known, xb_span value)
 {
-    const uint8_t id = known->id;
     xb_header *h = &r->headers[n];
     h->name = name;
     h->value = value;
-    h->hash = known->hash;
-    h->id = id;
+    h->id = known->id;
     h->visitor = known->visitor;
-    r->names[r->n_visitor % XB_MAX_LISTED] = known->listed;
-    r->n_visitor += known->visitor;
-    if (r->seen[known->word] & known->bit) {
-        add_again(r, id, n, value);
-        return n + 1;
+    r->names[*visitor % XB_MAX_LISTED] = (uint8_t)(known->listed | (*name.at & known->small) << 2); /* XB_LISTED_SMALL */
+    *visitor += known->visitor;
+    uint64_t *seen = &r->seen[known->word];
+    if (*seen & known->bit) {
+        add_again(r, known->id, n, value);
+        return;
     }
-    r->seen[known->word] |= known->bit;
-    r->first[id] = (uint16_t)n;
-    return n + 1;
+    *seen |= known->bit;
+    r->first[known->id] = (uint16_t)n;
 }
 
-/* Any other. */
-__attribute__((noinline)) static uint32_t add_other(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
+/* Adds any other. Returns how many headers there are then. */
+static __attribute__((noinline)) size_t add_other(xb_request *r, size_t n, uint32_t *visitor, xb_span name, const known_header *known, xb_span value)
 {
     if (n == XB_MAX_HEADERS) {
         add_late(r, name, known, value);
         return n;
     }
-    r->headers[n] = (xb_header){name, value, xb_hash(name), XB_H_OTHER, true};
-    r->names[r->n_visitor++ % XB_MAX_LISTED] = XB_H_OTHER;
+    r->headers[n] = (xb_header){name, value, XB_H_OTHER, true};
+    r->names[(*visitor)++ % XB_MAX_LISTED] = XB_H_OTHER;
     return n + 1;
 }
 
-static inline uint32_t add(xb_request *r, uint32_t n, xb_span name, const known_header *known, xb_span value)
+void xb_request_add(xb_request *r, xb_span name, xb_span value)
 {
-    return known && n < XB_MAX_HEADERS ? add_known(r, n, name, known, value) : add_other(r, n, name, known, value);
+    const known_header *known = find_padded(name);
+    if (known && r->n_headers < XB_MAX_HEADERS)
+        add_known(r, r->n_headers++, &r->n_visitor, name, known, value);
+    else
+        r->n_headers = (uint32_t)add_other(r, r->n_headers, &r->n_visitor, name, known, value);
 }
-
-void xb_request_add(xb_request *r, xb_span name, xb_span value) { r->n_headers = add(r, r->n_headers, name, find_padded(name), value); }
 
 void xb_request_disown(xb_request *r, xb_span prefix)
 {
@@ -202,7 +208,7 @@ void xb_request_disown(xb_request *r, xb_span prefix)
         xb_header *h = &r->headers[i];
         h->visitor = h->visitor && !xb_span_starts(h->name, prefix);
         if (h->visitor)
-            r->names[r->n_visitor++ % XB_MAX_LISTED] = h->id;
+            r->names[r->n_visitor++ % XB_MAX_LISTED] = (uint8_t)(h->id | (h->id != XB_H_OTHER && *h->name.at & 0x20 ? XB_LISTED_SMALL : 0));
     }
 }
 
@@ -381,9 +387,10 @@ __attribute__((noinline)) static const char *lines(xb_request *r, const char *p,
 {
     if (p == end)
         return NULL;
-    const char *done = NULL;
+    const char *done = NULL, *const last = end - NAME_BYTES; /* where a name can be looked at whole; behind p, or before it */
     uint8_t *expected = &r->expected[XB_H_COUNT]; /* behind the name before */
-    uint32_t n = 0;
+    size_t n = 0;
+    uint32_t visitor = 0;
     line_feeds feeds = line_feeds_from(p, end);
     for (const char *newline; (newline = next_line_feed(&feeds)); p = newline + 1) {
         const char *stop = newline - (newline[-1] == '\r');
@@ -392,25 +399,29 @@ __attribute__((noinline)) static const char *lines(xb_request *r, const char *p,
             break;
         }
         const known_header *known = &known_headers[*expected];
+        const bool came = p <= last && begins_with(p, known);
         const char *colon = p + known->size;
-        if (n == XB_MAX_HEADERS || end - p < NAME_BYTES || !begins_with(p, known)) {
+        if (!came || n == XB_MAX_HEADERS) {
             const known_header *found = known;
-            if (end - p < NAME_BYTES || !begins_with(p, known))
+            if (!came)
                 colon = name_end(p, newline, end, &found);
             if (!colon || !found || n == XB_MAX_HEADERS) {
+                uint32_t theirs = visitor; /* a copy: what has an address is kept in memory */
                 if (colon)
-                    n = add_other(r, n, xb_span_of(p, colon), found, value_of(colon + 1, stop));
+                    n = add_other(r, n, &theirs, xb_span_of(p, colon), found, value_of(colon + 1, stop));
                 else
                     r->malformed++;
+                visitor = theirs;
                 continue;
             }
             known = found;
             *expected = known->id;
         }
-        n = add_known(r, n, xb_span_of(p, colon), known, value_of(colon + 1, stop));
+        add_known(r, n++, &visitor, xb_span_of(p, colon), known, value_of(colon + 1, stop));
         expected = &r->expected[known->id];
     }
-    r->n_headers = n;
+    r->n_headers = (uint32_t)n;
+    r->n_visitor = visitor;
     return done;
 }
 

@@ -12,6 +12,7 @@
 #ifndef XB_REQUEST_H
 #define XB_REQUEST_H
 
+#include "base/hash.h"
 #include "request/handshake.h"
 
 #define XB_MAX_HEAD 65536  /* bytes of one head that are read */
@@ -25,15 +26,14 @@ typedef enum {
     XB_H_OTHER = 255
 } xb_header_id;
 
-enum { XB_SEEN_WORDS = 2, XB_MAX_LISTED = 32 /* a power of two */ };
-_Static_assert(XB_H_COUNT <= 64 * XB_SEEN_WORDS, "header presence is a bit set");
+enum { XB_SEEN_WORDS = 2, XB_MAX_LISTED = 32 /* a power of two */, XB_LISTED_SMALL = 0x80 };
+_Static_assert(XB_H_COUNT <= 64 * XB_SEEN_WORDS && (int)XB_H_COUNT < (int)XB_LISTED_SMALL, "header presence is a bit set, and a bit beside an id is free");
 
 typedef struct {
     xb_span name;
-    xb_span value;  /* without the white space around it */
-    uint64_t hash;  /* xb_hash(name) */
-    uint8_t id;     /* xb_header_id */
-    bool visitor;   /* the role is VISITOR */
+    xb_span value; /* without the white space around it */
+    uint8_t id;    /* xb_header_id */
+    bool visitor;  /* the role is VISITOR */
 } xb_header;
 
 /* What the source of a request holds. The first six and the last are the groups of features.def. */
@@ -75,7 +75,8 @@ typedef struct {
     uint16_t last_forwarded;       /* headers[last_forwarded], valid where `again` has X-Forwarded-For */
     uint32_t n_headers;            /* in their order; at most XB_MAX_HEADERS */
     uint32_t n_visitor;            /* of these, those of the visitor */
-    uint8_t names[XB_MAX_LISTED];  /* the ids of the visitor's headers, in their order, where they are fewer than this; then zeros */
+    uint8_t names[XB_MAX_LISTED];  /* the ids of the visitor's headers, in their order, where they are fewer than this; then zeros. With
+                                      XB_LISTED_SMALL, the name begins with a small letter */
     uint32_t malformed;           /* lines without a colon */
     bool truncated;               /* more headers or bytes than the bounds */
     bool keepalive;               /* the connection may serve another request */
@@ -118,6 +119,10 @@ void xb_request_disown(xb_request *r, xb_span prefix);
 
 /* Empties the struct: no header, no field, nothing present. Clears only what the other functions read. */
 void xb_request_clear(xb_request *r);
+
+/* xb_hash of the name of a header. */
+extern uint64_t xb_name_hashes[XB_H_COUNT]; /* of known ones, by id */
+static inline uint64_t xb_name_hash(const xb_header *h) { return h->id == XB_H_OTHER ? xb_hash(h->name) : xb_name_hashes[h->id]; }
 
 static inline bool xb_has(const xb_request *r, xb_header_id id) { return r->seen[id / 64u] >> (id % 64u) & 1; }
 

@@ -182,13 +182,16 @@ cdef extern from "features/featurizer.h" nogil:
         uint8_t family
     enum:
         XB_MAX_TOKENS
-        XB_PADDED_DENSE
         XB_FIRST_OF_CLIENT
+    ctypedef struct xb_print:
+        pass
     ctypedef struct xb_vector:
         double *dense
         uint32_t n_held
         uint32_t absent
+        uint32_t n_said
         uint32_t n_tokens
+        xb_print *print
         xb_token *tokens
         xb_facts facts
         xb_behaviour behaviour
@@ -197,6 +200,7 @@ cdef extern from "features/featurizer.h" nogil:
 
 cdef extern from "features/words.h" nogil:
     xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts)
+    void xb_words_forget(xb_vector *v)
     size_t xb_token_text(const xb_vector *v, const xb_token *t, char *out, size_t size)
 
 cdef extern from "model/model.h" nogil:

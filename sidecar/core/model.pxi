@@ -10,10 +10,10 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from sidecar.core.csrc cimport (
-    XB_DTYPE_F64, XB_FIRST_OF_CLIENT, XB_MAX_REASON, XB_MAX_TOKENS, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_PADDED_DENSE, XB_PAST,
+    XB_DTYPE_F64, XB_FIRST_OF_CLIENT, XB_MAX_REASON, XB_MAX_TOKENS, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_PAST,
     xb_contribution, xb_featurize, xb_judge,
     xb_model_header, xb_model_mark, xb_model_open, xb_model_row, xb_reason_text, xb_score, xb_span, xb_token_contribution, xb_token_text,
-    xb_verdict, xb_workspace,
+    xb_verdict, xb_words_forget, xb_workspace,
 )
 
 import json
@@ -177,7 +177,7 @@ cdef class Model:
         if one.past:
             for i in range(XB_PAST):
                 v.dense[XB_FIRST_OF_CLIENT + i] = one.past[i]
-            v.n_held, v.absent = XB_PADDED_DENSE, 0
+            v.n_held, v.absent = XB_N_DENSE, 0
         margin = xb_score(&self.model, v).margin
         dense = [v.dense[i] for i in range(XB_N_DENSE)]
         words = []
@@ -197,9 +197,10 @@ cdef class Model:
         v = &request.work.vector
         if len(words) > XB_MAX_TOKENS or not dense.keys() <= {each.name for each in FEATURES}:
             raise ValueError("features of another version")
-        for i in range(XB_PADDED_DENSE):
-            v.dense[i] = 0 if i >= XB_N_DENSE else dense.get(FEATURES[i].name, NAN)
-        v.n_held, v.n_tokens, v.absent = XB_PADDED_DENSE, 0, 0
+        xb_words_forget(v)
+        for i in range(XB_N_DENSE):
+            v.dense[i] = dense.get(FEATURES[i].name, NAN)
+        v.n_held, v.absent, v.print = XB_N_DENSE, 0, NULL
         for family, bucket, _ in words:
             if family not in families or not 0 <= bucket < 1 << self.model.header.k:
                 raise ValueError(f"no word {family}, {bucket}")

@@ -95,7 +95,7 @@ static void forget(xb_vector *v)
         v->agents[i].text.kept = false;
     for (size_t i = 0; i < XB_VALUES; i++)
         v->values.value[i].text.kept = false;
-    v->buckets.k = 0;
+    memset(v->prints.tag, 0, sizeof v->prints.tag);
 }
 
 static void texts_at_edges(void)
@@ -268,10 +268,9 @@ static void orders(void)
                 } else {
                     kept.vector.tokens[left++] = kept.vector.tokens[t];
                 }
-            for (uint32_t t = left; t < kept.vector.n_tokens; t++) /* so that no bucket stays taken */
-                memset(kept.vector.taken, 0, sizeof kept.vector.taken);
             kept.vector.n_tokens = left;
             CHECK(same_words(&kept.vector, &plain.vector));
+            memset(kept.vector.taken, 0, sizeof kept.vector.taken); /* by words that were left out */
         }
     }
 }

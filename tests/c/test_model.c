@@ -105,7 +105,7 @@ static void rows(void)
 {
     fresh(), memcpy(image.rows[7].name, "ua_foo\0", 8), image.rows[7].version = 2, refused("row ua_foo: this xbot has none");
     fresh(), image.rows[XB_F_ua_empty].version = 9, refused("row ua_empty: version 9, this xbot computes version");
-    fresh(), image.rows[1] = image.rows[0], refused("row ip_1: named twice");
+    fresh(), image.rows[1] = image.rows[0], refused("row ua_empty: named twice");
     fresh(), image.rows[XB_N_DENSE + 1].version = 0, refused("family ref_host: version 0");
     fresh(), image.rows[XB_N_DENSE].name[0] = 'x', refused("family xa_word: this xbot has none");
     fresh(), memset(image.rows[3].name, 'a', XB_ROW_NAME), refused("without a readable name");

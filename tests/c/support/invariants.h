@@ -43,10 +43,17 @@ static inline bool judged_well(const xb_model *m, const xb_workspace *w, char *w
     }
     if (v->n_tokens > XB_MAX_TOKENS)
         return invariant_fail(wrong, size, "too many tokens");
-    uint64_t taken = 0;
+    static uint64_t seen[(1u << XB_MAX_K) / 64];
+    uint64_t taken = 0, twice = 0;
     for (size_t i = 0; i < ((size_t)1 << m->header.k) / 64; i++)
         taken += (uint64_t)__builtin_popcountll(v->taken[i]);
-    if (taken != v->n_tokens)
+    for (uint32_t t = 0; t < v->n_tokens; t++) {
+        twice |= seen[v->tokens[t].bucket / 64] >> (v->tokens[t].bucket % 64) & 1;
+        seen[v->tokens[t].bucket / 64] |= UINT64_C(1) << (v->tokens[t].bucket % 64);
+    }
+    for (uint32_t t = 0; t < v->n_tokens; t++)
+        seen[v->tokens[t].bucket / 64] = 0;
+    if (twice || v->n_said > v->n_tokens || taken != v->n_tokens - (v->print ? v->n_said : 0))
         return invariant_fail(wrong, size, "a bucket appears twice, or one of another request is left");
     for (uint32_t t = 0; t < v->n_tokens; t++) {
         const xb_token *token = &v->tokens[t];
