@@ -31,6 +31,7 @@ from places import ROOT  # noqa: E402
 from sidecar_harness import BROWSER, Sidecar  # noqa: E402
 
 FEW, MANY = 200, 1200  # requests
+ROW = "in nginx"  # in the committed figures (bench/check.py)
 SITE = 'default_type text/html; location / { return 200 "hello"; }'
 TO = 'location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://back; }'
 GATE = "include xbot/enforce.conf; include xbot/pass_module.conf;"
@@ -138,7 +139,7 @@ def added(model: Path) -> dict[str, int]:
     """What the module adds to a request, for `make bench-check`."""
     with ready(model) as (directory, site, without, whole):
         alone = a_request(directory, site, None).all
-        boards = {"in nginx, no table": without, "in nginx": whole}
+        boards = {f"{ROW}, no table": without, ROW: whole}
         return {row: a_request(directory, site, board).all - alone for row, board in boards.items()}
 
 
