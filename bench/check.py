@@ -2,9 +2,9 @@
 
 Law: a count, not a time, of the same heads and a model made here from a fixed seed. It follows from the code, the compiler,
 the C library, valgrind and what it says of the processor: where one of these is another than that of the committed
-figures, nothing is compared, and that is said. The rows of nginx say what the handlers of the module execute (bench/inside.py): they are compared
-where the module is built, for the same nginx. A count more than TOLERANCE above or below its figure fails; `--write` commits to
-new ones.
+figures, nothing is compared, and that is said. The rows of nginx say what the handlers of the module execute
+(bench/inside.py): they are compared where the module is built, for the same nginx. A count more than TOLERANCE
+above or below its figure fails; `--write` commits to new ones.
 """
 
 from __future__ import annotations
