@@ -169,6 +169,8 @@ static bool may_be_claim(const xb_crawlers *c, uint64_t hash)
     return c->head->words[hash >> 58] >> (hash >> 52 & 63) & 1;
 }
 
+enum { SHORTEST_GLUED = 5 }; /* a letter, "bot" and a digit */
+
 /* A crawler's word without the version that is glued to it: "GPTBot2.0" says GPTBot. Only what ends as names of crawlers do, and not that
  * ending alone, as there are telephones called Spider1. Empty if there is none. */
 static xb_span unglued(xb_span word)
@@ -187,14 +189,22 @@ static xb_span unglued(xb_span word)
     return none;
 }
 
-/* Takes what a word claims; `rest` begins with it. */
-static void take_word(claimant *w, xb_word word, xb_span rest)
+/* Takes what is said by a word that may be a claim, or is one with a version glued to it. */
+__attribute__((noinline)) static void take_said(claimant *w, xb_word word, xb_span rest)
 {
     if (may_be_claim(w->c, word.hash))
         take_claims(w, word.hash, rest);
     const xb_span bare = unglued(word.text);
     if (bare.size)
         take_claims(w, xb_hash(bare), bare);
+}
+
+/* Takes what a word claims; `rest` begins with it. Most words of most agents are in no catalogue, and end in no version. */
+static inline void take_word(claimant *w, xb_word word, xb_span rest)
+{
+    const bool versioned = word.text.size >= SHORTEST_GLUED && xb_is_digit(word.text.at[word.text.size - 1]);
+    if (versioned || may_be_claim(w->c, word.hash))
+        take_said(w, word, rest);
 }
 
 xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent)

@@ -63,13 +63,14 @@ static ngx_int_t at_access(ngx_http_request_t *r)
     const xbot_main *conf = ngx_http_get_module_main_conf(r, ngx_http_xbot_module);
     const xbot_location *location = ngx_http_get_module_loc_conf(r, ngx_http_xbot_module);
     ngx_int_t status = NGX_DECLINED;
+    xbot_context *ctx = NULL;
     if (!conf->board.data)
         return NGX_DECLINED;
     if (location->gate != XBOT_OFF) {
         const ngx_int_t asked = xbot_ask_of_signature(r, location);
         if (asked != NGX_OK)
             return asked;
-        xbot_context *ctx = xbot_verdict(r);
+        ctx = xbot_verdict(r);
         if (!ctx)
             return NGX_ERROR;
         if (location->gate >= XBOT_ENFORCE && ctx->refuse)
@@ -81,7 +82,11 @@ static ngx_int_t at_access(ngx_http_request_t *r)
         ctx->refused |= status != NGX_DECLINED;
         ctx->settled = location;
     }
-    return xbot_remove_headers(r) == NGX_OK ? status : NGX_ERROR;
+    if (xbot_remove_headers(r) != NGX_OK)
+        return NGX_ERROR;
+    if (location->pass && status == NGX_DECLINED && xbot_pass_headers(r, ctx ? ctx : xbot_known(r)) != NGX_OK)
+        return NGX_ERROR;
+    return status;
 }
 
 /* ---- directives ---- */
@@ -132,11 +137,19 @@ static char *set_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     return put_in_use(cf, NULL);
 }
 
+static char *set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char *why = ngx_conf_set_flag_slot(cf, cmd, conf);
+    return why == NGX_CONF_OK ? put_in_use(cf, NULL) : why;
+}
+
 static ngx_command_t commands[] = {
     {ngx_string("xbot_board"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_board, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     {ngx_string("xbot"), NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, set_gate, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     {ngx_string("xbot_policy"), NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, ngx_conf_set_str_slot,
      NGX_HTTP_LOC_CONF_OFFSET, offsetof(xbot_location, policy), NULL},
+    {ngx_string("xbot_pass"), NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_FLAG, set_pass, NGX_HTTP_LOC_CONF_OFFSET,
+     offsetof(xbot_location, pass), NULL},
     {ngx_string("xbot_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, set_status, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     ngx_null_command,
 };
@@ -146,8 +159,10 @@ static void *make_main(ngx_conf_t *cf) { return ngx_pcalloc(cf->pool, sizeof(xbo
 static void *make_location(ngx_conf_t *cf)
 {
     xbot_location *location = ngx_pcalloc(cf->pool, sizeof *location);
-    if (location)
+    if (location) {
         location->gate = NGX_CONF_UNSET_UINT;
+        location->pass = NGX_CONF_UNSET;
+    }
     return location;
 }
 
@@ -167,6 +182,7 @@ static char *merge_location(ngx_conf_t *cf, void *parent, void *child)
     const xbot_location *above = parent;
     xbot_location *location = child;
     ngx_conf_merge_str_value(location->policy, above->policy, "default");
+    ngx_conf_merge_value(location->pass, above->pass, 0);
     if (main->board.data)
         find_gate(cf, above, location);
     return NGX_CONF_OK;
@@ -178,10 +194,13 @@ static ngx_int_t add_handlers(ngx_conf_t *cf)
 {
     ngx_http_core_main_conf_t *core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
     ngx_http_handler_pt *access = ngx_array_push(&core->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    ngx_http_handler_pt *content = ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
     ngx_http_handler_pt *log = ngx_array_push(&core->phases[NGX_HTTP_LOG_PHASE].handlers);
-    if (!access || !log)
+    if (!access || !content || !log)
         return NGX_ERROR;
+    xbot_headers_init();
     *access = at_access;
+    *content = xbot_pass_to_subrequest;
     *log = xbot_tell_outcome;
     return NGX_OK;
 }

@@ -5,7 +5,8 @@
  * request at a time. What a request keeps is copied into its pool, so that no pointer into an image outlives the image.
  *
  *   module.c     directives, the gate of a location, the access handler
- *   visitor.c    nginx's request -> csrc's; the handshake of a connection; the headers that no visitor may send
+ *   visitor.c    nginx's request -> csrc's; the handshake of a connection
+ *   headers.c    X-Bot and its kin: no visitor may send them, and the site gets the verdict in them
  *   board.c      the board's file `served` -> checked model and policies in memory of this worker
  *   share.c      what the sidecar lends: the table of clients, the operator's word, and memory for what is told to it
  *   verdict.c    the decision of a request, taken once, and the variables that tell it
@@ -40,6 +41,7 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t gate;     /* xbot_gate */
+    ngx_flag_t pass;     /* the site gets the verdict in headers (headers.c) */
     ngx_str_t policy;    /* decides about requests that name none and whose path has none */
     const u_char *asked; /* which auth_request line this location has: its own or inherited (module.c) */
     size_t asked_size;
@@ -58,6 +60,7 @@ typedef struct {
     unsigned owed : 1;    /* judged before the sidecar could be asked: not counted, unless it will not be asked */
     unsigned counted : 1; /* in the table of clients */
     unsigned lost : 1;    /* the order of headers was, by $xbot_order */
+    unsigned passed : 1;  /* the verdict stands among the request's headers */
     double margin;
     uint16_t said;       /* what it was counted as (XB_SAYS) */
     const xbot_location *settled; /* past the access phase of this location: the verdict changes no more, until a redirect */
@@ -73,8 +76,23 @@ extern ngx_module_t ngx_http_xbot_module;
 /* Fills `out` with the visitor's request as it was noted in `ctx`: who asks, and for which policy. Spans point into r. NGX_ERROR: no memory. */
 ngx_int_t xbot_read_visitor(ngx_http_request_t *r, const xbot_context *ctx, xb_request *out);
 
-/* Removes X-Bot and its kin from the headers that the site gets, whatever stands for the hyphens. NGX_ERROR: no memory. */
+/* ---- headers.c ---- */
+
+/* To be called once, before the others. */
+void xbot_headers_init(void);
+
+/* Is this the name X-Bot, or X-Bot-Score and the like? WSGI, CGI and PHP make one variable of X-Bot, X_Bot and X.Bot: so any byte but a
+ * letter or a digit may stand for a hyphen. */
+bool xbot_is_own_header(const ngx_str_t *name);
+
+/* Removes all of them from the headers that the site gets. NGX_ERROR: no memory. */
 ngx_int_t xbot_remove_headers(ngx_http_request_t *r);
+
+/* Adds the verdict to the headers of a main request that has none of them; `ctx` is what is known of it, or NULL. NGX_ERROR: no memory. */
+ngx_int_t xbot_pass_headers(ngx_http_request_t *r, xbot_context *ctx);
+
+/* The same for a subrequest, which comes through no access phase; a handler of the phase before the content. */
+ngx_int_t xbot_pass_to_subrequest(ngx_http_request_t *r);
 
 /* ---- board.c ---- */
 

@@ -23,8 +23,9 @@ static ngx_int_t ask(ngx_http_request_t *r, const xbot_location *location, xbot_
     ngx_http_post_subrequest_t *then = ngx_palloc(r->pool, sizeof *then);
     ngx_http_request_t *sr;
     ngx_str_t target = location->question;
-    if (!asked || !then)
+    if (!asked || !then || (ctx->passed && xbot_remove_headers(r) != NGX_OK))
         return NGX_ERROR;
+    ctx->passed = 0;
     *then = (ngx_http_post_subrequest_t){at_answer, asked};
     if (ngx_http_subrequest(r, &target, NULL, &sr, then, NGX_HTTP_SUBREQUEST_WAITED) != NGX_OK)
         return NGX_ERROR;

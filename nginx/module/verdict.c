@@ -40,14 +40,51 @@ xbot_context *xbot_make_context(ngx_http_request_t *r)
     return cln->data;
 }
 
+/* ---- time ---- */
+
+/* As nginx read the clocks when it last waited for events: CLOCK_MONOTONIC in nanoseconds, and the time of the table of clients. */
+static uint64_t now_ns(void)
+{
+#if (NGX_HAVE_CLOCK_MONOTONIC && NGX_PTR_SIZE == 8)
+    return (uint64_t)ngx_current_msec * 1000000u;
+#else
+    return xb_now();
+#endif
+}
+
+static uint64_t table_ms(const xbot_lent *lent)
+{
+    const ngx_time_t *now = ngx_timeofday();
+    return lent->clock_ms ? xb_time_ms(lent->clock_ms) : (uint64_t)now->sec * 1000u + now->msec;
+}
+
+/* How long a verdict takes is measured of one in so many: reading the clock twice takes as long as judging a header. What was measured
+ * stands for those up to the next, so all are counted. */
+enum { MEASURED = 8 };
+
 static bool same(const ngx_str_t *a, const ngx_str_t *b) { return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0; }
 
 /* ---- the decision ---- */
 
-static u_char *put(ngx_str_t *to, u_char *at, const char *text, size_t size)
+/* Where texts that a request keeps are written, one behind the other. */
+typedef struct {
+    u_char *at;
+    u_char room[64 + XB_MAX_REASON + 3 * XB_MAX_NAME + XB_ID_SIZE];
+} texts;
+
+/* What was written up to here is this text: its place in the room. */
+static void written(texts *t, ngx_str_t *text, size_t size)
 {
-    *to = (ngx_str_t){size, at};
-    return ngx_cpymem(at, text, size);
+    *text = (ngx_str_t){size, t->at};
+    t->at += size;
+}
+
+static void put(texts *t, ngx_str_t *text, const char *from)
+{
+    u_char *end = t->at;
+    while (*from)
+        *end++ = (u_char)*from++;
+    written(t, text, (size_t)(end - t->at));
 }
 
 /* The id of the decision in `work`, made at this time, which is recorded if the sidecar wants it to be. */
@@ -67,25 +104,27 @@ static uint64_t decision_id(const xbot_served *served, uint64_t now, xb_span rea
 /* The texts of the decision in `work`, copied: what they point to may be gone before the request is logged. */
 static ngx_int_t keep_texts(ngx_http_request_t *r, const xbot_served *served, uint64_t now, xbot_context *ctx)
 {
+    static texts t;
+    ngx_str_t *const kept[] = {&ctx->score, &ctx->reason, &ctx->policy, &ctx->agent, &ctx->purpose, &ctx->id};
     const xb_decision *d = &work.decision;
     const bool proven = d->identity.proof == XB_PROVEN;
-    char score[16], reason[XB_MAX_REASON];
-    const size_t score_size = (size_t)(xb_score_text(score, work.verdict.score) - score);
-    const size_t reason_size = xb_decision_text(d, &work.verdict, &work.vector, reason, sizeof reason);
-    const char *policy = d->policy->name, *agent = proven ? d->identity.crawler->name : "", *purpose = proven ? d->identity.crawler->purpose : "";
-    const uint64_t id = decision_id(served, now, (xb_span){reason, reason_size});
-    u_char *p = ngx_pnalloc(r->pool, score_size + reason_size + strlen(policy) + strlen(agent) + strlen(purpose) + XB_ID_SIZE);
-    if (!p)
+    t.at = t.room;
+    written(&t, &ctx->score, (size_t)(xb_score_text((char *)t.at, work.verdict.score) - (char *)t.at));
+    written(&t, &ctx->reason, xb_decision_text(d, &work.verdict, &work.vector, (char *)t.at, XB_MAX_REASON));
+    const xb_span reason = {(const char *)ctx->reason.data, ctx->reason.len};
+    put(&t, &ctx->policy, d->policy->name);
+    put(&t, &ctx->agent, proven ? d->identity.crawler->name : "");
+    put(&t, &ctx->purpose, proven ? d->identity.crawler->purpose : "");
+    xb_id_text(decision_id(served, now, reason), (char *)t.at);
+    written(&t, &ctx->id, XB_ID_SIZE);
+    u_char *to = ngx_pnalloc(r->pool, (size_t)(t.at - t.room));
+    if (!to)
         return NGX_ERROR;
+    ngx_memcpy(to, t.room, (size_t)(t.at - t.room));
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        kept[i]->data = to + (kept[i]->data - t.room);
     const char *verdict = xb_outcome_names[d->outcome];
     ctx->verdict = (ngx_str_t){strlen(verdict), (u_char *)verdict};
-    p = put(&ctx->score, p, score, score_size);
-    p = put(&ctx->reason, p, reason, reason_size);
-    p = put(&ctx->policy, p, policy, strlen(policy));
-    p = put(&ctx->agent, p, agent, strlen(agent));
-    p = put(&ctx->purpose, p, purpose, strlen(purpose));
-    xb_id_text(id, (char *)p);
-    ctx->id = (ngx_str_t){XB_ID_SIZE, p};
     if (d->untold)
         ctx->verdict.len = ctx->score.len = ctx->reason.len = ctx->agent.len = ctx->purpose.len = 0;
     return NGX_OK;
@@ -94,8 +133,11 @@ static ngx_int_t keep_texts(ngx_http_request_t *r, const xbot_served *served, ui
 /* Decides about the request by what is served now, as xb_answer does it for the sidecar, and counts it unless that is owed. `started`: now. */
 static ngx_int_t decide(ngx_http_request_t *r, xbot_served *served, uint64_t started, xbot_context *ctx)
 {
+    static uint64_t judged, took;
     const xbot_lent *lent = xbot_lent_now();
     xb_stats *stats = ctx->owed ? NULL : xbot_counters();
+    const bool measured = stats && judged++ % MEASURED == 0;
+    const uint64_t began = measured ? xb_now() : 0;
     if (xbot_read_visitor(r, ctx, &work.request) != NGX_OK)
         return NGX_ERROR;
     const xb_policy *fallback = xb_policy_named(&served->policies, (xb_span){(const char *)ctx->fallback.data, ctx->fallback.len});
@@ -106,7 +148,7 @@ static ngx_int_t decide(ngx_http_request_t *r, xbot_served *served, uint64_t sta
     served->policies.crawlers.asks = lent->questions;
     work.clients = lent->clients;
     work.visitors = lent->visitors;
-    work.now_ms = lent->clients ? xb_time_ms(lent->clock_ms) : 0;
+    work.now_ms = lent->clients ? table_ms(lent) : 0;
     work.reads_only = ctx->counted || ctx->owed || xb_is_check(&work.request);
     xb_judge(&served->model, &work);
     if (xb_is_check(&work.request))
@@ -123,14 +165,15 @@ static ngx_int_t decide(ngx_http_request_t *r, xbot_served *served, uint64_t sta
     xb_tell_refusal(&work);
     work.doubt = (uint8_t)xb_doubt_of(&work);
     ctx->keys = work.decision.refuse || !work.keys.client || ctx->owed ? (xb_client_keys){0} : work.keys;
+    took = measured ? xb_now() - began : took;
     if (stats)
-        xb_count(stats, &work, policy_known, xb_now() - started);
+        xb_count(stats, &work, policy_known, took);
     return NGX_OK;
 }
 
 static ngx_int_t judge(ngx_http_request_t *r, xbot_served *served, xbot_context *ctx)
 {
-    const uint64_t started = xb_now();
+    const uint64_t started = now_ns();
     ctx->owed = xbot_will_ask(r, ctx);
     if (decide(r, served, started, ctx) != NGX_OK)
         return NGX_ERROR;
@@ -210,7 +253,7 @@ ngx_int_t xbot_tell_outcome(ngx_http_request_t *r)
         xbot_served *served = xbot_board_look(&conf->board, &work, r->connection->log);
         ctx->owed = 0;
         if (served)
-            decide(r, served, xb_now(), ctx);
+            decide(r, served, now_ns(), ctx);
     }
     if (!ctx || !lent->clients || !ctx->keys.client)
         return NGX_OK;
@@ -219,7 +262,7 @@ ngx_int_t xbot_tell_outcome(ngx_http_request_t *r)
     const off_t bytes = r->connection->sent - (off_t)r->header_size;
     const xb_response response = {status < 100 || status > 599 ? 0 : status, bytes > 0 ? bytes : 0,
                                   (uint8_t)xb_content_of((xb_span){type->data ? (const char *)type->data : "", type->len})};
-    xb_outcome_count(lent->clients, &ctx->keys, xb_time_ms(lent->clock_ms), &response);
+    xb_outcome_count(lent->clients, &ctx->keys, table_ms(lent), &response);
     ctx->keys = (xb_client_keys){0};
     return NGX_OK;
 }

@@ -80,6 +80,8 @@ static bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 static xb_span trimmed(xb_span s)
 {
+    if (s.size && (u_char)*s.at > ' ' && (u_char)s.at[s.size - 1] > ' ') /* nearly always */
+        return s;
     while (s.size && is_blank(*s.at))
         s = (xb_span){s.at + 1, s.size - 1};
     while (s.size && is_blank(s.at[s.size - 1]))
@@ -115,7 +117,8 @@ ngx_int_t xbot_read_visitor(ngx_http_request_t *r, const xbot_context *ctx, xb_r
     for (ngx_list_part_t *part = &r->headers_in.headers.part; part; part = part->next) {
         const ngx_table_elt_t *header = part->elts;
         for (ngx_uint_t i = 0; i < part->nelts; i++)
-            xb_request_add(out, span_of(&header[i].key), trimmed(span_of(&header[i].value)));
+            if (!ctx->passed || !xbot_is_own_header(&header[i].key)) /* ours, of the location before */
+                xb_request_add(out, span_of(&header[i].key), trimmed(span_of(&header[i].value)));
     }
     xb_request_complete(out, &fields);
     out->required = XB_HAS_IP | XB_HAS_URL | XB_HAS_METHOD; /* a list that cannot be consulted is not taken for one that says nothing */
@@ -130,44 +133,5 @@ ngx_int_t xbot_read_visitor(ngx_http_request_t *r, const xbot_context *ctx, xb_r
     if (recall_handshake(r, &ctx->ip, &out->handshake) != NGX_OK)
         return NGX_ERROR;
     out->present |= out->handshake.known ? XB_HAS_TLS : 0;
-    return NGX_OK;
-}
-
-/* ---- what no visitor may send ---- */
-
-static bool is_letter(u_char c) { return xb_class((char)c) & (XB_LETTER | XB_DIGIT); }
-
-/* X-Bot, X-Bot-Score and the like. WSGI, CGI and PHP make one variable of X-Bot, X_Bot and X.Bot: so any byte but a letter or a
- * digit may stand for a hyphen. */
-static inline bool is_our_header(const ngx_str_t *name)
-{
-    const u_char *p = name->data;
-    return name->len >= 5 && (p[0] | 0x20) == 'x' && !is_letter(p[1]) && (p[2] | 0x20) == 'b' && (p[3] | 0x20) == 'o' &&
-           (p[4] | 0x20) == 't' && (name->len == 5 || !is_letter(p[5]));
-}
-
-/* Others point to single headers of the list: so a new list is made, and the old one stays as it is. */
-ngx_int_t xbot_remove_headers(ngx_http_request_t *r)
-{
-    ngx_uint_t n = 0, ours = 0;
-    for (ngx_list_part_t *part = &r->headers_in.headers.part; part; part = part->next) {
-        const ngx_table_elt_t *header = part->elts;
-        n += part->nelts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++)
-            ours += is_our_header(&header[i].key);
-    }
-    if (!ours)
-        return NGX_OK;
-    ngx_list_t kept;
-    if (ngx_list_init(&kept, r->pool, n, sizeof(ngx_table_elt_t)) != NGX_OK)
-        return NGX_ERROR;
-    for (ngx_list_part_t *part = &r->headers_in.headers.part; part; part = part->next) {
-        const ngx_table_elt_t *header = part->elts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++)
-            if (!is_our_header(&header[i].key))
-                *(ngx_table_elt_t *)ngx_list_push(&kept) = header[i]; /* there is room for all */
-    }
-    r->headers_in.headers = kept;
-    r->headers_in.headers.last = &r->headers_in.headers.part;
     return NGX_OK;
 }

@@ -47,7 +47,12 @@ class Setup:
     def judging(self) -> Directive | None:
         """What puts nginx's own module in use: then nobody is asked, and the lines that ask are gates of the module."""
         blocks = [each for http in self.http_blocks for each in (http, *http.blocks("server", "location", "if"))]
-        said = [each for name in ("xbot_board", "xbot", "xbot_status") for block in blocks for each in block.own(name)]
+        said = [
+            each
+            for name in ("xbot_board", "xbot", "xbot_pass", "xbot_status")
+            for block in blocks
+            for each in block.own(name)
+        ]
         return said[0] if said else None
 
     @cached_property

@@ -319,6 +319,18 @@ def aliases(gate: Gate) -> Iterator[Finding]:
                 yield _found("wrong", leaves, what, "include xbot/pass.conf;")
 
 
+def not_handed_on(gate: Gate) -> Iterator[Finding]:
+    """`xbot_pass` puts the verdict among the visitor's headers, which a site gets unless somebody says otherwise."""
+    for block, _, directive, name in _passing(gate):
+        option = f"{directive.split('_')[0]}_pass_request_headers"
+        told = name.lower() in _headers(block, directive)
+        if block.value("xbot_pass", "off") == "on" and block.value(option, "on") == "off" and not told:
+            what = f"{_name(block)} hands on none of the request's headers, so not those of xbot_pass"
+            yield _found(
+                "wrong", block.in_force(option)[0], what, f"{option} on; or {directive} {name} $xbot; and so on"
+            )
+
+
 def another_before(gate: Gate) -> Iterator[Finding]:
     """Behind a CDN or a balancer that ends TLS, order, protocol and handshake are that one's."""
     believes = gate.server.in_force("set_real_ip_from")
@@ -422,6 +434,6 @@ OF_GATES: tuple[Trap, ...] = (
 OF_SERVERS: tuple[Trap, ...] = (forged, aliases, another_before, asked_too_early, certificates)
 # Where nginx judges by its module.
 OF_MODULE_GATES: tuple[Trap, ...] = (answered_before, not_exempt)
-OF_MODULE_SERVERS: tuple[Trap, ...] = (another_before, certificates)
+OF_MODULE_SERVERS: tuple[Trap, ...] = (not_handed_on, another_before, certificates)
 OF_ALL = (logs, outcomes, policies, newer_nginx)
 # fmt: on

@@ -274,6 +274,24 @@ def test_a_count_that_is_off_fails(
     assert said in done.output
 
 
+@pytest.mark.parametrize(
+    ("nginx", "why", "said"),
+    [("0.9", "", "the figures are of 0.9"), (None, "not built", "not built"), (None, "", "gone")],
+)
+def test_rows_of_nginx_need_the_module_and_the_same_nginx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nginx: str | None, why: str, said: str
+) -> None:
+    file = tmp_path / "figures.json"
+    made_with = check.identity() | ({"nginx": nginx} if nginx else {})
+    file.write_text(json.dumps({"made_with": made_with, "instructions": FIGURES | {"in nginx, no table": 5}}))
+    monkeypatch.setattr(check, "program", lambda _: "found")
+    monkeypatch.setattr(check, "count", lambda: FIGURES)
+    monkeypatch.setattr("inside.without_module", lambda: why)
+    done = CliRunner().invoke(check.main, ["--figures", str(file)])
+    assert said in done.output
+    assert done.exit_code == (said == "gone")
+
+
 def test_counts_of_another_compiler_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "figures.json"
     file.write_text(json.dumps({"made_with": check.identity() | {"compiler": "0.9"}, "instructions": FIGURES}))

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.skipif(nginx_binary() is None or bool(without_module())
 
 SITE = "include xbot/enforce.conf; location / { root /srv; } location ^~ /.well-known/acme-challenge/ { auth_request off; root /srv; }"
 
+BARE = "location /bare { proxy_pass http://127.0.0.1:9; proxy_pass_request_headers off; }"
+
 
 def write(place: Path, server: str, load: str = f"load_module {MODULE};", board: str = "/run/xbot") -> Path:
     """A whole configuration with this server; the file that it begins in."""
@@ -98,6 +100,8 @@ def test_a_socket_that_nginx_may_not_open(tmp_path: Path) -> None:
     [
         (SITE + "location /a { return 200 hello; }", "answers before the sidecar is asked"),
         (SITE.replace("include xbot/enforce.conf;", "xbot on;"), "auth_request off does not end xbot on"),
+        (SITE + BARE + "xbot_pass on;", "location /bare hands on none of the request's headers"),
+        (SITE + BARE.replace("}", "include xbot/pass.conf; }") + "xbot_pass on;", ""),
         (SITE + "set_real_ip_from 192.0.2.0/24;", "visitors come through another proxy"),
         (SITE.partition("location ^~")[0], "may refuse a certificate authority"),
         # Of these the question alone has the trap.

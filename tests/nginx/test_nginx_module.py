@@ -56,6 +56,15 @@ def enforcing(model_path: Path) -> Iterator[Sidecar]:
         yield sidecar
 
 
+@pytest.fixture(scope="module")
+def stateless(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """Each request is judged alone, so the same one gets the same score."""
+    toml = tmp_path_factory.mktemp("stateless") / "xbot.toml"
+    toml.write_text('[clients]\nsize = "0"\n')
+    with Sidecar(model_path, "--config", toml, workers=1, board=True) as sidecar:
+        yield sidecar
+
+
 @pytest.fixture
 def board() -> Iterator[Path]:
     """A directory for a board that has no file yet."""
@@ -237,6 +246,66 @@ def test_forged_headers_reach_no_location(site: EchoSite, enforcing: Sidecar) ->
             assert [reply.seen(name) for name in kept] == [["human"]] * len(kept)
             assert sum(bool(reply.seen(name)) for name, _ in many) == len(many)
             assert nginx.ask(target, CURL).status == 200
+
+
+SAID = ("X-Bot", "X-Bot-Score", "X-Bot-Reason", "X-Bot-Agent", "X-Bot-Purpose", "X-Bot-Id")
+
+
+def test_the_verdict_among_the_headers(site: EchoSite, stateless: Sidecar) -> None:
+    """By pass_module.conf in the server: whatever a location sets beside it, and as pass.conf has it. Nobody's X-Bot but ours."""
+    to = f"proxy_pass http://{site.address};"
+    server = f"""
+        underscores_in_headers on; include xbot/observe.conf; include xbot/pass_module.conf;
+        location / {{ proxy_set_header X-Own own; {to} }}
+        location /without {{ xbot_pass off; {to} }}
+        location /off {{ auth_request off; {to} }}
+    """
+    forged = {"X-Bot": "human", "X_Bot_Score": "0", "x-bot-id": "forged", "X-Bot-Agent": "me"}
+    usual = f"underscores_in_headers on; include xbot/observe.conf; location / {{ {passing(site)} }}"
+    with running_nginx(server, **at(stateless)) as nginx, running_nginx(usual, **at(stateless)) as by_lines:
+
+        def seen(target: str, headers: dict[str, str], nginx: Nginx = nginx) -> dict[str, list[str]]:
+            reply = nginx.ask(target, {**forged, **headers})
+            return {name: reply.seen(name) for name in SAID}
+
+        for headers in (CURL, BROWSER):
+            said, lines = seen("/", headers), seen("/", headers, by_lines)
+            assert [len(found) for found in said.values()] == [1, 1, 1, 0, 0, 1]
+            assert said.pop("X-Bot-Id") != lines.pop("X-Bot-Id")
+            assert said == lines
+        assert nginx.ask("/", CURL).seen("X-Own") == ["own"]
+        assert seen("/without", CURL) == {name: [] for name in SAID}
+        assert seen("/off", CURL) == {name: ["unknown"] if name == "X-Bot" else [] for name in SAID}
+
+
+def test_the_verdict_among_the_headers_of_redirects_and_subrequests(site: EchoSite, stateless: Sidecar) -> None:
+    """Who is judged again, by another policy, is judged by his own headers: not by those that the first verdict put there. A subrequest
+    has the verdict where its location says so."""
+    to = f"proxy_pass http://{site.address};"
+    server = f"""
+        include xbot/observe.conf; root {{prefix}};
+        location /twice {{ xbot_pass on; set $xbot_order lost; error_page 404 = @again; proxy_intercept_errors on;
+            proxy_pass http://{site.address}/missing; }}
+        location @again {{ xbot_pass on; set $xbot_order ""; {to} }}
+        location /page {{ ssi on; default_type text/html; }}
+        location /part {{ xbot_pass on; {to} }}
+        location /copied {{ xbot_pass on; mirror /part; {to} }}
+        location /not {{ mirror /bare; xbot_pass off; {to} }}
+        location /bare {{ {to} }}
+    """
+    usual = f"include xbot/observe.conf; location / {{ {passing(site)} }}"
+    with running_nginx(server, **at(stateless)) as nginx, running_nginx(usual, **at(stateless)) as by_lines:
+        (nginx.prefix / "page").write_text('<!--#include virtual="/part" -->')
+        once, twice = (each.ask("/twice", BROWSER) for each in (by_lines, nginx))
+        assert [once.seen(name) for name in SAID[:3]] == [twice.seen(name) for name in SAID[:3]]
+        assert len(twice.seen("X-Bot-Id")) == 1
+        assert nginx.ask("/page", BROWSER).seen("X-Bot") == ["human"]
+        for target, expected in (("/copied", ["human", "human"]), ("/not", [])):
+            site.requests.clear()
+            nginx.ask(target, BROWSER)
+            wait_until(lambda: len(site.requests) == 2)
+            told = [value for each in site.requests for name, value in each["headers"] if name == "X-Bot"]
+            assert told == expected
 
 
 def test_subrequests_are_not_judged(site: EchoSite, enforcing: Sidecar) -> None:
