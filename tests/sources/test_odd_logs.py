@@ -6,10 +6,13 @@ Law: tests/data/odd_logs.tsv says what a reader makes of each line. A line is re
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 import tables
+from places import XBOT
 
 from sidecar import core
 from sidecar.sources import choosing, lines, reading
@@ -66,3 +69,44 @@ def test_a_line_that_lost_its_address_is_told_why(xbot, tmp_path: Path) -> None:
         said = xbot("score", log, code=2).stderr.decode()
         assert "line 1: it looks like combined, but ip: " in said
         assert why in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "label --rules PIPE LOG",
+        "train --labels PIPE --out /dev/null/x LOG",
+        "report --labels PIPE --out /dev/null/x LOG",
+        "explain --format head PIPE",
+    ],
+)
+def test_a_pipe_into_which_nobody_writes_makes_nobody_wait(xbot, tmp_path: Path, words: str) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    log = tmp_path / "log"
+    log.write_text(f'192.0.2.1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "{AGENT}"\n')
+    given = {"PIPE": pipe, "LOG": log, "/dev/null/x": tmp_path / "x"}
+    said = xbot(*(given.get(word, word) for word in words.split()), code=2).stderr.decode()
+    assert f"{pipe}: " in said
+
+
+def test_a_pipe_into_which_a_command_writes_is_read(xbot, tmp_path: Path) -> None:
+    """As a shell's <(command) gives one."""
+    log = tmp_path / "log"
+    log.write_text(f'192.0.2.1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "{AGENT}"\n')
+    command = f"{XBOT} label --rules <(sleep 0.2; echo '[no-such-table]') {log}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, ": no-such-table: no such table" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("mebibytes", [40, 64])
+@pytest.mark.parametrize("command", ["score", "train --out x"])
+def test_too_little_memory_is_one_line(tmp_path: Path, mebibytes: int, command: str) -> None:
+    """numpy's own words about it were half a page, behind a traceback."""
+    (tmp_path / "log").write_text(
+        f'192.0.2.1 - - [12/Mar/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 5 "-" "{AGENT}"\n' * 9
+    )
+    limited = f"ulimit -v {mebibytes << 10}; exec {XBOT} {command} log"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "xbot: there is not enough memory for this"
+    assert len(done.stderr.splitlines()) < 3
