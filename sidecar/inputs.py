@@ -1,7 +1,7 @@
-"""inputs.py - the files that a user names to be read whole: a model, a configuration, a list.
+"""inputs.py - the files that a user names to be read whole: a model, a configuration, a list, labels, rules.
 
-Law: opening one blocks nobody and starts nothing, whatever lies in its place: it is read only if it is a regular file. Logs are not
-read here (sources/reading.py), as a pipe may be one.
+Law: opening one blocks nobody and starts nothing, whatever lies in its place: it is read only if it is a regular file, or, where the
+user gives it to a command that ends, a pipe into which somebody writes. Logs are not read here (sources/reading.py).
 """
 
 from __future__ import annotations
@@ -17,12 +17,21 @@ from sidecar.errors import XbotError
 MOST = 512 << 20
 
 
-def read_bytes(path: Path) -> bytes:
-    """All that is in a file; XbotError if it cannot be read, is no regular file, or larger than MOST."""
+def read_bytes(path: Path, *, pipe: bool = False) -> bytes:
+    """All that is in a file, or with `pipe` in a pipe (`<(command)` of a shell); XbotError if it cannot be read, is nothing of the
+    kind, a pipe into which nobody writes, or larger than MOST."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a pipe makes nobody wait
         with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            mode = os.fstat(fd).st_mode
+            if pipe and stat.S_ISFIFO(mode):
+                os.set_blocking(fd, True)
+                if not (data := file.read(MOST + 1)):  # also where nobody has it open to write
+                    raise XbotError(f"{path}: a pipe into which nobody writes")
+                if len(data) > MOST:
+                    raise XbotError(f"{path}: larger than {MOST >> 20} MiB")
+                return data
+            if not stat.S_ISREG(mode):
                 raise XbotError(f"{path}: no regular file")
             if os.fstat(fd).st_size > MOST:
                 raise XbotError(f"{path}: larger than {MOST >> 20} MiB")
@@ -31,9 +40,9 @@ def read_bytes(path: Path) -> bytes:
         raise XbotError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def read_text(path: Path) -> str:
-    """A text file that a user wrote, with or without a byte order mark; XbotError if it cannot be read."""
-    data = read_bytes(path)
+def read_text(path: Path, *, pipe: bool = False) -> str:
+    """A text file that a user wrote, with or without a byte order mark; XbotError if it cannot be read, as read_bytes has it."""
+    data = read_bytes(path, pipe=pipe)
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:

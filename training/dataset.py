@@ -24,7 +24,7 @@ import joblib
 import numpy as np
 import scipy.sparse
 
-from sidecar import core, extras
+from sidecar import core, extras, inputs
 from sidecar.errors import XbotError
 from sidecar.sources import lines, merging, reading
 from sidecar.sources.fields.w3c import ABOUT_THE_LOG, Reader
@@ -140,10 +140,7 @@ class How:
 
 def known_hosts(path: Path) -> array.array[int]:
     """The set of hosts in a file, one a line, as a model carries it. In a ranked list the rank and comma are let be."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
+    lines = inputs.read_bytes(path, pipe=True).split(b"\n")
     hosts = {line.strip().rpartition(b",")[2] for line in lines} - {b""}
     if not hosts:
         raise XbotError(f"{path}: empty, no host in it")

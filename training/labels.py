@@ -72,7 +72,7 @@ class Labels:
 
 def read_labels(path: Path, *, reasons: bool = False) -> Labels:
     """Reads `line TAB label [TAB reasons]`, gzip too. Words other than bot and human leave a line without a label, and
-    further columns are let be. XbotError names file, line and field."""
+    further columns are let be. XbotError names file, line and field, also where a pipe has no writer."""
     labels = Labels(reasons=reasons)
     for first, rows in _rows(path):
         lines = np.empty(len(rows), dtype=np.int64)
@@ -95,7 +95,7 @@ def read_labels(path: Path, *, reasons: bool = False) -> Labels:
 def _rows(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     """(number of the first, rows) of the file in blocks, without a heading."""
     first = 1
-    for block in reading.blocks(str(path)):
+    for block in reading.blocks(str(path), waits=False):
         rows = block.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
         heading = first == 1 and rows[0].partition(b"\t")[0] == b"line"
         yield first + heading, rows[heading:]

@@ -158,7 +158,7 @@ static xb_span unescape(xb_span s, char *out)
  * several times, the one before the request counts. */
 static const char *find_time(const char *p, const char *end, int64_t *out)
 {
-    enum { USUAL = sizeof "[17/May/2015:10:05:03 +0000]" - 1, SHORTEST = sizeof "[2015-05-17T10:05:03]" - 1, LONGEST = 48 };
+    enum { USUAL = sizeof "[17/May/2015:10:05:03 +0000]" - 1, SHORTEST = sizeof "[1431849903]" - 1, LONGEST = 48 };
     const char *found = NULL;
     for (; (p = memchr(p, '[', (size_t)(end - p))); p++) {
         int64_t time;
@@ -180,11 +180,11 @@ static const char *find_time(const char *p, const char *end, int64_t *out)
     return found;
 }
 
-/* "GET /path HTTP/1.1". A request that was no request (TLS on a plain port, "-") leaves the URL absent. */
+/* "GET /path HTTP/1.1". A request that was no request (TLS on a plain port, "-", "- - -") leaves the URL absent. */
 static void request_field(xb_request *r, xb_span s)
 {
     const char *space = xb_span_find(s, ' '), *end = s.at + s.size;
-    if (!space || space == s.at || space + 1 == end)
+    if (!space || space == s.at || space + 1 == end || xb_span_is(xb_span_of(s.at, space), XB_SPAN("-")))
         return;
     const char *version = end;
     while (version > space + 1 && version[-1] != ' ')
@@ -249,28 +249,46 @@ static bool fields_follow(const char *p, const char *end)
     return true;
 }
 
+/* An agent that its own first quote closes: behind `"a" "b" "Mozilla/5.0"` a referrer of three words in quotes would have taken its place. */
+static bool agent_follows(const char *p, const char *end)
+{
+    bool escaped;
+    while (p < end && *p == ' ')
+        p++;
+    const char *close = p < end && *p == '"' ? closing_quote(p + 1, end, &escaped) : NULL;
+    return close && fields_follow(close + 1, end);
+}
+
 /* Quotes that are tried where the first one closes nothing: a line may be full of them, and looking behind each costs. */
 enum { MOST_QUOTES = 16 };
+
+/* The first of the quotes behind `from` that the right thing follows; NULL for none. */
+static const char *fitting_quote(const char *from, const char *end, follows *fits, bool *escaped)
+{
+    bool more;
+    const char *close = closing_quote(from, end, escaped);
+    for (int i = 0; close && i < MOST_QUOTES; i++) {
+        if (fits(close + 1, end))
+            return close;
+        close = closing_quote(close + 1, end, &more);
+        *escaped |= more;
+    }
+    return close && fits(close + 1, end) ? close : NULL;
+}
 
 static bool quoted(reader *in, const char *name, follows *fits, xb_span *field, xb_line *out)
 {
     blanks(in);
     if (in->p == in->end || *in->p != '"')
         return fail(out, name, "missing, or not in quotes");
-    bool escaped, more;
-    const char *from = ++in->p, *close = closing_quote(from, in->end, &escaped);
-    if (!close)
-        return fail(out, name, "the closing quote is missing");
-    if (!fits(close + 1, in->end)) {
-        const char *next = close;
-        for (int i = 0; i < MOST_QUOTES && (next = closing_quote(next + 1, in->end, &more)); i++) {
-            escaped |= more;
-            if (fits(next + 1, in->end))
-                break;
-        }
-        if (next && fits(next + 1, in->end))
-            close = next;
-        else if (fits == fields_follow)
+    bool escaped;
+    const char *from = ++in->p, *close = fitting_quote(from, in->end, fits, &escaped);
+    if (!close && fits == agent_follows) /* quotes in the agent, too */
+        close = fitting_quote(from, in->end, quote_follows, &escaped);
+    if (!close) {
+        if (!(close = closing_quote(from, in->end, &escaped)))
+            return fail(out, name, "the closing quote is missing");
+        if (fits == fields_follow)
             return fail(out, name, "a quote in it is not escaped");
     }
     *field = xb_span_of(from, close);
@@ -290,22 +308,68 @@ static xb_span word(const char *p, const char *end)
     return xb_span_of(p, space ? space : end);
 }
 
-/* The first fields. What is no address (a host's name, "unix:", a list, one with a port, a zone or hidden octets) is none. */
+/* A host's name or address, maybe with a port; or what nginx calls a server (*.example.org, ~^www). No time and no number. */
+static bool is_host(xb_span s)
+{
+    static const char never[] = "<>()[]{}\"=/,;|@";
+    xb_address parsed;
+    if (s.size && (*s.at == '~' || xb_address_parse(s, &parsed)))
+        return true;
+    const char *end = s.at + s.size, *port = end;
+    while (port > s.at && xb_is_digit(port[-1]))
+        port--;
+    if (port > s.at && port < end && port[-1] == ':')
+        end = port - 1;
+    xb_span name = xb_span_of(s.at, end);
+    if (name.size > 2 && *name.at == '[' && end[-1] == ']')
+        name = xb_span_of(name.at + 1, end - 1);
+    if (xb_address_parse(name, &parsed))
+        return true;
+    bool number = true;
+    for (const char *p = name.at; p < end; p++) {
+        if (*p == ':' || memchr(never, *p, sizeof never - 1))
+            return false;
+        number = number && (xb_is_digit(*p) || *p == '.');
+    }
+    return !number;
+}
+
+/* Does an address stand behind this place, before the lone dash of the fields behind the address, or the time? A user's name may
+ * look like one: it stands behind the dash. */
+static bool address_follows(const char *p, const char *end)
+{
+    enum { WORDS = 12 };
+    xb_address parsed;
+    for (int i = 0; i < WORDS && p < end; i++) {
+        xb_span next = word(p + 1, end);
+        if (next.size && (*next.at == '[' || *next.at == '"' || xb_span_is(next, XB_SPAN("-"))))
+            return false;
+        if (xb_address_parse(next, &parsed))
+            return true;
+        p = next.at + next.size;
+    }
+    return false;
+}
+
+/* The first fields. What is no address (a host's name, "unix:", a list, one with a port, a zone or hidden octets) is none; what shows that
+ * the line is of another kind is an error, as it would lose the address of each line. */
 static bool first_fields(reader *in, unsigned kind, xb_request *r, xb_line *out)
 {
     xb_address parsed;
+    blanks(in);
     xb_span first = word(in->p, in->end);
     in->p = first.at + first.size;
     if (in->p == in->end)
         return fail(out, "line", "no fields: expected ip - user [time] \"request\" status bytes \"referrer\" \"user agent\"");
     if (kind & XB_CLF_HOST) {
         xb_span second = word(in->p + 1, in->end);
-        bool is_address = xb_address_parse(second, &parsed);
-        if (!is_address && (xb_span_is(second, XB_SPAN("-")) || xb_address_parse(first, &parsed)))
+        const bool is_address = xb_address_parse(second, &parsed), names_host = is_host(first);
+        if (!is_address && (!names_host || xb_span_is(second, XB_SPAN("-")) || xb_address_parse(first, &parsed)))
             return fail(out, "ip", "missing: expected host ip - user [time] ...");
         if (first.size && first.at[first.size - 1] == ',')
             return fail(out, "ip", "a list of addresses stands before it: ip, ip - user [time] ... is forwarded_combined");
-        r->host = first;
+        if (names_host)
+            r->host = first;
         first = second;
         in->p = second.at + second.size;
     } else if (kind & XB_CLF_FORWARDED) {
@@ -319,9 +383,14 @@ static bool first_fields(reader *in, unsigned kind, xb_request *r, xb_line *out)
                xb_address_parse(word(in->p + 1, in->end), &parsed)) {
         return fail(out, "ip", "it stands behind another field: host ip - user [time] ... is vhost_combined");
     }
+    const char *colon = xb_span_find(first, ':');
     if (xb_address_parse(first, &parsed)) {
         r->ip = first;
         r->present = XB_HAS_IP;
+    } else if (colon && xb_address_parse(xb_span_of(colon + 1, first.at + first.size), &parsed)) {
+        return fail(out, "ip", "a word and a colon stand before it, as grep writes them: use grep -h, without -n");
+    } else if (!(first.size && in->p[-1] == ',') && address_follows(in->p, in->end)) {
+        return fail(out, "ip", "other words stand before it");
     }
     return true;
 }
@@ -394,13 +463,15 @@ static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_
     blanks(in);
     if (!xb_take_number(&in->p, in->end, 3, &out->status))
         return fail(out, "status", "expected three digits");
+    if (out->status == 0) /* nginx: nothing was answered */
+        out->status = -1;
     if (!xb_take_byte(&in->p, in->end, ' '))
         return fail(out, "bytes", "missing");
     const xb_span bytes = word(in->p, in->end);
     out->bytes = xb_span_is(bytes, XB_SPAN("-")) ? 0 : whole_number(bytes); /* Apache writes a dash for none */
     in->p = bytes.at + bytes.size;
     if (!(kind & XB_CLF_SHORT)) {
-        if (!quoted(in, "referrer", quote_follows, &referrer, out) || !quoted(in, "user_agent", fields_follow, &agent, out))
+        if (!quoted(in, "referrer", agent_follows, &referrer, out) || !quoted(in, "user_agent", fields_follow, &agent, out))
             return false;
         if (kind & XB_CLF_DASH_UNKNOWN && !ends_in_milliseconds(line))
             return fail(out, "duration", "expected a number of milliseconds at the end");

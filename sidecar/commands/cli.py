@@ -154,9 +154,24 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except MemoryError:
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not _is_of_memory(error):
+            raise
         _fail("there is not enough memory for this")
     sys.exit(status if isinstance(status, int) else 0)
+
+
+# What the system's loader and Python's threads say where an address space is too small.
+_NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't start new thread")
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Is too little memory behind an error? numpy says for half a page what else may be wrong with it."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _reader_left() -> NoReturn:

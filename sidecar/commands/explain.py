@@ -18,7 +18,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sidecar import core
+from sidecar import core, inputs
 from sidecar.commands.judging import Rules, clients_for, judging_options, load
 from sidecar.commands.offline import plain_console
 from sidecar.config import lists, options, policies
@@ -219,7 +219,7 @@ def _lines(
 
 def _head(source: str, dialect: str | None, ip: str | None) -> Iterator[Found]:
     """The one request of a head; line breaks may be those of a text file, and the empty line may be missing."""
-    data = sys.stdin.buffer.read(core.MAX_HEAD + 1) if source == "-" else Path(source).read_bytes()
+    data = sys.stdin.buffer.read(core.MAX_HEAD + 1) if source == "-" else inputs.read_bytes(Path(source), pipe=True)
     lines = [
         line.removesuffix(b"\r")
         for line in data.partition(b"\r\n\r\n")[0].partition(b"\n\n")[0].strip(b"\r\n").split(b"\n")

@@ -73,6 +73,8 @@ def _taken(log: str, *, quiet: bool) -> str:
     if form is None:
         if why := _why_no_json(lines[0].lstrip()):
             raise XbotError(f"{reading.name_of(log)}: {why}")
+        if why := _why_no_address(lines[0]):
+            raise XbotError(f"{reading.name_of(log)}: line 1: it looks like combined, but {why}")
         shown = text(lines[0])
         shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
         why = "name it with --format, or give its pattern with --log-format (docs/formats.md)"
@@ -88,6 +90,18 @@ def _lines(head: bytes) -> list[bytes]:
     if len(head) > _BYTES and len(lines) > 1:
         lines.pop()
     return [line for line in lines if line.strip()][:_LINES]
+
+
+def _why_no_address(line: bytes) -> str:
+    """What is wrong with a combined line but for its first fields; "" for any other line."""
+    try:
+        FORMATS["combined"].load(line, core.Request())
+    except core.LineError as error:
+        field, why = error.args
+        request = line[line.rfind(b" [", 0, line.find(b'] "') + 1) + 1 :]
+        if field == "ip" and _yield(FORMATS["combined"], [b"- - - " + request]) > (0, 0):
+            return f"ip: {why}"
+    return ""
 
 
 def _why_no_json(line: bytes) -> str:

@@ -130,11 +130,11 @@ FORMATS = {
         ),
         Format("forwarded_combined", "of Apache behind a proxy, `%{X-Forwarded-For}i` first", _COMBINED),
         Format("jsonl", "xbot's own, of captures and nginx/log_format.conf", _EVERY, records.load_record, plain=True),
+        Format("caddy", "Caddy's access log in JSON", _EVERY, records.load_caddy),
+        Format("traefik", "Traefik's access log in JSON", _EVERY - {"tls"}, records.load_traefik),
         Format(
             "nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named
         ),
-        Format("caddy", "Caddy's access log in JSON", _EVERY, records.load_caddy),
-        Format("traefik", "Traefik's access log in JSON", _EVERY - {"tls"}, records.load_traefik),
         Format("varnish", "of Varnish (varnishncsa), a whole URL in each request", *_varnish()),
         Format("haproxy", "HAProxy's `option httplog`", *_haproxy()),
         Format(

@@ -6,6 +6,7 @@ has come is handed on, when more is slow to come, and when more turns out to be 
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -29,8 +30,12 @@ def name_of(source: str) -> str:
     return "standard input" if source == "-" else source
 
 
-def blocks(source: str) -> Iterator[bytes]:
-    """Yields a log's bytes in blocks of whole lines, each with its break, but maybe the last. `-` is standard input."""
+def blocks(source: str, *, waits: bool = True) -> Iterator[bytes]:
+    """Yields a log's bytes in blocks of whole lines, each with its break, but maybe the last. `-` is standard input. Without `waits`
+    a named pipe into which nobody writes is empty."""
+    if not waits:
+        yield from _blocks(source, waits=False)
+        return
     if is_file(source):
         yield from _blocks(source)
         return
@@ -89,9 +94,20 @@ def _start(source: str) -> bytes:
         return file.read(8)
 
 
-def _blocks(source: str) -> Iterator[bytes]:
+def _now(path: str, flags: int) -> int:
+    """Opens a pipe without waiting for somebody who writes into it."""
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _blocks(source: str, *, waits: bool = True) -> Iterator[bytes]:
     try:
-        with open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb") as file:
+        with (
+            open(sys.stdin.fileno(), "rb", closefd=False)
+            if source == "-"
+            else open(source, "rb", opener=None if waits else _now)
+        ) as file:
             yield from wrapped.unwrapped(_whole_lines(_line_feeds(unpacking.chunks(file, BLOCK))), _LONGEST)
     except XbotError as error:
         raise XbotError(f"{name_of(source)}: {error}") from None

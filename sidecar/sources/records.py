@@ -284,7 +284,11 @@ _TRAEFIK_HEADER = "request_"
 
 def _traefik(line: dict[str, Any]) -> Record:
     said = msgspec.convert(line, Traefik)
-    headers = {name[len(_TRAEFIK_HEADER) :]: value for name, value in line.items() if name.startswith(_TRAEFIK_HEADER)}
+    headers = {
+        name[len(_TRAEFIK_HEADER) :]: value
+        for name, value in line.items()
+        if name.startswith(_TRAEFIK_HEADER) and value is not None
+    }
     for name, value in headers.items():
         if not isinstance(value, str):
             raise core.LineError(printable(raw(_TRAEFIK_HEADER + name[:64])), "expected `str`")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import importlib
+import io
 import itertools
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,10 +18,43 @@ from sidecar import extras
 from sidecar.errors import XbotError
 
 _TAR_BLOCK = 512  # bytes: the first member's header
+_READ = 1 << 16  # compressed bytes at once
 _LAYERS = 3  # a compressed file that was compressed again
 
 
-def _opener(*modules: str, opens: str, needs: str) -> Callable[[IO[bytes]], Any]:
+class _Members(io.RawIOBase):
+    """The bytes of compressed members that follow each other, as logs that were put together do; NULs between and behind them are padding.
+
+    Python's own readers end without a word at the first that they do not know, and so lose the rest of the log."""
+
+    def __init__(self, file: Any, begin: Callable[[], Any]) -> None:
+        """`begin` makes a decompressor of bz2, lzma or zstd, for one member."""
+        self._file, self._begin, self._member = file, begin, begin()
+        self._rest = b""  # of what was read, for the next member
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        while True:
+            member = self._member
+            if member.eof:
+                self._rest = (self._rest or member.unused_data).lstrip(b"\0")
+                if not self._rest and not (more := self._file.read1(_READ)):
+                    return 0
+                self._rest = (self._rest or more).lstrip(b"\0")
+                if not self._rest:
+                    continue
+                member = self._member = self._begin()
+            data, self._rest = self._rest, b""
+            if member.needs_input and not data and not (data := self._file.read1(_READ)):
+                raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            if out := member.decompress(data, len(into)):
+                into[: len(out)] = out
+                return len(out)
+
+
+def _opener(*modules: str, begins: str, needs: str) -> Callable[[IO[bytes]], Any]:
     """Opens a stream by the first of these modules that is there."""
 
     def opened(file: IO[bytes]) -> Any:
@@ -29,7 +63,7 @@ def _opener(*modules: str, opens: str, needs: str) -> Callable[[IO[bytes]], Any]
                 module = importlib.import_module(name)
             except ModuleNotFoundError:
                 continue
-            return getattr(module, opens)(file)
+            return io.BufferedReader(_Members(file, getattr(module, begins)), _READ)
         raise XbotError(needs)
 
     return opened
@@ -39,13 +73,15 @@ def _built_without(what: str, command: str) -> str:
     return f"{what}, and this Python was built without it: {command} it first"
 
 
-_XZ = _opener("lzma", opens="LZMAFile", needs=_built_without("xz", "unxz"))
-_ZSTD = _opener("compression.zstd", "backports.zstd", opens="ZstdFile", needs=f"zstd needs: {extras.command('zstd')}")
+_XZ = _opener("lzma", begins="LZMADecompressor", needs=_built_without("xz", "unxz"))
+_ZSTD = _opener(
+    "compression.zstd", "backports.zstd", begins="ZstdDecompressor", needs=f"zstd needs: {extras.command('zstd')}"
+)
 
 # How each begins -> what it is called, and who reads it.
 _PACKED: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
     b"\x1f\x8b": ("gzip", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
-    b"BZh": ("bzip2", _opener("bz2", opens="BZ2File", needs=_built_without("bzip2", "bunzip2"))),
+    b"BZh": ("bzip2", _opener("bz2", begins="BZ2Decompressor", needs=_built_without("bzip2", "bunzip2"))),
     b"\xfd7zXZ\0": ("xz", _XZ),
     b"\x5d\0\0": ("lzma", _XZ),  # of xz before it had a container of its own
     b"\x28\xb5\x2f\xfd": ("zstd", _ZSTD),

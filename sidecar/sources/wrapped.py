@@ -10,19 +10,48 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import Any
 
 import msgspec
 
 _DAY = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"
-_TAG = rb"\S{1,255} [\w./-]{1,48}(?:\[\d+\])?: "
+_PRECISE = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}(?:Z|[+-]\d\d:\d\d) "
+_DATE = rb"[A-Z][a-z][a-z] [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,6})?"
+_JOURNAL = rb"[A-Z][a-z][a-z] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? [A-Z]{3,5}|\d{10}\.\d{6}"
+_TAG = rb"(?:\S{1,255} )?[\w./-]{1,48}(?:\[\d+\])?: "
+_OCTETS = rb"(?:\d{1,5} )?"  # how many there are (RFC 6587), where syslog came over TCP
+_COLOUR = rb"(?:\x1b\[[\d;]*m)?"
 # What stands before a line, and whose it is. The first line decides, so none may begin as a line of an access log does.
 _BEFORE = {
     "Kubernetes": _DAY + rb" (?:stdout|stderr) [FP](?::[^ \n]*)? ",
-    "syslog": rb"(?:<\d{1,3}>)?(?:[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d|" + _DAY + rb") " + _TAG,
-    "syslog (RFC 5424)": rb"<\d{1,3}>1 " + _DAY + rb" \S+ \S+ \S+ \S+ (?:-|(?:\[[^\]\n]*\])+) (?:\xef\xbb\xbf)?",
-    "Docker Compose": rb"[\w.-]+[-_]\d+ +\| ",
+    "syslog": _OCTETS + rb"(?:<\d{1,3}>)?(?:" + _DATE + rb"|" + _DAY + rb"|" + _JOURNAL + rb") " + _TAG,
+    "syslog (RFC 5424)": _OCTETS
+    + rb"<\d{1,3}>1 (?:-|"
+    + _DAY
+    + rb') \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]"\n]|"(?:[^"\\\n]|\\.)*")*\])+) (?:\xef\xbb\xbf)?',
+    "Docker Compose": _COLOUR + rb"[A-Za-z][\w.-]*(?:[-_]\d+ +| {2,})\| " + _COLOUR + rb"(?:" + _PRECISE + rb")?",
+    # kubectl logs --prefix, --timestamps; docker logs --timestamps. A pattern of one's own may begin with a time, but
+    # not with such a fraction.
+    "kubectl": rb"\[pod/[^\]\n]{1,200}\] (?:"
+    + _PRECISE
+    + rb")?|"
+    + _PRECISE
+    + rb"(?=\{\"|[^\"\n]{1,200} \[\d\d/[A-Z][a-z][a-z]/)",
+    "Caddy's console": rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+)\t"
+    + _COLOUR
+    + rb"[A-Z]+"
+    + _COLOUR
+    + rb"\thttp\.log\.access[^\t\n]*\thandled request\t\{",
 }
+# What takes its place, where it holds what the line does not.
+_INSTEAD = {"Caddy's console": rb'{"ts": "\g<time>", '}
 _DOCKER = re.compile(rb'\{ ?"log": ?"')
+_SHIPPED = re.compile(rb'\{.{0,4000}?"(?:MESSAGE|message|log)" ?: ?["\[]', re.DOTALL)
+_MESSAGE = re.compile(rb'"message" ?:')
+# In a member `message` may be words about a request whose fields stand beside it; or a line of an access log,
+# with a time and a request.
+_ACCESS = re.compile(rb'[ \t]*(?:\{"|[^"]{0,300}\[[^\]"]{10,40}\] "|[^"]{0,200}[0-9a-fA-F.:]+:\d+ \[)')
+_ABOUT = re.compile(rb"\A(?:\s|-- [^\n]*(?:\n|\Z))*")  # what journalctl says of its journal, before the lines
 _DOCKER_PIECE = 16 << 10  # bytes that Docker takes of a line at once; all but the last piece are that long
 _PIECE = re.compile(b"^" + _DAY + rb" (stdout|stderr) ([FP])(?::[^ \n]*)? ", re.MULTILINE)
 _HAS_PIECE = re.compile(rb" (?:stdout|stderr) P[: ]")
@@ -33,33 +62,56 @@ class _Line(msgspec.Struct):
     stream: str = "stdout"
 
 
+class _Shipped(msgspec.Struct):
+    """An object of systemd's journal (-o json; bytes that are no UTF-8 make it a list), Filebeat, Vector, Fluent Bit."""
+
+    journal: str | list[int] | None = msgspec.field(name="MESSAGE", default=None)
+    log: Any = None  # an object, of Filebeat's
+    message: Any = None
+
+    def text(self) -> bytes | None:
+        if isinstance(self.journal, list):
+            return bytes(byte & 0xFF for byte in self.journal)
+        found = next((text for text in (self.journal, self.log, self.message) if isinstance(text, str)), None)
+        return None if found is None else found.encode("utf-8", "surrogatepass")
+
+
 _decoder = msgspec.json.Decoder(_Line)
+_shipped = msgspec.json.Decoder(_Shipped)
 
 
 def carrier(line: bytes) -> str:
     """What carried a log that begins with this line; "" for nothing."""
     if _DOCKER.match(line):
         return "Docker"
+    if _SHIPPED.match(line):
+        text = _of_shipper(line := line.partition(b"\n")[0])
+        return "shipper" if text is not None and (_ACCESS.match(text) or not _MESSAGE.search(line)) else ""
     return next((name for name, before in _BEFORE.items() if re.match(before, line)), "")
 
 
 def unwrapped(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
     """The same blocks of whole lines without what a carrier put before them. Of a line in pieces, `longest` bytes and one more are kept."""
     rest = iter(blocks)
-    first: list[bytes] = []  # blocks, until there is something in one
     for block in rest:
-        first.append(block)
-        if block.strip(b"\r\n"):
-            break
-    name, rest = carrier(b"".join(first).lstrip(b"\r\n")), chain(first, rest)
+        if begin := _ABOUT.sub(b"", block, count=1):
+            yield from _without(carrier(begin), chain((block,), rest), longest)
+        else:
+            yield block
+
+
+def _without(name: str, blocks: Iterable[bytes], longest: int) -> Iterable[bytes]:
+    """What this carrier put before the lines is taken off."""
     if name == "Docker":
-        return _Pieces(_of_docker, longest).joined(rest)
+        return _Pieces(_of_docker, longest).joined(blocks)
     if name == "Kubernetes":
-        return _Pieces(_of_kubernetes, longest, _HAS_PIECE, _before(name)).joined(rest)
+        return _Pieces(_of_kubernetes, longest, _HAS_PIECE, _before(name)).joined(blocks)
+    if name == "shipper":
+        return (b"\n".join(map(_plain, block.split(b"\n"))) for block in blocks)
     if name:
-        before = _before(name)
-        return (before.sub(b"", block) for block in rest)
-    return rest
+        before, instead = _before(name), _INSTEAD.get(name, b"")
+        return (before.sub(instead, block) for block in blocks)
+    return blocks
 
 
 def _before(name: str) -> re.Pattern[bytes]:
@@ -126,3 +178,17 @@ def _of_kubernetes(line: bytes) -> tuple[bytes, str, bool]:
     if found := _PIECE.match(line):
         return line[found.end() :], found[1].decode(), found[2] == b"P"
     return line, "", False
+
+
+def _of_shipper(line: bytes) -> bytes | None:
+    """What the program wrote; None for what is no object that holds it."""
+    try:
+        text = _shipped.decode(line).text()
+    except (ValueError, msgspec.DecodeError):
+        return None
+    return None if text is None else text.rstrip(b"\r\n").replace(b"\n", b" ")
+
+
+def _plain(line: bytes) -> bytes:
+    text = _of_shipper(line) if line[:1] == b"{" else None
+    return line if text is None else text

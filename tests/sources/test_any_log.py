@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib
 import io
 import json
 import lzma
 import resource
 import subprocess
+import sys
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -297,6 +299,31 @@ def test_pieces_by_the_book(parts: list[tuple[str, str, str]], size: int) -> Non
 def test_json_that_is_not_read_is_told_why(xbot, tmp_path: Path, data: bytes, why: str) -> None:
     (tmp_path / "log").write_bytes(data)
     assert f"{tmp_path}/log: {why}" in xbot("score", tmp_path / "log", code=2).stderr.decode()
+
+
+# ---- members that follow each other ----
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE),
+    "zstd": importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd").compress,
+}
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_members_and_what_stands_between_them(tmp_path: Path, name: str) -> None:
+    """Python's readers of bzip2 and xz ended without a word at NULs and at anything else: the rest of the log was lost."""
+    packed, log = PACKERS[name], tmp_path / "log"
+    first, second = packed(b"a\n" * 9), packed(b"b\n" * 9)
+    for between, behind in ((0, 0), (4, 0), (0, 4), (4096, 70_000), (1, 3)):
+        log.write_bytes(first + bytes(between) + packed(b"") + second + bytes(behind))
+        assert b"".join(reading.blocks(str(log))) == b"a\n" * 9 + b"b\n" * 9
+    for data in (first + b"what is this?" + second, first + second + b"what is this?", first + second[:-3]):
+        log.write_bytes(data)
+        with pytest.raises(XbotError, match=f"log: broken {name} data: "):
+            list(reading.blocks(str(log)))
 
 
 # ---- nothing readable, and little ----

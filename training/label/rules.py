@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from sidecar import core
+from sidecar import core, inputs
 from sidecar.errors import XbotError
 
 if sys.version_info >= (3, 11):
@@ -182,12 +182,7 @@ def read(files: Sequence[Path] = (), off: Iterable[str] = (), traps: Sequence[st
 
 def _parse(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """A file's tables by kind and name, as they stand."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise XbotError(f"{path}: not UTF-8") from None
+    text = inputs.read_text(path, pipe=True)
     try:
         top = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar import inputs
 from sidecar.errors import XbotError
 from sidecar.verify import ranges
 from training.label.rules import Agents, Networks
@@ -136,10 +137,7 @@ def _json(module: str, data: str, package: str, at: str, name: str) -> Any:
 def _file_networks(path: Path) -> Iterator[IPv4Network | IPv6Network]:
     """Networks of a file: one a line, `#` starts a comment; or JSON with `ipv4Prefix` and `ipv6Prefix`, as search
     engines publish theirs. XbotError names file and line."""
-    try:
-        text = path.read_text("utf-8", "backslashreplace")
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
+    text = inputs.read_bytes(path, pipe=True).decode("utf-8", "backslashreplace")
     if text.lstrip().startswith("{"):
         words = [(0, word) for word in re.findall(r'"ipv[46]Prefix"\s*:\s*"([^"]*)"', text)]
         if not words:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar import extras, outputs
+from sidecar import extras, inputs, outputs
 from sidecar.errors import XbotError
 from training.options import (
     fitting_options,
@@ -103,9 +103,7 @@ def _read_coverage(path: Path) -> Coverage:
     from training.label.summary import Coverage
 
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Coverage)
-    except OSError as error:
-        raise XbotError(f"{path}: {error.strerror or error}") from None
+        return msgspec.json.decode(inputs.read_bytes(path, pipe=True), type=Coverage)
     except msgspec.DecodeError as error:
         raise XbotError(f"{path}: not a file of xbot label --json: {error}") from None
 

@@ -3,8 +3,9 @@
 Law: the names are those of nginx's variables. Whoever wrote a line, its fields come here under these names, as bytes, with
 nothing escaped any more; what is empty or a lone dash is not there, but for the agent and the referrer, which then are empty.
 
-Four names are our own, for what no variable of nginx's holds: `client` (an address with its port), `forwarded` (a list of
-addresses), `request_url` (a request line with a whole URL in it) and `date` (the day, where `time` holds the hour alone).
+Five names are our own, for what no variable of nginx's holds: `client` (an address with its port), `forwarded` (a list of
+addresses), `request_url` (a request line with a whole URL in it), `url` (a target or a whole URL) and `date` (the day, where
+`time` holds the hour alone).
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ GROUP_OF = {
     **dict.fromkeys(("remote_addr", "client", "forwarded", "http_x_forwarded_for"), "ip"),
     "http_user_agent": "ua",
     "http_referer": "referrer",
-    **dict.fromkeys(("request", "request_url", "request_uri", "uri", "document_uri"), "url"),
+    **dict.fromkeys(("request", "request_url", "request_uri", "uri", "document_uri", "url"), "url"),
 }
 _TIMES = ("msec", "time_iso8601", "time_local", "time")
 _SIZES = ("body_bytes_sent", "bytes_sent")
-_NAMES = frozenset(
+NAMES = frozenset(
     (
         *GROUP_OF,
         *_TIMES,
@@ -50,10 +51,12 @@ _NAMES = frozenset(
     )
 ) | {"server_name", "status", "sent_http_content_type"}
 
+OWN = frozenset(("client", "forwarded", "request_url", "url"))
+
 
 def is_known(name: str) -> bool:
     """Does a field of this name say something of a request?"""
-    return name in _NAMES
+    return name in NAMES
 
 
 def groups(names: Iterable[str]) -> frozenset[str]:
@@ -68,6 +71,9 @@ def load(said: Mapping[str, bytes], request: core.Request) -> None:
     get = said.get
     scheme, host = _there(get("scheme")), _there(get("http_host")) or _there(get("host")) or _there(get("server_name"))
     method, uri, protocol = _request_line(get("request"))
+    if (address := get("url")) is not None:
+        of_scheme, of_host, uri = _url(address)
+        scheme, host = scheme or of_scheme, host or of_host
     if uri is not None and protocol is not None and protocol[5:6] in (b"2", b"3") and b"://" in uri:
         # No visitor sends it so: HTTP/2 has scheme and host apart, and HAProxy writes them together.
         of_scheme, of_host, uri = _url(uri)
@@ -102,7 +108,7 @@ def _request_line(line: bytes | None) -> tuple[bytes | None, bytes | None, bytes
     if line is None:
         return None, None, None
     method, _, rest = line.partition(b" ")
-    if not method or not rest:
+    if not method or method == b"-" or not rest:
         return None, None, None
     target, _, protocol = rest.rpartition(b" ")
     if target and protocol[:5].upper() == b"HTTP/":
@@ -140,7 +146,8 @@ def _address_of(said: Mapping[str, bytes]) -> bytes | None:
     if "remote_addr" in said:
         return address(said["remote_addr"])
     if "client" in said:
-        return address(said["client"].rpartition(b":")[0].strip(b"[]"))
+        client = said["client"]
+        return address(client.rpartition(b":")[0].strip(b"[]") if b":" in client else client)
     forwarded = said.get("forwarded", said.get("http_x_forwarded_for"))
     return None if forwarded is None else address(forwarded.rpartition(b",")[2].strip())
 
@@ -174,10 +181,11 @@ _MONTHS = {
     for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
 }  # fmt: skip
 _HOUR = rb"(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?"
-_ZONE = rb" ?(Z|[+-]\d\d:?\d\d)?"
+_ZONE = rb" ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?"
 # A user's name may stand before the time, and hold what looks like one: the last counts.
-_CLF = re.compile(rb"(\d\d/[A-Z][a-z][a-z]/\d{4}):" + _HOUR + _ZONE + rb"\]?\Z")
-_ISO = re.compile(rb"(\d{4}[-/]\d\d[-/]\d\d)[T ]" + _HOUR + _ZONE + rb"\Z")
+_CLF = re.compile(rb"(\d?\d/[A-Za-z]{3}/\d{4})[: ]" + _HOUR + _ZONE + rb"\]?\Z")
+_ISO = re.compile(rb"(\d{4}[-/]\d\d[-/]\d\d)[T :]" + _HOUR + _ZONE + rb"\Z")
+_ASCTIME = re.compile(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) {1,2}(\d?\d) (\S+) (\d{4})\]?\Z")  # of C, and of Apache's errors
 
 
 def _time_of(said: Mapping[str, bytes]) -> int:
@@ -196,7 +204,9 @@ def _time_of(said: Mapping[str, bytes]) -> int:
 
 def milliseconds(text: bytes) -> int:
     """A time as programs write it, in milliseconds since 1970 UTC: a number of seconds, milli-, micro- or nanoseconds, the time of
-    the common log format, or that of ISO 8601; without a zone it is UTC. core.LineError for another."""
+    the common log format, of C's asctime, or that of ISO 8601; without a zone it is UTC. core.LineError for another."""
+    if parts := _ASCTIME.search(text):
+        text = b"%b/%b/%b:%b" % (parts[2], parts[1], parts[4], parts[3])
     found = _CLF.search(text) or _ISO.search(text)
     try:
         if found is None:
@@ -228,14 +238,15 @@ def to_milliseconds(seconds: float) -> int:
 
 @lru_cache(maxsize=1024)
 def _day(text: bytes) -> int:
-    if text[2:3] == b"/":
-        day = datetime.date(int(text[7:]), _MONTHS[text[3:6]], int(text[:2]))
+    if not text[:3].isdigit():
+        number, month, year = text.split(b"/")
+        day = datetime.date(int(year), _MONTHS[month.title()], int(number))
     else:
         day = datetime.date(int(text[:4]), int(text[5:7]), int(text[8:]))
     return (day - datetime.date(1970, 1, 1)).days * 86_400
 
 
 def _offset(zone: bytes | None) -> int:
-    if zone is None or zone == b"Z":
+    if zone is None or zone in (b"Z", b"UTC", b"GMT"):
         return 0
     return (int(zone[1:3]) * 3600 + int(zone[-2:]) * 60) * (-1 if zone[:1] == b"-" else 1)

@@ -5,15 +5,17 @@ Law: the last such line counts. Lines that begin with # are about the log, and n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
 
 from sidecar import core
 from sidecar.sources.fields import variables
-from sidecar.sources.fields.patterns import STYLES
 
 # What a line is told that is no request and no mistake either: field and reason.
 ABOUT_THE_LOG = ("line", "it is about the log, no request")
 _FIELDS = b"#Fields:"
+_QUOTED = re.compile(rb'"(?:[^"]|"")*"(?=[ \t\r]|\Z)|[^ \t\r]+')
 # Where several fields say the same, the last of them in the line counts.
 _NAMES = {
     "c-ip": "remote_addr", "cs-method": "request_method", "cs-uri-stem": "uri", "cs-uri-query": "args", "cs-uri": "request_uri",
@@ -39,7 +41,7 @@ class Reader:
         self._default, self._between = default, between
         self._fields = _names(default.split())
         # CloudFront encodes as URLs do; IIS writes + for a blank, which only agents have.
-        self._decode = STYLES["url"] if between == b"\t" else _blanks_for_plus
+        self._decode = _of_cloudfront if between == b"\t" else _blanks_for_plus
         self._encoded = ("http_user_agent", "http_referer", "sent_http_content_type")[: 3 if between == b"\t" else 1]
 
     def opened(self) -> Reader:
@@ -64,6 +66,10 @@ class Reader:
                 self._take(line)
             raise core.LineError(*ABOUT_THE_LOG)
         values = line.split(self._between)
+        if (
+            len(values) != len(self._fields) and b'"' in line and self._between == b" "
+        ):  # Tomcat's, say: blanks in quotes
+            values = [_unquoted(value) for value in _QUOTED.findall(line)]
         if len(values) != len(self._fields):
             raise core.LineError("line", f"{len(values)} fields, and the log's line #Fields names {len(self._fields)}")
         said = {name: value for name, value in zip(self._fields, values, strict=True) if name}
@@ -79,6 +85,17 @@ class Reader:
 
 def _names(fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(_NAMES.get(field.lower(), "") for field in fields)
+
+
+def _unquoted(value: bytes) -> bytes:
+    quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
+    return value[1:-1].replace(b'""', b'"') if quoted else value
+
+
+def _of_cloudfront(value: bytes) -> bytes:
+    """CloudFront encoded blanks twice for years: a name without one, but with what stands for it."""
+    once = unquote_to_bytes(value)
+    return unquote_to_bytes(once) if b"%20" in once and b" " not in once else once
 
 
 def _blanks_for_plus(value: bytes) -> bytes:
