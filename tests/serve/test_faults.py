@@ -512,7 +512,7 @@ def test_who_waits_for_a_descriptor_of_the_master_keeps_it_from_nothing() -> Non
             peer.connect(str(sidecar.board / "module"))
         before = cpu(sidecar.master)
         time.sleep(2)
-        assert cpu(sidecar.master) - before < 0.4
+        assert cpu(sidecar.master) - before < 0.15  # 0.01, and 0.28 on a busy machine where it went round
         limit_files(sidecar.master, 1024)
         peer.settimeout(TIMEOUT)
         assert peer.recv(4096)
