@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from changes import Change, Sent, accepted
+from changes import Change
+from moves import Sent, accepted
 
 from sidecar import core
 from sidecar.proven import Room

@@ -24,7 +24,8 @@ import click
 import numpy as np
 import quality
 from attack import ALL, Attack, Found, Judge, Row, Steps, Tried, attacked
-from changes import APART, KINDS, PADDING, Change, Sent, alphabet, sent
+from changes import APART, KINDS, PADDING, Change, alphabet
+from moves import Sent, sent
 from rich.console import Console
 from rich.table import Table
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import TypedDict
 
 from heads import Head
 from processes import BenchError, program
 
+_START_SECONDS = 30.0
 CONNECTIONS = 64
 THREADS = 1
 
@@ -35,10 +38,20 @@ def write_heads(heads: list[Head], path: Path) -> Path:
     return path
 
 
+def _wait_for_handler(process: subprocess.Popen[bytes]) -> None:
+    """Until wrk catches SIGINT, which it does as its load begins: before, on a busy machine, that ended it without a word."""
+    end, caught = time.monotonic() + _START_SECONDS, 1 << (signal.SIGINT - 1)
+    while process.poll() is None and time.monotonic() < end:
+        found = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+        if found is None or int(found[1], 16) & caught:
+            return
+        time.sleep(0.005)
+
+
 def wrk(port: int, heads: Path, seconds: float, cores: frozenset[int], scheme: str = "http") -> Load:
     """Sends `heads` to 127.0.0.1:port for `seconds`. Failed: every status from 400 on, every socket error."""
     # wrk knows whole seconds only: SIGINT ends it in time; -d would, in any case.
-    options = [f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{math.ceil(seconds) + 5}s", "--timeout", "5s"]
+    options = [f"-t{THREADS}", f"-c{CONNECTIONS}", f"-d{math.ceil(seconds) + 30}s", "--timeout", "5s"]
     script = ["-s", str(Path(__file__).with_name("load.lua"))]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -49,6 +62,7 @@ def wrk(port: int, heads: Path, seconds: float, cores: frozenset[int], scheme: s
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         try:
+            _wait_for_handler(process)
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)

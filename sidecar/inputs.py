@@ -6,47 +6,71 @@ user gives it to a command that ends, a pipe into which somebody writes. Logs ar
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sidecar.errors import XbotError
 
-# Bytes. No model, list or configuration has as many, and one with a hole may say that it has any number.
+# Bytes. No model or configuration has as many, and one with a hole may say that it has any number.
 MOST = 512 << 20
+MOST_OF_A_LIST = 32 << 20  # whose every line is read by itself: two million networks
+_PIECE = 1 << 24
+_TRIES, _PAUSE_SECONDS = 5, 0.1  # for a file that is being written just now
 
 
-def read_bytes(path: Path, *, pipe: bool = False) -> bytes:
+def read_bytes(path: Path, most: int = MOST, *, pipe: bool = False) -> bytes:
     """All that is in a file, or with `pipe` in a pipe (`<(command)` of a shell); XbotError if it cannot be read, is nothing of the
-    kind, a pipe into which nobody writes, or larger than MOST."""
+    kind, a pipe into which nobody writes, larger than `most`, or is written all the while."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a pipe makes nobody wait
-        with os.fdopen(fd, "rb") as file:
-            mode = os.fstat(fd).st_mode
-            if pipe and stat.S_ISFIFO(mode):
-                os.set_blocking(fd, True)
-                if not (data := file.read(MOST + 1)):  # also where nobody has it open to write
-                    raise XbotError(f"{path}: a pipe into which nobody writes")
-                if len(data) > MOST:
-                    raise XbotError(f"{path}: larger than {MOST >> 20} MiB")
+        for _ in range(_TRIES):
+            if (data := _read(path, most, pipe=pipe)) is not None:
                 return data
-            if not stat.S_ISREG(mode):
-                raise XbotError(f"{path}: no regular file")
-            if os.fstat(fd).st_size > MOST:
-                raise XbotError(f"{path}: larger than {MOST >> 20} MiB")
-            return file.read()
+            time.sleep(_PAUSE_SECONDS)
     except (OSError, ValueError) as error:  # the last: no path can be so
         raise XbotError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    raise XbotError(f"{path}: changed while it was read")
 
 
-def read_text(path: Path, *, pipe: bool = False) -> str:
+def _read(path: Path, most: int, *, pipe: bool) -> bytes | None:
+    """None where somebody wrote it meanwhile: the half of a configuration may be sound. One that another takes the place of is whole."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a pipe makes nobody wait
+    with os.fdopen(fd, "rb", buffering=0):
+        before = os.fstat(fd)
+        piped = pipe and stat.S_ISFIFO(before.st_mode)
+        if not piped and not stat.S_ISREG(before.st_mode):
+            raise XbotError(f"{path}: no regular file")
+        if piped:
+            os.set_blocking(fd, True)
+        whole, more = io.BytesIO(), before.st_size <= most
+        while more and (piece := os.read(fd, _PIECE)):  # files of the kernel do not say how large they are
+            whole.write(piece)
+            more = whole.tell() <= most
+        if not more:
+            raise XbotError(f"{path}: larger than {most >> 20} MiB")
+        if piped:
+            if not whole.tell():  # also where nobody has it open to write
+                raise XbotError(f"{path}: a pipe into which nobody writes")
+            return whole.getvalue()
+        after = os.fstat(fd)
+    return whole.getvalue() if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns) else None
+
+
+def read_text(path: Path, most: int = MOST, *, pipe: bool = False) -> str:
     """A text file that a user wrote, with or without a byte order mark; XbotError if it cannot be read, as read_bytes has it."""
-    data = read_bytes(path, pipe=pipe)
+    data = read_bytes(path, most, pipe=pipe)
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise XbotError(f"{path}:{data.count(10, 0, error.start) + 1}: not UTF-8") from None
+
+
+def real(path: Path) -> Path:
+    """Where a path leads, through links; also where they lead in a circle, of which Path.resolve() makes a RuntimeError."""
+    return Path(os.path.realpath(path))
 
 
 def open_to_others(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
@@ -56,7 +80,7 @@ def open_to_others(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     for path in paths:
         for place in (path, path.parent):
             try:
-                place = place.resolve()
+                place = real(place)
                 mode = place.stat().st_mode
             except OSError:
                 continue

@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from sidecar import core
 from sidecar.errors import XbotError
+from sidecar.inputs import real
 
 _HEAD = 4096  # bytes of a file that tell its kind
 
@@ -69,7 +70,7 @@ def _place(path: Path | str) -> object:
     try:
         found = os.fstat(sys.stdin.fileno()) if path == "-" else Path(path).stat()
     except FileNotFoundError:
-        return Path(path).resolve()
+        return real(Path(path))
     except (OSError, ValueError):
         return None
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
@@ -130,7 +131,7 @@ def writing(out: Path | None) -> Iterator[BinaryIO]:
                 yield file
         else:
             _check_link(out)
-            with _beside(out.resolve() if out.is_symlink() else out) as file:
+            with _beside(real(out) if out.is_symlink() else out) as file:
                 yield file
     except BrokenPipeError:
         raise  # the reader has closed the pipe: no mistake

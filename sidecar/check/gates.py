@@ -15,6 +15,7 @@ from sidecar.config import addresses
 from sidecar.config.addresses import Address, UnixAddress
 from sidecar.config.options import Policy
 from sidecar.errors import XbotError
+from sidecar.inputs import real
 
 
 @dataclass(eq=False)
@@ -174,7 +175,7 @@ def _addresses(texts: Iterable[str]) -> list[Address]:
 def same(asked: Address, listening: Address) -> bool:
     """Do two addresses lead to the same socket?"""
     if isinstance(asked, UnixAddress) and isinstance(listening, UnixAddress):
-        return asked.path.resolve() == listening.path.resolve()  # /var/run is /run
+        return real(asked.path) == real(listening.path)  # /var/run is /run
     if isinstance(asked, UnixAddress) or isinstance(listening, UnixAddress):
         return False
     everywhere = listening.host in ("0.0.0.0", "::")  # noqa: S104

@@ -13,6 +13,7 @@ from sidecar.check.findings import Finding
 from sidecar.check.gates import Setup
 from sidecar.check.nginx_conf import Directive, Program
 from sidecar.config.plan import Plan
+from sidecar.inputs import real
 
 NAME = "ngx_http_xbot_module"
 MADE_FOR = re.compile(rb"xbot module for nginx/(\d+(?:\.\d+)*)\0")
@@ -62,6 +63,6 @@ def _where_the_sidecar_writes(setup: Setup, plan: Plan) -> Iterator[Finding]:
     if plan.fixed.board is None:
         what = f"{place}: nginx judges by what is in {board}, and the sidecar writes no board"
         yield Finding("wrong", "nginx", what, f"xbot serve --board {board}")
-    elif board.resolve() != plan.fixed.board.resolve():
+    elif real(board) != real(plan.fixed.board):
         what = f"{place}: nginx judges by what is in {board}, and the sidecar writes to {plan.fixed.board}"
         yield Finding("wrong", "nginx", what, f"xbot_board {plan.fixed.board};")

@@ -22,6 +22,7 @@ import crossplane
 from sidecar.errors import MistakesError, XbotError, at
 
 READ_SECONDS = 10.0  # for all files of the configuration
+TEST_SECONDS = 30.0  # for nginx, who also reads certificates and asks the DNS for names
 _SECONDS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -224,7 +225,13 @@ class Program:
 
     def test(self, conf: Path) -> tuple[bool, str]:
         """`nginx -t`: whether it takes the configuration, and what it said first that is no note."""
-        done = _run(self.path, "-t", "-c", str(conf))
+        try:
+            done = _run(self.path, "-t", "-c", str(conf))
+        except subprocess.TimeoutExpired:
+            return (
+                False,
+                f"{conf}: no answer within {TEST_SECONDS:g} s: is a pipe, or a dead mount, among what it names?",
+            )
         said = re.search(r"\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(.*)", done.stderr)
         return done.returncode == 0, said[1] if said else done.stderr
 
@@ -241,5 +248,5 @@ def installed() -> Program | None:
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=60
+        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=TEST_SECONDS
     )

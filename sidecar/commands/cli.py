@@ -136,8 +136,19 @@ def _let_go_of_stderr() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
+def _have_standard_files() -> None:
+    """Whoever started us may have closed them: the next file that is opened would get the number of standard error, and its lines."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 -- open as long as the process
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def main() -> None:
     """Run the command line; a mistake of the user gives one line on standard error and status 2."""
+    _have_standard_files()
     if sys.argv[1:2] == ["serve"]:
         signal.pthread_sigmask(signal.SIG_BLOCK, _LATER)
     atexit.register(_let_go_of_stderr)
@@ -153,8 +164,12 @@ def main() -> None:
     except XbotError as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
     except (MemoryError, ImportError, RuntimeError) as error:
+        if str(error) == _NO_THREAD:
+            _fail(
+                "no further thread can be started: the memory, or the number of processes (ulimit -u, pids.max), allows none"
+            )
         if not _is_of_memory(error):
             raise
         _fail("there is not enough memory for this")
@@ -162,7 +177,8 @@ def main() -> None:
 
 
 # What the system's loader and Python's threads say where an address space is too small.
-_NO_MEMORY = ("failed to map segment", "Cannot allocate memory", "can't start new thread")
+_NO_THREAD = "can't start new thread"
+_NO_MEMORY = ("failed to map segment", "Cannot allocate memory", _NO_THREAD)
 
 
 def _is_of_memory(error: BaseException | None) -> bool:
@@ -182,5 +198,6 @@ def _reader_left() -> NoReturn:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"xbot: {' '.join(message.split())}", err=True)
+    with contextlib.suppress(OSError):  # nobody reads it, or the disk is full: the status tells it, too
+        click.echo(f"xbot: {' '.join(message.split())}", err=True)
     sys.exit(2)

@@ -5,6 +5,7 @@ Law: whatever is given here stands above the file; what it means is config.py's 
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -107,4 +108,6 @@ def serve(path: Path | None, **options: Any) -> None:
     try:
         start.run(source, plan, inherited, predecessor)
     finally:
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # not heard any more, and no reason to die
+            signal.signal(number, signal.SIG_IGN)
         logs.flush()

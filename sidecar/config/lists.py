@@ -21,12 +21,14 @@ from sidecar import core
 from sidecar.config.options import Entries
 from sidecar.config.plan import Plan
 from sidecar.errors import MistakesError, XbotError
-from sidecar.inputs import read_text
+from sidecar.inputs import MOST_OF_A_LIST, read_text
 
 T = TypeVar("T")
 Range = tuple[int, int]  # first and last address, as numbers
 
 LONGEST = 255  # bytes of an agent's words or a path
+_LONGEST_LINE = 4096  # characters of any entry: of one that is longer no word is told
+_MOST_MISTAKES = 100  # of a file that are told: one of another kind has millions
 _FIRST_WORD = re.compile(rb"[a-z0-9\x80-\xff]+")
 
 
@@ -181,22 +183,31 @@ def _entries(
         except XbotError as error:
             wrong.append(str(error))
             continue
+        enough = len(wrong) + _MOST_MISTAKES
         for number, text in entries:
             try:
                 yield read(text)
             except ValueError as error:
                 wrong.append(f"{place}:{number}: {kind}: {error}")
+            if len(wrong) == enough:
+                wrong.append(f"{place}:{number}: the rest of it was not looked at")
+                break
 
 
 def _lines(plan: Plan, field: str, place: Path) -> Iterator[tuple[int, str]]:
     """(line, entry) of each line of a file that has one; XbotError with the field that names a file that is none."""
     try:
-        text = read_text(place)
-        if text.lstrip().startswith("{"):
-            yield from _published(place, text)
-            return
+        text = read_text(place, MOST_OF_A_LIST)
+        published = text.lstrip().startswith("{")
+        for number, entry in _published(place, text) if published else _listed(text):
+            if len(entry) > _LONGEST_LINE:
+                raise XbotError(f"{place}:{number}: {len(entry)} characters, and an entry has at most {_LONGEST_LINE}")
+            yield number, entry
     except XbotError as error:
         raise plan.wrong(field, str(error)) from None
+
+
+def _listed(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), 1):
         if entry := line.partition("#")[0].strip():
             yield number, entry
@@ -205,7 +216,7 @@ def _lines(plan: Plan, field: str, place: Path) -> Iterator[tuple[int, str]]:
 def _published(place: Path, text: str) -> Iterator[tuple[int, str]]:
     try:
         prefixes = msgspec.json.decode(text, type=_Published).prefixes
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise XbotError(f"{place}: not JSON with prefixes, as crawlers' owners publish it: {error}") from None
     at, line = 0, 1  # the entries stand in the text in their order
     for prefix in prefixes:

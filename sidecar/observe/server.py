@@ -71,17 +71,26 @@ class Server:
         self.loop = asyncio.new_event_loop()
         self._clients: list[asyncio.Task[None]] = []  # in the order in which they came
         self._streams: set[asyncio.Task[None]] = set()
+        self._accepting: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         """Answer from a new daemon thread, which ends with the process."""
-        self._accepting = self.loop.create_task(self._accept())
-        threading.Thread(target=self.loop.run_forever, name="admin", daemon=True).start()
+        accepting = self.loop.create_task(self._accept())
+        try:
+            threading.Thread(target=self.loop.run_forever, name="admin", daemon=True).start()
+        except RuntimeError:  # the system gives none
+            accepting.cancel()
+            raise
+        self._accepting = accepting
 
     def close(self) -> None:
         """Accept no more, and end the streams. Blocks for a moment. The socket stays open, and who is being answered is answered."""
+        if self._accepting is None:  # never opened
+            return
+        accepting = self._accepting
 
         async def stop() -> None:
-            ending = {self._accepting, *self._streams}
+            ending = {accepting, *self._streams}
             for task in ending:
                 task.cancel()
             await asyncio.wait(ending)
@@ -102,9 +111,14 @@ class Server:
     def move(self, sock: socket.socket) -> None:
         """Accept on another socket from now on. Blocks for a moment."""
 
+        if self._accepting is None:
+            self._sock = sock
+            return
+        accepting = self._accepting
+
         async def move() -> None:
-            self._accepting.cancel()
-            await asyncio.wait({self._accepting})
+            accepting.cancel()
+            await asyncio.wait({accepting})
             self._sock = sock
             self._accepting = self.loop.create_task(self._accept())
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import math
 import os
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,15 +32,15 @@ from sidecar.board.proofs import Nonces, Shared
 from sidecar.board.served import Served
 from sidecar.config import config, options
 from sidecar.config.plan import Fixed, Overrides, Plan
-from sidecar.core import FILES
 from sidecar.decisions.log import DecisionLog
 from sidecar.decisions.reader import WATCHED, Reader
 from sidecar.errors import XbotError
 from sidecar.live.feed import Feed
+from sidecar.observe import files
 from sidecar.observe.alarms import Alarms
 from sidecar.serve import control, listeners, proofs, reach, spawn, systemd, upgrade
+from sidecar.serve.duties import ended, hear, in_time, lasting, reason, wake_by_signals
 from sidecar.serve.listeners import Bound
-from sidecar.serve.threads import ended, in_time, reason
 from sidecar.serve.worker import IGNORED_SIGNALS
 from sidecar.serve.workers import Workers
 from sidecar.share.lender import Lender
@@ -50,10 +51,10 @@ from sidecar.steer.server import Control
 if TYPE_CHECKING:
     from sidecar.observe.admin import Endpoint
 
-_FILES_SECONDS = 2.0  # how often it is looked whether nginx's files are of another version
 _TURN_SECONDS = 1.0
+_SAY_AGAIN_SECONDS = 60.0
 END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
-_OTHER_FILES = 64  # that a worker has besides its sockets
+OTHER_FILES = 64  # that a process of ours has besides its sockets
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Master:
         self.turned = time.monotonic()  # when our loop last went round
         self._stops = 0
         self._nowhere = Path(os.devnull).open("w")  # noqa: SIM115 -- open as long as the process
+        self._said: dict[str, float] = {}  # the last problem, to the time when it was said
         self._serving = False  # all workers have been up once
         self._told_to_stop = False
         self._successor: upgrade.Successor | None = None  # until it has taken over, or has ended
@@ -135,20 +137,20 @@ class Master:
         self.changing = asyncio.Lock()  # a reload and an upgrade wait for each other
         self._stop_wanted = asyncio.Event()
         self._stop_at_once = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._report)
-        loop.add_signal_handler(signal.SIGCHLD, self.workers.reap)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
-        loop.add_signal_handler(signal.SIGUSR2, self._want_upgrade)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-            signal.signal(number, self._count_stops)  # besides: the loop hears all signals by their descriptor
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked by the command, or by an old master
+        asyncio.get_running_loop().set_exception_handler(self._report)
+        wake_by_signals()
+        hear(signal.SIGCHLD, self.workers.reap)
+        hear(signal.SIGHUP, self._reload_wanted.set)
+        hear(signal.SIGUSR2, self._want_upgrade)
+        hear(signal.SIGTERM, self._stop, self._count_stops)
+        hear(signal.SIGINT, self._stop, self._count_stops)
+        if self.decisions is not None:
+            hear(signal.SIGUSR1, self.decisions.reopen)
+        # Blocked by the command, by an old master, or by whoever started us: a service manager is no better than its own parent.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*IGNORED_SIGNALS, signal.SIGCHLD))
         if self.reader is not None:
             self.reader.serves(self.served)
             self.reader.start()
-        if self.decisions is not None:
-            loop.add_signal_handler(signal.SIGUSR1, self.decisions.reopen)
         self.workers.start()
         duties = asyncio.create_task(self._duties())
         await self._stop_wanted.wait()
@@ -158,30 +160,37 @@ class Master:
     async def _duties(self) -> None:
         if self.predecessor is not None and not await self._take_over(self.predecessor):
             return
+        duties: dict[str, Callable[[], Awaitable[None]]] = {
+            "announce": self._announce_first,
+            "reload": self._reload_on_demand,
+            "upgrade": self._upgrade_on_demand,
+            "systemd": self.notifier.stay_alive,
+            "files of nginx": lambda: files.compare(lambda: self.counters, self.log),
+            "turn": self._turn,
+            "alarms": self.alarms.watch,
+            "lists": lambda: proofs.refresh(self),
+            "lookups": lambda: proofs.look_up(self),
+            "sockets": self.reach.watch,
+            "threshold": lambda: self.site.watch(self),
+            "workers": self.workers.watch,
+        }
         if self.admin is not None:
-            self.admin[1].open()
+            duties["admin"] = self._open_admin
         if self.control is not None:
-            await self.control[1].open()
+            duties["control"] = self.control[1].open
         if self.lender is not None:
             self.lender[1].signs(self.served.signing is not None)
             self.lender[1].open()
-        duties = (
-            self._announce_first(),
-            self._reload_on_demand(),
-            self._upgrade_on_demand(),
-            self._stay_alive(),
-            self._compare_files(),
-            self._turn(),
-            self.alarms.watch(),
-            proofs.refresh(self),
-            proofs.look_up(self),
-            self.reach.watch(),
-            self.site.watch(self),
-            *([self.lender[1].pass_on()] if self.lender else []),
-            *([self.clients.stay_young(self.log)] if self.clients else []),
-            *([self.sharing.watch(spawn.sharing, spawn.how_it_ended, self.log)] if self.sharing else []),
-        )
-        await asyncio.gather(*duties, self.workers.watch())
+            duties["module"] = self.lender[1].pass_on
+        if (clients := self.clients) is not None:
+            duties["clients"] = lambda: clients.stay_young(self.log)
+        if (sharing := self.sharing) is not None:
+            duties["store"] = lambda: sharing.watch(spawn.sharing, spawn.how_it_ended, self.log)
+        await asyncio.gather(*(lasting(name, duty, lambda: self.log) for name, duty in duties.items()))
+
+    async def _open_admin(self) -> None:
+        if self.admin is not None:
+            self.admin[1].open()
 
     # What is served
 
@@ -398,7 +407,7 @@ class Master:
 
     # The end
 
-    def _count_stops(self, *_: object) -> None:
+    def _count_stops(self) -> None:
         """SIGTERM or SIGINT, also where the loop stands still: the second one is heard by no more than the interpreter."""
         self._stops += 1
         if self._stops > 1 and self.predecessor is None:
@@ -455,33 +464,18 @@ class Master:
         self._serving = True
         self._announce()
 
-    async def _stay_alive(self) -> None:
-        """Tell systemd's watchdog that the master's loop turns, at half its period."""
-        if self.notifier.watchdog_seconds is not None:
-            while True:
-                self.notifier.alive()
-                await asyncio.sleep(self.notifier.watchdog_seconds / 2)
-
     async def _turn(self) -> None:
         """Say that our loop goes round, for whoever asks another thread of ours."""
         while True:
             self.turned = time.monotonic()
             await asyncio.sleep(_TURN_SECONDS)
 
-    async def _compare_files(self) -> None:
-        """Say, once for each, that nginx asks by files of an older version, or of a newer one."""
-        unsaid = {"older", "newer"}
-        before = self.counters.total()  # counted before we started
-        while unsaid:
-            await asyncio.sleep(_FILES_SECONDS)
-            total = self.counters.total()
-            for age in sorted(age for age in unsaid if total[f"{age}_files"] > before[f"{age}_files"]):
-                unsaid.discard(age)
-                mend = "move the directory xbot away, then xbot nginx --write" if age == "older" else "a newer xbot"
-                self.log.warning("files of nginx", version=age, expected=FILES, mend=mend)
-
     def _report(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self.log.error("master error", problem=repr(context.get("exception") or context["message"]))
+        """An error that nobody awaited, as of a listener without a descriptor: the same is said once a minute."""
+        problem, now = repr(context.get("exception") or context["message"]), time.monotonic()
+        if now - self._said.get(problem, -math.inf) >= _SAY_AGAIN_SECONDS:
+            self._said = {problem: now}
+            self.log.error("master error", problem=problem)
 
     def _announce(self) -> None:
         if self._serving:
@@ -504,4 +498,4 @@ def _most_connections(listeners: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return sys.maxsize
-    return max(1, (soft - _OTHER_FILES - 2 * listeners) // max(1, listeners))
+    return max(1, (soft - OTHER_FILES - 2 * listeners) // max(1, listeners))

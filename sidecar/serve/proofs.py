@@ -16,7 +16,7 @@ from sidecar.board.proofs import Shared
 from sidecar.board.served import Served
 from sidecar.config import config, options
 from sidecar.serve import spawn
-from sidecar.serve.threads import in_time, reason
+from sidecar.serve.duties import in_time, reason
 from sidecar.verify import catalogue, signatures
 
 _LOOK_SECONDS = 60.0  # how often it is seen whether a list is a day old

@@ -27,7 +27,7 @@ from sidecar.decisions.reader import Reader
 from sidecar.errors import XbotError
 from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
-from sidecar.serve.master import Master, Source, warn
+from sidecar.serve.master import OTHER_FILES, Master, Source, warn
 from sidecar.serve.reach import Other
 from sidecar.serve.worker import name_process
 from sidecar.share.lender import Lender, read_only
@@ -51,7 +51,7 @@ def run(
     served = Served.load(plan, 1) if predecessor else Served.at_start(plan)
     warn(plan, log)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    _raise_open_files()
+    _raise_open_files(len(fixed.listen), fixed.workers)
     pool = list(inherited)
     with contextlib.ExitStack() as stack:
 
@@ -150,8 +150,12 @@ def run(
         asyncio.run(master.run())
 
 
-def _raise_open_files() -> None:
+def _raise_open_files(places: int, workers: int) -> None:
+    """As many as may be; XbotError where these are too few for a master of so many listeners and workers, or for such a worker."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(hard, _OPEN_FILES) if hard != resource.RLIM_INFINITY else _OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    needed = OTHER_FILES + places + max(places, workers)
+    if resource.RLIM_INFINITY not in (soft, hard) and max(soft, wanted) < needed:
+        raise XbotError(f"{max(soft, wanted)} open files are allowed, and {needed} are needed: ulimit -n, LimitNOFILE=")

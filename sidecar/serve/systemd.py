@@ -7,6 +7,7 @@ variables are removed once read, so that no child takes them for its own.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -59,9 +60,11 @@ class Notifier:
         """The service drains."""
         self._send("STOPPING=1\nSTATUS=draining")
 
-    def alive(self) -> None:
-        """A sign of life for the watchdog."""
-        self._send("WATCHDOG=1")
+    async def stay_alive(self) -> None:
+        """Tell the watchdog for ever, at half its period, that the loop turns."""
+        while self.watchdog_seconds is not None:
+            self._send("WATCHDOG=1")
+            await asyncio.sleep(self.watchdog_seconds / 2)
 
     def _send(self, state: str) -> None:
         if self._address:

@@ -35,6 +35,7 @@ from sidecar.serve.listeners import Bound
 VARIABLE = "XBOT_UPGRADE"  # in the new master's environment: the channel's descriptor, and the old master's pid
 SECONDS = 60.0  # a new master that is not ready by then is ended
 _POLL_SECONDS = 0.01  # only while one ends
+_KILL_SECONDS = 5.0  # that one which was killed may take to end
 _LAST_WORDS = 65536  # bytes
 
 
@@ -85,12 +86,12 @@ class Successor:
         control.send(self.channel, {"op": "yours"})
 
     async def ended(self, seconds: float) -> None:
-        """Wait for its end; kill it when that takes too long."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._end(), seconds)
-            return
-        self.process.kill()
-        await self._end()
+        """Wait for its end; kill it when that takes too long. One that the kernel holds, as it does on a dead mount, is left to it."""
+        for bound in (seconds, _KILL_SECONDS):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._end(), bound)
+                return
+            self.process.kill()
 
     async def _end(self) -> None:
         while self.process.poll() is None:

@@ -21,6 +21,7 @@ from sidecar.board.lanes import Lanes, Recording
 from sidecar.board.proofs import Shared
 
 MOST = 128  # connections; each is a worker of a host
+_RETRY_SECONDS = 1.0  # without a descriptor for who waits
 _PASS_ON_SECONDS, _AT_ONCE = 0.1, 256  # how often questions for the DNS are passed on, and how many
 
 
@@ -45,6 +46,7 @@ class Lender:
         self._memory = {**memory, **answers}
         self._signs = False
         self._full = False  # that is said once
+        self._again: asyncio.TimerHandle | None = None  # when it is opened again
         self._lent: dict[socket.socket, tuple[int, memoryview | None]] = {}  # counters and lane
 
     @property
@@ -59,13 +61,13 @@ class Lender:
 
     def move(self, sock: socket.socket) -> None:
         """Accept on another socket from now on; what is lent stays so."""
-        asyncio.get_running_loop().remove_reader(self._sock)
+        self._rest()
         self._sock = sock
         self.open()
 
     def close(self) -> None:
         """Lend no more, and end what is lent."""
-        asyncio.get_running_loop().remove_reader(self._sock)
+        self._rest()
         for each in [*self._lent]:
             self._end(each)
 
@@ -81,10 +83,21 @@ class Lender:
             await asyncio.sleep(_PASS_ON_SECONDS)
             self._lookups.take_over(self._asked.table, _AT_ONCE)
 
+    def _rest(self) -> None:
+        """Accept nobody, until it is opened again."""
+        asyncio.get_running_loop().remove_reader(self._sock)
+        if self._again is not None:
+            self._again.cancel()
+
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # nobody waits any more, or no descriptor is left
+        try:
             while True:
                 self._lend(self._sock.accept()[0])
+        except BlockingIOError:  # nobody waits any more
+            pass
+        except OSError:  # no descriptor is left: who waits must not keep the loop from all else
+            self._rest()
+            self._again = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.open)
 
     def _lend(self, one: socket.socket) -> None:
         one.setblocking(False)

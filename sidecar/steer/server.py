@@ -104,15 +104,14 @@ class Control:
         self._clients: list[asyncio.Task[None]] = []  # in the order in which they came
         self._begun: set[asyncio.Future[Any]] = set()  # what outlives a client
         self._started = time.monotonic()
+        self._server: asyncio.AbstractServer | None = None
 
     async def open(self) -> None:
         """Accept from now on."""
         # From Python 3.13 a server removes the socket's file at its end; it is the master's.
         start: Any = asyncio.start_unix_server
         keep = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-        self._server: asyncio.AbstractServer = await start(
-            self._met, sock=self._sock.dup(), limit=words.LONGEST, **keep
-        )
+        self._server = await start(self._met, sock=self._sock.dup(), limit=words.LONGEST, **keep)
 
     def move(self, sock: socket.socket) -> None:
         """Accept on another socket from now on; who is being answered is answered."""
@@ -124,7 +123,8 @@ class Control:
 
     def close(self) -> None:
         """Accept no more; who is being answered is answered."""
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
 
     async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients = [each for each in self._clients if not each.done()]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.errors import XbotError
-from sidecar.inputs import read_text
+from sidecar.inputs import MOST_OF_A_LIST, read_text
 from sidecar.verify import catalogue
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -151,7 +151,7 @@ def read(place: Path) -> Copy:
 
 @functools.lru_cache(maxsize=64)
 def _read(place: Path, _changed: int, _number: int) -> Copy:
-    text = read_text(place)
+    text = read_text(place, MOST_OF_A_LIST)
     found = re.match(r"# date: (\d{4}-\d\d-\d\d)\n", text)
     try:
         date = datetime.date.fromisoformat(found.group(1)) if found else None

@@ -17,6 +17,7 @@ if not find_spec("crawleruseragents"):
 
 import changes
 import evasion
+import moves
 
 from sidecar import core, model
 from sidecar.errors import XbotError
@@ -31,10 +32,8 @@ ALPHABET = changes.alphabet(PEOPLE)
 SENT = [one for _, one in BOTS[:40]]
 
 
-def fixed(one: changes.Sent) -> list[tuple[bytes, bytes]]:
-    return sorted(
-        (name.lower(), value) for name, value in one.headers if name.lower() in changes.FIXED - {b"connection"}
-    )
+def fixed(one: moves.Sent) -> list[tuple[bytes, bytes]]:
+    return sorted((name.lower(), value) for name, value in one.headers if name.lower() in moves.FIXED - {b"connection"})
 
 
 def test_changes_are_many_and_of_every_kind() -> None:
@@ -88,7 +87,7 @@ def test_another_handshake_frees_where_only_it_accuses() -> None:
 
 def test_padding_adds_to_what_is_there() -> None:
     """A first cookie, referrer or agent is a presence, and of another kind."""
-    bare = changes.Sent(b"GET", b"/", b"HTTP/1.1", b"http", b"example.com", ((b"Host", b"example.com"),))
+    bare = moves.Sent(b"GET", b"/", b"HTTP/1.1", b"http", b"example.com", ((b"Host", b"example.com"),))
     for change in (one for one in ALPHABET if one.kind == "padding"):
         names = {name.lower() for name, _ in change.apply(bare).headers}
         assert not names & {b"referer", b"user-agent", b"accept", b"accept-language", b"accept-encoding"}, change.name
@@ -96,10 +95,10 @@ def test_padding_adds_to_what_is_there() -> None:
 
 def test_nginx_takes_no_head_beyond_its_limits() -> None:
     bare = SENT[0]._replace(headers=())
-    assert changes.accepted(bare)
-    assert not changes.accepted(bare._replace(uri=b"/" + b"x" * 8192))
-    assert not changes.accepted(bare._replace(headers=((b"A", b"x" * 8192),)))
-    assert not changes.accepted(bare._replace(headers=((b"A", b"x" * 8000),) * 5))
+    assert moves.accepted(bare)
+    assert not moves.accepted(bare._replace(uri=b"/" + b"x" * 8192))
+    assert not moves.accepted(bare._replace(headers=((b"A", b"x" * 8192),)))
+    assert not moves.accepted(bare._replace(headers=((b"A", b"x" * 8000),) * 5))
 
 
 def model_of(bias: float = 2.0, highest: float | None = None, **weights: float) -> core.Model:

@@ -476,6 +476,17 @@ def test_a_pipe_that_is_included_is_not_waited_for(tmp_path: Path, monkeypatch: 
             nginx_conf.read(place)
 
 
+def test_an_nginx_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It opens what it names, logs too, and waits for the other end of a pipe; after a minute that was a traceback."""
+    monkeypatch.setattr(nginx_conf, "TEST_SECONDS", 0.2)
+    program = tmp_path / "nginx"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    takes, said = nginx_conf.Program(str(program), (1, 26), "").test(tmp_path / "nginx.conf")
+    assert not takes
+    assert said.startswith(f"{tmp_path}/nginx.conf: no answer within 0.2 s")
+
+
 @needs_root
 @given(
     who=WHO, modes=st.tuples(MODES, MODES, MODES), owners=st.lists(IDS, min_size=6, max_size=6), linked=st.booleans()

@@ -35,8 +35,10 @@ from sidecar_harness import (
     wait_until,
 )
 
+from sidecar import inputs
 from sidecar.config.addresses import UnixAddress
 from sidecar.config.options import DEFAULT_MODEL
+from sidecar.errors import XbotError
 from sidecar.serve import listeners
 
 
@@ -203,8 +205,8 @@ import time
 from pathlib import Path
 from sidecar import model
 from sidecar.commands.cli import main
-from sidecar.serve import threads
-threads.LOAD_SECONDS = 2.0
+from sidecar.serve import duties
+duties.LOAD_SECONDS = 2.0
 load, flag = model.load, Path({flag!r})
 def late(path):
     while flag.exists():
@@ -350,6 +352,171 @@ def test_a_second_sigterm_ends_it_whatever_holds_it() -> None:
         sidecar.process.wait(TIMEOUT)
         assert time.monotonic() - began < 5
         wait_until(lambda: not any(map(alive, workers)), "the end of the workers")
+
+
+@pytest.mark.parametrize("closed", [(2,), (0, 1, 2)], ids=["standard error", "all"])
+def test_standard_files_that_are_closed_cost_nothing(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """Whoever starts us may have closed them; the next file that was opened had the number of standard error."""
+    address, board = f"unix:{tmp_path}/s", tmp_path / "board"
+    board.mkdir(mode=0o700)
+    close = lambda: [os.close(each) for each in closed]  # noqa: E731
+    with started("--listen", address, "--board", board, preexec_fn=close) as process:
+        wait_until(lambda: answers(address), "an answer")
+        (first,) = children(process.pid)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: children(process.pid) not in ([], [first]) and answers(address), "the next worker")
+        files = [each for each in board.iterdir() if each.is_file()]
+        assert not [each for each in files if b"worker" in each.read_bytes()[:4096]]  # no line of the log
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+
+
+@pytest.mark.parametrize("given", ["inspect nowhere", "--version"])
+@pytest.mark.parametrize("how", ["2>&-", "2>/dev/full", ">&-", "<&-"])
+def test_a_command_ends_with_its_status_whoever_reads_it(given: str, how: str) -> None:
+    done = subprocess.run(["sh", "-c", f'exec "$0" {given} {how}', XBOT], capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if given == "--version" else 2), done
+    assert "Traceback" not in done.stderr
+
+
+def test_signals_that_were_blocked_at_the_start_are_heard(tmp_path: Path) -> None:
+    """By whoever started us: the death of a worker was never heard of, nor SIGTERM."""
+    address = f"unix:{tmp_path}/s"
+    block = lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # noqa: E731
+    with started("--listen", address, preexec_fn=block) as process:
+        wait_until(lambda: answers(address), "an answer")
+        (first,) = children(process.pid)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: children(process.pid) not in ([], [first]) and answers(address), "the next worker")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+
+
+def test_a_flood_of_signals_drowns_none(tmp_path: Path) -> None:
+    """Thousands come while the master's loop stands still, and then SIGTERM: the pipe by which the loop hears of signals was full."""
+    log, flag = tmp_path / "log", tmp_path / "stands"
+    program = (
+        f"import time; from pathlib import Path; from sidecar.serve.reach import Reach; flag = Path({str(flag)!r})\n"
+        "from sidecar.commands.cli import main\n"
+        "def mend(self):\n    flag.touch()\n    while flag.exists(): time.sleep(0.001)\n"
+        "Reach.mend = mend\nmain()"
+    )
+    command = [sys.executable, "-c", program, "serve", "--model", DEFAULT_MODEL, "--workers", "1"]
+    command += ["--log-format", "json", "--listen", f"unix:{tmp_path}/s"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stderr=file)
+    try:
+        wait_until(lambda: b'"worker ready"' in log.read_bytes(), "a start")
+        process.send_signal(signal.SIGHUP)
+        wait_until(flag.exists, "the loop to stand still")
+        for number in (signal.SIGHUP, signal.SIGCHLD, signal.SIGWINCH) * 1500:
+            process.send_signal(number)
+            os.sched_yield()
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        flag.unlink()
+        assert process.wait(TIMEOUT) == 0
+        assert b"Traceback" not in log.read_bytes()
+    finally:
+        for pid in [process.pid, *children(process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(TIMEOUT)
+
+
+@pytest.mark.parametrize("what", ["larger", "a line", "mistakes"])
+def test_a_list_that_is_none_is_told_in_a_line(what: str, tmp_path: Path) -> None:
+    """A file of another kind: it took minutes, and each of its bytes was in the message."""
+    config, entries = tmp_path / "xbot.toml", tmp_path / "l.txt"
+    config.write_text('[lists.l]\nnetwork_files = ["l.txt"]\n[policies.default]\nallow = ["l"]\n')
+    if what == "larger":
+        entries.touch()
+        os.truncate(entries, 300 << 20)
+    else:
+        entries.write_bytes(b"x" * (8 << 20) if what == "a line" else b"x\n" * 1_000_000)
+    command = [XBOT, "serve", "--config", config, "--listen", f"unix:{tmp_path}/s"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 2
+    assert str(entries) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert len(done.stderr) < 1000
+
+
+def test_a_file_that_is_written_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The half of a configuration may be sound."""
+    path, read, writes = tmp_path / "xbot.toml", os.read, [b"whole, at last"]
+    path.write_bytes(b"half")
+
+    def beside(fd: int, most: int) -> bytes:
+        data = read(fd, most)
+        if writes:
+            path.write_bytes(writes.pop())
+        return data
+
+    monkeypatch.setattr(os, "read", beside)
+    assert inputs.read_bytes(path) == b"whole, at last"
+    writes[:] = [b"again" * n for n in range(1, 100)]
+    with pytest.raises(XbotError, match=f"^{path}: changed while it was read$"):
+        inputs.read_bytes(path)
+
+
+@pytest.mark.parametrize("command", ["serve", "score", "inspect", "check"])
+def test_a_link_to_itself_is_refused_by_every_command(command: str, tmp_path: Path) -> None:
+    link, log = tmp_path / "m", tmp_path / "log"
+    link.symlink_to("m")
+    log.write_text('203.0.113.7 - - [10/Oct/2026:13:55:36 +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8"\n')
+    rest = {"serve": ["--listen", f"unix:{tmp_path}/s"], "score": [str(log)]}.get(command, [])
+    given = [str(link)] if command == "inspect" else ["--model", str(link), *rest]
+    done = subprocess.run([XBOT, command, *given], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 2, done
+    assert f"{link}: Too many levels of symbolic links" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may open it")
+def test_a_file_that_has_nothing_to_read_yet_is_refused() -> None:
+    """The kernel's log is a regular file, and makes its reader wait."""
+    with pytest.raises(XbotError, match=r"^/proc/kmsg: (Resource temporarily unavailable|Operation not permitted)$"):
+        inputs.read_bytes(Path("/proc/kmsg"))  # to its end, which is none
+
+
+def test_fewer_descriptors_than_it_needs_are_told(tmp_path: Path) -> None:
+    few = [
+        "sh",
+        "-c",
+        'ulimit -n 40 && exec "$0" "$@"',
+        XBOT,
+        "serve",
+        "--listen",
+        f"unix:{tmp_path}/s",
+        "--workers",
+        "1",
+    ]
+    done = subprocess.run(few, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    said = "xbot: 40 open files are allowed, and 66 are needed: ulimit -n, LimitNOFILE=\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_who_waits_for_a_descriptor_of_the_master_keeps_it_from_nothing() -> None:
+    """A host at the socket `module`, and there is none for it: the loop went round and round."""
+
+    def cpu(pid: int) -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    with Sidecar(DEFAULT_MODEL, workers=1, board=True) as sidecar, contextlib.ExitStack() as stack:
+        assert sidecar.board is not None
+        limit_files(sidecar.master, 10)
+        for _ in range(3):
+            peer = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            peer.connect(str(sidecar.board / "module"))
+        before = cpu(sidecar.master)
+        time.sleep(2)
+        assert cpu(sidecar.master) - before < 0.15  # 0.01, and 0.28 on a busy machine where it went round
+        limit_files(sidecar.master, 1024)
+        peer.settimeout(TIMEOUT)
+        assert peer.recv(4096)
+        assert sidecar.stop() == 0
 
 
 # ---- 2. seen from outside ----
