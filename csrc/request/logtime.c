@@ -41,11 +41,11 @@ static bool zone_of(const char **p, const char *end, bool iso, int *seconds)
     *seconds = 0;
     if (*p == end)
         return true;
-    if (iso && *p < end && **p == 'Z') {
+    if (iso && **p == 'Z') {
         (*p)++;
         return true;
     }
-    if (*p < end && **p == ' ')
+    if (**p == ' ')
         (*p)++;
     else if (!iso)
         return false;
