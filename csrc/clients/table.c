@@ -9,8 +9,7 @@ static const xb_board_kind kind = {.name = "clients", .version = XB_CLIENTS_VERS
 size_t xb_clients_size(unsigned mebibytes)
 {
     const uint64_t bytes = (uint64_t)mebibytes << 20;
-    uint64_t n = bytes > sizeof(xb_clients) ? (bytes - sizeof(xb_clients)) / sizeof(xb_client_set) : 1;
-    n = n ? n : 1;
+    const uint64_t n = bytes > sizeof(xb_clients) ? (bytes - sizeof(xb_clients)) / sizeof(xb_client_set) : 1;
     return sizeof(xb_clients) + sizeof(xb_client_set) * (n > UINT32_MAX ? UINT32_MAX : n);
 }
 
@@ -68,7 +67,7 @@ const char *xb_clients_check(const void *memory, size_t size)
     const char *why = xb_board_check(memory, size, &kind, 0);
     if (why)
         return why;
-    const uint64_t n_sets = size < sizeof *t ? 0 : (size - sizeof *t) / sizeof(xb_client_set);
+    const uint64_t n_sets = (size - sizeof *t) / sizeof(xb_client_set); /* xb_board_check has asked for the header's size */
     if (n_sets < 1 || n_sets > UINT32_MAX || t->n_sets != n_sets)
         return "the sets do not add up to its size";
     know(t, n_sets);

@@ -68,13 +68,13 @@ static const char *check_header(const xb_model_header *h, size_t size)
     return NULL;
 }
 
-/* Which of the program's rows (`n` of them) has this name; n if none. */
-static size_t row_named(const xb_feature_row *rows, size_t n, const char *name)
+/* Which of the program's rows (`n` of them) has this name, looked for from `likely` on, and then before it; n if none. */
+static size_t row_named(const xb_feature_row *rows, size_t n, const char *name, size_t likely)
 {
-    size_t i = 0;
-    while (i < n && strcmp(rows[i].name, name) != 0)
-        i++;
-    return i;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(rows[(likely + i) % n].name, name) == 0)
+            return (likely + i) % n;
+    return n;
 }
 
 /* Maps `n_theirs` rows of the file onto the program's `n`: place[i] is where the program has the file's row i. Each row is there
@@ -87,7 +87,7 @@ static const char *map_rows(xb_model *m, const xb_model_row *theirs, size_t n_th
         const char *name = theirs[i].name;
         if (!*name || !memchr(name, 0, XB_ROW_NAME) || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")])
             return "a row without a readable name";
-        size_t at = row_named(rows, n, name);
+        size_t at = row_named(rows, n, name, i); /* mostly files have the program's order */
         if (at == n)
             snprintf(m->why, sizeof m->why, "%s %s: this xbot has none of that name; train again, or upgrade", kind, name);
         else if (theirs[i].version != rows[at].version)

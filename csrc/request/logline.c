@@ -434,12 +434,12 @@ static void time_and_type(const char *from, const char *end, xb_line *out)
     const char *dot = open - 5, *number_from = dot;
     if (dot <= from || *dot != '.' || open[-1] != ' ')
         return;
-    while (number_from > from && xb_is_digit(number_from[-1]))
+    while (xb_is_digit(number_from[-1])) /* as far as the blank at `from` */
         number_from--;
     int64_t seconds = whole_number(xb_span_of(number_from, dot));
     int milliseconds;
     const char *p = dot + 1;
-    if (number_from == from || number_from[-1] != ' ' || !xb_take_number(&p, open, 3, &milliseconds) || seconds != out->time / 1000)
+    if (number_from[-1] != ' ' || !xb_take_number(&p, open, 3, &milliseconds) || seconds != out->time / 1000)
         return;
     out->time = seconds * 1000 + milliseconds;
     if (!xb_span_is(xb_span_of(open + 1, end - 1), XB_SPAN("-")))

@@ -339,6 +339,10 @@ static void ids_and_the_wheel(void)
     ask(&s, ASKED "X-Original-URI: /\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: human\r\nX-Bot-Score: 0.8808\r\nX-Bot-Reason: allow=xbot.allow\r\n\r\n", false);
     ask(&s, ASKED "\r\n", BOT_403 "\r\n", false);
+    xb_wheel_turn(&wheel, NULL, XB_WHEEL_CONFIGURED, 0, XB_WHEEL_EVER); /* by hand only who is let by: all else goes as configured */
+    ask(&s, ASKED "X-Original-URI: /\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Bot: human\r\nX-Bot-Score: 0.8808\r\nX-Bot-Reason: allow=xbot.allow\r\n\r\n", false);
+    ask(&s, NOBODY, BOT_200 "\r\n", false);
 }
 
 int main(void)

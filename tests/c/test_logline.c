@@ -168,6 +168,12 @@ static void kinds(void)
     const char traefik[] = "203.0.113.7 - - [17/May/2015:10:05:03 +0200] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\" 7 \"a@file\" \"http://x\" 3ms";
     CHECK(read_at(XB_CLF_DASH_UNKNOWN, at_end, traefik, sizeof traefik - 1, &out));
     CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_URL);
+    static const char *const durations[] = {"3s", "3mx", "3xs", "xms", "3ms "};
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        char line[256];
+        int size = snprintf(line, sizeof line, "%.*s%s", (int)sizeof traefik - 4, traefik, durations[i]);
+        CHECK(!read_at(XB_CLF_DASH_UNKNOWN, at_end, line, (size_t)size, &out) && strcmp(out.error_field, "duration") == 0);
+    }
     CHECK(read_at(XB_CLF_COMBINED, at_end, traefik, sizeof traefik - 1, &out));
     CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_URL);
 }
@@ -185,6 +191,7 @@ static void raw_quotes(void)
         {"\"a\\\"b\" 0.1 rt=\"0.2\" \"-\"", "a\"b"},
         {"\"a\" \"human\" \"0.01\" \"none\" \"default\"", "a"},
         {"\"\" \"human\"", ""},
+        {"\"a\"\t\"human\"", "a"},
         {"\"a\"b", NULL},
         {"\"a\" b\" c", "a\" b"},
         {"\"a\"b c", NULL},

@@ -3,8 +3,8 @@
 csrc/ is built by gcc --coverage twice: into the extension, for those tests in Python that are about it (TESTS), and by itself, for
 the programs of tests/c and for the first inputs of each fuzz target with those that `make fuzz` has kept in .fuzz.
 
-Law: each line that nothing runs is in unreached.tsv, with the reason; one that is not there fails, and so does a share of branches
-below LEAST_BRANCHES. Each branch that nothing takes is in branches.tsv; one that is not there is named.
+Law: each line that nothing runs is in unreached.tsv, and each branch that nothing takes in branches.tsv, with the reason. One that is
+not there fails, and so does a row whose line is no longer in its file, and a share of branches below LEAST_BRANCHES.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -88,12 +89,20 @@ def measured() -> list[dict]:
     return json.loads((PLACE / "found.json").read_text())["files"]
 
 
+@cache
+def source(file: str) -> list[str]:
+    return [line.strip() for line in (ROOT / file).read_text().splitlines()]
+
+
+def text_of(file: str, number: int) -> str:
+    return source(file)[number - 1]
+
+
 def unreached(files: list[dict]) -> Iterator[tuple[str, int, str]]:
     """File, number and text of each line that nothing runs."""
     for file in files:
-        source = (ROOT / file["file"]).read_text().splitlines()
         for number in sorted({line["line_number"] for line in file["lines"] if not line["count"]}):
-            yield file["file"], number, source[number - 1].strip()
+            yield file["file"], number, text_of(file["file"], number)
 
 
 def branches(files: list[dict]) -> Iterator[tuple[str, int, int, int]]:
@@ -104,25 +113,36 @@ def branches(files: list[dict]) -> Iterator[tuple[str, int, int, int]]:
             yield file["file"], line["line_number"], len(counts), counts.count(0)
 
 
-def surprising(taken: list[tuple[str, int, int, int]]) -> Iterator[str]:
-    """Of lines with more branches that are never taken than branches.tsv lists."""
-    rows = [
-        row.split("\t") for row in (HERE / "branches.tsv").read_text().splitlines() if row and not row.startswith("#")
-    ]
-    known = Counter({(file, text): int(number) for file, text, number, _ in rows})
-    for file, number, _, never in taken:
-        text = (ROOT / file).read_text().splitlines()[number - 1].strip()
-        known[file, text] -= never
-        if never and known[file, text] < 0:
-            yield f"{file}:{number}: {-known[file, text]} branches are never taken, and branches.tsv does not list them: {text}"
+Row = tuple[str, str, int, str]  # file, text of the line, how many, why
 
 
-def listed() -> Counter[tuple[str, str]]:
-    """The lines of unreached.tsv by file and text, as often as they are there."""
-    rows = [
-        row.split("\t") for row in (HERE / "unreached.tsv").read_text().splitlines() if row and not row.startswith("#")
-    ]
-    return Counter((file, text) for file, text, _ in rows)
+def rows(name: str) -> list[Row]:
+    """A list beside this file. In unreached.tsv a row is one line."""
+    found = []
+    for line in (HERE / name).read_text().splitlines():
+        if line and not line.startswith("#"):
+            file, text, *number, why = line.split("\t")
+            found.append((file, text, int(number[0]) if number else 1, why))
+    return found
+
+
+def beyond(listed: list[Row], found: list[tuple[str, int, str, int]]) -> Iterator[tuple[str, int, str, int]]:
+    """Of what is never run or taken (file, line, its text, how many), what the list does not have."""
+    known: Counter[tuple[str, str]] = Counter()
+    for file, text, number, _ in listed:
+        known[file, text] += number
+    for file, line, text, number in found:
+        known[file, text] -= number
+        if known[file, text] < 0:
+            yield file, line, text, -known[file, text]
+            known[file, text] = 0
+
+
+def stale(listed: list[Row]) -> Iterator[Row]:
+    """Rows whose line is not in its file."""
+    for row in listed:
+        if not (ROOT / row[0]).is_file() or row[1] not in source(row[0]):
+            yield row
 
 
 def main() -> int:
@@ -140,28 +160,30 @@ def main() -> int:
     files = measured()
     lines = sum(len({line["line_number"] for line in file["lines"]}) for file in files)
     missing = list(unreached(files))
-    taken, known = list(branches(files)), listed()
+    taken = list(branches(files))
     total, never = sum(row[2] for row in taken), sum(row[3] for row in taken)
-    (PLACE / "branches.tsv").write_text(
-        "".join(f"{file}\t{number}\t{n}\t{zero}\n" for file, number, n, zero in taken if zero)
-    )
     print(
         f"lines: {lines - len(missing)} of {lines}, {len(missing)} unreached; branches: {total - never} of {total}, {1 - never / total:.1%}"
     )
-    for line in surprising(taken):
-        print(line)
-    unknown = []
-    for row in missing:
-        known[row[0], row[2]] -= 1
-        if known[row[0], row[2]] < 0:
-            unknown.append(row)
-    for file, number, text in unknown:
-        print(f"{file}:{number}: nothing runs this, and tests/coverage/unreached.tsv does not list it: {text}")
-    if 1 - never / total < LEAST_BRANCHES:
-        print(
-            f"branches: at least {LEAST_BRANCHES:.0%} are asked; build/coverage/branches.tsv has those that are never taken"
+    wrong = [
+        f"{file}:{number}: nothing runs this, and unreached.tsv does not list it: {text}"
+        for file, number, text, _ in beyond(rows("unreached.tsv"), [(*row, 1) for row in missing])
+    ]
+    wrong += [
+        f"{file}:{number}: {n} branches are never taken, and branches.tsv does not list them: {text}"
+        for file, number, text, n in beyond(
+            rows("branches.tsv"), [(*row[:2], text_of(*row[:2]), row[3]) for row in taken]
         )
-    return 1 if unknown or 1 - never / total < LEAST_BRANCHES else 0
+    ]
+    wrong += [
+        f"{name}: its line is not in {file}: {text}"
+        for name in ("unreached.tsv", "branches.tsv")
+        for file, text, _, _ in stale(rows(name))
+    ]
+    if 1 - never / total < LEAST_BRANCHES:
+        wrong.append(f"branches: at least {LEAST_BRANCHES:.0%} are asked")
+    print("".join(f"{line}\n" for line in wrong), end="")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

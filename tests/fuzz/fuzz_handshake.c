@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     xb_span *const parts[] = {&tls.protocol, &tls.ciphers, &tls.curves, &tls.alpn, &tls.reused, &tls.sigalgs};
     xb_handshake first, second;
     xb_connection_id c;
-    xb_handshake_init();
+    fuzz_init();
     for (size_t i = 0; i < 6; i++)
         *parts[i] = next(&p, end, &owned[i]);
     const xb_span connection = next(&p, end, &owned[6]);

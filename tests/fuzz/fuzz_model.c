@@ -29,20 +29,23 @@ static void use(const xb_model *m)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static xb_workspace work;
-    static model_image good;
+    static model_image good, changed;
     static xb_model model;
     if (size < 1)
         return 0;
-    fuzz_model();
+    if (!good.header.version) {
+        fuzz_init();
+        image_init(&good);
+        image_fill(&good);
+    }
     char *image;
     size_t image_size = size - 1;
     if (data[0] & 1) {
-        image_init(&good);
-        image_fill(&good);
-        image_size = sizeof good;
+        image_size = sizeof changed;
+        changed = good;
         for (size_t i = 1; i + 3 <= size; i += 3)
-            ((uint8_t *)&good)[(data[i] | data[i + 1] << 8) % sizeof good] = data[i + 2];
-        image = exact_copy(&good, image_size);
+            ((uint8_t *)&changed)[(data[i] | data[i + 1] << 8) % sizeof changed] = data[i + 2];
+        image = exact_copy(&changed, image_size);
     } else {
         image = exact_copy(data + 1, image_size);
     }

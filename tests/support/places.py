@@ -11,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT / "tests" / "data"
+# For small files that are written thousands of times; the system's place for temporary files where there is none in memory.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 XBOT = str(Path(sys.executable).parent / "xbot")
 
 

@@ -103,6 +103,27 @@ static void not_whole(void)
         }
 }
 
+/* A tag that leads to another's words is of nobody. */
+static void another_words(void)
+{
+    const xb_handshake_key key = {.serial = 1}, other = {.serial = 2};
+    xb_handshake_entry entry;
+    memset(&entry, 0, sizeof entry);
+    case_name = "another's words";
+    for (int turn = 0; turn < 2; turn++) {
+        clear();
+        keep(turn ? other : key, 0, 1);
+        for (size_t s = 0; s < XB_HANDSHAKES_SETS; s++)
+            if (table_of_all.set[s].tag[0]) {
+                if (turn)
+                    table_of_all.set[s].entry[0] = entry;
+                else
+                    entry = table_of_all.set[s].entry[0];
+            }
+    }
+    CHECK_EQUAL(find(other, 0), 0);
+}
+
 /* Four times as many as there is room for. What was kept or asked for last is there, and nothing is anybody else's. */
 static void crowded(void)
 {
@@ -171,6 +192,10 @@ static void recalled(void)
     CHECK(!recall(ASK("192.0.2.31", "https", "9-1-2", ""), 0) && absent());
     CHECK(recall(ASK("192.0.2.31", "https", "9-1-3", CIPHERS), 0) && told()); /* asked for, and told late */
     CHECK(recall(ASK("192.0.2.31", "https", "9-1-4", ""), 0) && told());
+    parse(ASK("192.0.2.31", "https", "9-6-1", CIPHERS));
+    work.request.handshake = facts(5); /* a host that made it before */
+    CHECK(xb_handshakes_recall(&table_of_all, 0, 0, &work.request) && work.request.handshake.ciphers == 5);
+    CHECK(recall(ASK("192.0.2.31", "https", "9-6-2", ""), 0) && work.request.handshake.ciphers == 5);
     CHECK(recall(ASK("unix:", "https", "9-7-1", CIPHERS), 0) && told());
     CHECK(recall(ASK("unix:", "https", "9-7-2", ""), 0) && told());
 }
@@ -257,6 +282,7 @@ int main(void)
     of_whom();
     how_long();
     not_whole();
+    another_words();
     crowded();
     recalled();
     forged();

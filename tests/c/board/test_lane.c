@@ -106,6 +106,12 @@ static void half_written(void)
 static void damaged(void)
 {
     case_name = "damaged";
+    memset(lane, 0, sizeof *lane);
+    CHECK(put(64, 5));
+    memcpy(lane->room, &(uint32_t){128}, sizeof(uint32_t)); /* says that it is longer than what was written */
+    CHECK(empty());
+    lane->head = lane->tail + 2 * XB_LANE_ROOM; /* more than there is room for */
+    CHECK(!put(64, 5));
     uint64_t state = 1;
     for (int round = 0; round < 3000; round++) {
         memset(lane, 0, sizeof *lane);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 #include "harness.h"
 
 static xb_lookups names;
@@ -66,15 +68,23 @@ static void how_long(void)
     CHECK_EQUAL(find(v4(1), 800).given, 100);
     keep(v4(1), XB_LOOKUP_SILENT, 100 + XB_LOOKUPS_STALE, 400 + XB_LOOKUPS_STALE, 0); /* too old by now */
     CHECK_EQUAL(find(v4(1), 400 + XB_LOOKUPS_STALE).state, XB_LOOKUP_SILENT);
+    keep(v4(2), XB_LOOKUP_AWAY, 500, 800, 0); /* nobody answered before either */
+    CHECK_EQUAL(find(v4(2), 800).state, XB_LOOKUP_AWAY);
+    keep(v4(4), XB_LOOKUP_ANSWERED, 100, 400, 2);
+    keep(v4(4), XB_LOOKUP_SILENT, 401 + XB_LOOKUPS_STALE, 701 + XB_LOOKUPS_STALE, 0); /* it no longer counts at all */
+    CHECK_EQUAL(find(v4(4), 701 + XB_LOOKUPS_STALE).state, XB_LOOKUP_SILENT);
+    keep(v4(5), XB_LOOKUP_ANSWERED, 100, 400, 2);
+    keep(v4(5), XB_LOOKUP_SILENT, 99 + XB_LOOKUPS_STALE, 399 + XB_LOOKUPS_STALE, 0); /* fresh no longer than it is old enough to go */
+    CHECK_EQUAL(find(v4(5), 99 + XB_LOOKUPS_STALE).until, 100 + XB_LOOKUPS_STALE);
     keep(v4(1), XB_LOOKUP_ANSWERED, 200000, 200300, 0);
     CHECK_EQUAL(find(v4(1), 200000).domains, 0);
     CHECK_EQUAL(find(v4(1), 200000).state, XB_LOOKUP_ANSWERED);
     keep(v4(9), XB_LOOKUP_UNKNOWN, 0, 100, 1);
     keep(v4(9), XB_N_LOOKUPS, 0, 100, 1);
     CHECK_EQUAL(find(v4(9), 0).state, XB_LOOKUP_UNKNOWN);
-    CHECK_EQUAL(names.confirmed, 1);
-    CHECK_EQUAL(names.looked[XB_LOOKUP_ANSWERED], 2);
-    CHECK_EQUAL(names.looked[XB_LOOKUP_SILENT], 3);
+    CHECK_EQUAL(names.confirmed, 3);
+    CHECK_EQUAL(names.looked[XB_LOOKUP_ANSWERED], 4);
+    CHECK_EQUAL(names.looked[XB_LOOKUP_SILENT], 5);
 }
 
 static void whose(void)
@@ -93,6 +103,11 @@ static void whose(void)
     CHECK(!xb_lookups_neighbour_denied(&names, &one, 301) && !xb_lookups_neighbour_denied(&names, &far, 0));
     CHECK_EQUAL(find(one, 0).domains, 1); /* it is its own */
     CHECK_EQUAL(find(v6(1, 9), 0).state, XB_LOOKUP_UNKNOWN);
+    const xb_address last = v6(3 | UINT64_C(0xffff) << 48, UINT64_MAX), beside_last = v6(3, 1); /* an address with the network's own key */
+    keep(last, XB_LOOKUP_SILENT, 0, 300, 0);
+    CHECK(!xb_lookups_neighbour_denied(&names, &beside_last, 0));
+    keep(last, XB_LOOKUP_ANSWERED, 0, 300, 1);
+    CHECK(!xb_lookups_neighbour_denied(&names, &beside_last, 0));
     const xb_address subnet = v6(1 | UINT64_C(1) << 48, 3); /* another /64 of the same /48 */
     CHECK(xb_lookups_neighbour_denied(&names, &subnet, 0));
     const xb_address four = v4(5 | 7u << 24), beside = v4(5 | 9u << 24), other = v4(6 | 7u << 24); /* 5.0.0.7, 5.0.0.9, 6.0.0.7 */
@@ -138,7 +153,7 @@ static void questions(void)
     CHECK_EQUAL(xb_lookups_take(&names, &at, out, 64), 0);
     uint32_t waiting = 0;
     for (uint32_t i = 0; i < 100000; i++) {
-        const xb_address a = v4(i);
+        const xb_address a = i % 2 ? v4(i) : v6(7, i);
         waiting += xb_lookups_ask(&names, &a);
     }
     CHECK(waiting <= XB_LOOKUPS_QUESTIONS);
@@ -166,6 +181,20 @@ static void half_written(void)
         keep(a, XB_LOOKUP_ANSWERED, 0, 300, 1);
         CHECK_EQUAL(find(a, 0).domains, 1);
     }
+    case_name = "a state that is none"; /* of another version, whose checksum is right */
+    clear();
+    keep(a, XB_LOOKUP_ANSWERED, 0, 300, 1);
+    for (size_t s = 0; s < XB_LOOKUPS_SETS; s++)
+        for (size_t i = 0; i < XB_LOOKUPS_WAYS; i++) {
+            xb_lookup_entry *e = &names.entry[s][i];
+            uint64_t h = names.secret[1];
+            e->words[4] = XB_N_LOOKUPS;
+            for (size_t n = 0; n < XB_LOOKUP_WORDS; n++)
+                h = xb_mix(h ^ e->words[n]);
+            e->sum = e->sum ? h : 0;
+        }
+    CHECK_EQUAL(find(a, 0).state, XB_LOOKUP_UNKNOWN);
+    case_name = "half a question";
     for (size_t word = 0; word < 3; word++) {
         clear();
         uint32_t at = 0;

@@ -97,6 +97,18 @@ static void addresses(void)
     CHECK(!let_by("10.0.1.0", 32, LATER) && let_by("10.0.0.3", 32, XB_WHEEL_EVER)); /* it has a place */
 }
 
+/* One place is one network: the same bits, and of the same length. */
+static void networks(void)
+{
+    begin("networks");
+    static const xb_address none;
+    CHECK(!xb_wheel_let_by(&wheel, &none, 0, NOW, LATER));
+    CHECK(let_by("2001:db8::5", 128, LATER) && let_by("2001:db8::6", 128, LATER) && let_by("2001:db9::5", 128, LATER));
+    CHECK(let_by("192.0.2.0", 24, LATER) && let_by("192.0.2.0", 32, LATER));
+    CHECK(let_by("192.0.2.0", 32, 0) && lets_by("192.0.2.0", NOW)); /* still by the other */
+    CHECK(let_by("2001:db8::6", 128, 0) && lets_by("2001:db8::5", NOW) && !lets_by("2001:db8::6", NOW) && lets_by("2001:db9::5", NOW));
+}
+
 /* A word that was changed in place by a writer of another version, or damaged. */
 static void damaged(void)
 {
@@ -135,6 +147,7 @@ int main(void)
     modes();
     places();
     addresses();
+    networks();
     damaged();
     checks_of_a_file();
     return done("test_wheel");

@@ -97,6 +97,11 @@ static void memory(void)
     CHECK(xb_clients_check(table_of_all, table_size));
     table_of_all->n_sets = 0;
     CHECK(xb_clients_check(table_of_all, table_size));
+    xb_clients_init(table_of_all, sizeof *table_of_all, secret, XB_CLIENTS_BY_ADDRESS); /* a header, and no set */
+    CHECK(xb_clients_check(table_of_all, sizeof *table_of_all));
+    const size_t most = (sizeof *table_of_all + sizeof(xb_client_set) * (UINT64_C(1) << 32)); /* of which only the header is looked at */
+    xb_clients_init(table_of_all, most, secret, XB_CLIENTS_BY_ADDRESS);
+    CHECK(xb_clients_check(table_of_all, most));
     fresh(1);
     table_of_all->privacy = 2;
     CHECK(xb_clients_check(table_of_all, table_size));
@@ -507,6 +512,26 @@ static bool same_pages(const xb_client_view *a, const xb_client_view *b)
 }
 
 /* A page that was refused leaves the table as it was but for the request: at whatever point of a visit it comes, and whatever it was. */
+/* An entry that had to go meanwhile gets nothing, and nobody else gets it. */
+static void gone(void)
+{
+    case_name = "gone";
+    fresh(1);
+    const xb_client_keys k = keys_of(1, 0, 1), otherwise = keys_of(1, 0, 2);
+    xb_clients_mark(table_of_all, &k, XB_MARK_CALLED); /* nobody was counted */
+    CHECK_EQUAL(table_of_all->entries, 0);
+    count(k, NOON, page());
+    xb_client_set *set = xb_clients_seek(table_of_all, k.shape);
+    set->tag[xb_clients_place(set, xb_clients_tag(k.shape))] = 0;
+    xb_visit with_version = part();
+    with_version.version = 100;
+    count(otherwise, NOON, with_version); /* the page's shape would have a loader more */
+    CHECK_EQUAL(TALLY(site(NOON), LOADERS), 1);
+    CHECK_EQUAL(TALLY(shape_of(k, NOON), LOADERS), 0);
+    for (size_t i = 0; i < XB_CLIENTS_VERSIONS; i++)
+        CHECK_EQUAL(table_of_all->versions[0][i], 0); /* without a network nobody says which versions people have */
+}
+
 static void refused(void)
 {
     static const int gates[] = {401, 403, 407, 429};
@@ -781,6 +806,7 @@ int main(void)
     flood();
     beyond();
     happenings();
+    gone();
     refused();
     loaded();
     versions();

@@ -143,6 +143,47 @@ static void new_ones(void)
     CHECK(near(view(1, 5, 2, NOON + 2000).count[XB_TALLY_PAGES], 0));
 }
 
+static void of_before(void)
+{
+    case_name = "who was there before the exchange began";
+    fresh(NOON);
+    count(0, 9, NOON - 60000, true);
+    count(0, 9, NOON + 500, true);
+    CHECK_EQUAL(round_of(2, NOON + 1000), 0); /* nobody can say which of it is new */
+    count(0, 9, NOON + 1500, true);
+    CHECK_EQUAL(round_of(2, NOON + 2000), 3);
+    CHECK(near(view(1, 9, 0, NOON + 2000).count[XB_TALLY_PAGES], 1));
+    count(1, 9, NOON + 2500, true); /* they know of each other's since when it is there */
+    CHECK_EQUAL(round_of(2, NOON + 3000), 3);
+    CHECK(near(view(0, 9, 0, NOON + 3000).count[XB_TALLY_PAGES], 4));
+}
+
+/* Entries with the same tag are told apart by their sets, also where what was told of them is kept side by side. */
+static void same_tag(void)
+{
+    case_name = "the same tag";
+    fresh(NOON);
+    const uint32_t tag = 77, sets = (uint32_t)tables[0]->n_sets, slots = XB_EXCHANGE_SLOTS / XB_EXCHANGE_WAYS;
+    uint32_t one = 0, other = 0;
+    for (one = 0; one < sets && !other; one++)
+        for (uint32_t i = one + 1; i < sets && !other; i++)
+            other = xb_mix((uint64_t)one << 32 | tag) % slots == xb_mix((uint64_t)i << 32 | tag) % slots ? i : 0;
+    CHECK(other);
+    xb_client_delta both[2] = {{.set = one - 1, .tag = tag, .first = 5}, {.set = other, .tag = tag}};
+    both[0].count[XB_TALLY_REQUESTS] = 1.0f;
+    both[1].count[XB_TALLY_REQUESTS] = 2.0f;
+    for (int i = 0; i < 2; i++)
+        CHECK_EQUAL(xb_exchange_merge(exchange[0], tables[0], NOON, both, 2), 2);
+    CHECK_EQUAL(xb_exchange_collect(exchange[0], tables[0], NOON + 1000, told[0], MOST), 0); /* it came from elsewhere */
+    for (int i = 0; i < 2; i++) {
+        const xb_client_entry *e = &tables[0]->set[both[i].set].entry[0];
+        CHECK(near(e->count[XB_TALLY_REQUESTS], 2 * both[i].count[XB_TALLY_REQUESTS]));
+        CHECK_EQUAL(e->first == 5, i == 0);
+    }
+    both[0].tag = 0;
+    CHECK_EQUAL(xb_exchange_merge(exchange[0], tables[0], NOON, both, 1), 0);
+}
+
 static void bounded(void)
 {
     size_t sum = 0;
@@ -203,6 +244,8 @@ int main(void)
 {
     sums();
     new_ones();
+    of_before();
+    same_tag();
     bounded();
     nonsense();
     for (int i = 0; i < 3; i++) {

@@ -29,6 +29,24 @@ static bool parse(const char *text, xb_client_keys *keys, xb_response *response)
     return xb_outcome_parse((xb_span){at_end(text, strlen(text)), strlen(text)}, keys, response);
 }
 
+static void contents(void)
+{
+    static const struct {
+        const char *type;
+        xb_content content;
+    } types[] = {
+        {"application/xhtml+xml", XB_CONTENT_PAGE}, {"text/javascript", XB_CONTENT_SCRIPT}, {"application/wasm", XB_CONTENT_SCRIPT},
+        {"font/woff2", XB_CONTENT_FONT}, {"application/font-woff", XB_CONTENT_FONT}, {"application/x-font-ttf", XB_CONTENT_FONT},
+        {"application/vnd.ms-fontobject", XB_CONTENT_FONT}, {"application/json", XB_CONTENT_DATA}, {"text/xml ; a=b", XB_CONTENT_DATA},
+        {"application/x-ndjson", XB_CONTENT_DATA}, {"IMAGE/PNG,text/html", XB_CONTENT_IMAGE}, {" ", XB_CONTENT_UNKNOWN},
+        {"text/plain", XB_CONTENT_OTHER},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        case_name = types[i].type;
+        CHECK_EQUAL(xb_content_of((xb_span){types[i].type, strlen(types[i].type)}), types[i].content);
+    }
+}
+
 static void read_or_not(void)
 {
     static const struct {
@@ -194,6 +212,7 @@ static void rekeyed(void)
 int main(void)
 {
     xb_init();
+    contents();
     read_or_not();
     told_to_whom();
     counted_once();

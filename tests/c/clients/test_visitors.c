@@ -117,6 +117,9 @@ static void files(void)
     all->board.version++;
     CHECK(xb_visitors_check(all, sizeof *all) != NULL);
     fresh();
+    all->board.size -= 64; /* as it says, and yet not as many as there are */
+    CHECK(xb_visitors_check(all, sizeof *all - 64) != NULL);
+    fresh();
     for (size_t i = sizeof all->board; i < sizeof *all; i++) /* whatever lies in it, nothing outside it is touched */
         ((uint8_t *)all)[i] = (uint8_t)(i * 37);
     CHECK(xb_visitors_check(all, sizeof *all) == NULL);
