@@ -39,18 +39,9 @@ void xb_init(void)
 
 /* ---- known hosts ---- */
 
-uint32_t xb_host_hash(xb_span host)
+bool xb_hosts_know(const xb_hosts *hosts, uint32_t want)
 {
-    if (xb_span_starts(host, XB_SPAN("www.")))
-        host = (xb_span){host.at + 4, host.size - 4};
-    return (uint32_t)(xb_hash(host) >> 32);
-}
-
-bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
-{
-    if (!host.size)
-        return false;
-    const uint32_t want = xb_host_hash(host), *at = hosts->hash;
+    const uint32_t *at = hosts->hash;
     if (!hosts->count)
         return false;
     for (uint32_t left = hosts->count; left > 1; left -= left / 2) /* the last at or below `want`, or the first */
@@ -275,7 +266,7 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
     if (look)
         xb_client_keys_of(look->table, f, &look->keys, &look->places);
     const xb_known_agent *agent = agent_of(v, xb_agent_text(r));
-    xb_facts_finish(f, &agent->facts);
+    xb_facts_finish(f, &agent->facts, v->origins);
     const bool client = look && look->keys.client;
     if (client)
         xb_clients_look_all(&look->keys, &look->places);

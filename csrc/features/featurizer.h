@@ -51,9 +51,8 @@ typedef struct {
     uint32_t count;       /* 0: no set, the feature is absent */
 } xb_hosts;
 
-/* Is the host in the set? A leading "www." is no part of a host here. */
-bool xb_hosts_know(const xb_hosts *hosts, xb_span host);
-uint32_t xb_host_hash(xb_span host);
+/* Is the host with this xb_host_hash in the set? */
+bool xb_hosts_know(const xb_hosts *hosts, uint32_t host_hash);
 
 /* What a model asks of the featurizer. */
 typedef struct {
@@ -146,6 +145,7 @@ typedef struct {
     xb_print *print;          /* that of this request; NULL: it is not kept */
     xb_known_agent agents[XB_AGENTS];
     uint64_t new_agents;
+    xb_known_origin origins[XB_ORIGINS];
     xb_known_values values;
     uint32_t shapes;          /* the number of the shape that was last */
     xb_shape shape;
