@@ -57,8 +57,8 @@ void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent, xb_known_origin o
     f->agent = agent;
     xb_referrer_of(undashed(r->referrer), origins, f);
     xb_path_facts_of(present(r->uri), &f->path);
-    f->referrer_own = r->host.size && f->referrer.host.size &&
-                      xb_span_same(xb_without_www(f->referrer.host), xb_without_www(xb_without_port(r->host)));
+    f->host = xb_without_port(r->host);
+    f->referrer_own = r->host.size && f->referrer.host.size && xb_span_same(xb_without_www(f->referrer.host), xb_without_www(f->host));
     f->n_visitor = r->n_visitor;
     f->situation = xb_situation_of(r, f);
 }

@@ -111,6 +111,7 @@ typedef struct {
     const xb_request *request;
     xb_address ip;
     const xb_agent_facts *agent;
+    xb_span host;        /* the site's, without its port */
     xb_url referrer;
     xb_handshake handshake; /* `known` 0: absent */
     uint64_t referrer_hash; /* xb_hash of its host */

@@ -194,6 +194,7 @@ cdef extern from "features/featurizer.h" nogil:
         xb_token *tokens
         xb_facts facts
         xb_behaviour behaviour
+    double xb_row(const xb_vector *v, size_t i)
     void xb_init()
     void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
 
