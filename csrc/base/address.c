@@ -2,23 +2,35 @@
 
 #include <arpa/inet.h>
 
-/* Four numbers of one to three digits, the text has at least two bytes. */
+/* Four numbers of one to three digits: 7 to 15 bytes, read from a copy that ends with a byte which is none of them. */
 static bool address_v4(xb_span text, xb_address *out)
 {
-    const char *p = text.at, *end = text.at + text.size;
+    char copy[16] = {0};
+    if (text.size < 7 || text.size > 15)
+        return false;
+    memcpy(copy, text.at, 7);
+    memcpy(copy + text.size - 7, text.at + text.size - 7, 7);
+    if (text.size == 15)
+        copy[7] = text.at[7];
+    const char *p = copy;
     for (int i = 0; i < 4; i++) {
-        if (i && (p == end || *p++ != '.'))
+        if (i && *p++ != '.')
             return false;
-        const char *most = end - p < 3 ? end : p + 3;
-        unsigned value = 0;
-        const char *from = p;
-        for (unsigned digit; p < most && (digit = (unsigned)(unsigned char)*p - '0') < 10; p++)
+        unsigned value = (unsigned)(unsigned char)*p++ - '0', digit;
+        if (value > 9)
+            return false;
+        if ((digit = (unsigned)(unsigned char)*p - '0') < 10) {
             value = value * 10 + digit;
-        if (p == from || value > 255)
+            if ((digit = (unsigned)(unsigned char)*++p - '0') < 10) {
+                value = value * 10 + digit;
+                p++;
+            }
+        }
+        if (value > 255)
             return false;
         out->bytes[i] = (uint8_t)value;
     }
-    return p == end;
+    return p == copy + text.size;
 }
 
 bool xb_address_parse(xb_span text, xb_address *out)

@@ -132,6 +132,23 @@ static inline const char *xb_find(const char *p, const char *end, char a, char b
     return p;
 }
 
+/* The first `a`, `b` or `c` of [p, end), or `end`. */
+static inline const char *xb_find_any(const char *p, const char *end, char a, char b, char c)
+{
+#ifdef __SSE2__
+    const __m128i all_a = _mm_set1_epi8(a), all_b = _mm_set1_epi8(b), all_c = _mm_set1_epi8(c);
+    for (; end - p >= 16; p += 16) {
+        const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+        const int found = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, all_a), _mm_cmpeq_epi8(x, all_b)), _mm_cmpeq_epi8(x, all_c)));
+        if (found)
+            return p + __builtin_ctz((unsigned)found);
+    }
+#endif
+    while (p < end && *p != a && *p != b && *p != c)
+        p++;
+    return p;
+}
+
 /* The first byte of [p, end) that is of no word (xb_is_word), or `end`. */
 static inline const char *xb_word_end(const char *p, const char *end)
 {

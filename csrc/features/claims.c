@@ -55,13 +55,13 @@ static bool well_known(xb_span path)
 
 /* Does the visitor reach a host that browsers trust without TLS? Then they send what else only https gets. A visitor can write
  * such a name into Host, but then only a server without a name of its own answers. */
-static bool loopback(const xb_request *r, const xb_facts *f)
+static bool loopback(const xb_facts *f)
 {
     const xb_address *ip = &f->ip;
     static const uint8_t one6[16] = {[15] = 1};
     if ((ip->version == 4 && ip->bytes[0] == 127) || (ip->version == 6 && memcmp(ip->bytes, one6, sizeof one6) == 0))
         return true;
-    xb_span host = xb_without_port(r->host);
+    const xb_span host = f->host;
     return xb_span_is(host, XB_SPAN("localhost")) || xb_span_ends(host, XB_SPAN(".localhost")) ||
            xb_span_starts(host, XB_SPAN("127.")) || xb_span_is(host, XB_SPAN("::1"));
 }
@@ -90,7 +90,7 @@ static xb_situation_scheme scheme_of(const xb_request *r, const xb_facts *f)
         return XB_SCHEME_NONE;
     if (xb_span_is(r->scheme, XB_SPAN("https")))
         return XB_SCHEME_HTTPS;
-    return loopback(r, f) ? XB_SCHEME_LOOPBACK : XB_SCHEME_PLAIN;
+    return loopback(f) ? XB_SCHEME_LOOPBACK : XB_SCHEME_PLAIN;
 }
 
 /* A form posts one of three types (HTML, 4.10.19.6). */

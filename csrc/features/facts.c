@@ -51,14 +51,14 @@ void xb_facts_begin(const xb_request *r, xb_facts *f)
     handshake_facts(r, f);
 }
 
-void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent)
+void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent, xb_known_origin origins[XB_ORIGINS])
 {
     const xb_request *r = f->request;
     f->agent = agent;
-    xb_url_split(undashed(r->referrer), &f->referrer);
+    xb_referrer_of(undashed(r->referrer), origins, f);
     xb_path_facts_of(present(r->uri), &f->path);
-    f->referrer_own = r->host.size && f->referrer.host.size &&
-                      xb_span_same(xb_without_www(f->referrer.host), xb_without_www(xb_without_port(r->host)));
+    f->host = xb_without_port(r->host);
+    f->referrer_own = r->host.size && f->referrer.host.size && xb_span_same(xb_without_www(f->referrer.host), xb_without_www(f->host));
     f->n_visitor = r->n_visitor;
     f->situation = xb_situation_of(r, f);
 }

@@ -56,6 +56,7 @@ typedef struct {
     uint64_t hash; /* xb_hash(text) */
 } xb_word;
 
+enum { XB_ORIGINS = 64 /* beginnings of referrers that are kept; a power of two */, XB_ORIGIN_TEXT = 96 /* bytes of one, at most */ };
 enum { XB_MAX_WORDS = 64 }; /* words kept of an agent, and of a path; more are counted, not kept */
 
 typedef struct {
@@ -82,6 +83,17 @@ typedef struct {
     bool numeric;                      /* the host is an address */
 } xb_url;
 
+/* What is found in the beginning of a referrer, up to its path; kept for the next one that begins so (memo.h). */
+typedef struct {
+    uint16_t size;      /* bytes of the beginning; 0: nothing is kept */
+    uint16_t host, host_size; /* where the host is in it */
+    uint32_t dots;
+    bool numeric;
+    uint32_t site;      /* as in xb_facts */
+    uint64_t hash;      /* xb_hash of the host */
+    char bytes[XB_ORIGIN_TEXT];
+} xb_known_origin;
+
 /* MEDIA: pictures, films and icons, which people also open by themselves; ASSET: styles, scripts and fonts. */
 enum { XB_KIND_PAGE, XB_KIND_SCRIPT, XB_KIND_ASSET, XB_KIND_MEDIA, XB_KIND_FEED, XB_KIND_OTHER };
 
@@ -99,8 +111,11 @@ typedef struct {
     const xb_request *request;
     xb_address ip;
     const xb_agent_facts *agent;
+    xb_span host;        /* the site's, without its port */
     xb_url referrer;
     xb_handshake handshake; /* `known` 0: absent */
+    uint64_t referrer_hash; /* xb_hash of its host */
+    uint32_t referrer_site; /* xb_host_hash of its host */
     bool referrer_own;   /* the referrer's host is the site's; only where the host is known */
     xb_path_facts path;
     uint32_t protocol;   /* 10, 11, 20, 30; 0 unknown */
@@ -117,8 +132,9 @@ void xb_facts_init(void);
 void xb_facts_begin(const xb_request *r, xb_facts *f);
 
 /* Path, referrer and situation, after xb_facts_begin. `agent`: the facts of xb_agent_text(r), which live as long as `f` is looked at. What
- * is left, values and contradictions, follows from them and from what the program says (fingerprint.h). */
-void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent);
+ * is left, values and contradictions, follows from them and from what the program says (fingerprint.h). `origins`: of referrers before, all
+ * zero at first. */
+void xb_facts_finish(xb_facts *f, const xb_agent_facts *agent, xb_known_origin origins[XB_ORIGINS]);
 
 /* The agent, or an empty text for none, and for a lone dash: so logs write "nothing", and a visitor who sends one must look the same in a
  * log and on the wire. */

@@ -39,18 +39,9 @@ void xb_init(void)
 
 /* ---- known hosts ---- */
 
-uint32_t xb_host_hash(xb_span host)
+bool xb_hosts_know(const xb_hosts *hosts, uint32_t want)
 {
-    if (xb_span_starts(host, XB_SPAN("www.")))
-        host = (xb_span){host.at + 4, host.size - 4};
-    return (uint32_t)(xb_hash(host) >> 32);
-}
-
-bool xb_hosts_know(const xb_hosts *hosts, xb_span host)
-{
-    if (!host.size)
-        return false;
-    const uint32_t want = xb_host_hash(host), *at = hosts->hash;
+    const uint32_t *at = hosts->hash;
     if (!hosts->count)
         return false;
     for (uint32_t left = hosts->count; left > 1; left -= left / 2) /* the last at or below `want`, or the first */
@@ -148,13 +139,16 @@ static inline __attribute__((always_inline)) void rows(const xb_request *r, cons
 /* Takes an agent apart, unless it is known. */
 static const xb_known_agent *agent_of(xb_vector *v, xb_span text)
 {
-    xb_known_agent *a = &v->agents[xb_memo_place(text, XB_AGENTS)];
-    for (size_t way = 0; way < XB_MEMO_WAYS; way++)
-        if (xb_memo_holds(&a[way].text, text))
-            return &a[way];
-    a += v->new_agents++ % XB_MEMO_WAYS;
+    const uint64_t hash = xb_memo_hash(text);
+    size_t place = xb_memo_set(hash, XB_AGENTS, XB_AGENT_WAYS);
+    for (size_t way = 0; way < XB_AGENT_WAYS; way++)
+        if (v->agent_hash[place + way] == hash && xb_memo_holds(&v->agents[place + way].text, text))
+            return &v->agents[place + way];
+    place += v->new_agents++ % XB_AGENT_WAYS;
+    xb_known_agent *a = &v->agents[place];
     xb_agent_facts_of(xb_memo_keep(&a->text, text), &a->facts);
     a->number = a->text.kept ? v->new_agents : 0;
+    v->agent_hash[place] = hash;
     return a;
 }
 
@@ -171,19 +165,16 @@ static uint32_t shape_of(xb_vector *v, const xb_shape *shape)
     return v->shapes;
 }
 
-/* The rows that the print gives, in both runs. */
-static void say(const xb_request *r, xb_vector *v)
+/* The rows of the print. */
+static void said_rows(const xb_request *r, const xb_facts *f, double of_agent[XB_BEHIND_UA - XB_FIRST_OF_UA], double of_headers[XB_BEHIND_HEADERS - XB_FIRST_OF_HEADERS])
 {
-    const xb_facts *f = &v->facts;
     if (f->present & XB_HAS_UA)
-        rows(r, NULL, f, NULL, v->dense, XB_FIRST_OF_UA, XB_BEHIND_UA);
+        rows(r, NULL, f, NULL, of_agent, XB_FIRST_OF_UA, XB_BEHIND_UA);
     else
-        for (int i = XB_FIRST_OF_UA; i < XB_BEHIND_UA; i++)
-            v->dense[i] = NAN;
-    rows(r, NULL, f, NULL, v->dense + XB_FIRST_OF_HEADERS, XB_FIRST_OF_HEADERS, XB_BEHIND_HEADERS);
+        for (int i = 0; i < XB_BEHIND_UA - XB_FIRST_OF_UA; i++)
+            of_agent[i] = NAN;
+    rows(r, NULL, f, NULL, of_headers, XB_FIRST_OF_HEADERS, XB_BEHIND_HEADERS);
 }
-
-enum { OF_UA = XB_BEHIND_UA - XB_FIRST_OF_UA, OF_HEADERS = XB_BEHIND_HEADERS - XB_FIRST_OF_HEADERS };
 
 static void keep(xb_vector *v, xb_print *p)
 {
@@ -192,8 +183,6 @@ static void keep(xb_vector *v, xb_print *p)
     p->encodings = f->encodings;
     p->brands = f->brands;
     p->odd = f->odd;
-    memcpy(p->rows, v->dense + XB_FIRST_OF_UA, OF_UA * sizeof(double));
-    memcpy(p->rows + OF_UA, v->dense + XB_FIRST_OF_HEADERS, OF_HEADERS * sizeof(double));
     xb_words_keep(v, p);
 }
 
@@ -204,8 +193,6 @@ static void recall(const xb_print *p, xb_vector *v)
     f->encodings = p->encodings;
     f->brands = p->brands;
     f->odd = p->odd;
-    memcpy(v->dense + XB_FIRST_OF_UA, p->rows, OF_UA * sizeof(double));
-    memcpy(v->dense + XB_FIRST_OF_HEADERS, p->rows + OF_UA, OF_HEADERS * sizeof(double));
     xb_words_recall(p, v);
 }
 
@@ -222,7 +209,7 @@ static void print_of(const xb_request *r, const xb_shape *shape, uint64_t agent,
         f->encodings = xb_value_facts_of(r, XB_H_ACCEPT_ENCODING, &v->values);
         f->brands = xb_value_facts_of(r, XB_H_SEC_CH_UA, &v->values);
         f->odd = xb_claims(r, f);
-        say(r, v);
+        said_rows(r, f, p ? p->of_agent : v->dense + XB_FIRST_OF_UA, p ? p->of_headers : v->dense + XB_FIRST_OF_HEADERS);
         xb_words_said(shape, v);
         if (p)
             keep(v, p);
@@ -275,7 +262,7 @@ static void featurize(const xb_request *r, const xb_shape *shape, xb_client_look
     if (look)
         xb_client_keys_of(look->table, f, &look->keys, &look->places);
     const xb_known_agent *agent = agent_of(v, xb_agent_text(r));
-    xb_facts_finish(f, &agent->facts);
+    xb_facts_finish(f, &agent->facts, v->origins);
     const bool client = look && look->keys.client;
     if (client)
         xb_clients_look_all(&look->keys, &look->places);

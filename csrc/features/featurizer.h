@@ -21,7 +21,7 @@ typedef enum {
 enum { XB_ROW_NAME = 28 }; /* bytes of a row's name, with the zero that ends it */
 
 /* The rows that follow from a program's print stand in two runs: those of the agent, and those of the headers. */
-enum { XB_FIRST_OF_UA = 0, XB_BEHIND_UA = XB_F_ip_1, XB_FIRST_OF_HEADERS = XB_F_hdr_count, XB_BEHIND_HEADERS = XB_F_tls_13 };
+enum { XB_FIRST_OF_UA = XB_F_ua_empty, XB_BEHIND_UA = XB_F_ip_1, XB_FIRST_OF_HEADERS = XB_F_hdr_count, XB_BEHIND_HEADERS = XB_F_tls_13 };
 enum { XB_FIRST_OF_TLS = XB_BEHIND_HEADERS, XB_FIRST_OF_CLIENT = XB_F_cl_no_part_2 /* the rows of the client, which stand last */ };
 /* Arrays of dense features are padded, so that four rows can be read from any of them on. */
 enum { XB_PADDED_DENSE = XB_N_DENSE + 3 };
@@ -51,9 +51,8 @@ typedef struct {
     uint32_t count;       /* 0: no set, the feature is absent */
 } xb_hosts;
 
-/* Is the host in the set? A leading "www." is no part of a host here. */
-bool xb_hosts_know(const xb_hosts *hosts, xb_span host);
-uint32_t xb_host_hash(xb_span host);
+/* Is the host with this xb_host_hash in the set? */
+bool xb_hosts_know(const xb_hosts *hosts, uint32_t host_hash);
 
 /* What a model asks of the featurizer. */
 typedef struct {
@@ -79,7 +78,7 @@ typedef struct {
     uint8_t family;  /* xb_family_id */
 } xb_token;
 
-enum { XB_AGENTS = 128 /* that are kept; a power of two */ };
+enum { XB_AGENTS = 128 /* that are kept; a power of two */, XB_AGENT_WAYS = 8 };
 
 typedef struct {
     xb_memo_text text;
@@ -104,6 +103,7 @@ typedef struct {
     uint16_t size[XB_PRINT_VALUES];  /* bytes of each value, or UINT16_MAX: absent */
     uint8_t names[XB_MAX_LISTED];    /* as in the request */
 } xb_print_key;
+_Static_assert((int)XB_FIRST_OF_UA == 0, "the rows of the agent stand first");
 _Static_assert(sizeof(xb_print_key) == 64, "no padding: keys are compared as bytes");
 
 /* What a print gives with a model: what its rows and words add to the margin, and the largest part of it. */
@@ -121,7 +121,7 @@ typedef struct {
     uint64_t scored_by;       /* the number of the model that gave `part`; 0: none */
     xb_part part;
     uint32_t n_tokens;
-    double rows[XB_BEHIND_UA - XB_FIRST_OF_UA + XB_BEHIND_HEADERS - XB_FIRST_OF_HEADERS];
+    double of_agent[XB_BEHIND_UA - XB_FIRST_OF_UA], of_headers[XB_BEHIND_HEADERS - XB_FIRST_OF_HEADERS]; /* its rows */
     xb_token tokens[XB_PRINT_WORDS];
     uint64_t filter[XB_PRINT_FILTER]; /* bit bucket % 4096: of a word among them */
 } xb_print;
@@ -134,7 +134,7 @@ typedef struct {
 } xb_prints;
 
 typedef struct {
-    double dense[XB_PADDED_DENSE]; /* NAN: absent; the padding stays 0 */
+    double dense[XB_PADDED_DENSE]; /* by xb_feature_id; NAN: absent. Without the rows of a print that is kept: see xb_row */
     uint32_t n_held;               /* dense rows from here on are absent */
     uint32_t n_said;               /* of the tokens, those that follow from the print: the first ones */
     uint32_t n_tokens;
@@ -144,14 +144,26 @@ typedef struct {
     xb_facts facts;
     xb_behaviour behaviour;   /* valid where the group `client` is present */
     xb_print *print;          /* that of this request; NULL: it is not kept */
+    uint64_t agent_hash[XB_AGENTS]; /* xb_memo_hash of each text, so that only the right one is looked at */
     xb_known_agent agents[XB_AGENTS];
     uint64_t new_agents;
+    xb_known_origin origins[XB_ORIGINS];
     xb_known_values values;
     uint32_t shapes;          /* the number of the shape that was last */
     xb_shape shape;
     xb_prints prints;
     uint64_t taken[(1u << XB_MAX_K) / 64]; /* buckets of this request, but those of a print that is kept; all zero between requests */
 } xb_vector;
+
+/* The value of a dense row; NAN: absent. */
+static inline double xb_row(const xb_vector *v, size_t i)
+{
+    if (v->print && i < XB_BEHIND_UA)
+        return v->print->of_agent[i];
+    if (v->print && i >= XB_FIRST_OF_HEADERS && i < XB_BEHIND_HEADERS)
+        return v->print->of_headers[i - XB_FIRST_OF_HEADERS];
+    return v->dense[i];
+}
 
 /* Call once before anything else; calling again does nothing. */
 void xb_init(void);

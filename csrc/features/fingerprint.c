@@ -68,7 +68,7 @@ xb_print *xb_print_of(xb_prints *all, const xb_request *r, const xb_facts *f, ui
         return NULL;
     memcpy(key.names, r->names, sizeof key.names);
     const uint64_t tag = tag_of(&key);
-    const size_t set = (tag >> 32) & (XB_PRINTS - XB_PRINT_WAYS);
+    const size_t set = xb_memo_set(tag >> 32, XB_PRINTS, XB_PRINT_WAYS);
     for (size_t way = 0; way < XB_PRINT_WAYS; way++) {
         xb_print *p = &all->print[set + way];
         if (all->tag[set + way] == tag && same_key(&p->key, &key) && same_values(p, value)) {

@@ -2,7 +2,7 @@
  * just before.
  *
  * Law: a memo changes what a result costs, and never the result: a text is compared byte for byte. Its size is fixed, each text
- * has XB_MEMO_WAYS places, and a new text takes one of them from another, in turns. So who sends ever new texts makes everybody's be looked at
+ * has a few places, and a new text takes one of them from another, in turns. So who sends ever new texts makes everybody's be looked at
  * anew, as without a memo, and no more.
  */
 #ifndef XB_MEMO_H
@@ -18,12 +18,16 @@ typedef struct {
     char bytes[XB_MEMO_TEXT];
 } xb_memo_text;
 
-/* The first of the places of a text among `n`, a power of two; the others are behind it. */
-static inline size_t xb_memo_place(xb_span s, size_t n)
+static inline uint64_t xb_memo_hash(xb_span s)
 {
-    const xb_span kept = {s.at, s.size < XB_MEMO_TEXT ? s.size : XB_MEMO_TEXT}; /* of a longer one, any place will do */
-    return xb_hash_keyed(0, kept, XB_GOLDEN) & (n - XB_MEMO_WAYS);
+    const xb_span kept = {s.at, s.size < XB_MEMO_TEXT ? s.size : XB_MEMO_TEXT}; /* of a longer one, any hash will do */
+    return xb_hash_keyed(0, kept, XB_GOLDEN);
 }
+
+/* The first of the `ways` places of a text among `n`; both are powers of two. */
+static inline size_t xb_memo_set(uint64_t hash, size_t n, size_t ways) { return hash & (n - ways); }
+
+static inline size_t xb_memo_place(xb_span s, size_t n) { return xb_memo_set(xb_memo_hash(s), n, XB_MEMO_WAYS); }
 
 static inline bool xb_memo_holds(const xb_memo_text *m, xb_span s)
 {

@@ -27,26 +27,73 @@ static const char *scheme_end(xb_span s)
     return end - p > 2 && p[0] == ':' && p[1] == '/' && p[2] == '/' ? p : NULL;
 }
 
+/* Where what names the host ends, from behind the slashes on. */
+static const char *authority_end(const char *from, const char *end) { return xb_find_any(from, end, '/', '?', '#'); }
+
+/* The host of the URL in [from, end), which has no path. */
+static void take_host(const char *from, const char *end, xb_url *u)
+{
+    for (const char *at; (at = xb_find(from, end, '@', '@')) < end;)
+        from = at + 1;
+    u->host = xb_without_port(xb_span_of(from, end));
+    u->dots = xb_span_count(u->host, '.');
+    xb_address ignored;
+    u->numeric = xb_address_parse(u->host, &ignored);
+}
+
+static void take_path(const char *path, const char *end, xb_url *u)
+{
+    const char *query = xb_find(path, end, '?', '?');
+    u->path = xb_span_of(path, query);
+    u->query = query < end ? xb_span_of(query + 1, end) : (xb_span){end, 0};
+}
+
 void xb_url_split(xb_span s, xb_url *u)
 {
-    const char *end = s.at + s.size;
+    const char *end = s.at + s.size, *colon = scheme_end(s), *path = s.at;
     *u = (xb_url){.length = (uint32_t)s.size};
-    const char *colon = scheme_end(s), *rest = s.at;
     if (colon) {
         u->scheme = xb_span_of(s.at, colon);
-        const char *from = colon + 3;
-        rest = xb_find(from, xb_find(from, end, '/', '?'), '#', '#');
-        for (const char *at; (at = xb_find(from, rest, '@', '@')) < rest;)
-            from = at + 1;
-        u->host = xb_without_port(xb_span_of(from, rest));
-        u->dots = xb_span_count(u->host, '.');
-        xb_address ignored;
-        u->numeric = xb_address_parse(u->host, &ignored);
+        path = authority_end(colon + 3, end);
+        take_host(colon + 3, path, u);
     }
-    xb_span tail = xb_span_of(rest, end);
-    const char *query = xb_span_find(tail, '?');
-    u->path = xb_span_of(rest, query ? query : end);
-    u->query = query ? xb_span_of(query + 1, end) : (xb_span){end, 0};
+    take_path(path, end, u);
+}
+
+uint32_t xb_host_hash(xb_span host) { return (uint32_t)(xb_hash(xb_without_www(host)) >> 32); }
+
+void xb_referrer_of(xb_span s, xb_known_origin origins[XB_ORIGINS], xb_facts *f)
+{
+    const char *end = s.at + s.size, *colon = scheme_end(s);
+    xb_url *u = &f->referrer;
+    *u = (xb_url){.length = (uint32_t)s.size};
+    f->referrer_hash = f->referrer_site = 0;
+    if (!colon) {
+        take_path(s.at, end, u);
+        return;
+    }
+    const char *path = authority_end(colon + 3, end);
+    const size_t size = (size_t)(path - s.at);
+    const uint64_t last = size >= 8 ? xb_load64(path - 8) : xb_load_few(s.at, size);
+    xb_known_origin *o = &origins[xb_fold(last ^ XB_MIX_1, size ^ XB_MIX_2) & (XB_ORIGINS - 1)];
+    u->scheme = xb_span_of(s.at, colon);
+    take_path(path, end, u);
+    if (o->size == size && xb_same_bytes(o->bytes, s.at, size)) {
+        u->host = (xb_span){s.at + o->host, o->host_size};
+        u->dots = o->dots;
+        u->numeric = o->numeric;
+        f->referrer_hash = o->hash;
+        f->referrer_site = o->site;
+        return;
+    }
+    take_host(colon + 3, path, u);
+    f->referrer_hash = xb_hash(u->host);
+    f->referrer_site = xb_host_hash(u->host);
+    if (size > XB_ORIGIN_TEXT)
+        return;
+    *o = (xb_known_origin){.size = (uint16_t)size, .host = (uint16_t)(u->host.at - s.at), .host_size = (uint16_t)u->host.size, .dots = u->dots,
+                           .numeric = u->numeric, .hash = f->referrer_hash, .site = f->referrer_site};
+    memcpy(o->bytes, s.at, size);
 }
 
 xb_span xb_without_www(xb_span host)

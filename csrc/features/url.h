@@ -11,6 +11,12 @@
 void xb_url_split(xb_span s, xb_url *u);
 void xb_path_facts_of(xb_span uri, xb_path_facts *f);
 
+/* The referrer of `f`, and the hashes of its host; an absent one as an empty one. */
+void xb_referrer_of(xb_span s, xb_known_origin origins[XB_ORIGINS], xb_facts *f);
+
+/* The upper half of the hash of a host, where a leading "www." is no part of it. */
+uint32_t xb_host_hash(xb_span host);
+
 /* A host without its port. */
 xb_span xb_without_port(xb_span host);
 

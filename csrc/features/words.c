@@ -250,7 +250,7 @@ void xb_words_of(const xb_shape *shape, xb_vector *v)
     if (counts(m, XB_HAS_IP, XB_T_ip_net))
         n = networks(m, n);
     if (f->referrer.host.size && counts(m, XB_HAS_REFERRER, XB_T_ref_host))
-        n = put(m, n, XB_T_ref_host, bucket_of(shape, XB_T_ref_host, xb_hash(f->referrer.host)), 0);
+        n = put(m, n, XB_T_ref_host, bucket_of(shape, XB_T_ref_host, f->referrer_hash), 0);
     if (counts(m, XB_HAS_URL, XB_T_url_word))
         n = path_words(m, n);
     if (f->present & XB_HAS_TLS)

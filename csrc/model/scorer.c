@@ -10,7 +10,7 @@ double xb_margin_to_score(const xb_model *m, double margin)
 
 double xb_contribution(const xb_model *m, const xb_vector *v, size_t i)
 {
-    double x = v->dense[i];
+    double x = xb_row(v, i);
     return isnan(x) ? 0.0 : (fmin(fmax(x, m->lower[i]), m->upper[i]) - m->mean[i]) * m->folded[i];
 }
 
@@ -58,18 +58,25 @@ static inline __attribute__((always_inline)) void add_two(const xb_model *m, siz
     *most = larger(y, *most);
 }
 
-/* The rows of a run from `first` on and before `end`; what each gives goes to part[row]. */
-static inline __attribute__((always_inline)) lanes add_rows(const xb_model *m, const double *dense, size_t first, size_t end, double *part, lanes l)
+/* A run of rows, from `first` on and before `end`. */
+typedef struct {
+    const double *dense; /* their values */
+    size_t first, end;
+} run;
+
+/* Adds a run to `l`; what each row gives goes to part[row]. */
+static inline __attribute__((always_inline)) lanes add_rows(const xb_model *m, run r, double *part, lanes l)
 {
-    size_t i = first;
-    for (; i + 4 <= end; i += 4) {
-        add_two(m, i, dense + i, part + i, &l.sum[0], &l.most[0]);
-        add_two(m, i + 2, dense + i + 2, part + i + 2, &l.sum[1], &l.most[1]);
+    const double *x = r.dense;
+    size_t i = r.first;
+    for (; i + 4 <= r.end; i += 4, x += 4) {
+        add_two(m, i, x, part + i, &l.sum[0], &l.most[0]);
+        add_two(m, i + 2, x + 2, part + i + 2, &l.sum[1], &l.most[1]);
     }
-    if (i < end) {
+    if (i < r.end) {
         double rest[4] = {NAN, NAN, NAN, NAN};
-        for (size_t lane = 0; i + lane < end; lane++)
-            rest[lane] = dense[i + lane];
+        for (size_t lane = 0; i + lane < r.end; lane++)
+            rest[lane] = x[lane];
         add_two(m, i, rest, part + i, &l.sum[0], &l.most[0]);
         add_two(m, i + 2, rest + 2, part + i + 2, &l.sum[1], &l.most[1]);
     }
@@ -77,12 +84,10 @@ static inline __attribute__((always_inline)) lanes add_rows(const xb_model *m, c
 }
 
 /* What two runs of rows (the second behind the first) and the tokens from t on, before `end`, give. */
-static inline __attribute__((always_inline)) xb_part part_of(const xb_model *m, const xb_vector *v, size_t first, size_t behind, size_t second,
-                                                             size_t last, uint32_t t, uint32_t end)
+static inline __attribute__((always_inline)) xb_part part_of(const xb_model *m, const xb_vector *v, run a, run b, uint32_t t, uint32_t end)
 {
     double part[XB_PADDED_DENSE];
-    lanes l = add_rows(m, v->dense, first, behind, part, (lanes){{{0}, {0}}, {{0}, {0}}});
-    l = add_rows(m, v->dense, second, last, part, l);
+    lanes l = add_rows(m, b, part, add_rows(m, a, part, (lanes){{{0}, {0}}, {{0}, {0}}}));
     const two most = larger(l.most[0], l.most[1]);
     xb_part out = {.sum = (l.sum[0][0] + l.sum[0][1]) + (l.sum[1][0] + l.sum[1][1]), .strongest = most[0] > most[1] ? most[0] : most[1], .reason = -1};
     for (; t < end; t++) {
@@ -95,10 +100,10 @@ static inline __attribute__((always_inline)) xb_part part_of(const xb_model *m, 
     }
     if (out.reason >= 0 || out.strongest == 0.0)
         return out;
-    size_t i = first; /* a row's: no word outweighs it */
-    while (i < behind && part[i] != out.strongest)
+    size_t i = a.first; /* a row's: no word outweighs it */
+    while (i < a.end && part[i] != out.strongest)
         i++;
-    for (i = i < behind ? i : second; part[i] != out.strongest;)
+    for (i = i < a.end ? i : b.first; part[i] != out.strongest;)
         i++;
     out.reason = (int)i;
     return out;
@@ -107,7 +112,10 @@ static inline __attribute__((always_inline)) xb_part part_of(const xb_model *m, 
 /* What the program says adds to the margin: kept with its print, if that is. */
 static __attribute__((noinline)) xb_part said_part(const xb_model *m, const xb_vector *v)
 {
-    return part_of(m, v, XB_FIRST_OF_UA, XB_BEHIND_UA, XB_FIRST_OF_HEADERS, XB_BEHIND_HEADERS, 0, v->n_said);
+    const xb_print *p = v->print;
+    const run of_agent = {p ? p->of_agent : v->dense + XB_FIRST_OF_UA, XB_FIRST_OF_UA, XB_BEHIND_UA};
+    const run of_headers = {p ? p->of_headers : v->dense + XB_FIRST_OF_HEADERS, XB_FIRST_OF_HEADERS, XB_BEHIND_HEADERS};
+    return part_of(m, v, of_agent, of_headers, 0, v->n_said);
 }
 
 static const xb_part *said(const xb_model *m, const xb_vector *v, xb_part *room)
@@ -127,7 +135,9 @@ xb_verdict xb_score(const xb_model *m, const xb_vector *v)
 {
     xb_part room;
     const xb_part *all = said(m, v, &room);
-    const xb_part own = part_of(m, v, XB_BEHIND_UA, XB_FIRST_OF_HEADERS, XB_FIRST_OF_TLS, v->n_held, v->n_said, v->n_tokens);
+    const run of_request = {v->dense + XB_BEHIND_UA, XB_BEHIND_UA, XB_FIRST_OF_HEADERS};
+    const run of_connection = {v->dense + XB_FIRST_OF_TLS, XB_FIRST_OF_TLS, v->n_held}; /* and of the client */
+    const xb_part own = part_of(m, v, of_request, of_connection, v->n_said, v->n_tokens);
     xb_verdict out = {.margin = m->header.bias + all->sum + own.sum, .reason = own.strongest > all->strongest ? own.reason : all->reason};
     out.score = xb_margin_to_score(m, out.margin);
     out.bot = out.score >= m->header.threshold;

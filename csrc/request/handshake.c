@@ -329,18 +329,18 @@ void xb_handshake_of(const xb_tls *tls, xb_handshake *out)
 
 /* ---- the connection ---- */
 
-/* Digits from *p on, at most `most`; moves behind them. False if there is none, or more than that. */
-static bool number(const char **p, const char *end, uint64_t most, uint64_t *out)
+/* The number at p, of at most `most`, and what stands behind it; NULL if there is none, or a larger one. */
+static inline const char *number(const char *p, const char *end, uint64_t most, uint64_t *out)
 {
-    const char *from = *p;
+    const char *from = p;
     uint64_t n = 0;
-    for (; *p < end && xb_is_digit(**p); (*p)++)
-        if (__builtin_mul_overflow(n, UINT64_C(10), &n) || __builtin_add_overflow(n, (uint64_t)(**p - '0'), &n))
-            return false;
-    if (n > most)
-        return false;
+    for (unsigned digit; p < end && (digit = (unsigned)(unsigned char)*p - '0') < 10; p++) {
+        if (n > (UINT64_MAX - 9) / 10 && (__builtin_mul_overflow(n, UINT64_C(10), out) || __builtin_add_overflow(*out, digit, out)))
+            return NULL;
+        n = n * 10 + digit;
+    }
     *out = n;
-    return *p > from;
+    return p > from && n <= most ? p : NULL;
 }
 
 bool xb_connection_id_parse(xb_span text, xb_connection_id *out)
@@ -350,8 +350,8 @@ bool xb_connection_id_parse(xb_span text, xb_connection_id *out)
     if (!text.size)
         return false;
     const char *p = text.at, *end = p + text.size;
-    if (!number(&p, end, UINT32_MAX, &process) || p == end || *p++ != '-' || !number(&p, end, UINT64_MAX, &serial) ||
-        p == end || *p++ != '-' || !number(&p, end, UINT32_MAX, &requests) || p != end || !requests)
+    if (!(p = number(p, end, UINT32_MAX, &process)) || p == end || *p++ != '-' || !(p = number(p, end, UINT64_MAX, &serial)) ||
+        p == end || *p++ != '-' || !(p = number(p, end, UINT32_MAX, &requests)) || p != end || !requests)
         return false;
     *out = (xb_connection_id){serial, (uint32_t)process, (uint32_t)requests};
     return true;

@@ -176,7 +176,6 @@ cdef extern from "features/featurizer.h" nogil:
         xb_hosts hosts
     enum:
         XB_ALL_FAMILIES
-    uint32_t xb_host_hash(xb_span host)
     ctypedef struct xb_token:
         uint32_t bucket
         uint8_t family
@@ -195,8 +194,12 @@ cdef extern from "features/featurizer.h" nogil:
         xb_token *tokens
         xb_facts facts
         xb_behaviour behaviour
+    double xb_row(const xb_vector *v, size_t i)
     void xb_init()
     void xb_featurize(const xb_request *r, const xb_shape *shape, xb_vector *v)
+
+cdef extern from "features/url.h" nogil:
+    uint32_t xb_host_hash(xb_span host)
 
 cdef extern from "features/words.h" nogil:
     xb_shape xb_shape_of(unsigned k, uint32_t families, xb_hosts hosts)

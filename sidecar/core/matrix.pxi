@@ -8,7 +8,7 @@ from libc.math cimport NAN
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from sidecar.core.csrc cimport (
-    XB_HAS_CLIENT, XB_N_DENSE, XB_PROVEN_NOTHING, XB_N_FAMILIES, XB_SAYS, xb_address, xb_address_parse, xb_hash_bytes, xb_behaviour_proves, xb_see,
+    XB_HAS_CLIENT, XB_N_DENSE, XB_PROVEN_NOTHING, XB_N_FAMILIES, XB_SAYS, xb_address, xb_address_parse, xb_hash_bytes, xb_behaviour_proves, xb_row, xb_see,
     xb_shape, xb_span,
 )
 
@@ -101,10 +101,10 @@ cdef class Matrix:
         # What a request was counted as is no part of its client's key (clients/clients.h).
         for key in (keys.client & ~<uint64_t>XB_SAYS, keys.network, keys.shape):
             self.keys.append(key)
+        cdef double[XB_N_DENSE] row
         for i in range(XB_N_DENSE):
-            if self.masked[i]:
-                v.dense[i] = NAN
-        extend_buffer(self.dense, <char *>v.dense, XB_N_DENSE)
+            row[i] = NAN if self.masked[i] else xb_row(v, i)
+        extend_buffer(self.dense, <char *>row, XB_N_DENSE)
         cdef Py_ssize_t used = len(self.indices)
         resize_smart(self.indices, used + v.n_tokens)
         for i in range(v.n_tokens):

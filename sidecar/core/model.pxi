@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from sidecar.core.csrc cimport (
     XB_DTYPE_F64, XB_FIRST_OF_CLIENT, XB_MAX_REASON, XB_MAX_TOKENS, XB_MODEL_MAGIC, XB_MODEL_VERSION, XB_N_DENSE, XB_N_FAMILIES, XB_PAST,
     xb_contribution, xb_featurize, xb_judge,
-    xb_model_header, xb_model_mark, xb_model_open, xb_model_row, xb_reason_text, xb_score, xb_span, xb_token_contribution, xb_token_text,
+    xb_model_header, xb_model_mark, xb_model_open, xb_model_row, xb_reason_text, xb_row, xb_score, xb_span, xb_token_contribution, xb_token_text,
     xb_verdict, xb_words_forget, xb_workspace,
 )
 
@@ -151,8 +151,8 @@ cdef class Model:
         request.busy += 1
         try:
             for i in range(XB_N_DENSE):
-                value = None if isnan(v.dense[i]) else v.dense[i]
-                parts.append(Contribution(FEATURES[i].name, value, xb_contribution(&self.model, v, i), FEATURES[i].doc))
+                value = xb_row(v, i)
+                parts.append(Contribution(FEATURES[i].name, None if isnan(value) else value, xb_contribution(&self.model, v, i), FEATURES[i].doc))
             for i in range(v.n_tokens):
                 family = FAMILIES[v.tokens[i].family]
                 size = xb_token_text(v, &v.tokens[i], text, sizeof(text))
@@ -179,7 +179,7 @@ cdef class Model:
                 v.dense[XB_FIRST_OF_CLIENT + i] = one.past[i]
             v.n_held, v.absent = XB_N_DENSE, 0
         margin = xb_score(&self.model, v).margin
-        dense = [v.dense[i] for i in range(XB_N_DENSE)]
+        dense = [xb_row(v, i) for i in range(XB_N_DENSE)]
         words = []
         for i in range(v.n_tokens):
             size = xb_token_text(v, &v.tokens[i], text, sizeof(text))

@@ -14,7 +14,7 @@ from sidecar.core.csrc cimport (
     XB_ALPN_OTHER, XB_HAS_CASE, XB_HAS_CLIENT, XB_HAS_HEADERS, XB_HAS_IP, XB_HAS_ORDER, XB_HAS_TLS, XB_HEADERS_ORDERED,
     XB_HEADERS_UNKNOWN, XB_HEADERS_UNORDERED, XB_MAX_HEAD, XB_MAX_K, XB_MAX_LINE, XB_MIN_K, XB_N_DENSE, XB_N_STACKS, XB_TEST_TLS,
     xb_agent_facts, xb_agent_facts_of, xb_browser_names, xb_challenge_line, xb_clf_line, xb_dialect, xb_dialect_apply, xb_fields,
-    xb_handshake, xb_handshake_of, xb_hosts, xb_json_line, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_see, xb_self_test,
+    xb_handshake, xb_handshake_of, xb_hosts, xb_json_line, xb_request_add, xb_request_clear, xb_request_complete, xb_request_parse, xb_row, xb_see, xb_self_test,
     xb_shape, xb_shape_of, xb_span, xb_stack_names, xb_tls, xb_token_text, xb_workspace,
 )
 
@@ -388,7 +388,7 @@ cdef class Request:
         v = &self.work.vector
         self.busy += 1
         try:
-            dense = [v.dense[i] for i in range(XB_N_DENSE)]
+            dense = [xb_row(v, i) for i in range(XB_N_DENSE)]
             tokens = []
             for i in range(v.n_tokens):
                 size = xb_token_text(v, &v.tokens[i], text, sizeof(text))

@@ -90,7 +90,7 @@ static void challenge(void)
     CHECK_TEXT(work.request.referrer, "A%4");
     CHECK_TEXT(work.request.ip, "2001:db8::1");
     CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER);
-    CHECK(isnan(work.vector.dense[XB_F_url_length]) && isnan(work.vector.dense[XB_F_hdr_count]));
+    CHECK(isnan(xb_row(&work.vector, XB_F_url_length)) && isnan(xb_row(&work.vector, XB_F_hdr_count)));
     ask(&s, "GET /?user_agent=%22%00+%FF HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content\r\nX-Bot: human\r\nX-Bot-Score: 0.2689\r\nX-Bot-Reason: none\r\n\r\n", false);
     CHECK_EQUAL(work.request.agent.size, 4);
     CHECK(!(work.request.present & XB_HAS_IP));
@@ -101,22 +101,21 @@ static void nginx(void)
 {
     use_model(-1.0, 2.0);
     xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing};
-    const double *dense = work.vector.dense;
     ask(&s, "GET /xbot HTTP/1.0\r\nHost: proxy\r\nUser-Agent: a\r\n\r\n", HUMAN_200 CLOSE "\r\n", true);
-    CHECK(isnan(dense[XB_F_url_length]) && isnan(dense[XB_F_url_method]) && isnan(dense[XB_F_url_http_10]) && isnan(dense[XB_F_ip_1]));
-    CHECK(isnan(dense[XB_F_ref_own]) && isnan(dense[XB_F_url_https]));
-    CHECK(dense[XB_F_hdr_count] == 1.0);
+    CHECK(isnan(xb_row(&work.vector, XB_F_url_length)) && isnan(xb_row(&work.vector, XB_F_url_method)) && isnan(xb_row(&work.vector, XB_F_url_http_10)) && isnan(xb_row(&work.vector, XB_F_ip_1)));
+    CHECK(isnan(xb_row(&work.vector, XB_F_ref_own)) && isnan(xb_row(&work.vector, XB_F_url_https)));
+    CHECK(xb_row(&work.vector, XB_F_hdr_count) == 1.0);
     ask(&s,
         "GET /xbot HTTP/1.1\r\nX-Real-IP: 192.0.2.9\r\nX-Original-URI: /a/b?c=d\r\nX-Original-Method: POST\r\nX-Original-Protocol: HTTP/1.0\r\n"
         "X-Original-Scheme: https\r\nX-Original-Host: www.example.com:8443\r\nHost: proxy\r\nX-Forwarded-For: 198.51.100.1\r\n"
         "Referer: https://example.com/\r\nUser-Agent: a\r\nX-Real-IP: 198.51.100.7\r\nX-Original-URI: /forged\r\nX-Bot: human\r\nX-Own: 1\r\n\r\n",
         HUMAN_200 "\r\n", false);
-    CHECK(dense[XB_F_ip_1] == 192.0 && dense[XB_F_ip_4] == 9.0);
-    CHECK(dense[XB_F_url_length] == 8.0 && dense[XB_F_url_post] == 1.0 && dense[XB_F_url_http_10] == 1.0 && dense[XB_F_url_https] == 1.0);
-    CHECK(dense[XB_F_ref_own] == 1.0 && dense[XB_F_ref_external] == 0.0);
-    CHECK(dense[XB_F_hdr_count] == 3.0); /* Referer, User-Agent, X-Own */
+    CHECK(xb_row(&work.vector, XB_F_ip_1) == 192.0 && xb_row(&work.vector, XB_F_ip_4) == 9.0);
+    CHECK(xb_row(&work.vector, XB_F_url_length) == 8.0 && xb_row(&work.vector, XB_F_url_post) == 1.0 && xb_row(&work.vector, XB_F_url_http_10) == 1.0 && xb_row(&work.vector, XB_F_url_https) == 1.0);
+    CHECK(xb_row(&work.vector, XB_F_ref_own) == 1.0 && xb_row(&work.vector, XB_F_ref_external) == 0.0);
+    CHECK(xb_row(&work.vector, XB_F_hdr_count) == 3.0); /* Referer, User-Agent, X-Own */
     ask(&s, "GET /xbot HTTP/1.1\r\nX-Real-IP: unix:\r\nX-Original-URI:\r\nUser-Agent: a\r\n\r\n", HUMAN_200 "\r\n", false);
-    CHECK(isnan(dense[XB_F_ip_1]) && dense[XB_F_url_length] == 0.0);
+    CHECK(isnan(xb_row(&work.vector, XB_F_ip_1)) && xb_row(&work.vector, XB_F_url_length) == 0.0);
 }
 
 static void score_text(void)

@@ -61,9 +61,12 @@ static void ask(uint32_t ip, const program *p, const char *method, const char *p
     CHECK(xb_request_parse(&stateless.request, head, (size_t)n, 0) == n);
     xb_dialect_apply(XB_DIALECT_NGINX, &stateless.request, stateless.scratch);
     xb_judge(&model, &stateless);
-    CHECK(memcmp(work.vector.dense, stateless.vector.dense, sizeof(double) * XB_F_cl_no_part_2) == 0);
+    for (int i = 0; i < XB_F_cl_no_part_2; i++) {
+        const double with = xb_row(&work.vector, i), without = xb_row(&stateless.vector, i);
+        CHECK(memcmp(&with, &without, sizeof with) == 0);
+    }
     for (int i = XB_F_cl_no_part_2; i < XB_N_DENSE; i++)
-        CHECK(isnan(stateless.vector.dense[i]));
+        CHECK(isnan(xb_row(&stateless.vector, i)));
     CHECK(!stateless.keys.client && !(stateless.vector.facts.present & XB_HAS_CLIENT));
     CHECK(work.keys.client && work.vector.facts.present & XB_HAS_CLIENT);
 }
@@ -72,7 +75,7 @@ static void ask(uint32_t ip, const program *p, const char *method, const char *p
 static bool ever[XB_N_DENSE]; /* which were seen to fire */
 static bool fires(int row)
 {
-    const bool does = work.vector.dense[row] == 1.0;
+    const bool does = xb_row(&work.vector, row) == 1.0;
     ever[row] |= does;
     return does;
 }
@@ -80,7 +83,7 @@ static bool fires(int row)
 static void silent(const char *file, int line)
 {
     for (int i = XB_F_cl_no_part_2; i < XB_N_DENSE; i++) {
-        const double x = work.vector.dense[i];
+        const double x = xb_row(&work.vector, i);
         char text[128];
         snprintf(text, sizeof text, "row %s: %g", xb_feature_rows[i].name, x);
         check(x == 0.0 || isnan(x), file, line, text);
@@ -235,7 +238,7 @@ static void people(void)
             visit(0xa00000 + 256 * i, &chrome, path, j == 0, 0);
             pause_of_people();
         }
-    CHECK(isnan(work.vector.dense[XB_F_cl_no_part_5]) && isnan(work.vector.dense[XB_F_fleet_no_part_20]));
+    CHECK(isnan(xb_row(&work.vector, XB_F_cl_no_part_5)) && isnan(xb_row(&work.vector, XB_F_fleet_no_part_20)));
 
     case_name = "only icons come from here";
     fresh();
@@ -244,7 +247,7 @@ static void people(void)
             visit(0xa00000 + 256 * i, &chrome, j % 2 ? "/a" : "/", j == 0, j == 0);
             pause_of_people();
         }
-    CHECK(isnan(work.vector.dense[XB_F_cl_no_part_5]));
+    CHECK(isnan(xb_row(&work.vector, XB_F_cl_no_part_5)));
 
     case_name = "this week's Chrome, by five hundred at once";
     site();
@@ -646,9 +649,10 @@ static void alike(void)
             snprintf(path, sizeof path, "/articles/%u", i);
             open_page(0xc00000, &chrome, path, "");
             if (!round)
-                memcpy(first[i], work.vector.dense, sizeof first[i]);
+                for (int row = 0; row < XB_N_DENSE; row++)
+                    first[i][row] = xb_row(&work.vector, row);
             for (int row = 0; row < XB_N_DENSE; row++)
-                CHECK(work.vector.dense[row] == first[i][row] || (isnan(work.vector.dense[row]) && isnan(first[i][row])));
+                CHECK(xb_row(&work.vector, row) == first[i][row] || (isnan(xb_row(&work.vector, row)) && isnan(first[i][row])));
             now += 1000;
         }
     }

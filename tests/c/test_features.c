@@ -71,7 +71,7 @@ static bool same_vector(const xb_vector *a, const xb_vector *b)
     if (a->n_tokens != b->n_tokens || a->truncated != b->truncated)
         return false;
     for (size_t i = 0; i < XB_N_DENSE; i++)
-        if (a->dense[i] != b->dense[i] && !(isnan(a->dense[i]) && isnan(b->dense[i])))
+        if (xb_row(a, i) != xb_row(b, i) && !(isnan(xb_row(a, i)) && isnan(xb_row(b, i))))
             return false;
     for (uint32_t t = 0; t < a->n_tokens; t++)
         if (a->tokens[t].bucket != b->tokens[t].bucket || a->tokens[t].family != b->tokens[t].family)
@@ -138,9 +138,8 @@ static void known_texts(void)
         if (size)
             text[(draw >> 32) % size] ^= (char)(draw >> 24 & 1);
         request_with(&kept.request, places[draw & 3], (xb_span){text, size});
-        const xb_known_agent *places_of_it = &kept.vector.agents[xb_memo_place(kept.request.agent, XB_AGENTS)];
-        for (size_t way = 0; way < XB_MEMO_WAYS; way++)
-            known += !(draw & 3) && xb_memo_holds(&places_of_it[way].text, kept.request.agent);
+        for (size_t i = 0; i < XB_AGENTS; i++)
+            known += !(draw & 3) && xb_memo_holds(&kept.vector.agents[i].text, kept.request.agent);
         xb_judge(the_model(), &kept);
         check_judged(&kept);
         forget(&fresh.vector);
@@ -164,7 +163,7 @@ static void absent_groups(void)
         check_judged(&w);
         for (size_t i = 0; i < XB_N_DENSE; i++)
             if (!(present & xb_feature_rows[i].group))
-                CHECK(isnan(w.vector.dense[i]));
+                CHECK(isnan(xb_row(&w.vector, i)));
         for (uint32_t t = 0; t < w.vector.n_tokens; t++)
             CHECK(present & xb_family_rows[w.vector.tokens[t].family].group);
     }
@@ -178,7 +177,7 @@ static void absent_groups(void)
     w.request.present = 0x7f;
     xb_judge(the_model(), &w);
     check_judged(&w);
-    CHECK(w.vector.dense[XB_F_ua_empty] == 1.0 && w.vector.dense[XB_F_ref_empty] == 1.0);
+    CHECK(xb_row(&w.vector, XB_F_ua_empty) == 1.0 && xb_row(&w.vector, XB_F_ref_empty) == 1.0);
 }
 
 /* Facts that somebody remembered are as good as the texts, and win over them. */
@@ -187,7 +186,7 @@ static void remembered(void)
     static xb_workspace told, kept;
     request_with(&told.request, 99, XB_SPAN(""));
     xb_judge(the_model(), &told);
-    CHECK(told.vector.facts.present & XB_HAS_TLS && told.vector.dense[XB_F_tls_13] == 1.0);
+    CHECK(told.vector.facts.present & XB_HAS_TLS && xb_row(&told.vector, XB_F_tls_13) == 1.0);
     for (int texts_too = 0; texts_too < 2; texts_too++) {
         request_with(&kept.request, 99, XB_SPAN(""));
         xb_handshake_of(&kept.request.tls, &kept.request.handshake);

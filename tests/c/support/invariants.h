@@ -33,9 +33,9 @@ static inline bool judged_well(const xb_model *m, const xb_workspace *w, char *w
         return invariant_fail(wrong, size, "verdict and threshold disagree");
     for (size_t i = 0; i < XB_N_DENSE; i++) {
         double part = xb_contribution(m, v, i);
-        if (!isnan(v->dense[i]) && !(v->facts.present & xb_feature_rows[i].group))
+        if (!isnan(xb_row(v, i)) && !(v->facts.present & xb_feature_rows[i].group))
             return invariant_fail(wrong, size, "a feature of an absent group has a value");
-        if (isinf(v->dense[i]) || (isnan(v->dense[i]) && part != 0.0))
+        if (isinf(xb_row(v, i)) || (isnan(xb_row(v, i)) && part != 0.0))
             return invariant_fail(wrong, size, "an absent feature contributes, or a feature is infinite");
         sum += part;
         magnitude += fabs(part);
