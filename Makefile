@@ -15,7 +15,7 @@ C_STRICT  := -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -
 # What a goal needs of the system beside Python and cc, as command:package. Their packages are Debian's.
 NEEDS_demo  := nginx:nginx-light
 NEEDS_test  := nginx:nginx-light
-NEEDS_test-servers := nginx:nginx-light
+NEEDS_test-servers := nginx:nginx-light curl:curl
 NEEDS_test-long    := nginx:nginx-light wrk:wrk
 NEEDS_soak  := nginx:nginx-light
 NEEDS_bench := nginx:nginx-light wrk:wrk

@@ -19,11 +19,21 @@ inside() {
     DEBIAN_FRONTEND=noninteractive ${PIP_CERT:+PIP_CERT=/etc/ssl/certs/ca-certificates.crt} "$@"
 }
 install() { inside apt-get install -y -qq --no-install-recommends "$@" >"$place/log" 2>&1 || fail "apt-get install $*"; }
-# One line of a page in the tree, as it stands, timed.
+ca() { [ -z "${PIP_CERT:-}" ] || cp "$PIP_CERT" "$root/etc/ssl/certs/ca-certificates.crt"; }
+# One line of a page in the tree, as it stands, timed. What it says is missing is installed, once, as its reader would.
 typed() {
-  local from=$SECONDS
-  inside bash -c "cd /srv/xbot && $1" >"$place/log" 2>&1 || fail "$1: status $?"
-  step "$1: $((SECONDS - from)) s$(sed -n 's/^=*\( [0-9]* passed.*[^=]\) =*$/,\1/p' "$place/log" | tail -n 1)"
+  local from=$SECONDS need status=0
+  inside bash -c "cd /srv/xbot && $1" >"$place/log" 2>&1 || status=$?
+  need=$(sed -n 's/.*missing: apt-get install //p' "$place/log")
+  if [ "$need" ]; then
+    step "$1 asks for: $need"
+    install $need
+    ca
+    from=$SECONDS status=0
+    inside bash -c "cd /srv/xbot && $1" >"$place/log" 2>&1 || status=$?
+  fi
+  [ $status = 0 ] || fail "$1: status $status"
+  step "$1: $((SECONDS - from)) s$(sed -n 's/^=* *\([0-9]* passed[^=]*[^= ]\) *=*$/, \1/p' "$place/log" | tail -n 1)"
 }
 
 if ! [ -d "$root/usr/bin" ]; then
@@ -37,23 +47,14 @@ mount -t tmpfs tmpfs "$root/dev/shm"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 inside apt-get update -qq
 install git make ca-certificates
-[ -z "${PIP_CERT:-}" ] || cp "$PIP_CERT" "$root/etc/ssl/certs/ca-certificates.crt"
+ca
 rm -rf "$root/srv/xbot"
 git clone -q --no-local "$tree" "$root/srv/xbot"
 step "$release: $(inside bash -c '. /etc/os-release && echo "$PRETTY_NAME"')"
 
-# What is missing is named in one line, and then nothing is.
-needed() {
-  local need
-  need=$(inside make -C /srv/xbot "$1" 2>&1 | sed -n 's/.*missing: apt-get install //p')
-  [ -z "$need" ] || install $need
-  [ -z "${PIP_CERT:-}" ] || cp "$PIP_CERT" "$root/etc/ssl/certs/ca-certificates.crt"
-  step "make $1 asked for: ${need:-nothing}"
-}
 for what in ${STEPS:-demo wheel install pages test}; do
   case $what in
   demo)
-    needed test
     typed "make demo ONCE=1"
     ;;
   wheel)
