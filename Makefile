@@ -15,7 +15,7 @@ C_STRICT  := -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -
 # What a goal needs of the system beside Python and cc, as command:package. Their packages are Debian's.
 NEEDS_demo  := nginx:nginx-light
 NEEDS_test  := nginx:nginx-light
-NEEDS_test-servers := nginx:nginx-light
+NEEDS_test-servers := nginx:nginx-light curl:curl
 NEEDS_test-long    := nginx:nginx-light wrk:wrk
 NEEDS_soak  := nginx:nginx-light
 NEEDS_bench := nginx:nginx-light wrk:wrk
@@ -27,6 +27,7 @@ NEEDS_fuzz  := clang:clang
 NEEDS_coverage := gcc:gcc
 NEEDS_wheel := strip:binutils
 NEEDS_test-deb := debootstrap:debootstrap
+NEEDS_test-root := debootstrap:debootstrap git:git
 NEEDS_deb   := g++:build-essential dh:debhelper dh_nginx:nginx-dev help2man:help2man lintian:lintian
 NEEDS       := $(sort $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))))
 
@@ -34,7 +35,7 @@ comma := ,
 # $(call install,extras,options of pip). Its backend warns of editable installations, which this one is on purpose.
 install = XBOT_COMPILE=0 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[$(1)]' $(2)
 
-.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz coverage asan asan-module soak http3 docs model networks module install uninstall interpreter install-files wheel deb test-deb clean system
+.PHONY: help build test test-servers test-long lint format demo bench bench-check traffic fuzz coverage asan asan-module soak http3 docs model networks module install uninstall interpreter install-files wheel deb test-deb test-root clean system
 help:
 	@echo "make demo    train a small model, start nginx and the sidecar, send real clients (ONCE=1 exits)"
 	@echo "make test    build, and run the tests: under ten minutes (XBOT_DATA=DIR adds those on real data)"
@@ -46,6 +47,7 @@ help:
 	@echo "make wheel   dist/: the sdist, and a wheel of it for any Linux as new as this one, for the Python of .venv"
 	@echo "make deb     dist/: Debian packages of the command and of the module, for the release that it is built on"
 	@echo "make test-deb  the same, installed, asked through nginx, upgraded and purged in a bare root (as root)"
+	@echo "make test-root  README's commands in a bare root, each timed (as root; SUITE=trixie, ROOT= is kept)"
 	@echo "make module  the judge as a module for the nginx of this machine: build/module/ngx_http_xbot_module.so"
 	@echo "make build   .venv with the command xbot in it"
 	@echo "make lint    C warnings as errors, ruff, mypy"
@@ -196,6 +198,9 @@ deb: build
 # Not in CI: it needs root and debootstrap.
 test-deb: deb
 	@deploy/debian/try.sh dist/xbot_*.deb dist/libnginx-mod-http-xbot_*.deb
+
+test-root:
+	@deploy/bare_root.sh $(SUITE)
 
 # The layout of a Debian package below DESTDIR, with the packages that serving needs, and nothing of the tests'. Files in
 # /etc that are there stay as they are. XBOT is what pip installs: this tree, or a wheel of it.

@@ -1,12 +1,14 @@
 """What is said on standard error while work goes on: a progress bar, on a terminal only, never in a pipe; and remarks.
 
-Law: a bar goes when its work is done, and a remark never breaks one.
+Law: a bar goes when its work is done, and a remark never breaks one. One over logs comes when they have taken a while: who looks at the
+first lines of a short one (`xbot score LOG | head`) sees these alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from sidecar.sources import reading
+
+SOON = 0.5  # seconds until a bar over logs is shown
 
 
 def say(remark: str) -> None:
@@ -32,9 +36,18 @@ def over_logs(what: str, sources: Sequence[str], *, quiet: bool = False) -> Iter
     plain = all(source != "-" and not reading.is_packed(source) for source in sources)
     total = sum(Path(source).stat().st_size for source in sources if Path(source).is_file()) if plain else None
     columns = (TextColumn("{task.description}"), BarColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda done: progress.advance(task, done)
+    progress = Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
+    task, begun = progress.add_task(what, total=total), time.monotonic()
+
+    def advance(done: int) -> None:
+        progress.advance(task, done)
+        if not progress.live.is_started and time.monotonic() - begun >= SOON:
+            progress.start()
+
+    try:
+        yield advance
+    finally:
+        progress.stop()
 
 
 @contextlib.contextmanager

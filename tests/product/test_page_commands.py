@@ -36,12 +36,12 @@ PAGES = [
 PROGRAMS = "xbot make pip pipx python3 curl install nginx systemctl sed kill apt-get tail grep kubectl helm log=\\S+ XBOT_DATA=\\S+"
 # How a command begins that is not run here, and why.
 ELSEWHERE = {
-    "make demo": "tests/product/test_demo.py runs the demo",
-    "make test": "runs this test",
-    "make build": "what runs this test was built by it; it asks the package index",
-    "make install": "tests/product/test_deploy.py runs it; it asks the package index",
-    "pipx install": "asks the package index; tests/product/test_release.py makes the wheel and tries it",
-    "python3 -m venv /opt/xbot": "the same",
+    "make demo": "asks the package index: deploy/bare_root.sh; tests/product/test_demo.py runs the demo",
+    "make test": "runs this test: deploy/bare_root.sh",
+    "make build": "asks the package index: deploy/bare_root.sh",
+    "make install": "asks the package index: deploy/bare_root.sh; tests/product/test_makefile.py runs it",
+    "pipx install": "asks the package index: deploy/bare_root.sh; tests/product/test_release.py makes the wheel and tries it",
+    "python3 -m venv /opt/xbot": "the same: deploy/bare_root.sh",
     "kubectl apply": "needs a cluster; tests/product/test_chart.py has kubectl make the objects",
     "helm ": "needs a cluster; tests/product/test_chart.py has Helm make the objects, by the same options",
     "systemctl daemon-reload": "needs systemd as process 1; tests/product/test_deploy.py has systemd-analyze verify the units",
@@ -258,6 +258,14 @@ def test_what_is_left_out_is_there_and_has_a_reason() -> None:
         for test in re.findall(r"tests/\S+\.py", why):
             assert (ROOT / test).exists()
     assert {page for page in PAGES if any(to_run(page))} == set(PAGES)
+
+
+def test_what_asks_the_package_index_is_typed_in_a_bare_root() -> None:
+    """By `make test-root`, as the page has it."""
+    script = (ROOT / "deploy/bare_root.sh").read_text()
+    for line in (line.partition("  ")[0] for page in PAGES for line in commands(page)):
+        if "deploy/bare_root.sh" in not_here("", line):
+            assert f'typed "{line}' in script, line
 
 
 # ---- commands in sentences, and settings

@@ -16,7 +16,6 @@ import termios
 from pathlib import Path
 
 import pytest
-from places import XBOT
 
 LINE = '192.0.2.1 - - [12/Mar/2026:07:15:{:02} +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8"\n'
 # Late lines, and one that cannot be read: two remarks while the bar is shown.
@@ -70,7 +69,8 @@ def screen(said: str) -> list[str]:
 @pytest.mark.parametrize("command", ["score", "replay"])
 def test_a_remark_breaks_no_bar_and_no_bar_is_left(tmp_path: Path, command: str) -> None:
     (tmp_path / "log").write_text(LOG)
-    said, out = on_a_terminal([XBOT, command, "log"], tmp_path)
+    at_once = "from sidecar.commands.cli import main; from sidecar.sources import progress; progress.SOON = 0; main()"
+    said, out = on_a_terminal([sys.executable, "-c", at_once, command, "log"], tmp_path)
     assert "━" in said  # there was a bar
     seen = screen(said)
     assert not [line for line in seen if "━" in line], seen
@@ -80,6 +80,14 @@ def test_a_remark_breaks_no_bar_and_no_bar_is_left(tmp_path: Path, command: str)
     assert "xbot: log:51: time: expected [day/Mon/year" in words
     assert "49 of 50 lines are earlier than the line before them; first: log:2" in words
     assert len(out.splitlines()) >= 50 or command == "replay"
+
+
+def test_a_short_log_needs_no_bar(tmp_path: Path) -> None:
+    """Of `xbot score log | head` the first line stood behind it."""
+    (tmp_path / "log").write_text(LOG)
+    late = "from sidecar.commands.cli import main; from sidecar.sources import progress; progress.SOON *= 1000; main()"
+    said, _ = on_a_terminal([sys.executable, "-c", late, "score", "log"], tmp_path)
+    assert "━" not in said
 
 
 def test_long_remarks_are_broken_between_words(tmp_path: Path) -> None:
