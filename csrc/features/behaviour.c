@@ -113,7 +113,7 @@ static uint8_t what_of(const xb_facts *f)
 static bool claims_browser(const xb_agent_facts *ua)
 {
     return ua->mozilla && ua->browser != XB_BROWSER_NONE && ua->browser != XB_BROWSER_TEXT && ua->category != XB_CATEGORY_TOOL &&
-           ua->category != XB_CATEGORY_CRAWLER && !ua->bot_word && !(ua->marks & (XB_MARK_URL | XB_MARK_HEADLESS));
+           ua->category != XB_CATEGORY_CRAWLER && !(ua->marks & (XB_MARK_URL | XB_MARK_HEADLESS));
 }
 
 void xb_visit_of(const xb_facts *f, xb_visit *out)

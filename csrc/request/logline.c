@@ -403,9 +403,10 @@ static void kept(xb_request *r, unsigned kind, xb_span *to, xb_span field, uint3
     r->present |= part;
 }
 
+/* Of a line with all its fields. */
 static bool ends_in_milliseconds(xb_span line)
 {
-    return line.size > 3 && xb_is_digit(line.at[line.size - 3]) && line.at[line.size - 2] == 'm' && line.at[line.size - 1] == 's';
+    return xb_is_digit(line.at[line.size - 3]) && line.at[line.size - 2] == 'm' && line.at[line.size - 1] == 's';
 }
 
 /* -1 for what is no number, or too large to be meant as one. */

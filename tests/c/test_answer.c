@@ -344,6 +344,46 @@ static void ids_and_the_wheel(void)
     ask(&s, NOBODY, BOT_200 "\r\n", false);
 }
 
+/* A question that is asked again is known by its connection and its number there, also where others lie in the same place; and a check
+ * is recorded by nobody. */
+static void asked_again(void)
+{
+    use_model(-1.0, 2.0);
+    static xb_lane lane;
+    xb_ids ids = {.key = {3, 4}};
+    xb_recorder recorder = {.logged = true, .sample = UINT64_MAX};
+    const size_t size = xb_clients_size(0);
+    const uint64_t secret[2] = {1, 2};
+    xb_clients *clients = aligned_alloc(64, size);
+    memset(clients, 0, size);
+    xb_clients_init(clients, size, secret, XB_CLIENTS_BY_ADDRESS);
+    lane.rate.most = UINT32_MAX;
+    const xb_service s = {.model = &model, .dialect = XB_DIALECT_NGINX, .policy = &xb_observing, .clients = clients, .ids = &ids, .lane = &lane, .recorder = &recorder};
+    static const struct {
+        unsigned serial, process, requests;
+        float counted;
+    } asked[] = {{1, 1, 1, 1}, {1, 1, 1, 1}, {1, 2, 1, 2}, {1, 2, 1 + XB_ASKED, 3}, {1 + XB_ASKED, 2, 1, 4}, {1 + XB_ASKED, 2, 1, 4}};
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        char head[256];
+        const int n = snprintf(head, sizeof head, "GET /xbot HTTP/1.1\r\nX-Real-IP: 192.0.2.9\r\nX-Connection: %u-%u-%u\r\nHost: a\r\n\r\n", asked[i].process,
+                               asked[i].serial, asked[i].requests);
+        CHECK_EQUAL(xb_answer(&s, &work, head, (size_t)n, 0, false, &reply), n);
+        const xb_client_places places = xb_clients_find(clients, &work.keys);
+        xb_client_view view;
+        xb_client_read(places.client, work.now_ms, &view);
+        CHECK(fabs((double)view.count[XB_TALLY_REQUESTS] - (double)asked[i].counted) < 0.01);
+    }
+    size_t recorded;
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        CHECK(xb_lane_first(&lane, &recorded));
+        xb_lane_next(&lane, recorded);
+    }
+    static const char probe[] = "GET /xbot HTTP/1.1\r\nX-Real-IP: 192.0.2.1\r\n\r\n";
+    CHECK_EQUAL(xb_answer(&s, &work, probe, sizeof probe - 1, 0, false, &reply), sizeof probe - 1);
+    CHECK(!xb_lane_first(&lane, &recorded));
+    free(clients);
+}
+
 int main(void)
 {
     xb_init();
@@ -357,5 +397,6 @@ int main(void)
     counts();
     pipelined();
     ids_and_the_wheel();
+    asked_again();
     return done("answer");
 }

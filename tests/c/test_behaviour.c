@@ -703,6 +703,119 @@ static void keys(void)
     CHECK(a.client == b.client);
 }
 
+/* Requests of logs that hold no more than an address, an agent and maybe a target: what is not there is not counted. */
+static void log_lines(void)
+{
+    const uint32_t parts[] = {XB_HAS_IP | XB_HAS_UA, XB_HAS_IP | XB_HAS_UA | XB_HAS_URL, XB_HAS_IP | XB_HAS_UA | XB_HAS_URL | XB_HAS_REFERRER};
+    case_name = "log lines";
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        fresh();
+        xb_request *r = &work.request;
+        xb_request_clear(r);
+        r->present = parts[i];
+        r->ip = XB_SPAN("192.0.2.1");
+        r->agent = XB_SPAN(CHROME);
+        r->method = XB_SPAN("GET");
+        r->uri = XB_SPAN("/a?b");
+        r->referrer = XB_SPAN("https://example.org/"); /* without a host of ours nobody knows whose it is */
+        work.now_ms = now;
+        xb_judge(&model, &work);
+        const xb_client_places places = xb_clients_find(work.clients, &work.keys);
+        xb_client_view v;
+        xb_client_read(places.client, now, &v);
+        CHECK_EQUAL(v.count[XB_TALLY_REQUESTS], 1);
+        CHECK_EQUAL(v.count[XB_TALLY_PAGES], i > 0);
+        CHECK_EQUAL(v.count[XB_TALLY_UNREFERRED] + v.count[XB_TALLY_OWN] + v.count[XB_TALLY_EXTERNAL], 0);
+        CHECK_EQUAL(xb_behaviour_proves(&work.vector.behaviour, &work.vector.facts), XB_PROVEN_NOTHING);
+    }
+}
+
+/* What rows go by is known of a site only once enough of its visitors show it. */
+static void sites(void)
+{
+    const char *const cookie = "Cookie: s=1\r\n";
+    case_name = "a site of which pages have one part";
+    fresh();
+    for (uint32_t i = 0; i < 12; i++) {
+        open_page(0x300000 + 256 * i, &chrome, "/a", "");
+        ask(0x300000 + 256 * i, &chrome, "GET", "/a.png", NULL, "");
+    }
+    open_page(0x310000, &chrome, "/a", "");
+    CHECK(!work.vector.behaviour.parts_told);
+
+    case_name = "a site of which few visitors load parts";
+    site();
+    open_page(0x320000, &chrome, "/a", "");
+    CHECK(work.vector.behaviour.parts_told && work.vector.behaviour.cookies_told);
+    for (uint32_t i = 0; i < 1300; i++)
+        open_page(0x400000 + 256 * i, &chrome, "/a", "");
+    CHECK(!work.vector.behaviour.parts_told && !work.vector.behaviour.cookies_told);
+
+    case_name = "a site of which few visitors bring cookies";
+    fresh();
+    for (uint32_t i = 0; i < 60; i++)
+        for (int page = 0; page < 2; page++)
+            open_page(0x500000 + 256 * i, &chrome, "/a", page && i < 12 ? cookie : "");
+    CHECK(!work.vector.behaviour.cookies_told && work.vector.behaviour.site.count[XB_TALLY_KEEPERS] >= 10.0f);
+
+    case_name = "a site of which nobody claims a browser";
+    fresh();
+    const program curl = {.agent = "curl/8", .language = "de"};
+    for (int i = 0; i < 20; i++)
+        open_page(0x600000, &curl, "/a", "");
+    CHECK(work.vector.behaviour.shape.fast >= 10.0f && work.vector.behaviour.growth == 0.0f);
+
+    case_name = "agents that claim no browser, whatever else they say";
+    static const char *const agents[] = {"Mozilla/5.0 (X11; Linux x86_64; +http://a.example) Chrome/142.0.0.0 Safari/537.36", "Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/142.0.0.0 Chrome/142.0.0.0 Safari/537.36"};
+    for (size_t i = 0; i < 2; i++) {
+        const program p = {.agent = agents[i], .language = "de"};
+        open_page(0x700000 + 256 * (uint32_t)i, &p, "/a", "");
+        CHECK(!work.vector.behaviour.browser);
+    }
+}
+
+/* Visitors who do nearly what a row calls a program's, but for one thing. */
+static void nearly(void)
+{
+    case_name = "many pages, with parts";
+    site();
+    person(0x800000, &chrome, 45);
+
+    case_name = "pages that are in the cache";
+    for (unsigned i = 0; i < 5; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "/articles/%u", i);
+        open_page(0x810000, &chrome, path, "If-None-Match: \"a\"\r\n");
+        CHECK(!fires(XB_F_cl_no_part_no_cookie) && !fires(XB_F_cl_parts_never_cached));
+        pause_of_people();
+    }
+
+    case_name = "some heads among pages";
+    person(0x820000, &chrome, 6);
+    for (int i = 0; i < 4; i++)
+        ask(0x820000, &chrome, "HEAD", "/articles/1", HTML, "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nCookie: s=1\r\n");
+    CHECK(!fires(XB_F_cl_heads));
+
+    case_name = "searches, with parts";
+    for (unsigned i = 0; i < 24; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "/search?q=%u", i);
+        visit(0x830000, &chrome, path, i == 0, 1);
+        pause_of_people();
+    }
+    CHECK(!fires(XB_F_cl_queries));
+
+    case_name = "a large household: many agents, as many addresses, and parts";
+    for (uint32_t i = 0; i < 24; i++) {
+        char agent[160];
+        snprintf(agent, sizeof agent, "Mozilla/5.0 (X11; Linux x86_64; rv:%u.0) Gecko/20100101 Firefox/%u.0", 120 + i, 120 + i);
+        const program p = {.agent = agent, .language = "de"};
+        person(0x840000 + i, &p, 4);
+    }
+    open_page(0x840000 + 99, &chrome, "/articles/1", "");
+    CHECK(!fires(XB_F_net_agents) && !fires(XB_F_net_once) && !fires(XB_F_net_many_no_part));
+}
+
 int main(void)
 {
     xb_init();
@@ -717,6 +830,9 @@ int main(void)
     refused_programs();
     alike();
     keys();
+    log_lines();
+    sites();
+    nearly();
     many();
     all_fired();
     free(work.clients);

@@ -297,6 +297,23 @@ static void memory(void)
 }
 
 /* A drain gives everybody little time, from now on or from when he begins to wait. */
+/* A host that goes on reading while its peer leaves replies unread. */
+static void reads_meanwhile(void)
+{
+    listen_anew();
+    xb_connection *c = begin(0);
+    xb_connection_unread(&listener, c, 0);
+    CHECK_EQUAL(c->state, XB_IDLE);
+    xb_connection_unread(&listener, c, 7);
+    feed_text(c, "GET");
+    CHECK(c->state == XB_UNREAD && c->size == 3);
+    xb_connection_unread(&listener, c, 0);
+    CHECK_EQUAL(c->state, XB_HALF);
+    xb_connection_end(&listener, c);
+    xb_connection_last(&listener, c);
+    CHECK(c->state == XB_GONE && !c->last && !blocks);
+}
+
 static void drain(void)
 {
     xb_closed why;
@@ -341,6 +358,7 @@ int main(int argc, char **argv)
     too_many_connections();
     too_many_bytes();
     memory();
+    reads_meanwhile();
     drain();
     return done("connection");
 }

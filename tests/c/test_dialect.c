@@ -66,7 +66,7 @@ static void ingress_nginx(void)
     CHECK_TEXT(r.uri, "/only?a=http://path");
     ABSENT(r.scheme);
     ABSENT(r.host);
-    static const char *const broken[] = {"/", ":/", "://", "a:/", ":", "//"};
+    static const char *const broken[] = {"/", ":/", "://", "a:/", ":", "//", "a/b", "a:/b"};
     char head[64];
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         snprintf(head, sizeof head, "GET / HTTP/1.1\r\nX-Original-URL:%s\r\n\r\n", broken[i]);

@@ -9,10 +9,11 @@ static const char *const texts[] = {
     "bot", "spider", "crawler", "cubot", "Chrome/", "Chrome/1234567890", "Version/99 Safari", "-", "a", "\xff", "1", "12345678",
     "http://user:pass@www.example.com:8080/a/b.html?c=d&e=%20#f", "https://[2001:db8::1]:443/", "http://[", "http://[]", "http://:80",
     "http://192.0.2.1/", "://", "http:/", "http://", "x://y?z", "http://a@b@c@d/", "HTTP://EXAMPLE.COM",
-    "/../.git/.env/./a.b.c/index.php.woff2?x=1&&y=%%%&z", "/.", "/..", "/.a", "//", "?", "?a&b", "*", ".", "/x.js", "/robots.txt",
+    "http:abc", "http:/abc", "a+b-c.d://x", "/../.git/.env/./a.b.c/index.php.woff2?x=1&&y=%%%&z", "/.", "/..", "/.a", "//", "?", "?a&b", "*", ".", "/x.js", "/robots.txt",
     "gzip, deflate;q=0.5 ,br ;q=1,\tzstd,identity;q=0", ",,,,", " ", "gzip", "br", ";q", "*/*", "text/html",
     "192.0.2.255", "255.255.255.2555", "1.2.3.4.", "1.2.3", "....", "::", "::1", "::ffff:192.0.2.1", "2001:db8:0:0:0:0:0:17", "1:2:3:4:5:6:7:8:9",
-    "HTTP/1.1", "HTTP/2.0", "HTTP/3", "HTTP/", "http", "https", "\"Not/A)Brand\";v=\"8\", \"HeadlessChrome\";v=\"126\"", "navigate", "none",
+    "HTTP/1.1", "HTTP/2.0", "HTTP/3", "HTTP/", "http", "https", "\"Not/A)Brand\";v=\"8\", \"HeadlessChrome\";v=\"126\"", "\"Chromium\";v=\"1234567\"", "\"Chromium\", \"a\"", "\"Chromium\";v=13",
+    "navigate", "none",
 };
 
 static xb_span *field(xb_request *r, int which)
@@ -199,6 +200,70 @@ static void remembered(void)
 }
 
 /* Where a word ends, for each byte behind it, at each distance from the end of memory. */
+/* Buckets that are kept are those of one model: with another that names its families in another order all are found anew. */
+static void another_model(void)
+{
+    static const int families[] = {XB_T_ua_word, XB_T_hdr_name, XB_T_hdr_order};
+    static model_image images[3];
+    static xb_model models[3];
+    static xb_workspace kept, fresh;
+    for (int i = 0; i < 3; i++) {
+        image_init(&images[i]);
+        image_fill(&images[i]);
+        xb_model_row *a = &images[i].rows[XB_N_DENSE + families[i]], *b = &images[i].rows[XB_N_DENSE + XB_T_ip_net], swap = *a;
+        *a = *b, *b = swap;
+        CHECK(!xb_model_open(&models[i], &images[i], sizeof images[i], &kept.request, &kept.vector));
+    }
+    for (int turn = 0; turn < 40; turn++) {
+        const xb_model *m = turn % 4 == 3 ? the_model() : &models[turn % 4];
+        if (turn == 20) /* their number goes round, and 0 is never one */
+            kept.vector.buckets.shapes = UINT32_MAX;
+        for (int repeat = 0; repeat < 2; repeat++) {
+            request_with(&kept.request, 99, XB_SPAN(""));
+            xb_judge(m, &kept);
+            forget(&fresh.vector);
+            request_with(&fresh.request, 99, XB_SPAN(""));
+            xb_judge(m, &fresh);
+            CHECK(same_vector(&kept.vector, &fresh.vector) && kept.verdict.margin == fresh.verdict.margin);
+            CHECK(kept.vector.buckets.shapes != 0);
+        }
+    }
+}
+
+/* Agents that are nearly a browser's. */
+static void agents(void)
+{
+#define MOZILLA "Mozilla/5.0 (X11; Linux x86_64) "
+#define KIT "AppleWebKit/537.36 (KHTML, like Gecko) "
+    static const struct {
+        const char *agent;
+        int row;
+        bool fires;
+    } cases[] = {
+        {MOZILLA KIT "Chrome/126.0.0.0 Safari/537.36", XB_F_ua_full_version, false},
+        {MOZILLA KIT "Chrome/126.0.6478.1 Safari/537.36", XB_F_ua_full_version, true},
+        {MOZILLA KIT "Chrome/126.0.6478.1 Electron/31.0 Safari/537.36", XB_F_ua_full_version, false},
+        {MOZILLA KIT "Chrome/126.0.0.0 Safari/537.36", XB_F_ua_incomplete, false},
+        {MOZILLA "AppleWebKit/537.36 (KHTML) Chrome/126.0.0.0 Safari/537.36", XB_F_ua_incomplete, true},
+        {MOZILLA "AppleWebKit/537.36 (like Gecko) Chrome/126.0.0.0 Safari/537.36", XB_F_ua_incomplete, true},
+        {MOZILLA "(KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36", XB_F_ua_incomplete, true},
+        {"Dalvik/2.1.0 (Linux; U; Android 13) Chrome/126", XB_F_ua_browser_unknown, false},
+        {"App/1 CFNetwork/1498 Darwin/23.6.0 Safari/1", XB_F_ua_browser_unknown, false},
+        {"Chrome/126", XB_F_ua_browser_unknown, true},
+        {"BlackBerry/9000", XB_F_ua_browser_unknown, false},
+    };
+    static xb_workspace w;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        case_name = cases[i].agent;
+        request_with(&w.request, 6, (xb_span){cases[i].agent, strlen(cases[i].agent)});
+        xb_judge(the_model(), &w);
+        CHECK_EQUAL(w.vector.dense[cases[i].row], cases[i].fires);
+    }
+    case_name = "";
+    xb_address a;
+    CHECK(xb_address_parse(XB_SPAN("::1"), &a) && !xb_address_parse((xb_span){"::\0001", 4}, &a) && !xb_address_parse((xb_span){"1::\0001", 5}, &a));
+}
+
 static void word_ends(void)
 {
     char text[40];
@@ -344,10 +409,13 @@ static void token_text(void)
 int main(void)
 {
     xb_init();
+    xb_init(); /* a second time changes nothing */
     texts_at_edges();
     known_texts();
     absent_groups();
     remembered();
+    another_model();
+    agents();
     word_ends();
     orders();
     families();

@@ -80,6 +80,33 @@ static void texts(void)
     }
 }
 
+/* Members that nearly have a code point are names that nobody knows; and handshakes that are nearly of a stack are of none. */
+static void nearly(void)
+{
+    static const char *const members[] = {"0y1301", "0x130g", "0x0a1a", "UNKNOWN(130g)", "UNKNOWN[1301)"};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        case_name = members[i];
+        const xb_handshake h = of_text(members[i], "");
+        CHECK(h.n_ciphers == 1 && !h.marks && h.ciphers);
+    }
+    static const struct {
+        const char *ciphers, *curves;
+        xb_stack stack;
+    } cases[] = {
+        {"0x1301:0x1303:0x1302", "X25519:0x0100", XB_STACK_NSS}, {"0x1301:0x1303:0x1302", "", XB_STACK_NSS},
+        {"0x1301:0x1303:0x1302", "X25519", XB_STACK_NONE},       {"0x1301:0x1303:0x00ff", "X25519:0x0100", XB_STACK_NONE},
+        {"0xcca9:0x00ff", "", XB_STACK_NONE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        case_name = cases[i].ciphers;
+        CHECK_EQUAL(of_text(cases[i].ciphers, cases[i].curves).stack, cases[i].stack);
+    }
+    const xb_tls one[] = {{.protocol = XB_SPAN("a")}, {.ciphers = XB_SPAN("a")}, {.curves = XB_SPAN("a")}, {.alpn = XB_SPAN("a")},
+                          {.reused = XB_SPAN("a")},   {.sigalgs = XB_SPAN("a")}, {.protocol = XB_SPAN("")}};
+    for (size_t i = 0; i < 7; i++)
+        CHECK_EQUAL(xb_tls_said(&one[i]), i < 6);
+}
+
 /* 64 KiB of anything is looked at as far as the bounds, and said to be cut. */
 static void bounds(void)
 {
@@ -111,7 +138,7 @@ static void connections(void)
         {"4294967295-18446744073709551615-4294967295", UINT32_MAX, UINT64_MAX, UINT32_MAX},
         {"0-0-1", 0, 0, 1},
     };
-    static const char *const bad[] = {"", "1", "1-", "1-2", "1-2-", "-2-3", "1--3", "1-2-0", "1-2-3-", "1-2-3 ", " 1-2-3", "a-2-3", "1-2-x",
+    static const char *const bad[] = {"", "1", "1-", "1-2", "1-2-", "-2-3", "1--3", "1-2-0", "1-2-3-", "1-2-3 ", " 1-2-3", "a-2-3", "1-2-x", "1x2-3", "1-2x3",
                                       "4294967296-1-1", "1-18446744073709551616-1", "1-1-4294967296", "99999999999999999999999-1-1"};
     xb_connection_id c;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -163,6 +190,7 @@ int main(int argc, char **argv)
     programs(argv[1]);
     nothing();
     texts();
+    nearly();
     bounds();
     connections();
     names();

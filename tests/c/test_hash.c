@@ -33,6 +33,7 @@ static uint64_t reference_bytes(const unsigned char *s, size_t size)
 
 int main(void)
 {
+    CHECK(xb_span_same(XB_SPAN(""), (xb_span){NULL, 0}) && !xb_span_same(XB_SPAN(""), XB_SPAN("a")));
     unsigned char text[40];
     uint64_t state = 17, all = 0;
     for (size_t size = 0; size <= sizeof text; size++)

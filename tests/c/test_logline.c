@@ -3,6 +3,7 @@
 #include "harness.h"
 #include "invariants.h"
 #include "request/logline.h"
+#include "request/logtime.h"
 #include "model_image.h"
 
 /* The formats of tests/data/lines.tsv: challenge, or a kind of combined. */
@@ -88,6 +89,8 @@ static void values(void)
     CHECK_TEXT(work.request.referrer, "-");
     CHECK_EQUAL(out.label, XB_LABEL_BOT);
     CHECK_EQUAL(work.request.present, XB_HAS_IP | XB_HAS_UA | XB_HAS_REFERRER);
+
+    CHECK(!read_at(CHALLENGE, at_end, "192.0.2.1\t%zz%zz\t-", 18, &out) && strcmp(out.error_field, "user_agent") == 0);
 
     const char combined[] = "203.0.113.7 - a b [17/May/2015:10:05:03 +0200] \"GET /a\\x20b HTTP/1.1\" 404 12 \"\\xd0\\\"\\\\\\n\" \"a\\q\" x";
     CHECK(read_at(XB_CLF_COMBINED, at_end, combined, sizeof combined - 1, &out));
@@ -213,6 +216,83 @@ static void raw_quotes(void)
     }
 }
 
+/* Times of both kinds, at the edge of memory; what is none, and where each of their parts is broken. */
+static void times(void)
+{
+    static const struct {
+        const char *text;
+        int64_t means;
+    } good[] = {
+        {"17/May/2015:10:05:03 +0200", 1431849903000}, {"17/May/2015:08:05:03", 1431849903000}, {"17/May/2015:08:05:03.25", 1431849903250},
+        {"2015-05-17T10:05:03+02:00", 1431849903000}, {"2015-05-17T10:05:03 +0200", 1431849903000}, {"2015-05-17 08:05:03,5Z", 1431849903500},
+        {"2015-05-17T06:05:03-0200", 1431849903000},
+    };
+    static const char *const bad[] = {
+        "", "17/May/2015", "20x5-05-17T10:05:03", "2015-0x-17T10:05:03", "2015-05x17T10:05:03", "2015-05-1xT10:05:03", "2015-05-17x10:05:03",
+        "2015-00-17T10:05:03", "2015-13-17T10:05:03", "2015-05-00T10:05:03", "2015-05-32T10:05:03", "x7/May/2015:10:05:03", "17-May/2015:10:05:03",
+        "17/Mai/2015:10:05:03", "17/May-2015:10:05:03", "17/May/20x5:10:05:03", "17/May/2015-10:05:03", "17/May/2015:1x:05:03", "17/May/2015:10-05:03",
+        "17/May/2015:10:x5:03", "17/May/2015:10:05-03", "17/May/2015:10:05:x3", "17/May/2015:24:05:03", "17/May/2015:10:60:03", "17/May/2015:10:05:61",
+        "17/May/2015:10:05:03+0200", "17/May/2015:10:05:03 0200", "17/May/2015:10:05:03 ", "17/May/2015:10:05:03 +0200x", "17/May/2015:10:05:03 +02:00",
+        "2015-05-17T10:05:03Zx", "2015-05-17T10:05:03+", "2015-05-17T10:05:03+0x00", "2015-05-17T10:05:03+02", "2015-05-17T10:05:03+02:", "2015-05-17T10:05:03+02:x0",
+        "2015-05-17T10:05",
+    };
+    int64_t time;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        const size_t size = strlen(good[i].text);
+        case_name = good[i].text;
+        CHECK(xb_log_time((xb_span){at_end(good[i].text, size), size}, &time));
+        CHECK_EQUAL(time, good[i].means);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const size_t size = strlen(bad[i]);
+        case_name = bad[i];
+        CHECK(!xb_log_time((xb_span){at_end(bad[i], size), size}, &time));
+    }
+    case_name = "";
+}
+
+/* Lines that are nearly as they should be: what is read of them, or at which field they are broken. */
+static void nearly(void)
+{
+#define TIME " - - [17/May/2015:10:05:03 +0200]"
+#define REST " 200 1 \"-\" \"-\""
+#define COMMON(tail) "::1" TIME " \"GET / HTTP/1.1\" 200 1" tail
+    static const struct {
+        int kind;
+        const char *line, *uri, *field; /* of one that is broken */
+    } cases[] = {
+        {XB_CLF_COMBINED, "::1" TIME "\"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET /\\x4g HTTP/1.1\"" REST, "/\\x4g", NULL},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET /\"" REST, "/", NULL}, /* HTTP/0.9 */
+        {XB_CLF_COMBINED, "::1" TIME " \" GET / HTTP/1.1\"" REST, NULL, NULL},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET \"" REST, NULL, NULL},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET / HTTP/1.1\" 20x 1 \"-\" \"-\"", NULL, "status"},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET / HTTP/1.1\" 2000 1 \"-\" \"-\"", NULL, "bytes"},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET / HTTP/1.1\" 200 1 \"-\" \"a\" \"b\"x", NULL, "user_agent"},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET / HTTP/1.1\" 200 1 \"-\" \"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a", NULL, "user_agent"},
+        {XB_CLF_COMBINED, " 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, " 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_DASH_UNKNOWN, "::1" TIME " \"GET / HTTP/1.1\" 200 1 \"-\" \"curl\" 7 \"a\" \"b\" 3ms", "/", NULL},
+        {XB_CLF_SHORT, COMMON(" abcdefgh\""), "/", NULL}, /* no time and type at the end */
+        {XB_CLF_SHORT, COMMON(" 1431849903.25x\"text/html\""), "/", NULL},
+        {XB_CLF_SHORT, COMMON(" 1431849903.2x0 \"text/html\""), "/", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        xb_line out;
+        case_name = cases[i].line;
+        CHECK_EQUAL(read_at(cases[i].kind, at_end, cases[i].line, strlen(cases[i].line), &out), !cases[i].field);
+        if (cases[i].field) {
+            CHECK(out.error_field && strcmp(out.error_field, cases[i].field) == 0);
+            continue;
+        }
+        CHECK(!out.type.at && out.time == 1431849903000);
+        CHECK_EQUAL(work.request.uri.at != NULL, cases[i].uri != NULL);
+        if (cases[i].uri)
+            check_text(work.request.uri, (xb_span){cases[i].uri, strlen(cases[i].uri)}, __FILE__, __LINE__, cases[i].line);
+    }
+    case_name = "";
+}
+
 static void too_long(void)
 {
     xb_line out;
@@ -246,6 +326,8 @@ int main(int argc, char **argv)
     replies();
     kinds();
     raw_quotes();
+    times();
+    nearly();
     too_long();
     return done("logline");
 }

@@ -175,6 +175,15 @@ static void bounds(void)
     CHECK(work.verdict.margin == 0.0);
 }
 
+/* Numbers beyond what a fit can give, each in its array. */
+static void too_large(void)
+{
+    fresh(), image.weight[3] = 1e61, refused("beyond 1e60 in the arrays");
+    fresh(), image.bucket[3] = -1e61, refused("beyond 1e60 in the arrays");
+    fresh(), image.lower[3] = -1e61, refused("a bound beyond 1e60");
+    fresh(), image.upper[3] = 1e61, refused("a bound beyond 1e60");
+}
+
 /* "A model that loads can be used without a further check": numbers so large that a margin overflows do not load. */
 static void huge_numbers(void)
 {
@@ -268,6 +277,8 @@ static void hosts_and_self_tests(void)
     make_full(), full.test.headers = XB_HEADERS_KINDS, refused_full("self-test unreadable");
     make_full(), full.test.headers = XB_HEADERS_UNKNOWN, refused_full("self-test unreadable");
     make_full(), full.test.headers = XB_HEADERS_UNORDERED, refused_full("failed self-test");
+    make_full(), full.test.headers |= XB_TEST_TLS, refused_full("self-test unreadable"); /* six texts more */
+    make_full(), memcpy(full.parts + 45, ABSENT "\x0a\0\0\0" "User-Agent", 18), refused_full("self-test unreadable"); /* a header without a name */
     make_full(), full.parts[0] = '\xff', refused_full("self-test unreadable");
     make_full(), memcpy(full.parts, ABSENT, 4), refused_full("self-test unreadable");
     make_full(), memcpy(full.parts + full.test.size - 4, ABSENT, 4), refused_full("self-test unreadable");
@@ -313,6 +324,7 @@ int main(void)
     rows();
     another_order();
     bounds();
+    too_large();
     huge_numbers();
     hosts_and_self_tests();
     known_hosts();

@@ -290,6 +290,29 @@ static void nothing_is_left(void)
         }
 }
 
+/* A name that is longer than any known one; and one that comes more often than there is room, also where it is expected by then. */
+static void long_and_often(void)
+{
+    static xb_request r;
+    static const char head[] = "GET / HTTP/1.1\r\nX-A-Name-That-Is-Longer-Than-Each-Of-Those-That-Mean-Something-Here: 1\r\n"
+                               "X-Other: a value that makes the line long enough for a whole load\r\nHost: a\r\n\r\n";
+    CHECK(xb_request_parse(&r, at_end(head, sizeof head - 1), sizeof head - 1, 0) == sizeof head - 1);
+    CHECK_EQUAL(r.n_headers, 3);
+    CHECK(r.headers[0].id == XB_H_OTHER && r.headers[2].id == XB_H_HOST);
+    size_t size;
+    char *often = repeated("GET / HTTP/1.1\r\n", "Accept: a\r\n", XB_MAX_HEADERS + 6, "\r\n", &size);
+    for (int turn = 0; turn < 2; turn++) {
+        CHECK(xb_request_parse(&r, often, size, 0) == (long)size);
+        CHECK(r.n_headers == XB_MAX_HEADERS && r.truncated && xb_place(&r, XB_H_ACCEPT) == 0);
+    }
+    free(often);
+    xb_request_clear(&r); /* and header by header, as from a record */
+    for (int i = 0; i < XB_MAX_HEADERS; i++)
+        xb_request_add(&r, XB_SPAN("Accept"), XB_SPAN("a"));
+    xb_request_add(&r, XB_SPAN("Cookie"), XB_SPAN("b"));
+    CHECK(r.n_headers == XB_MAX_HEADERS && xb_has(&r, XB_H_COOKIE) && xb_place(&r, XB_H_COOKIE) >= XB_MAX_HEADERS);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2)
@@ -304,5 +327,6 @@ int main(int argc, char **argv)
     body_behind_many_headers();
     too_long();
     nothing_is_left();
+    long_and_often();
     return done("request");
 }

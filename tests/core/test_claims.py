@@ -102,6 +102,8 @@ def test_what_a_browser_sends_contradicts_nothing(headers: Pairs) -> None:
         (CHROME, last("User-Agent"), {"odd_order_agent"}),
         (CHROME, renamed("Accept", "accept"), {"odd_case_lower"}),
         (CHROME, renamed("sec-ch-ua", "Sec-Ch-Ua"), {"odd_case_hints"}),
+        (CHROME, renamed("sec-ch-ua-mobile", "Sec-Ch-Ua-Mobile"), {"odd_case_hints"}),
+        (CHROME, renamed("User-Agent", "user-agent"), {"odd_case_lower"}),
         (FIREFOX, with_value("Accept", CHROME[5][1]), {"odd_accept"}),
         (FIREFOX, lambda pairs: [*pairs, CHROME[0]], {"odd_hints"}),
         (FIREFOX, last("Accept-Language"), {"odd_order_language", "odd_order_cookie"}),
@@ -109,6 +111,21 @@ def test_what_a_browser_sends_contradicts_nothing(headers: Pairs) -> None:
 )
 def test_a_change_makes_its_contradiction(headers: Pairs, change: Callable[[Pairs], Pairs], wanted: set[str]) -> None:
     assert contradictions(change(headers)) == wanted
+
+
+def test_what_nearly_contradicts() -> None:
+    tablet = with_value("User-Agent", WINDOWS.replace("Windows NT 10.0; Win64; x64", "Linux; Android 13"))(
+        with_value("sec-ch-ua-platform", '"Linux"')(CHROME)
+    )
+    assert contradictions(tablet) == set()  # a tablet that asks for a site's desktop form
+    unnumbered = with_value("User-Agent", WINDOWS.replace("142.0.0.0", "x"))(CHROME)
+    assert "odd_hint_version" not in contradictions(unnumbered)
+    zstd = with_value("Accept-Encoding", "gzip, deflate, zstd")(CHROME)
+    assert "odd_plain_encoding" in contradictions(zstd, scheme="http")
+    player = [("User-Agent", "VLC/3.0.20 LibVLC/3.0.20")]
+    assert "odd_program" in contradictions(player)
+    for name in ("Range", "Icy-MetaData"):
+        assert "odd_program" not in contradictions([*player, (name, "1")])
 
 
 @pytest.mark.parametrize(

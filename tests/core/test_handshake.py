@@ -283,6 +283,7 @@ def test_no_person_and_no_honest_program_is_odd(agent: str, handshake: str) -> N
         (FIREFOX, OPENSSL, NSS, {"odd_tls_firefox"}),
         (FIREFOX, GNUTLS, NSS, {"odd_tls_firefox"}),
         (FIREFOX, CHROMIUM, NSS, {"odd_tls_firefox"}),
+        (FIREFOX, APPLE, NSS, {"odd_tls_firefox"}),
         (FIREFOX, "Go 1.24", NSS, {"odd_tls_firefox"}),
         (FIREFOX, "Java 17", NSS, {"odd_tls_firefox"}),
         (FIREFOX, "rustls 0.23", NSS, {"odd_tls_firefox"}),

@@ -97,6 +97,8 @@ def seeds(target: str) -> Iterator[bytes]:
         for row in tables.lines():
             yield bytes([1 if row["format"] == "challenge" else 2 * KINDS[row["format"]]]) + row["line"]
     elif target == "fuzz_json":
+        for escape in (rb"\u0041", rb"\u004g", rb"\u0141", rb"\u1041", rb"\u00", rb"\u0081", rb"\q"):
+            yield b'{"agent":"%s"}' % escape
         yield from (tables.DATA / "false_positives.jsonl").read_bytes().splitlines()
         yield b'{"ip":"::1","time":1.5,"bytes":7,"status":200,"label":"bot","tls":{"alpn":"h2"},"headers":{"Host":"a","Cookie":"\\u0041"}}'
         yield b'{"agent":"a\\"b","policy":"shop","connection":17,"connection_requests":2,"more":-1,"order":null,"type":""}'
@@ -154,6 +156,10 @@ def seeds(target: str) -> Iterator[bytes]:
         yield from (b"\x01" + bytes([place % 256, place // 256, 0x7F]) for place in range(0, 6000, 89))
 
 
+# Ends of paths that a site may read otherwise than nginx.
+OTHERWISE = ("%5ca", "%255c", "%01", "%7f", "%c0%ae", "%c1a", "..;/a", "..a", ".;a", ";a", "a;b", "...")
+
+
 def policy_images() -> Iterator[bytes]:
     """Small images: of one policy, and of policies with every kind of list, without and with crawlers. One with the whole catalogue is
     larger than what a fuzzer tries."""
@@ -169,7 +175,8 @@ def policy_images() -> Iterator[bytes]:
     v4 = ((0x14000000, 0x140000FF, 1, 3), (0x09090900, 0x090909FF, 2, 1), (0xC6336480, 0xC63364FF, 3, 3))
     v6 = ((0x26060000 << 96, (0x26060001 << 96) - 1, 2, 1), (0x2A000000 << 96, (0x2A000001 << 96) - 1, 1, 3))
     some = Crawlers(rows, tuple(sorted(v4)), v6, ((b"gptbot", 0), (b"yandexbot/3", 1), (b"bot", 2), (b"yandexbot", 0)))
-    for plan in (config.load(None), config.load(tables.DATA / "policies.toml")):
+    for name in (None, "policies.toml", "policies_nearly.toml"):
+        plan = config.load(name and tables.DATA / name)
         made = policies.material(plan)
         named = {**made.lists}
         for number, crawlers in enumerate((None, some)):
@@ -177,7 +184,9 @@ def policy_images() -> Iterator[bytes]:
             if crawlers and "crawlers" in lists:  # its networks lie among theirs
                 lists["crawlers"] = replace(lists["crawlers"], v4=[], v6=[], source=2)
             said = {name: bytes([number, 1 - number, 2]) for name in made.policies}
-            yield core.policies_image(made.policies, lists, made.routes, crawlers, said)
+            image = core.policies_image(made.policies, lists, made.routes, crawlers, said)
+            yield image
+    yield image.replace(b"default".ljust(core.MAX_NAME, b"\0"), b"d" * core.MAX_NAME)  # a name that does not end
 
 
 def policy_inputs() -> Iterator[bytes]:
@@ -209,6 +218,7 @@ def policy_inputs() -> Iterator[bytes]:
         "bot",
         "curl",
         f"{words} Disco gptbot",
+        f"{words} 123 v4 GPTBotv2 nobody",
         "go-http-client",
         "Discourse",
     )
@@ -223,16 +233,32 @@ def policy_inputs() -> Iterator[bytes]:
         "http://a",
         "/a%2",
         "/../..",
+        "..%2fa",
+        "/docs/a",
+        "/open/a..b",
+        *(f"/{place}/{rest}" for place in ("open", "docs") for rest in OTHERWISE),
     )
     questions = [asked(ip, "/", agent) for ip in addresses for agent in agents]
     questions += [asked(addresses[0], target, "curl") for target in targets]
     questions += [asked(ip, "/", "curl", signature) for ip in addresses[:5]]
+    questions += [
+        asked("9.9.9.9", "/", "curl", "Signature: a=:AA==:\r\n"),
+        asked("9.9.9.9", "/", "", "").replace(b"X-Real-IP", b"X-Lost"),
+    ]
+    questions += [asked("9.9.9.9", "/", "Disco").replace(b"X-Original-Method", b"X-Lost")]
     questions += [asked("9.9.9.9", "/", "curl", f"X-Bot-Policy: {name}\r\n") for name in ("default", "login", "none")]
     questions += [b"GET / HTTP/1.1\r\n\r\n", *(row["head"] for row in tables.questions())]
     for image in policy_images():
+        head = asked("203.0.113.5", "/", "YandexBot/3")
         for said in range(0, 256, 16):  # all that the DNS can say of one who is in no list
-            head = asked("203.0.113.5", "/", "YandexBot/3")
-            yield bytes([0x80, said, len(head), 0]) + head + image
+            yield bytes([0x80, said, len(head), 0, 0]) + head + image
+        for more in (1, 2, 3, 4, 4 | 8, 4 | 8 | 16, 8, 8 | 16, 32, 32 | 8, 64, 128):
+            for said in (0, 16, 0x50, 0x90):
+                yield bytes([0, said, len(head), 0, more]) + head + image
+                signed = asked("9.9.9.9", "/", "YandexBot/3", signature)
+                yield bytes([0x40, said | 4, len(signed) % 256, len(signed) // 256, more]) + signed + image
+                bot = asked("198.51.100.7", "/login", "", "X-Connection: 1-2-3\r\n")
+                yield bytes([0, said, len(bot) % 256, len(bot) // 256, more]) + bot + image
         for number, head in enumerate(questions):
             dialects = range(len(core.DIALECTS)) if number >= len(questions) - len(tables.questions()) else [0]
             for dialect in dialects:
@@ -242,6 +268,7 @@ def policy_inputs() -> Iterator[bytes]:
                         number * 37 % 256,
                         len(head) % 256,
                         len(head) // 256,
+                        number * 3 % 8,
                     ]
                 )
                 yield before + head + image

@@ -115,6 +115,7 @@ static void tags(void)
 {
     const xb_client_keys k = keys_of(1, 0, 0);
     case_name = "tags";
+    CHECK_EQUAL(xb_clients_tag(UINT64_C(5) << 48), 1); /* never that of an empty place */
     fresh(0);
     for (size_t i = 0; i < sizeof table_of_all->set->tag / sizeof *table_of_all->set->tag; i++) {
         memset(table_of_all->set->tag, 0, sizeof table_of_all->set->tag);
@@ -344,6 +345,11 @@ static void clocks(void)
             const xb_client_view view = client_of(k, any[j]);
             CHECK(TALLY(view, PAGES) >= 0 && TALLY(view, PAGES) < 100 && view.gaps < 256);
         }
+    fresh(0); /* those of a clock that was a little ahead are as those of now */
+    for (uint64_t i = 1; i <= XB_CLIENTS_WAYS; i++)
+        count(keys_of(i, 0, 0), i == 1 ? NOON - 60000 : NOON + 2000, page());
+    count(keys_of(100, 0, 0), NOON, page());
+    CHECK(!there(keys_of(1, 0, 0)) && there(keys_of(2, 0, 0)) && there(keys_of(100, 0, 0)));
     fresh(0); /* entries of the future do not stay for a hundred years */
     for (uint64_t i = 1; i <= XB_CLIENTS_WAYS; i++)
         count(keys_of(i, 0, 0), far, page()), count(keys_of(i, 0, 0), far, page());

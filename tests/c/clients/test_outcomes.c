@@ -39,7 +39,7 @@ static void contents(void)
         {"font/woff2", XB_CONTENT_FONT}, {"application/font-woff", XB_CONTENT_FONT}, {"application/x-font-ttf", XB_CONTENT_FONT},
         {"application/vnd.ms-fontobject", XB_CONTENT_FONT}, {"application/json", XB_CONTENT_DATA}, {"text/xml ; a=b", XB_CONTENT_DATA},
         {"application/x-ndjson", XB_CONTENT_DATA}, {"IMAGE/PNG,text/html", XB_CONTENT_IMAGE}, {" ", XB_CONTENT_UNKNOWN},
-        {"text/plain", XB_CONTENT_OTHER},
+        {"text/plain", XB_CONTENT_OTHER}, {"a", XB_CONTENT_OTHER},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         case_name = types[i].type;
