@@ -74,6 +74,7 @@ for what in ${STEPS:-demo wheel install pages test}; do
   pages)
     install curl iproute2
     typed "make build"
+    typed "make .venv/test"
     typed ".venv/bin/python -m pytest -q -n0 -m servers tests/product/test_page_commands.py"
     grep -q skipped "$place/log" && fail "skipped" || :
     ;;

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from places import ROOT
+from sidecar_harness import alive
 
 BENCH = ROOT / "bench"
 sys.path.insert(0, str(BENCH))
@@ -209,7 +210,7 @@ def test_nothing_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
     assert len(children) >= 8  # the bench, three nginx of two processes each, wrk
     run.send_signal(number)
     assert run.wait(30) != 0
-    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in children if alive(pid)]
     assert not list(tmp_path.iterdir())
 
 

@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from packages import run
+from packages import run, unpack
 from places import ROOT
 
 
@@ -48,9 +48,7 @@ def test_the_sdist_holds_what_a_build_needs(sdist: Path) -> None:
 
 def test_an_sdist_made_without_compiling_holds_it_too(sdist: Path, tmp_path: Path) -> None:
     """As `make deb` makes one: csrc/ was in it only as the extensions' source."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
-    (tree,) = tmp_path.glob("xbot-*")
+    tree = unpack(sdist, tmp_path)
     shutil.rmtree(tree / "xbot.egg-info")  # the list of an earlier build
     build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
     run(sys.executable, "-c", build, tmp_path / "out", cwd=tree, env={**os.environ, "XBOT_COMPILE": "0"})

@@ -9,12 +9,11 @@ import os
 import re
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
-from packages import run
+from packages import run, unpack
 from places import ROOT
 
 import sidecar
@@ -63,13 +62,6 @@ def build(tree: Path, what: str) -> Path:
     script = f"import sys; from setuptools import build_meta; build_meta.build_{what}(sys.argv[1])"
     run(sys.executable, "-c", script, out, cwd=tree, env={**os.environ, "XBOT_COMPILE": "0"})
     (found,) = out.glob("xbot-*")
-    return found
-
-
-def unpack(sdist: Path, place: Path) -> Path:
-    with tarfile.open(sdist) as archive:
-        archive.extractall(place, filter="data")
-    (found,) = place.glob("xbot-*")
     return found
 
 

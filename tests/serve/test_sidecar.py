@@ -25,6 +25,7 @@ from sidecar_harness import (
     LostError,
     Sidecar,
     activated,
+    alive,
     ask,
     children,
     connect,
@@ -237,7 +238,7 @@ def test_a_killed_master_takes_its_workers_along(model_path):
         with connect(sidecar.address) as silent:  # an idle connection holds no worker back
             sidecar.signal(signal.SIGKILL)
             sidecar.process.wait(TIMEOUT)
-            wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers' end")
+            wait_until(lambda: not any(map(alive, workers)), "the workers' end")
             assert silent.recv(1) == b""
         assert path.is_socket()  # stale
         sidecar.log_path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ def run(*command: object, **more: object) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run([str(word) for word in command], capture_output=True, check=False, **more)
     assert done.returncode == 0, (command, done.stdout.decode()[-3000:], done.stderr.decode()[-3000:])
     return done
+
+
+def unpack(sdist: Path, place: Path) -> Path:
+    """The tree of an sdist, in `place`. Python 3.11.2, which Debian 12 has, knows no filter."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(place, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    (found,) = place.glob("xbot-*")
+    return found
 
 
 @pytest.fixture(scope="session")
