@@ -3,6 +3,8 @@
  * Law: margin = bias + sum over dense features of (value - mean) * weight / scale + sum over tokens of weight, as
  * scikit-learn's decision_function of a StandardScaler and a linear classifier gives it (within 1e-9). A value beyond what
  * training saw counts as the nearest that it saw; an absent feature (NAN) counts as its mean and so adds nothing.
+ * First comes the part that follows from the request's print (fingerprint.h), which is kept with it for the model that gave it; then the rest.
+ * So a margin is the same to the last bit, whether the print was kept or not.
  */
 #ifndef XB_SCORER_H
 #define XB_SCORER_H

@@ -97,6 +97,8 @@ static void forget(xb_vector *v)
     for (size_t i = 0; i < XB_VALUES; i++)
         v->values.value[i].text.kept = false;
     memset(v->prints.tag, 0, sizeof v->prints.tag);
+    memset(v->prints.once, 0, sizeof v->prints.once);
+    memset(v->origins, 0, sizeof v->origins);
 }
 
 static void texts_at_edges(void)
@@ -339,6 +341,92 @@ static void orders(void)
     }
 }
 
+/* A request of a few programs, of which up to two things are as no program has them. */
+static void request_of(xb_request *r, uint64_t draw)
+{
+    static const struct {
+        const char *name, *values[3];
+    } headers[] = {
+        {"Accept", {"text/html,application/xhtml+xml,*/*;q=0.8", "*/*", "text/html,application/xhtml+xml,image/apng"}},
+        {"Accept-Encoding", {"gzip, deflate, br", "identity", "gzip, deflate, br, zstd"}},
+        {"Accept-Language", {"de", "en", "fr"}},
+        {"sec-ch-ua", {"\"Chromium\";v=\"126\"", "\"Chromium\";v=\"125\"", "\"Microsoft Edge\";v=\"126\""}},
+        {"sec-ch-ua-mobile", {"?0", "?1", "?2"}},
+        {"sec-ch-ua-platform", {"\"Windows\"", "\"Android\"", "\"macOS\""}},
+        {"Sec-Fetch-Site", {"none", "same-origin", "cross-site"}},
+        {"Sec-Fetch-Mode", {"navigate", "cors", "no-cors"}},
+        {"Sec-Fetch-Dest", {"document", "empty", "style"}},
+        {"Upgrade-Insecure-Requests", {"1", "2", "3"}},
+        {"Content-Type", {"text/plain", "application/json", ""}},
+        {"Cookie", {"a=b", "c=d", "e"}},
+        {"Origin", {"https://example.com", "null", "x"}},
+        {"Range", {"bytes=0-", "bytes=1-", "bytes=2-"}},
+    };
+    enum { N = sizeof headers / sizeof *headers };
+    static const char *const fields[8][4] = {
+        {"192.0.2.1", "127.0.0.1", "::1", "unix:"}, {"GET", "POST", "PUT", "OPTIONS"}, {"/a", "/a.css", "/.well-known/a", "/a.png"},
+        {"HTTP/1.1", "HTTP/2.0", "HTTP/1.0", ""}, {"https", "http", "", "ws"}, {"www.example.com", "localhost:80", "a.localhost", "127.0.0.1"},
+        {"Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+         "Mozilla/5.0 (X11; Linux; rv:128.0) Gecko/20100101 Firefox/128.0", "curl/8.5.0", "Opera/9.80 (X11) Presto/2.12"},
+        {"", "https://www.example.com/", "https://www.EXAMPLE.org:80/b", "https://wwx.example.com/"},
+    };
+    const unsigned program = draw & 3, what = draw >> 8 & 63, other = draw >> 16 & 63;
+    uint8_t choice[8] = {0}, value[N] = {0}, order[N];
+    bool left_out[N] = {false};
+    for (uint8_t i = 0; i < N; i++)
+        order[i] = i;
+    for (int turn = 0; turn < 2; turn++) {
+        const unsigned at = turn ? other : what, to = (unsigned)(draw >> (24 + 2 * turn) & 3);
+        if (at < 8)
+            choice[at] = (uint8_t)to;
+        else if (at < 8 + N)
+            value[at - 8] = (uint8_t)(to % 3);
+        else if (at < 8 + 2 * N)
+            left_out[at - 8 - N] = true;
+        else if (at < 8 + 2 * N + N - 1)
+            order[at - 8 - 2 * N] = (uint8_t)(at - 8 - 2 * N + 1), order[at - 8 - 2 * N + 1] = (uint8_t)(at - 8 - 2 * N);
+    }
+    xb_span *const to[] = {&r->ip, &r->method, &r->uri, &r->protocol, &r->scheme, &r->host, &r->agent, &r->referrer};
+    xb_request_clear(r);
+    for (size_t i = 0; i < 8; i++) {
+        const char *text = fields[i][i == 6 && !choice[i] ? program : choice[i]];
+        *to[i] = (xb_span){text, strlen(text)};
+    }
+    r->present = draw >> 32 & 7 ? ALL | XB_HAS_CASE : (uint32_t)(draw >> 36) & (ALL | XB_HAS_CASE);
+    r->malformed = (draw >> 50 & 15) == 0;
+    for (size_t i = 0; i < N; i++) {
+        const size_t which = order[i];
+        const char *text = headers[which].values[value[which]];
+        static const char *const small[] = {"accept", "accept-encoding"};
+        const char *name = which < 2 && (draw >> 54 & 7) == 0 ? small[which] : headers[which].name;
+        if (!left_out[which] && (which < 10 || program == which % 4))
+            xb_request_add(r, (xb_span){name, strlen(name)}, (xb_span){text, strlen(text)});
+    }
+    xb_request_add(r, XB_SPAN("User-Agent"), r->agent);
+}
+
+/* What is kept with a print is what a request gets that is the first of its print: rows, contradictions, words, margin and reason. */
+static void prints(void)
+{
+    static xb_workspace kept, fresh;
+    uint64_t draw = 7;
+    uint32_t known = 0;
+    for (int turn = 0; turn < 40000; turn++) {
+        draw = xb_mix(draw + XB_GOLDEN);
+        request_of(&kept.request, draw);
+        xb_judge(the_model(), &kept);
+        known += kept.vector.print != NULL;
+        check_judged(&kept);
+        forget(&fresh.vector);
+        request_of(&fresh.request, draw);
+        xb_judge(the_model(), &fresh);
+        CHECK(!fresh.vector.print && same_vector(&kept.vector, &fresh.vector));
+        CHECK(kept.verdict.margin == fresh.verdict.margin && kept.verdict.reason == fresh.verdict.reason);
+        CHECK(kept.vector.facts.odd == fresh.vector.facts.odd && kept.vector.facts.accept.marks == fresh.vector.facts.accept.marks);
+    }
+    CHECK(known > 10000); /* or nothing was tried */
+}
+
 /* A family that a model did not learn falls into no bucket, and takes none from another. */
 static void families(void)
 {
@@ -418,6 +506,7 @@ int main(void)
     agents();
     word_ends();
     orders();
+    prints();
     families();
     too_many_words();
     token_text();
