@@ -76,7 +76,7 @@ void xb_visitors_note(xb_visitors *t, xb_client_entry *client, const xb_client_k
     const uint32_t marks = with_margin(before, model, margin) | (contradicts ? XB_MARK_FALSE : 0);
     if (marks != before)
         xb_put32(&client->marks, marks);
-    if (!proven && !contradicts)
+    if (!proven && (!contradicts || before & XB_MARK_FALSE)) /* who contradicted himself before is no entry any more */
         return;
     const uint64_t key = xb_client_key(k);
     xb_visitor_set *set = &t->set[xb_mix(k->network) % XB_VISITORS_SETS];

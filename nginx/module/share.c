@@ -73,6 +73,31 @@ static const char *check(xb_share_kind kind, const memory *m)
     }
 }
 
+/* Maps shared memory at a multiple of a large page: only there the processor can use one, where the sidecar put the memory into such
+ * (sidecar/board/memory.py), or the system gives them to memory that asks. MAP_FAILED, with errno. */
+static void *map_shared(size_t size, int protection, int fd)
+{
+    const size_t large = 1u << 21;
+    const size_t slack = size < large ? 0 : large;
+    char *room = mmap(NULL, size + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return MAP_FAILED;
+    char *at = slack ? (char *)ngx_align_ptr(room, large) : room, *end = at + (size + ngx_pagesize - 1) / ngx_pagesize * ngx_pagesize;
+    void *found = mmap(at, size, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+    const int error = errno;
+    if (found == MAP_FAILED) {
+        munmap(room, size + slack);
+        errno = error;
+        return MAP_FAILED;
+    }
+    if (at > room)
+        munmap(room, (size_t)(at - room));
+    if (room + size + slack > end)
+        munmap(end, (size_t)(room + size + slack - end));
+    madvise(at, size, MADV_HUGEPAGE);
+    return at;
+}
+
 /* Maps what is behind a descriptor, and closes it. NULL, or why not. What somebody could cut off under our hands is not mapped. */
 static const char *map(xb_share_kind kind, int fd, memory *out)
 {
@@ -86,7 +111,7 @@ static const char *map(xb_share_kind kind, int fd, memory *out)
     else if (kind != XB_SHARE_CLOCK && !(fcntl(fd, F_GET_SEALS) & SEALED))
         why = "its size is not sealed";
     if (!why) {
-        *out = (memory){mmap(NULL, (size_t)found.st_size, protection, MAP_SHARED, fd, 0), (size_t)found.st_size};
+        *out = (memory){map_shared((size_t)found.st_size, protection, fd), (size_t)found.st_size};
         if (out->at == MAP_FAILED)
             *out = (memory){NULL, 0}, why = strerror(errno);
     }

@@ -28,7 +28,11 @@ _CHUNK = 1 << 24  # bytes that are copied at a time
 
 
 class Clients:
-    """`fd` is handed to the workers; `view` is the table, writable. `said`: why one that was there could not be used, or None."""
+    """`fd` is handed to the workers; `view` is the table, writable. `said`: why one that was there could not be used, or None.
+    `small`: the large pages that were wanted could not be had."""
+
+    fd: int
+    view: memoryview
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Clients:
         self._shared = shared
         self.said: str | None = None
         if handed is not None and self._use(handed):
+            self.small = wanted.large_pages and not memory.gather(self.fd)
             self._agree(system_ms())
             return
         kept = self._kept(directory) if directory else None
@@ -56,6 +61,7 @@ class Clients:
             self.view = memory.mapped(self.fd)
             core.make_clients(self.view, os.urandom(core.CLIENTS_SECRET), by_network=self._by_network)
             self._rekey(system_ms())
+        self.small = wanted.large_pages and not memory.gather(self.fd)
         self._agree(system_ms())
 
     def _use(self, fd: int) -> bool:

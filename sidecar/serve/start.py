@@ -145,6 +145,8 @@ def run(
             log.warning("no board", reason=board.unfit)
         if board.counters.said:
             log.warning("counters replaced", reason=board.counters.said)
+        if board.clients is not None and board.clients.small:
+            log.warning("no large pages for the table of clients")
         if board.clients is not None and board.clients.said:
             log.warning("clients forgotten", reason=board.clients.said)
         asyncio.run(master.run())

@@ -475,3 +475,36 @@ def lend(sock: socket.socket, how: str) -> None:
     if how != "nothing":
         sock.sendmsg([message], rights)
     os.close(fd)
+
+
+# ---- large pages
+
+
+def mapping(pid: int, name: str) -> tuple[int, int]:
+    """Where this memory begins in a process, and how many kB of it are large pages there."""
+    found = re.search(
+        rf"^([0-9a-f]+)-\S+ .*{name}.*\n(?:[A-Z]\w+:.*\n)*?ShmemPmdMapped: +(\d+) kB$", smaps(pid), re.MULTILINE
+    )
+    assert found
+    return int(found[1], 16), int(found[2])
+
+
+def smaps(pid: int) -> str:
+    return Path(f"/proc/{pid}/smaps").read_text()
+
+
+def test_the_table_in_large_pages(site: EchoSite, tmp_path: Path) -> None:
+    """A worker maps the table where the processor can use them, whether there are any or not."""
+    toml = tmp_path / "xbot.toml"
+    toml.write_text('[clients]\nsize = "8MiB"\nlarge_pages = true\n')
+    with (
+        Sidecar(DEFAULT, "--config", toml, workers=1, board=True) as sidecar,
+        running_nginx(guarded(site), **at(sidecar)) as nginx,
+    ):
+        wait_until(lambda: connected(nginx))
+        for _ in range(3):
+            assert told(nginx, BROWSER) == "human"
+        begins, large = mapping(children(nginx.process.pid)[0], "xbot-clients")
+        assert begins % memory.LARGE_PAGE == 0
+        if not sidecar.events("no large pages for the table of clients"):
+            assert large > 0
