@@ -108,7 +108,9 @@ class Alarms:
         self._points: collections.deque[Sums] = collections.deque(
             [Sums(0.0)]
         )  # the sums of the last hour, and before it
-        self._hours: collections.deque[Sums] = collections.deque(maxlen=round(DAY / HOUR) + 1)  # likewise of the last day, by hour
+        self._hours: collections.deque[Sums] = collections.deque(
+            maxlen=round(DAY / HOUR) + 1
+        )  # likewise of the last day, by hour
         self._generation = -1
         self._before: Sums | None = None  # of the time before what is served now was served: the difference of two sums
         self._changed = Sums(0.0)  # when it began to be served
@@ -139,9 +141,7 @@ class Alarms:
                 for each in self.alarms.values()
                 if each.since is not None
             ],
-            "doubted": [
-                {"id": each.id, "refused": each.refused, "seconds": passed(each.at)} for each in self.doubted
-            ],
+            "doubted": [{"id": each.id, "refused": each.refused, "seconds": passed(each.at)} for each in self.doubted],
             "canaries": self.canaries
             and {
                 "seconds": passed(self.canaries.at),
