@@ -303,6 +303,18 @@ static bool is_read_otherwise(xb_span path)
     return false;
 }
 
+/* The next byte of a path that is resolved into `out`, which may be where it is read from: no more is written than was read. */
+static void put(char *out, size_t *used, char c)
+{
+    if (c != '/') {
+        out[(*used)++] = c;
+        return;
+    }
+    end_segment(out, used);
+    if (!*used || out[*used - 1] != '/')
+        out[(*used)++] = '/';
+}
+
 xb_span xb_path_resolve(xb_span path, char *scratch)
 {
     size_t used = 0;
@@ -310,15 +322,63 @@ xb_span xb_path_resolve(xb_span path, char *scratch)
         return XB_SPAN("/"); /* http://host */
     if (is_plain(path))
         return path;
+    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';)
+        put(scratch, &used, decoded(path, &i));
+    end_segment(scratch, &used);
+    return (xb_span){scratch, used};
+}
+
+/* What a reader of paths does that nginx does not. */
+enum {
+    DROPS_PARAMETERS = 1, /* what follows ";" in a segment, as Tomcat and its kin, before a path is decoded */
+    DROPS_DECODED = 2,    /* the same afterwards */
+    TURNS_SLASHES = 4,    /* "\\" is "/", as on Windows */
+    DECODES_TWICE = 8,    /* and takes UTF-8 that is too long for a dot or a slash */
+};
+static const unsigned readings[] = {DROPS_PARAMETERS, DROPS_DECODED, TURNS_SLASHES, DECODES_TWICE,
+                                    DROPS_DECODED | TURNS_SLASHES | DECODES_TWICE};
+enum { N_READINGS = sizeof readings / sizeof *readings };
+
+/* Is there a byte for which one of these readers has a use? */
+static bool has_other_readings(xb_span path)
+{
     for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';) {
-        const char c = decoded(path, &i);
-        if (c != '/') {
-            scratch[used++] = c;
-            continue;
-        }
-        end_segment(scratch, &used);
-        if (!used || scratch[used - 1] != '/')
-            scratch[used++] = '/';
+        const unsigned char c = (unsigned char)decoded(path, &i);
+        if (c == ';' || c == '\\' || c == '%' || c == 0xc0)
+            return true;
+    }
+    return false;
+}
+
+/* A segment's byte behind a ";" that ends its name, for who drops parameters. */
+static bool is_dropped(bool *dropping, char c)
+{
+    *dropping = c == ';' || (*dropping && c != '/');
+    return *dropping;
+}
+
+/* The path as such a reader resolves it, in `scratch`. */
+static xb_span read_by(unsigned reader, xb_span path, char *scratch)
+{
+    size_t n = 0, used = 0;
+    bool dropping = false;
+    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';) {
+        const char sent = path.at[i], c = decoded(path, &i);
+        if (!(reader & DROPS_PARAMETERS) || !is_dropped(&dropping, sent))
+            scratch[n++] = c;
+    }
+    dropping = false;
+    for (size_t i = 0; i < n;) {
+        char c = scratch[i];
+        if (!(reader & DECODES_TWICE))
+            i++;
+        else if ((unsigned char)c == 0xc0 && i + 1 < n && ((unsigned char)scratch[i + 1] == 0xae || (unsigned char)scratch[i + 1] == 0xaf))
+            c = (unsigned char)scratch[i + 1] == 0xae ? '.' : '/', i += 2;
+        else
+            c = decoded((xb_span){scratch, n}, &i);
+        c = reader & TURNS_SLASHES && c == '\\' ? '/' : c;
+        if (!(reader & DROPS_DECODED) || !is_dropped(&dropping, c))
+            put(scratch, &used, c);
     }
     end_segment(scratch, &used);
     return (xb_span){scratch, used};
@@ -351,7 +411,7 @@ static uint32_t missing(const xb_facts *f)
     return r->missing | (unreadable ? XB_HAS_IP : 0u);
 }
 
-/* Does the list name the resolved path? A list that denies does also where the site may read it otherwise. */
+/* Does the list name the resolved path? One that lets somebody by does not where the site may read it otherwise. */
 static bool names_path(const xb_policies *p, const xb_list *list, const xb_facts *f, xb_span path, bool denies)
 {
     return has_path(p, list, path) && (denies || !is_read_otherwise(f->path.url.path));
@@ -366,6 +426,23 @@ static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, co
         const bool here = list->source ? holder && holder->sources & list->source : has_address(p, list, &f->ip);
         if ((lost && needed(list) & lost) || here || names_path(p, list, f, path, denies) || has_agent(p, list, f->agent))
             return list;
+    }
+    return NULL;
+}
+
+/* The first of `n` lists that deny which names the path as the site may read it. */
+static const xb_list *naming_another_reading(const xb_policies *p, uint32_t from, uint32_t n, xb_span path, char *scratch)
+{
+    uint32_t n_paths = 0;
+    for (uint32_t i = from; i < from + n; i++)
+        n_paths |= p->list[p->order[i]].n_paths;
+    if (!n_paths || !has_other_readings(path))
+        return NULL;
+    for (size_t r = 0; r < N_READINGS; r++) {
+        const xb_span read = read_by(readings[r], path, scratch);
+        for (uint32_t i = from; i < from + n; i++)
+            if (has_path(p, &p->list[p->order[i]], read))
+                return &p->list[p->order[i]];
     }
     return NULL;
 }
@@ -407,11 +484,16 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
     uint32_t from = policy->first;
     const xb_holder *holder = p ? xb_holder_of(&p->crawlers, &f->ip) : NULL;
     if (n[1] | n[2] | n[3]) {
-        xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
         const uint32_t lost = missing(f);
-        for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++])
-            if ((!lost || by == XB_BY_DENY) && (d.list = naming(p, from, n[by], f, holder, path, lost, by == XB_BY_DENY)))
+        for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++]) {
+            const xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
+            if (!lost || by == XB_BY_DENY)
+                d.list = naming(p, from, n[by], f, holder, path, lost, by == XB_BY_DENY);
+            if (!d.list && by == XB_BY_DENY && f->present & XB_HAS_URL)
+                d.list = naming_another_reading(p, from, n[by], f->path.url.path, scratch);
+            if (d.list)
                 d.by = (xb_decided_by)by;
+        }
     }
     if (p && d.by != XB_BY_ALLOW && d.by != XB_BY_DENY)
         by_crawler(p, f, holder, &d);

@@ -147,7 +147,9 @@ const xb_policy *xb_policy_named(const xb_policies *p, xb_span name);
  * nobody. `scratch` has room for path.size bytes. */
 const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path, char *scratch);
 
-/* Decides by lists, then by the crawler, then by score. `p` may be NULL for a policy without lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
+/* Decides by lists, then by the crawler, then by score. A list of paths lets nobody by where the site may read another path than nginx
+ * does, and denies whichever of the two it names. `p` may be NULL for a policy without
+ * lists. `scratch` takes the request's path, XB_MAX_HEAD bytes. */
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
                       const xb_verdict *v, char *scratch);
 

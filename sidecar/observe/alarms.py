@@ -11,7 +11,10 @@ drift   the margins of the last hour have another distribution than those of the
     (N. Siddiqi, Credit Risk Scorecards, 2006). Or a whole group of features is known of another share of the requests of the last minutes
     than of the rows of training, by the same index over two bins: a proxy that no longer tells the handshake leaves the margins alike, and
     the model half blind. Only for a model that was trained on logs: xbot's own says nothing of a site's traffic.
-people_refused   clients that look like people were refused (csrc/answer.h), PEOPLE of them in an hour.
+people_refused   clients that look like people were refused (csrc/answer.h), PEOPLE of them in an hour, and more than this site is used
+    to: programs that drive a browser look so, too, and every site has some. The hour is compared with the day before by the exact test of
+    two Poisson rates (J. Przyborowski and H. Wilenski, Biometrika 31, 1940), to RARE. A day of which nothing is known counts as one
+    without any, so that what is wrong from the beginning rings, too.
 canaries_wrong   the last `xbot check --canary` got a wrong answer.
 ranges_old   a list of crawlers' networks is older than it may be (verify/ranges.py).
 """
@@ -45,7 +48,8 @@ GROUPS = {
     "tls": "TLS handshakes",
     "client": "what clients did before",
 }
-PEOPLE = 3
+PEOPLE, RARE = 3, 1e-3
+DAY = 24 * HOUR
 _POINT_SECONDS = 60.0  # from one remembered sum to the next
 _MOST_DOUBTED = 32
 
@@ -88,7 +92,7 @@ class Alarm:
             self.since = time.time()
             log.warning("alarm", alarm=self.name, says=self.says)
         else:
-            log.info("alarm over", alarm=self.name, seconds=round(time.time() - self.since))
+            log.info("alarm over", alarm=self.name, seconds=passed(self.since))
             self.since = None
 
 
@@ -104,6 +108,9 @@ class Alarms:
         self._points: collections.deque[Sums] = collections.deque(
             [Sums(0.0)]
         )  # the sums of the last hour, and before it
+        self._hours: collections.deque[Sums] = collections.deque(
+            maxlen=round(DAY / HOUR) + 1
+        )  # likewise of the last day, by hour
         self._generation = -1
         self._before: Sums | None = None  # of the time before what is served now was served: the difference of two sums
         self._changed = Sums(0.0)  # when it began to be served
@@ -128,19 +135,16 @@ class Alarms:
 
     def told(self) -> dict[str, Any]:
         """For the operator: the alarms that hold, the last clients in doubt, and the last canaries."""
-        now = time.time()
         return {
             "alarms": [
-                {"alarm": each.name, "seconds": round(now - each.since), "says": each.says}
+                {"alarm": each.name, "seconds": passed(each.since), "says": each.says}
                 for each in self.alarms.values()
                 if each.since is not None
             ],
-            "doubted": [
-                {"id": each.id, "refused": each.refused, "seconds": round(now - each.at)} for each in self.doubted
-            ],
+            "doubted": [{"id": each.id, "refused": each.refused, "seconds": passed(each.at)} for each in self.doubted],
             "canaries": self.canaries
             and {
-                "seconds": round(now - self.canaries.at),
+                "seconds": passed(self.canaries.at),
                 "right": self.canaries.right,
                 "wrong": list(self.canaries.wrong),
             },
@@ -157,6 +161,8 @@ class Alarms:
             self._points.append(sums)
             while len(self._points) > 1 and self._points[1].at <= now - HOUR:
                 self._points.popleft()
+        if not self._hours or now - self._hours[-1].at >= HOUR:
+            self._hours.append(sums)
         fell, leapt = self._refusals(sums)
         conditions = {
             "refusals_fell": fell,
@@ -211,8 +217,11 @@ class Alarms:
 
     def _people(self, sums: Sums) -> str | None:
         first = next(point for point in self._points if point.at)  # the first look leaves one
-        found = less(sums, first).regretted
-        return f"{found} clients that look like people were refused within an hour" if found >= PEOPLE else None
+        found, before = less(sums, first).regretted, less(first, self._hours[0])
+        usual = before.regretted / max(1.0, before.at / HOUR)
+        if found < PEOPLE or chance_of_more(found, before.regretted, HOUR / (HOUR + max(DAY, before.at))) > RARE:
+            return None
+        return f"{found} clients that look like people were refused within an hour, {usual:.1f} are usual"
 
     def _canaries(self) -> str | None:
         if self.canaries is None or not self.canaries.wrong:
@@ -232,6 +241,11 @@ class Canaries(NamedTuple):
     wrong: tuple[str, ...]
 
 
+def passed(since: float) -> int:
+    """Whole seconds since a Unix time; none where the clock was set back meanwhile."""
+    return max(0, round(time.time() - since))
+
+
 def less(now: Sums, then: Sums) -> Sums:
     """What was counted between the two; its `at` is how long that took. Never below 0: counters may have begun anew."""
     since = then.margins or (0,) * len(now.margins)
@@ -246,6 +260,21 @@ def z_of_shares(before: Sums, after: Sums) -> float:
     spread = math.sqrt(both * (1 - both) * (1 / before.requests + 1 / after.requests))
     gap = after.refused / after.requests - before.refused / before.requests
     return gap / spread if spread else 0.0
+
+
+def chance_of_more(now: int, before: int, share: float) -> float:
+    """How likely `now` events or more of all these fall into the last `share` of the time, were their rate the same all the while."""
+    n = now + before
+    if now <= n * share:
+        return 1.0
+    odds, log = math.log(share) - math.log1p(-share), n * math.log1p(-share) + math.lgamma(n + 1)
+    total = 0.0
+    for k in range(now, n + 1):  # they fall from the first on
+        one = math.exp(log + k * odds - math.lgamma(k + 1) - math.lgamma(n - k + 1))
+        total += one
+        if one < total * 1e-9:
+            break
+    return min(1.0, total)
 
 
 def stability(expected: Sequence[float], found: Sequence[float], bins: int = 10) -> float:

@@ -6,10 +6,10 @@ thread of its own, within a bound; a task that is told to end does.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
 import signal
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -74,7 +74,8 @@ async def in_time(read: Callable[[], T]) -> T:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, *done)
 
-    threading.Thread(target=run, name="reload", daemon=True).start()
+    # Thread.start() waits for the thread to begin, and for ever where it ends before, as it does without memory.
+    _thread.start_new_thread(run, ())
     try:
         return await asyncio.wait_for(future, LOAD_SECONDS)
     except asyncio.TimeoutError:

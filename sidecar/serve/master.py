@@ -14,6 +14,7 @@ import math
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -109,6 +110,7 @@ class Master:
         self._serving = False  # all workers have been up once
         self._told_to_stop = False
         self._successor: upgrade.Successor | None = None  # until it has taken over, or has ended
+        self._heir: subprocess.Popen[bytes] | None = None  # the successor, once it has taken over
 
     @property
     def counters(self) -> Counters:
@@ -140,7 +142,7 @@ class Master:
         asyncio.get_running_loop().set_exception_handler(self._report)
         wake_by_signals()
         hear(signal.SIGCHLD, self.workers.reap)
-        hear(signal.SIGHUP, self._reload_wanted.set)
+        hear(signal.SIGHUP, self._want_reload)
         hear(signal.SIGUSR2, self._want_upgrade)
         hear(signal.SIGTERM, self._stop, self._count_stops)
         hear(signal.SIGINT, self._stop, self._count_stops)
@@ -248,6 +250,12 @@ class Master:
 
     def _renewed(self, place: int, bound: Bound) -> None:
         self.workers.tell({"op": "listen", "listener": place}, {"socket": bound.sock.fileno()})
+
+    def _want_reload(self) -> None:
+        if self._heir is not None:  # whoever asks may not know yet that the master is another
+            self._heir.send_signal(signal.SIGHUP)
+        else:
+            self._reload_wanted.set()
 
     async def _reload_on_demand(self) -> None:
         while True:
@@ -364,8 +372,9 @@ class Master:
         self.board.give()
         successor.yours()
         self.log.info("upgraded", successor=pid)
+        self._heir = successor.process
         if self._reload_wanted.is_set():  # it came too late for us
-            successor.process.send_signal(signal.SIGHUP)
+            self._want_reload()
         successor.close()
         self._stop_wanted.set()
 

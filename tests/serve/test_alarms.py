@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import types
 from pathlib import Path
@@ -20,7 +21,7 @@ from sidecar.board.served import Served
 from sidecar.config import config, options
 from sidecar.config.plan import Overrides
 from sidecar.observe import alarms
-from sidecar.observe.alarms import HOUR, LOOK_SECONDS, Alarms, stability
+from sidecar.observe.alarms import HOUR, LOOK_SECONDS, Alarms, chance_of_more, stability
 from training.export import spread
 
 
@@ -216,6 +217,30 @@ def test_old_lists_and_people(site: Site) -> None:
     site.old = []
     site.live(2 * HOUR)
     assert sorted(site.said[2:]) == [("alarm over", "people_refused"), ("alarm over", "ranges_old")]
+
+
+def test_people_are_told_of_where_they_are_more_than_usual(site: Site) -> None:
+    """Three driven browsers an hour rang for ever, and nobody looked any more; a model that refuses people still rings."""
+    rung = 0
+    for _ in range(72):
+        for _ in range(3):
+            site.live(HOUR / 3, per_second=0.1)
+            site.total["regretted"] += 1
+        rung = len([each for each in site.said if each == ("alarm", "people_refused")])
+    assert rung == 1  # as long as nothing was known of the site
+    assert site.said[-1] == ("alarm over", "people_refused")
+    site.total["regretted"] += 12
+    site.live(60)
+    assert site.said[-1] == ("alarm", "people_refused")
+
+
+def test_chances_are_those_of_the_binomial_distribution() -> None:
+    """Summed exactly, with whole numbers."""
+    for now, before, parts in ((3, 0, 25), (3, 3, 25), (12, 72, 25), (40, 72, 25), (3, 200, 25), (0, 0, 25)):
+        n = now + before
+        exact = sum(math.comb(n, k) * (parts - 1) ** (n - k) for k in range(now, n + 1)) / parts**n
+        assert chance_of_more(now, before, 1 / parts) == pytest.approx(exact if now > n / parts else 1.0)
+    assert chance_of_more(10**6, 10**6, 1 / 25) < 1e-300
 
 
 def test_what_comes_and_goes_is_said_once(site: Site) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from typing import Any, cast
 
 import pytest
 
+from sidecar.errors import XbotError
 from sidecar.serve import duties, upgrade
 from sidecar.serve.master import Master
 
@@ -87,3 +91,21 @@ def test_a_new_master_that_nothing_ends_is_left(monkeypatch: pytest.MonkeyPatch)
         successor = upgrade.Successor(cast("subprocess.Popen[bytes]", held), ours, said)
         asyncio.run(asyncio.wait_for(successor.ended(0.05), 10))
     assert held.killed
+
+
+def test_a_thread_that_never_begins_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory a thread ends before it has said that it is there: a reload waited for that in the loop itself."""
+    monkeypatch.setattr(duties, "LOAD_SECONDS", 0.05)
+    for module, name in ((_thread, "start_new_thread"), (threading, "_start_new_thread")):
+        monkeypatch.setattr(module, name, lambda *_: 1)
+    with pytest.raises(XbotError, match="not read within"):
+        asyncio.run(duties.in_time(lambda: None))
+
+
+def test_a_reload_that_comes_to_a_master_that_has_handed_over_is_passed_on() -> None:
+    """Whoever asked did not know yet that there was another; it was asked of one that drained, and forgotten."""
+    with subprocess.Popen(["sleep", "60"]) as heir:
+        master = Master.__new__(Master)  # of it no more is looked at
+        master._heir = heir
+        master._want_reload()
+        assert heir.wait(10) == -signal.SIGHUP
