@@ -54,7 +54,7 @@ help:
 	@echo "make bench   what the hop costs, beside what it could cost, and what others cost"
 	@echo "make bench-check   instructions from head to verdict against the committed figures"
 	@echo "make traffic record real clients on a demo site, and what the default model says of them by client (an hour)"
-	@echo "make fuzz    libFuzzer on what others send, FUZZ_SECONDS=$(FUZZ_SECONDS) a target"
+	@echo "make fuzz    libFuzzer on what others send, FUZZ_SECONDS=$(FUZZ_SECONDS) a target; FUZZ=--fast: without sanitizers"
 	@echo "make coverage  the lines and branches of csrc/ that tests run; those that nothing runs are listed with their reason"
 	@echo "make asan    the tests of the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make asan-module  the module, and the nginx that loads it, under the same (NGINX_SRC= names nginx's source)"
@@ -296,7 +296,7 @@ traffic: build
 	@$(BIN)/python bench/traffic/measure.py
 
 fuzz: build $(VENV)/test
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python tests/fuzz/run.py
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python tests/fuzz/run.py $(FUZZ)
 
 coverage: build $(VENV)/test
 	@$(BIN)/python tests/coverage/run.py

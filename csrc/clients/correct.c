@@ -23,7 +23,7 @@ xb_content xb_content_of(xb_span s)
     if (xb_span_starts(s, XB_SPAN("font/")) || xb_span_starts(s, XB_SPAN("application/font")) ||
         xb_span_starts(s, XB_SPAN("application/x-font")) || xb_span_is(s, XB_SPAN("application/vnd.ms-fontobject")))
         return XB_CONTENT_FONT;
-    if (xb_span_ends(s, XB_SPAN("json")) || xb_span_ends(s, XB_SPAN("xml")) || xb_span_is(s, XB_SPAN("application/x-ndjson")))
+    if (xb_span_ends(s, XB_SPAN("json")) || xb_span_ends(s, XB_SPAN("xml")))
         return XB_CONTENT_DATA;
     return XB_CONTENT_OTHER;
 }

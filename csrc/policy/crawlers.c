@@ -177,7 +177,7 @@ static xb_span unglued(xb_span word)
 {
     static const xb_span endings[] = {XB_SPAN("bot"), XB_SPAN("spider"), XB_SPAN("crawler")};
     const xb_span none = {word.at, 0};
-    if (!word.size || !xb_is_digit(word.at[word.size - 1]))
+    if (!xb_is_digit(word.at[word.size - 1])) /* no word is empty */
         return none;
     while (word.size && xb_is_digit(word.at[word.size - 1]))
         word.size--;

@@ -195,6 +195,7 @@ static void raw_quotes(void)
         {"\"a\" \"human\" \"0.01\" \"none\" \"default\"", "a"},
         {"\"\" \"human\"", ""},
         {"\"a\"\t\"human\"", "a"},
+        {"\"a\" x=\"b\";", "a"},
         {"\"a\"b", NULL},
         {"\"a\" b\" c", "a\" b"},
         {"\"a\"b c", NULL},
@@ -264,6 +265,9 @@ static void nearly(void)
         {XB_CLF_COMBINED, "::1" TIME "\"GET / HTTP/1.1\"" REST, "/", NULL},
         {XB_CLF_COMBINED, "::1" TIME " \"GET /\\x4g HTTP/1.1\"" REST, "/\\x4g", NULL},
         {XB_CLF_COMBINED, "::1" TIME " \"GET /\"" REST, "/", NULL}, /* HTTP/0.9 */
+        {XB_CLF_COMBINED, "::1" TIME " \"GET /a b\"" REST, "/a b", NULL},
+        {XB_CLF_COMBINED, "::1 -a - [17/May/2015:10:05:03 +0200] \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET / HTTP/1.1\" 2x0 1 \"-\" \"-\"", NULL, "status"},
         {XB_CLF_COMBINED, "::1" TIME " \" GET / HTTP/1.1\"" REST, NULL, NULL},
         {XB_CLF_COMBINED, "::1" TIME " \"GET \"" REST, NULL, NULL},
         {XB_CLF_COMBINED, "::1" TIME " \"GET / HTTP/1.1\" 20x 1 \"-\" \"-\"", NULL, "status"},
@@ -274,7 +278,7 @@ static void nearly(void)
         {XB_CLF_HOST, " 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
         {XB_CLF_DASH_UNKNOWN, "::1" TIME " \"GET / HTTP/1.1\" 200 1 \"-\" \"curl\" 7 \"a\" \"b\" 3ms", "/", NULL},
         {XB_CLF_SHORT, COMMON(" abcdefgh\""), "/", NULL}, /* no time and type at the end */
-        {XB_CLF_SHORT, COMMON(" 1431849903.25x\"text/html\""), "/", NULL},
+        {XB_CLF_SHORT, COMMON(" 1431849903.250x\"text/html\""), "/", NULL},
         {XB_CLF_SHORT, COMMON(" 1431849903.2x0 \"text/html\""), "/", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -176,7 +176,7 @@ def policy_images() -> Iterator[bytes]:
     v6 = ((0x26060000 << 96, (0x26060001 << 96) - 1, 2, 1), (0x2A000000 << 96, (0x2A000001 << 96) - 1, 1, 3))
     some = Crawlers(rows, tuple(sorted(v4)), v6, ((b"gptbot", 0), (b"yandexbot/3", 1), (b"bot", 2), (b"yandexbot", 0)))
     for name in (None, "policies.toml", "policies_nearly.toml"):
-        plan = config.load(name and tables.DATA / name)
+        plan = config.load(tables.DATA / name if name else None)
         made = policies.material(plan)
         named = {**made.lists}
         for number, crawlers in enumerate((None, some)):
@@ -184,9 +184,7 @@ def policy_images() -> Iterator[bytes]:
             if crawlers and "crawlers" in lists:  # its networks lie among theirs
                 lists["crawlers"] = replace(lists["crawlers"], v4=[], v6=[], source=2)
             said = {name: bytes([number, 1 - number, 2]) for name in made.policies}
-            image = core.policies_image(made.policies, lists, made.routes, crawlers, said)
-            yield image
-    yield image.replace(b"default".ljust(core.MAX_NAME, b"\0"), b"d" * core.MAX_NAME)  # a name that does not end
+            yield core.policies_image(made.policies, lists, made.routes, crawlers, said)
 
 
 def policy_inputs() -> Iterator[bytes]:
@@ -220,6 +218,7 @@ def policy_inputs() -> Iterator[bytes]:
         f"{words} Disco gptbot",
         f"{words} 123 v4 GPTBotv2 nobody",
         "go-http-client",
+        "python-requests/22",
         "Discourse",
     )
     targets = (
@@ -248,15 +247,19 @@ def policy_inputs() -> Iterator[bytes]:
     questions += [asked("9.9.9.9", "/", "Disco").replace(b"X-Original-Method", b"X-Lost")]
     questions += [asked("9.9.9.9", "/", "curl", f"X-Bot-Policy: {name}\r\n") for name in ("default", "login", "none")]
     questions += [b"GET / HTTP/1.1\r\n\r\n", *(row["head"] for row in tables.questions())]
+    endless = next(policy_images()).replace(b"default".ljust(core.MAX_NAME + 1, b"\0"), b"d" * (core.MAX_NAME + 1))
+    yield bytes([0, 0, len(questions[0]), 0, 0]) + questions[0] + endless  # a name that does not end
     for image in policy_images():
         head = asked("203.0.113.5", "/", "YandexBot/3")
         for said in range(0, 256, 16):  # all that the DNS can say of one who is in no list
             yield bytes([0x80, said, len(head), 0, 0]) + head + image
         for more in (1, 2, 3, 4, 4 | 8, 4 | 8 | 16, 8, 8 | 16, 32, 32 | 8, 64, 128):
-            for said in (0, 16, 0x50, 0x90):
+            for said in (0, 0x20, 0x30, 0x70):
                 yield bytes([0, said, len(head), 0, more]) + head + image
-                signed = asked("9.9.9.9", "/", "YandexBot/3", signature)
+                signed = asked("203.0.113.7", "/", "curl", signature)
                 yield bytes([0x40, said | 4, len(signed) % 256, len(signed) // 256, more]) + signed + image
+                half = asked("203.0.113.7", "/", "curl", "Signature: a=:AA==:\r\n")
+                yield bytes([0x40, said, len(half), 0, more]) + half + image
                 bot = asked("198.51.100.7", "/login", "", "X-Connection: 1-2-3\r\n")
                 yield bytes([0, said, len(bot) % 256, len(bot) // 256, more]) + bot + image
         for number, head in enumerate(questions):
