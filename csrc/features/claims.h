@@ -15,7 +15,7 @@
 #ifndef XB_CLAIMS_H
 #define XB_CLAIMS_H
 
-#include "features/facts.h"
+#include "features/situation.h"
 
 typedef enum { XB_ENGINE_NONE, XB_ENGINE_CHROMIUM, XB_ENGINE_GECKO, XB_ENGINE_WEBKIT } xb_engine;
 
@@ -73,29 +73,6 @@ enum {
 };
 
 _Static_assert(XB_ODD_COUNT <= 64, "contradictions are a 64-bit set");
-
-/* The situation of a request: what contradictions depend on that changes from one request of a program to the next, and no more of it than
- * they ask for. Beside it they depend on the agent, the names that the request lists and the first values of xb_said (fingerprint.h): on
- * nothing else, so that what they are can be kept. The lowest bits are those XB_HAS_* that are in XB_SITUATION_HOLDS. */
-enum {
-    XB_SITUATION_HOLDS = XB_HAS_UA | XB_HAS_REFERRER | XB_HAS_HEADERS | XB_HAS_ORDER | XB_HAS_CASE,
-    XB_SITUATION_MALFORMED = 1 << 10,     /* a line has no name */
-    XB_SITUATION_WELL_KNOWN = 1 << 11,    /* the path is one of /.well-known/ */
-    XB_SITUATION_NO_REFERRER = 1 << 12,   /* a POST without one */
-    XB_SITUATION_FORM = 1 << 13,          /* a POST that a form can send */
-    XB_SITUATION_METHOD = 14,             /* xb_situation_method, from this bit on */
-    XB_SITUATION_SCHEME = 18,             /* xb_situation_scheme */
-    XB_SITUATION_PROTOCOL = 20,           /* xb_situation_protocol */
-    XB_SITUATION_KIND = 22                /* XB_KIND_* of the path */
-};
-_Static_assert(XB_SITUATION_HOLDS < XB_SITUATION_MALFORMED, "bits of their own");
-
-typedef enum { XB_METHOD_NONE, XB_METHOD_GET, XB_METHOD_HEAD, XB_METHOD_POST, XB_METHOD_UNSAFE, XB_METHOD_OPTIONS, XB_METHOD_OTHER } xb_situation_method;
-typedef enum { XB_SCHEME_NONE, XB_SCHEME_HTTPS, XB_SCHEME_PLAIN, XB_SCHEME_LOOPBACK /* plain, to a host that browsers trust */ } xb_situation_scheme;
-typedef enum { XB_PROTOCOL_NONE, XB_PROTOCOL_1, XB_PROTOCOL_2 /* or newer */ } xb_situation_protocol;
-
-/* Of a request whose path and referrer are in `f`. */
-uint32_t xb_situation_of(const xb_request *r, const xb_facts *f);
 
 /* Which engine the agent claims; XB_ENGINE_NONE where it claims none. */
 xb_engine xb_engine_of(const xb_agent_facts *ua);

@@ -1,7 +1,7 @@
 #include "features/facts.h"
 
 #include "features/agent.h"
-#include "features/claims.h"
+#include "features/situation.h"
 #include "features/url.h"
 
 void xb_facts_init(void) { xb_agent_init(); }

@@ -121,7 +121,7 @@ typedef struct {
     uint32_t protocol;   /* 10, 11, 20, 30; 0 unknown */
     uint32_t n_visitor;  /* headers of the visitor */
     xb_value_facts accept, encodings, brands; /* of Accept, Accept-Encoding, Sec-CH-UA */
-    uint32_t situation;  /* XB_SITUATION_* (claims.h) */
+    uint32_t situation;  /* XB_SITUATION_* (situation.h) */
     uint64_t odd;        /* bit set of contradictions: XB_ODD_* (claims.h) */
 } xb_facts;
 

@@ -1,7 +1,6 @@
 #include "features/fingerprint.h"
 
 #include "base/hash.h"
-#include "features/claims.h"
 
 /* The headers whose values are part of a print. */
 static const uint8_t said[XB_PRINT_VALUES] = {

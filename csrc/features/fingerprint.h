@@ -1,7 +1,7 @@
 /* fingerprint.h - what a program says with each request of a kind, and all that follows from it: kept for the next request that says the same.
  *
  * Law: most of what a model looks at follows from the program alone: from its agent, the names of its headers with their order and case, the
- * values by which it says what it is and what it wants, and the request's situation (claims.h). These are the print of a request. They
+ * values by which it says what it is and what it wants, and the request's situation (situation.h). These are the print of a request. They
  * are compared byte for byte, and all that is kept with them follows from them, from the shape of a model, and for scores from the model: so a
  * request gets the same whether it is the first of its print or not.
  *

@@ -43,9 +43,9 @@ static void take_host(const char *from, const char *end, xb_url *u)
 
 static void take_path(const char *path, const char *end, xb_url *u)
 {
-    const char *query = xb_find(path, end, '?', '?');
-    u->path = xb_span_of(path, query);
-    u->query = query < end ? xb_span_of(query + 1, end) : (xb_span){end, 0};
+    const char *query = xb_span_find(xb_span_of(path, end), '?');
+    u->path = xb_span_of(path, query ? query : end);
+    u->query = query ? xb_span_of(query + 1, end) : (xb_span){end, 0};
 }
 
 void xb_url_split(xb_span s, xb_url *u)
