@@ -430,14 +430,17 @@ static const xb_list *naming(const xb_policies *p, uint32_t from, uint32_t n, co
     return NULL;
 }
 
-/* The first of `n` lists that deny which names the path as the site may read it. */
-static const xb_list *naming_another_reading(const xb_policies *p, uint32_t from, uint32_t n, xb_span path, char *scratch)
+static bool have_paths(const xb_policies *p, uint32_t from, uint32_t n)
 {
     uint32_t n_paths = 0;
     for (uint32_t i = from; i < from + n; i++)
         n_paths |= p->list[p->order[i]].n_paths;
-    if (!n_paths || !has_other_readings(path))
-        return NULL;
+    return n_paths != 0;
+}
+
+/* The first of `n` lists that deny which names the path as the site may read it. */
+static const xb_list *naming_another_reading(const xb_policies *p, uint32_t from, uint32_t n, xb_span path, char *scratch)
+{
     for (size_t r = 0; r < N_READINGS; r++) {
         const xb_span read = read_by(readings[r], path, scratch);
         for (uint32_t i = from; i < from + n; i++)
@@ -484,13 +487,16 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
     uint32_t from = policy->first;
     const xb_holder *holder = p ? xb_holder_of(&p->crawlers, &f->ip) : NULL;
     if (n[1] | n[2] | n[3]) {
+        const xb_span sent = f->present & XB_HAS_URL ? f->path.url.path : (xb_span){"", 0};
+        xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(sent, scratch) : sent;
         const uint32_t lost = missing(f);
         for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++]) {
-            const xb_span path = f->present & XB_HAS_URL ? xb_path_resolve(f->path.url.path, scratch) : (xb_span){"", 0};
             if (!lost || by == XB_BY_DENY)
                 d.list = naming(p, from, n[by], f, holder, path, lost, by == XB_BY_DENY);
-            if (!d.list && by == XB_BY_DENY && f->present & XB_HAS_URL)
-                d.list = naming_another_reading(p, from, n[by], f->path.url.path, scratch);
+            if (!d.list && by == XB_BY_DENY && sent.size && have_paths(p, from, n[by]) && has_other_readings(sent)) {
+                d.list = naming_another_reading(p, from, n[by], sent, scratch);
+                path = xb_path_resolve(sent, scratch);
+            }
             if (d.list)
                 d.by = (xb_decided_by)by;
         }
