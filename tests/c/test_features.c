@@ -219,7 +219,7 @@ static void another_model(void)
     for (int turn = 0; turn < 40; turn++) {
         const xb_model *m = turn % 4 == 3 ? the_model() : &models[turn % 4];
         if (turn == 20) /* their number goes round, and 0 is never one */
-            kept.vector.buckets.shapes = UINT32_MAX;
+            kept.vector.shapes = UINT32_MAX;
         for (int repeat = 0; repeat < 2; repeat++) {
             request_with(&kept.request, 99, XB_SPAN(""));
             xb_judge(m, &kept);
@@ -227,7 +227,7 @@ static void another_model(void)
             request_with(&fresh.request, 99, XB_SPAN(""));
             xb_judge(m, &fresh);
             CHECK(same_vector(&kept.vector, &fresh.vector) && kept.verdict.margin == fresh.verdict.margin);
-            CHECK(kept.vector.buckets.shapes != 0);
+            CHECK(kept.vector.shapes != 0);
         }
     }
 }
