@@ -31,6 +31,7 @@ from sidecar_harness import (
     connect,
     get,
     head,
+    listens,
     load,
     read_replies,
     read_reply,
@@ -657,9 +658,10 @@ def test_a_visitor_cannot_forge_a_line_of_the_text_log(model_path):
 def test_a_log_that_nobody_reads_stops_nothing(model_path, tmp_path):
     reader, writer = os.pipe()
     command = [XBOT, "serve", "--model", model_path, "--listen", f"unix:{tmp_path}/s", "--workers", "1"]
-    with subprocess.Popen(command, stderr=writer) as process:
+    process = subprocess.Popen(command, stderr=writer)
+    try:
         os.close(writer)
-        wait_until(lambda: (tmp_path / "s").exists() or process.poll() is not None)
+        wait_until(lambda: listens(f"unix:{tmp_path}/s") or process.poll() is not None)
         os.close(reader)
         assert ask(f"unix:{tmp_path}/s").status == 200
         worker = children(process.pid)[0]
@@ -668,6 +670,9 @@ def test_a_log_that_nobody_reads_stops_nothing(model_path, tmp_path):
         assert ask(f"unix:{tmp_path}/s").status == 200
         process.terminate()
         assert process.wait(TIMEOUT) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 # What may go wrong before it starts

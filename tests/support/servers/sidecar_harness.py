@@ -97,6 +97,15 @@ def connect(address: Address) -> socket.socket:
     return socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT)
 
 
+def listens(address: Address) -> bool:
+    """Whether somebody takes connections there; the file of a socket is there a moment before."""
+    try:
+        connect(address).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
 def read_replies(sock: socket.socket, count: int) -> list[Reply]:
     """The next `count` replies; LostError if the connection ends before. Nothing may follow them."""
     data = b""
