@@ -104,7 +104,11 @@ def test_a_thread_that_never_begins_holds_up_nothing(monkeypatch: pytest.MonkeyP
 
 def test_a_reload_that_comes_to_a_master_that_has_handed_over_is_passed_on() -> None:
     """Whoever asked did not know yet that there was another; it was asked of one that drained, and forgotten."""
-    with subprocess.Popen(["sleep", "60"]) as heir:
+
+    def heard() -> None:  # also below nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    with subprocess.Popen(["sleep", "60"], preexec_fn=heard) as heir:
         master = Master.__new__(Master)  # of it no more is looked at
         master._heir = heir
         master._want_reload()
