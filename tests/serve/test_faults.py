@@ -78,18 +78,23 @@ def fill(pipe: int) -> None:
 # ---- 1. never blocked ----
 
 
+def hears_all(process: subprocess.Popen[bytes], address: str) -> None:
+    """It answers, hears that a worker has died, and that it shall end."""
+    wait_until(lambda: answers(address), "an answer")
+    (first,) = children(process.pid)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: children(process.pid) not in ([], [first]) and answers(address), "the next worker")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(TIMEOUT) == 0
+
+
 def test_a_stalled_reader_of_the_log_stops_nothing(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     ours, theirs = os.pipe()
     fill(theirs)
     with started("--listen", address, stderr=theirs) as process:
         os.close(theirs)
-        wait_until(lambda: answers(address), "an answer")
-        (first,) = children(process.pid)
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: children(process.pid) not in ([], [first]) and answers(address), "the next worker")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT) == 0
+        hears_all(process, address)
     os.close(ours)
 
 
@@ -384,12 +389,7 @@ def test_signals_that_were_blocked_at_the_start_are_heard(tmp_path: Path) -> Non
     address = f"unix:{tmp_path}/s"
     block = lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # noqa: E731
     with started("--listen", address, preexec_fn=block) as process:
-        wait_until(lambda: answers(address), "an answer")
-        (first,) = children(process.pid)
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: children(process.pid) not in ([], [first]) and answers(address), "the next worker")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT) == 0
+        hears_all(process, address)
 
 
 def test_a_flood_of_signals_drowns_none(tmp_path: Path) -> None:
