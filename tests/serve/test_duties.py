@@ -96,8 +96,9 @@ def test_a_new_master_that_nothing_ends_is_left(monkeypatch: pytest.MonkeyPatch)
 def test_a_thread_that_never_begins_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without memory a thread ends before it has said that it is there: a reload waited for that in the loop itself."""
     monkeypatch.setattr(duties, "LOAD_SECONDS", 0.05)
-    for module, name in ((_thread, "start_new_thread"), (threading, "_start_new_thread")):
-        monkeypatch.setattr(module, name, lambda *_: 1)
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *_: 1)
+    for name in ("_start_new_thread", "_start_joinable_thread"):  # of Python 3.13 the second
+        monkeypatch.setattr(threading, name, lambda *_, **__: 1, raising=False)
     with pytest.raises(XbotError, match="not read within"):
         asyncio.run(duties.in_time(lambda: None))
 
