@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/hash.h"
+#include "policy/paths.h"
 
 #define XB_SHARE(name, without, doc) .name = NAN,
 #define XB_CHOICE(name, first, second, doc)
@@ -242,154 +243,12 @@ static bool has_path(const xb_policies *p, const xb_list *list, xb_span path)
     return starts(path, begin) && (!alone || path.size == begin.size);
 }
 
-/* Anything in it that another reader of the path would resolve? */
-static bool is_plain(xb_span path)
-{
-    char before = 0;
-    for (size_t i = 0; i < path.size; before = path.at[i++]) {
-        char c = path.at[i];
-        if (c == '%' || c == '#' || c == '?' || (before == '/' && (c == '/' || c == '.')))
-            return false;
-    }
-    return true;
-}
-
-/* Ends the segment that begins behind the last slash of out[0, *used): "." goes, ".." takes the one before with it. */
-static void end_segment(char *out, size_t *used)
-{
-    size_t from = *used;
-    while (from && out[from - 1] != '/')
-        from--;
-    xb_span segment = {out + from, *used - from};
-    if (segment.size == 1 && segment.at[0] == '.') {
-        *used = from;
-    } else if (segment.size == 2 && segment.at[0] == '.' && segment.at[1] == '.') {
-        *used = from ? from - 1 : 0;
-        while (*used && out[*used - 1] != '/')
-            (*used)--;
-        if (!*used)
-            out[(*used)++] = '/'; /* there is nothing above the root */
-    }
-}
-
-/* The byte at *at of a path as it was sent, decoded; *at goes on. */
-static char decoded(xb_span path, size_t *at)
-{
-    const size_t i = (*at)++;
-    if (path.at[i] != '%' || path.size - i <= 2 || xb_hex(path.at[i + 1]) < 0 || xb_hex(path.at[i + 2]) < 0)
-        return path.at[i];
-    *at += 2;
-    return (char)(xb_hex(path.at[i + 1]) * 16 + xb_hex(path.at[i + 2]));
-}
-
-/* May the site take a path for another one than nginx does? Tomcat and its kin take "..;" for "..", Windows "\" for "/", some decode
- * twice, or take UTF-8 that is too long for a dot or a slash. */
-static bool is_read_otherwise(xb_span path)
-{
-    size_t length = 0, dots = 0; /* of the segment; how many it begins with */
-    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';) {
-        const unsigned char c = (unsigned char)decoded(path, &i);
-        if (c == '\\' || c == '%' || c < 0x20 || c == 0x7f || c == 0xc0 || c == 0xc1)
-            return true;
-        if (c == '/') {
-            length = dots = 0;
-            continue;
-        }
-        dots += c == '.' && dots == length;
-        length++;
-        if (length > dots && (dots >= 2 || (c == ';' && length == dots + 1))) /* what follows ";" is no part of the name for some */
-            return true;
-    }
-    return false;
-}
-
-/* The next byte of a path that is resolved into `out`, which may be where it is read from: no more is written than was read. */
-static void put(char *out, size_t *used, char c)
-{
-    if (c != '/') {
-        out[(*used)++] = c;
-        return;
-    }
-    end_segment(out, used);
-    if (!*used || out[*used - 1] != '/')
-        out[(*used)++] = '/';
-}
-
-xb_span xb_path_resolve(xb_span path, char *scratch)
-{
-    size_t used = 0;
-    if (!path.size)
-        return XB_SPAN("/"); /* http://host */
-    if (is_plain(path))
-        return path;
-    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';)
-        put(scratch, &used, decoded(path, &i));
-    end_segment(scratch, &used);
-    return (xb_span){scratch, used};
-}
-
-/* What a reader of paths does that nginx does not. */
-enum {
-    DROPS_PARAMETERS = 1, /* what follows ";" in a segment, as Tomcat and its kin, before a path is decoded */
-    DROPS_DECODED = 2,    /* the same afterwards */
-    TURNS_SLASHES = 4,    /* "\\" is "/", as on Windows */
-    DECODES_TWICE = 8,    /* and takes UTF-8 that is too long for a dot or a slash */
-};
-static const unsigned readings[] = {DROPS_PARAMETERS, DROPS_DECODED, TURNS_SLASHES, DECODES_TWICE,
-                                    DROPS_DECODED | TURNS_SLASHES | DECODES_TWICE};
-enum { N_READINGS = sizeof readings / sizeof *readings };
-
-/* Is there a byte for which one of these readers has a use? */
-static bool has_other_readings(xb_span path)
-{
-    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';) {
-        const unsigned char c = (unsigned char)decoded(path, &i);
-        if (c == ';' || c == '\\' || c == '%' || c == 0xc0)
-            return true;
-    }
-    return false;
-}
-
-/* A segment's byte behind a ";" that ends its name, for who drops parameters. */
-static bool is_dropped(bool *dropping, char c)
-{
-    *dropping = c == ';' || (*dropping && c != '/');
-    return *dropping;
-}
-
-/* The path as such a reader resolves it, in `scratch`. */
-static xb_span read_by(unsigned reader, xb_span path, char *scratch)
-{
-    size_t n = 0, used = 0;
-    bool dropping = false;
-    for (size_t i = 0; i < path.size && path.at[i] != '?' && path.at[i] != '#';) {
-        const char sent = path.at[i], c = decoded(path, &i);
-        if (!(reader & DROPS_PARAMETERS) || !is_dropped(&dropping, sent))
-            scratch[n++] = c;
-    }
-    dropping = false;
-    for (size_t i = 0; i < n;) {
-        char c = scratch[i];
-        if (!(reader & DECODES_TWICE))
-            i++;
-        else if ((unsigned char)c == 0xc0 && i + 1 < n && ((unsigned char)scratch[i + 1] == 0xae || (unsigned char)scratch[i + 1] == 0xaf))
-            c = (unsigned char)scratch[i + 1] == 0xae ? '.' : '/', i += 2;
-        else
-            c = decoded((xb_span){scratch, n}, &i);
-        c = reader & TURNS_SLASHES && c == '\\' ? '/' : c;
-        if (!(reader & DROPS_DECODED) || !is_dropped(&dropping, c))
-            put(scratch, &used, c);
-    }
-    end_segment(scratch, &used);
-    return (xb_span){scratch, used};
-}
-
 const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path, char *scratch)
 {
     const xb_span resolved = xb_path_resolve(path, scratch);
     for (uint32_t i = 0; i < p->n_routes; i++) {
         const xb_policy *policy = &p->policy[p->route[i].policy];
-        if (starts(resolved, text_of(p, p->route[i].prefix)) && (policy->mode == XB_mode_enforce || !is_read_otherwise(path)))
+        if (starts(resolved, text_of(p, p->route[i].prefix)) && (policy->mode == XB_mode_enforce || !xb_path_is_read_otherwise(path)))
             return policy;
     }
     return NULL;
@@ -414,7 +273,7 @@ static uint32_t missing(const xb_facts *f)
 /* Does the list name the resolved path? One that lets somebody by does not where the site may read it otherwise. */
 static bool names_path(const xb_policies *p, const xb_list *list, const xb_facts *f, xb_span path, bool denies)
 {
-    return has_path(p, list, path) && (denies || !is_read_otherwise(f->path.url.path));
+    return has_path(p, list, path) && (denies || !xb_path_is_read_otherwise(f->path.url.path));
 }
 
 /* The first of `n` lists that names the visitor, or needs a part that is missing. */
@@ -441,8 +300,8 @@ static bool have_paths(const xb_policies *p, uint32_t from, uint32_t n)
 /* The first of `n` lists that deny which names the path as the site may read it. */
 static const xb_list *naming_another_reading(const xb_policies *p, uint32_t from, uint32_t n, xb_span path, char *scratch)
 {
-    for (size_t r = 0; r < N_READINGS; r++) {
-        const xb_span read = read_by(readings[r], path, scratch);
+    for (int r = 0; r < XB_N_READINGS; r++) {
+        const xb_span read = xb_path_read_by(r, path, scratch);
         for (uint32_t i = from; i < from + n; i++)
             if (has_path(p, &p->list[p->order[i]], read))
                 return &p->list[p->order[i]];
@@ -493,7 +352,7 @@ xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_mo
         for (int by = XB_BY_ALLOW; by <= XB_BY_VERIFIED && !d.list; from += n[by++]) {
             if (!lost || by == XB_BY_DENY)
                 d.list = naming(p, from, n[by], f, holder, path, lost, by == XB_BY_DENY);
-            if (!d.list && by == XB_BY_DENY && sent.size && have_paths(p, from, n[by]) && has_other_readings(sent)) {
+            if (!d.list && by == XB_BY_DENY && sent.size && have_paths(p, from, n[by]) && xb_path_has_other_readings(sent)) {
                 d.list = naming_another_reading(p, from, n[by], sent, scratch);
                 path = xb_path_resolve(sent, scratch);
             }

@@ -153,11 +153,6 @@ const xb_policy *xb_policy_for_path(const xb_policies *p, xb_span path, char *sc
 xb_decision xb_decide(const xb_policies *p, const xb_policy *policy, const xb_model *m, const xb_facts *f,
                       const xb_verdict *v, char *scratch);
 
-/* The path as the proxy's locations see it: escapes decoded, "//" as one slash, "." and ".." resolved, up to a '?' or
- * '#'. Otherwise "/public/..%2flogin" would pass for a path below /public/. Returns a span of `path` itself, of a literal or of
- * `scratch`, which has room for path.size bytes. */
-xb_span xb_path_resolve(xb_span path, char *scratch);
-
 /* The decision's reason: "deny=abuse", "verified=crawlers", of a crawler "verified=googlebot", "deny=gptbot" or
  * "impostor=googlebot", "unproven=googlebot" where the score decided because no proof could be tried, or by score what accuses a suspect or a bot most; a human by
  * score has "none". Returns its length. */

@@ -353,6 +353,9 @@ cdef extern from "policy/crawlers.h" nogil:
     const xb_holder *xb_holder_of(const xb_crawlers *c, const xb_address *address)
     xb_identity xb_identify(const xb_crawlers *c, const xb_address *address, const xb_holder *holder, const xb_agent_facts *agent)
 
+cdef extern from "policy/paths.h" nogil:
+    xb_span xb_path_resolve(xb_span path, char *scratch)
+
 cdef extern from "policy/policy.h" nogil:
     const char *XB_POLICIES_MAGIC
     enum:
@@ -423,7 +426,6 @@ cdef extern from "policy/policy.h" nogil:
     const char *xb_outcome_names[]
     const char *xb_policies_open(xb_policies *p, const void *image, size_t size)
     const xb_policy *xb_policy_named(const xb_policies *p, xb_span name)
-    xb_span xb_path_resolve(xb_span path, char *scratch)
     size_t xb_decision_text(const xb_decision *d, const xb_verdict *verdict, const xb_vector *v, char *out, size_t size)
 
 cdef extern from "base/ids.h" nogil:
