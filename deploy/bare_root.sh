@@ -45,6 +45,7 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/dev/shm"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+[ -e "$root/etc/hosts" ] || cp /etc/hosts "$root/etc/hosts" # debootstrap makes none for Debian 12, and each machine and container has one
 inside apt-get update -qq
 install git make ca-certificates
 ca
