@@ -334,17 +334,28 @@ static bool is_host(xb_span s)
     return !number;
 }
 
+/* An address, or one with a port behind it. */
+static bool address_maybe_port(xb_span s)
+{
+    xb_address parsed;
+    const char *end = s.at + s.size;
+    if (xb_address_parse(s, &parsed))
+        return true;
+    while (end > s.at && xb_is_digit(end[-1]))
+        end--;
+    return end > s.at && end[-1] == ':' && xb_address_parse(xb_span_of(s.at, end - 1), &parsed);
+}
+
 /* Does an address stand behind this place, before the lone dash of the fields behind the address, or the time? A user's name may
  * look like one: it stands behind the dash. */
 static bool address_follows(const char *p, const char *end)
 {
     enum { WORDS = 12 };
-    xb_address parsed;
     for (int i = 0; i < WORDS && p < end; i++) {
         xb_span next = word(p + 1, end);
-        if (next.size && (*next.at == '[' || *next.at == '"' || xb_span_is(next, XB_SPAN("-"))))
+        if (next.size && (*next.at == '"' || xb_span_is(next, XB_SPAN("-"))))
             return false;
-        if (xb_address_parse(next, &parsed))
+        if (address_maybe_port(next))
             return true;
         p = next.at + next.size;
     }

@@ -106,7 +106,7 @@ def _why_no_address(line: bytes) -> str:
 
 def _why_no_json(line: bytes) -> str:
     """What is wrong with a line of JSON that no format reads; "" for what is none."""
-    if line[:1] == b"[":
+    if line[:1] == b"[" and line[1:].lstrip()[:1] in (b"", b"{", b"[", b'"'):
         return "an array of JSON, not an object on each line: jq -c '.[]' makes such lines"
     if line[:1] != b"{":
         return ""
@@ -118,7 +118,7 @@ def _why_no_json(line: bytes) -> str:
     best, most = "", (0, 0)
     for form in FORMATS.values():
         try:
-            form.load(line, core.Request())
+            form.opened().load(line, core.Request())
         except core.LineError as error:
             field, why = error.args
             if form.record is not None and field in found:

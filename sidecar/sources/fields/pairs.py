@@ -1,0 +1,57 @@
+"""Lines of pairs, whose owner chose the names: name=value (logfmt), or name:value with tabs between (LTSV).
+
+Law: what a pair means is named.py's to say. A name that comes twice makes a line unreadable: who wrote the second one nobody knows.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sidecar import core
+from sidecar.sources.fields import named
+from sidecar.sources.fields.patterns import STYLES
+
+# A value in quotes may hold what looks like a pair; one without ends at a blank.
+_PAIR = re.compile(rb'(?<!\S)([A-Za-z_@][\w.@-]*)=(?:"((?:[^"\\]|\\.)*)"(?!\S)|([^\s"]*)(?!\S))')
+_LABEL = re.compile(rb"[\w.@-]+")
+_ESCAPE = re.compile(rb'\\(["\\])')
+
+
+def load_logfmt(line: bytes, request: core.Request) -> None:
+    """Reads a line into a request; core.LineError with field and reason if it cannot. What stands between pairs says nothing."""
+    _check(line)
+    at, pairs = 0, []
+    while found := _PAIR.search(line, at):
+        value = found[3] if found[2] is None else _ESCAPE.sub(rb"\1", found[2])
+        pairs.append((found[1], value))
+        at = found.end()
+    _load(pairs, request)
+
+
+def load_ltsv(line: bytes, request: core.Request) -> None:
+    """Reads a line into a request; core.LineError with field and reason if it cannot."""
+    _check(line)
+    pairs = []
+    for field in line.split(b"\t"):
+        label, colon, value = field.partition(b":")
+        if not colon or not _LABEL.fullmatch(label):
+            raise core.LineError("line", "expected name:value, with tabs between")
+        if label == b"host":  # by LTSV's own list of names the visitor's; others mean the site's
+            label = b"remote_host" if core.parse_address(value) is not None else b"vhost"
+        pairs.append((label, STYLES["default"](value)))
+    _load(pairs, request)
+
+
+def _check(line: bytes) -> None:
+    if len(line) > core.MAX_LINE:
+        raise core.LineError("line", f"longer than {core.MAX_LINE} bytes")
+    if line.startswith((b"{", b"[{")):
+        raise core.LineError("line", "JSON")
+
+
+def _load(pairs: list[tuple[bytes, bytes]], request: core.Request) -> None:
+    names = [name.decode() for name, _ in pairs]
+    for i, name in enumerate(names):
+        if named.means(name) and name in names[:i]:
+            raise core.LineError(name, "it comes twice")
+    named.load(zip(names, (value.decode("utf-8", "surrogateescape") for _, value in pairs), strict=True), request)
