@@ -259,6 +259,8 @@ BROKEN = {
     "logfmt": {
         b"level=info msg=serving": "line: no member about the visitor",
         b'method=GET path="/" fwd="192.0.2.1" fwd="192.0.2.2"': "fwd: it comes twice",
+        b'path="/a"b" fwd="192.0.2.1"': "path: a quote in it is not escaped",
+        b'path="/ fwd=192.0.2.1': "path: a quote in it is not escaped",
         b"remote_addr=192.0.2.1 status=ok": "status: expected three digits",
         b'{"msg": "x remote_addr=192.0.2.1"}': "line: JSON",
     },

@@ -36,7 +36,10 @@ class Columns(Reader):
     def _take(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace")
         comma = max(_BETWEEN, key=text.count)
-        names = next(csv.reader([text], delimiter=comma), [])
+        try:
+            names = next(csv.reader([text], delimiter=comma), [])
+        except csv.Error as error:
+            raise core.LineError("line", str(error)) from None
         meant = [name for name in map(named.means, names) if name]
         if len(meant) < _FEWEST_KNOWN or not variables.groups(meant):
             raise core.LineError("line", "no names of columns about the visitor, such as client_ip and user_agent")

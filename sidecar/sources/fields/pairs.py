@@ -11,8 +11,9 @@ from sidecar import core
 from sidecar.sources.fields import named
 from sidecar.sources.fields.patterns import STYLES
 
-# A value in quotes may hold what looks like a pair; one without ends at a blank.
-_PAIR = re.compile(rb'(?<!\S)([A-Za-z_@][\w.@-]*)=(?:"((?:[^"\\]|\\.)*)"(?!\S)|([^\s"]*)(?!\S))')
+_NAME = re.compile(rb"(?<!\S)([A-Za-z_@][\w.@-]*)=")
+_VALUE = re.compile(rb'[^\s"]*')
+_IN_QUOTES = re.compile(rb'"((?:[^"\\]|\\.)*)"(?!\S)')  # it may hold what looks like a pair
 _LABEL = re.compile(rb"[\w.@-]+")
 _ESCAPE = re.compile(rb'\\(["\\])')
 
@@ -21,10 +22,13 @@ def load_logfmt(line: bytes, request: core.Request) -> None:
     """Reads a line into a request; core.LineError with field and reason if it cannot. What stands between pairs says nothing."""
     _check(line)
     at, pairs = 0, []
-    while found := _PAIR.search(line, at):
-        value = found[3] if found[2] is None else _ESCAPE.sub(rb"\1", found[2])
-        pairs.append((found[1], value))
-        at = found.end()
+    while found := _NAME.search(line, at):
+        quoted = line[found.end() : found.end() + 1] == b'"'
+        value = (_IN_QUOTES if quoted else _VALUE).match(line, found.end())
+        if value is None:
+            raise core.LineError(found[1].decode(), "a quote in it is not escaped, or none closes it")
+        pairs.append((found[1], _ESCAPE.sub(rb"\1", value[1]) if quoted else value[0]))
+        at = value.end()
     _load(pairs, request)
 
 
