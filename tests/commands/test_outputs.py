@@ -265,7 +265,7 @@ def test_a_locale_that_lacks_our_signs_is_no_reason_to_end(encoding: str) -> Non
 
 def test_a_full_disk_behind_standard_output_is_named(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("192.0.2.1\tcurl/8.5.0\t-\n")
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [XBOT, "label", "log"], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, text=True, check=False
         )
