@@ -420,6 +420,17 @@ static bool ends_in_milliseconds(xb_span line)
     return xb_is_digit(line.at[line.size - 3]) && line.at[line.size - 2] == 'm' && line.at[line.size - 1] == 's';
 }
 
+/* Does a quoted field behind the agent say what only agents say? Then a referrer with quotes stood in two places, and what was read as
+ * the agent is its end. */
+static bool agent_stands_behind(const char *p, const char *end)
+{
+    static const xb_span field = {"\"Mozilla/", 9};
+    for (; p < end && (p = memchr(p, '"', (size_t)(end - p))); p++)
+        if ((size_t)(end - p) >= field.size && memcmp(p, field.at, field.size) == 0)
+            return true;
+    return false;
+}
+
 /* -1 for what is no number, or too large to be meant as one. */
 static int64_t whole_number(xb_span s)
 {
@@ -485,6 +496,8 @@ static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_
     if (!(kind & XB_CLF_SHORT)) {
         if (!quoted(in, "referrer", agent_follows, &referrer, out) || !quoted(in, "user_agent", fields_follow, &agent, out))
             return false;
+        if (!xb_span_starts(agent, XB_SPAN("mozilla/")) && agent_stands_behind(in->p, in->end))
+            return fail(out, "referrer", "a quote in it is not escaped");
         if (kind & XB_CLF_DASH_UNKNOWN && !ends_in_milliseconds(line))
             return fail(out, "duration", "expected a number of milliseconds at the end");
         kept(r, kind, &r->referrer, referrer, XB_HAS_REFERRER);

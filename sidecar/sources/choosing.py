@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,10 @@ AUTO = "auto"
 _LINES, _BYTES = 100, 1 << 18  # of a log's beginning that are looked at
 _LONGEST = 60  # characters of a line in a message
 Command = Callable[..., Any]
+# nginx's and Apache's.
+_OF_ERRORS = re.compile(
+    rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:.]+ \d{4}\] \[\w*:?[a-z]+\] "
+)
 
 
 def format_options(*others: str) -> Callable[[Command], Command]:
@@ -75,6 +80,8 @@ def _taken(log: str, *, quiet: bool) -> str:
             raise XbotError(f"{reading.name_of(log)}: {why}")
         if why := _why_no_address(lines[0]):
             raise XbotError(f"{reading.name_of(log)}: line 1: it looks like combined, but {why}")
+        if _OF_ERRORS.match(lines[0]):
+            raise XbotError(f"{reading.name_of(log)}: a server's log of errors: give the access log")
         shown = text(lines[0])
         shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
         why = "name it with --format, or give its pattern with --log-format (docs/formats.md)"
@@ -126,7 +133,10 @@ def _why_no_json(line: bytes) -> str:
                 much = _yield(form.opened(), [json.dumps(others).encode()])
                 if not best or much > most:
                     best, most = f"line 1: it looks like {form.name}, but {text(field)}: {text(why)}", much
-    return best
+    lists = (name for name, value in found.items() if isinstance(value, list) and value and isinstance(value[0], dict))
+    return best or next(
+        (f"its requests stand in a list: jq -c '.{text(name)}[]' makes lines of them" for name in lists), ""
+    )
 
 
 def _no_number(word: str) -> None:

@@ -35,6 +35,8 @@ def load_logfmt(line: bytes, request: core.Request) -> None:
 def load_ltsv(line: bytes, request: core.Request) -> None:
     """Reads a line into a request; core.LineError with field and reason if it cannot."""
     _check(line)
+    if b"\t" not in line:
+        raise core.LineError("line", "expected name:value, with tabs between")
     pairs = []
     for field in line.split(b"\t"):
         label, colon, value = field.partition(b":")

@@ -121,6 +121,14 @@ class Pattern:
             if wanted:
                 said[name] = self._unescape(line[at:end])
             at = end + len(behind)
+        if (
+            self.names[last] == "http_user_agent"
+            and b'"Mozilla/' in line[at:]
+            and said["http_user_agent"][:8] != b"Mozilla/"
+        ):
+            raise core.LineError(
+                "http_referer", "a quote in it is not escaped"
+            )  # the agent stands behind what was read as it
         return said
 
     def _end(self, line: bytes, at: int, behind: bytes, *, quoted: bool) -> int:
