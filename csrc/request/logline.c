@@ -210,6 +210,26 @@ static void blanks(reader *in)
         in->p++;
 }
 
+static xb_span word(const char *p, const char *end)
+{
+    const char *space = p < end ? memchr(p, ' ', (size_t)(end - p)) : NULL;
+    return xb_span_of(p, space ? space : end);
+}
+
+/* Words without quotes that owners put before the referrer: how long it took, how long the request was. */
+static void bare_words(reader *in)
+{
+    enum { WORDS = 8 };
+    blanks(in);
+    for (int i = 0; i < WORDS && in->p < in->end && *in->p != '"'; i++) {
+        const xb_span next = word(in->p, in->end);
+        if (xb_span_find(next, '"')) /* rt="0.1" */
+            return;
+        in->p = next.at + next.size;
+        blanks(in);
+    }
+}
+
 /* ---- which quote closes a field ----
  * nginx and Apache escape quotes, so the first one does. Programs that do not (Varnish, many a library's logger) leave a
  * visitor's quotes as they came: then it is the first one that what must stand behind the field follows. */
@@ -302,12 +322,6 @@ static bool quoted(reader *in, const char *name, follows *fits, xb_span *field, 
 
 /* ---- whose address it is ---- */
 
-static xb_span word(const char *p, const char *end)
-{
-    const char *space = p < end ? memchr(p, ' ', (size_t)(end - p)) : NULL;
-    return xb_span_of(p, space ? space : end);
-}
-
 /* A host's name or address, maybe with a port; or what nginx calls a server (*.example.org, ~^www). No time and no number. */
 static bool is_host(xb_span s)
 {
@@ -368,8 +382,9 @@ static bool first_fields(reader *in, unsigned kind, xb_request *r, xb_line *out)
 {
     xb_address parsed;
     blanks(in);
-    xb_span first = word(in->p, in->end);
-    in->p = first.at + first.size;
+    const char *quote = in->p < in->end && *in->p == '"' ? memchr(in->p + 1, '"', (size_t)(in->end - in->p - 1)) : NULL;
+    xb_span first = quote ? xb_span_of(in->p + 1, quote) : word(in->p, in->end);
+    in->p = quote ? quote + 1 : first.at + first.size;
     if (in->p == in->end)
         return fail(out, "line", "no fields: expected ip - user [time] \"request\" status bytes \"referrer\" \"user agent\"");
     if (kind & XB_CLF_HOST) {
@@ -390,6 +405,8 @@ static bool first_fields(reader *in, unsigned kind, xb_request *r, xb_line *out)
         }
         for (const char *comma; (comma = xb_span_find(first, ',')); )
             first = xb_span_of(comma + 1, first.at + first.size);
+        while (first.size && *first.at == ' ') /* of a list in quotes */
+            first = xb_span_of(first.at + 1, first.at + first.size);
     } else if (in->end - in->p > 2 && !(in->p[1] == '-' && in->p[2] == ' ') && !(first.size && in->p[-1] == ',') &&
                xb_address_parse(word(in->p + 1, in->end), &parsed)) {
         return fail(out, "ip", "it stands behind another field: host ip - user [time] ... is vhost_combined");
@@ -494,6 +511,7 @@ static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_
     out->bytes = xb_span_is(bytes, XB_SPAN("-")) ? 0 : whole_number(bytes); /* Apache writes a dash for none */
     in->p = bytes.at + bytes.size;
     if (!(kind & XB_CLF_SHORT)) {
+        bare_words(in);
         if (!quoted(in, "referrer", agent_follows, &referrer, out) || !quoted(in, "user_agent", fields_follow, &agent, out))
             return false;
         if (!xb_span_starts(agent, XB_SPAN("mozilla/")) && agent_stands_behind(in->p, in->end))

@@ -24,6 +24,7 @@ AUTO = "auto"
 _LINES, _BYTES = 100, 1 << 18  # of a log's beginning that are looked at
 _LONGEST = 60  # characters of a line in a message
 Command = Callable[..., Any]
+_OF_BROWSERS = b"Mozilla/"
 # nginx's and Apache's.
 _OF_ERRORS = re.compile(
     rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:.]+ \d{4}\] \[\w*:?[a-z]+\] "
@@ -88,6 +89,8 @@ def _taken(log: str, *, quiet: bool) -> str:
         raise XbotError(f"{reading.name_of(log)}: the format was not recognised: {why}; it begins: {shown}")
     if not quiet:
         progress.say(f"xbot: {reading.name_of(log)}: read as {form.name} ({form.doc})")
+        if "ua" not in form.groups and any(_OF_BROWSERS in line for line in lines):
+            progress.say("xbot: its lines hold agents, but this format does not: give yours by --log-format")
     return form.name
 
 
@@ -165,6 +168,8 @@ def _yield(form: Format, lines: Sequence[bytes]) -> tuple[int, int]:
         except core.LineError as error:
             read += error.args == ABOUT_THE_LOG
             continue
+        if (request.fields["referrer"] or b"").startswith(_OF_BROWSERS):
+            continue  # the fields stand in another order
         read += 1
         much += sum(value not in (None, b"", b"-") for value in request.fields.values())
         much += (request.time is not None) + len(request.headers)

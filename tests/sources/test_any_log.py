@@ -308,6 +308,15 @@ def test_json_that_is_not_read_is_told_why(xbot, tmp_path: Path, data: bytes, wh
     assert f"{tmp_path}/log: {why}" in xbot("score", tmp_path / "log", code=2).stderr.decode()
 
 
+def test_agents_that_a_format_does_not_read_are_told(xbot, tmp_path: Path) -> None:
+    """In a log whose fields stand in another order they were left out without a word."""
+    (tmp_path / "log").write_bytes(LINE.replace(b' "-" "', b' "') + b"\n")
+    told = b"its lines hold agents, but this format does not: give yours by --log-format"
+    assert told in xbot("score", tmp_path / "log").stderr
+    (tmp_path / "log").write_bytes(LINE.rpartition(b' "-"')[0] + b"\n")
+    assert told not in xbot("score", tmp_path / "log").stderr
+
+
 # ---- members that follow each other ----
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

@@ -221,6 +221,8 @@ def _text(value: object) -> bytes | None:
         return raw(value)
     if isinstance(value, list) and len(value) == 1:  # a header, as Go and Java keep them
         return _text(value[0])
+    if isinstance(value, float) and value.is_integer():  # of a table with gaps: 200.0
+        value = int(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value).encode()
     return None

@@ -211,9 +211,10 @@ _MONTHS = {
 _HOUR = rb"(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?"
 _ZONE = rb" ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?"
 # A user's name may stand before the time, and hold what looks like one: the last counts.
-_CLF = re.compile(rb"(\d?\d/[A-Za-z]{3}/\d{4})[: ]" + _HOUR + _ZONE + rb"\]?\Z")
+_CLF = re.compile(rb"(\d?\d[/ -][A-Za-z]{3}[/ -]\d{4})[: ]" + _HOUR + _ZONE + rb"\]?\Z")
 _ISO = re.compile(rb"(\d{4}[-/]\d\d[-/]\d\d)[T :]" + _HOUR + _ZONE + rb"\Z")
 _ASCTIME = re.compile(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) {1,2}(\d?\d) (\S+) (\d{4})\]?\Z")  # of C, and of Apache's errors
+_KIBANA = re.compile(rb"([A-Z][a-z]{2}) (\d?\d), (\d{4}) @ (\S+)\Z")
 
 
 def _time_of(said: Mapping[str, bytes]) -> int:
@@ -235,6 +236,8 @@ def milliseconds(text: bytes) -> int:
     the common log format, of C's asctime, or that of ISO 8601; without a zone it is UTC. core.LineError for another."""
     if parts := _ASCTIME.search(text):
         text = b"%b/%b/%b:%b" % (parts[2], parts[1], parts[4], parts[3])
+    elif parts := _KIBANA.search(text):
+        text = b"%b/%b/%b:%b" % (parts[2], parts[1], parts[3], parts[4])
     found = _CLF.search(text) or _ISO.search(text)
     try:
         if found is None:
@@ -267,7 +270,7 @@ def to_milliseconds(seconds: float) -> int:
 @lru_cache(maxsize=1024)
 def _day(text: bytes) -> int:
     if not text[:3].isdigit():
-        number, month, year = text.split(b"/")
+        number, month, year = re.split(rb"[/ -]", text)
         day = datetime.date(int(year), _MONTHS[month.title()], int(number))
     else:
         day = datetime.date(int(text[:4]), int(text[5:7]), int(text[8:]))
