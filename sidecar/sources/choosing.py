@@ -50,7 +50,8 @@ def format_options(*others: str) -> Callable[[Command], Command]:
             "--log-format",
             "pattern",
             metavar="STRING",
-            help="Your own format: nginx's log_format or Apache's LogFormat, as in the configuration.",
+            help="Your own format: nginx's log_format or Apache's LogFormat, as in the configuration; or HAProxy's lines that "
+            "capture headers of requests.",
         )
         @functools.wraps(command)
         def run(*arguments: Any, log_format: str, pattern: str | None, **options: Any) -> Any:
