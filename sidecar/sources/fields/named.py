@@ -110,15 +110,23 @@ def _meaning(member: str) -> tuple[str, int] | None:
     """What a member is, by its whole name or by what is left of it without the objects around all of it."""
     if found := _NAMES.get(_plain(member)):
         return found
-    outer, _, inner = member.partition(".")
-    if inner and outer.lower() in _ENVELOPES and (found := _meaning(inner)):
+    if (inner := _inside(member)) and (found := _meaning(inner)):
         return found[0], found[1] + _LATER
     return None
 
 
+def _inside(member: str) -> str:
+    """The name without the first of the objects around all of it; empty where none is."""
+    outer, _, inner = member.partition(".")
+    return inner if outer.lower() in _ENVELOPES else ""
+
+
 @lru_cache(maxsize=1024)
 def _writer(member: str) -> _Writer | None:
-    return _WRITERS.get(_plain(member.rpartition(".")[2]))
+    """Who writes such a member, in the line itself or in an object around all of it: names of headers are a visitor's."""
+    while inner := _inside(member):
+        member = inner
+    return _WRITERS.get(_plain(member))
 
 
 def means(member: str) -> str:
@@ -157,8 +165,11 @@ def load(members: Iterable[tuple[str, object]], request: core.Request) -> None:
     moment = said.pop("request_time", b"")
     if b"/" in moment:
         said.setdefault("time", moment)
-    if (line := said.get("request")) and b" " not in line:  # of Logstash the target, of Fastly the method
-        said.setdefault("url" if b"/" in line else "request_method", said.pop("request"))
+    if (line := said.get("request")) and b" " not in line:
+        if "request_method" in said and line.startswith(b"/"):  # of Logstash, the target
+            said.setdefault("url", said.pop("request"))
+        elif "url" in said and line.isalpha():  # of Fastly, the method
+            said.setdefault("request_method", said.pop("request"))
     if not variables.groups(said):
         raise core.LineError("line", "no member about the visitor, such as remote_addr, request or http_user_agent")
     if writer is not None:

@@ -60,4 +60,6 @@ def _load(pairs: list[tuple[bytes, bytes]], request: core.Request) -> None:
     for i, name in enumerate(names):
         if named.means(name) and name in names[:i]:
             raise core.LineError(name, "it comes twice")
+    if "fwd" in names and not {"remote_addr", "client"}.isdisjoint(map(named.means, names)):
+        raise core.LineError("fwd", "another address stands beside it")  # Heroku escapes no quote in a path
     named.load(zip(names, (value.decode("utf-8", "surrogateescape") for _, value in pairs), strict=True), request)
