@@ -136,7 +136,7 @@ def writing(out: Path | None) -> Iterator[BinaryIO]:
     except BrokenPipeError:
         raise  # the reader has closed the pipe: no mistake
     except OSError as error:
-        raise XbotError(f"{out}: {error.strerror or error}") from None
+        raise XbotError(f"{out or 'standard output'}: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

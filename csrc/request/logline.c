@@ -210,6 +210,26 @@ static void blanks(reader *in)
         in->p++;
 }
 
+static xb_span word(const char *p, const char *end)
+{
+    const char *space = p < end ? memchr(p, ' ', (size_t)(end - p)) : NULL;
+    return xb_span_of(p, space ? space : end);
+}
+
+/* Words without quotes that owners put before the referrer: how long it took, how long the request was. */
+static void bare_words(reader *in)
+{
+    enum { WORDS = 8 };
+    blanks(in);
+    for (int i = 0; i < WORDS && in->p < in->end && *in->p != '"'; i++) {
+        const xb_span next = word(in->p, in->end);
+        if (xb_span_find(next, '"')) /* rt="0.1" */
+            return;
+        in->p = next.at + next.size;
+        blanks(in);
+    }
+}
+
 /* ---- which quote closes a field ----
  * nginx and Apache escape quotes, so the first one does. Programs that do not (Varnish, many a library's logger) leave a
  * visitor's quotes as they came: then it is the first one that what must stand behind the field follows. */
@@ -302,12 +322,6 @@ static bool quoted(reader *in, const char *name, follows *fits, xb_span *field, 
 
 /* ---- whose address it is ---- */
 
-static xb_span word(const char *p, const char *end)
-{
-    const char *space = p < end ? memchr(p, ' ', (size_t)(end - p)) : NULL;
-    return xb_span_of(p, space ? space : end);
-}
-
 /* A host's name or address, maybe with a port; or what nginx calls a server (*.example.org, ~^www). No time and no number. */
 static bool is_host(xb_span s)
 {
@@ -334,17 +348,28 @@ static bool is_host(xb_span s)
     return !number;
 }
 
+/* An address, or one with a port behind it. */
+static bool address_maybe_port(xb_span s)
+{
+    xb_address parsed;
+    const char *end = s.at + s.size;
+    if (xb_address_parse(s, &parsed))
+        return true;
+    while (end > s.at && xb_is_digit(end[-1]))
+        end--;
+    return end > s.at && end[-1] == ':' && xb_address_parse(xb_span_of(s.at, end - 1), &parsed);
+}
+
 /* Does an address stand behind this place, before the lone dash of the fields behind the address, or the time? A user's name may
  * look like one: it stands behind the dash. */
 static bool address_follows(const char *p, const char *end)
 {
     enum { WORDS = 12 };
-    xb_address parsed;
     for (int i = 0; i < WORDS && p < end; i++) {
         xb_span next = word(p + 1, end);
-        if (next.size && (*next.at == '[' || *next.at == '"' || xb_span_is(next, XB_SPAN("-"))))
+        if (next.size && (*next.at == '"' || xb_span_is(next, XB_SPAN("-"))))
             return false;
-        if (xb_address_parse(next, &parsed))
+        if (address_maybe_port(next))
             return true;
         p = next.at + next.size;
     }
@@ -357,8 +382,9 @@ static bool first_fields(reader *in, unsigned kind, xb_request *r, xb_line *out)
 {
     xb_address parsed;
     blanks(in);
-    xb_span first = word(in->p, in->end);
-    in->p = first.at + first.size;
+    const char *quote = in->p < in->end && *in->p == '"' ? memchr(in->p + 1, '"', (size_t)(in->end - in->p - 1)) : NULL;
+    xb_span first = quote ? xb_span_of(in->p + 1, quote) : word(in->p, in->end);
+    in->p = quote ? quote + 1 : first.at + first.size;
     if (in->p == in->end)
         return fail(out, "line", "no fields: expected ip - user [time] \"request\" status bytes \"referrer\" \"user agent\"");
     if (kind & XB_CLF_HOST) {
@@ -379,6 +405,8 @@ static bool first_fields(reader *in, unsigned kind, xb_request *r, xb_line *out)
         }
         for (const char *comma; (comma = xb_span_find(first, ',')); )
             first = xb_span_of(comma + 1, first.at + first.size);
+        while (first.size && *first.at == ' ') /* of a list in quotes */
+            first = xb_span_of(first.at + 1, first.at + first.size);
     } else if (in->end - in->p > 2 && !(in->p[1] == '-' && in->p[2] == ' ') && !(first.size && in->p[-1] == ',') &&
                xb_address_parse(word(in->p + 1, in->end), &parsed)) {
         return fail(out, "ip", "it stands behind another field: host ip - user [time] ... is vhost_combined");
@@ -407,6 +435,17 @@ static void kept(xb_request *r, unsigned kind, xb_span *to, xb_span field, uint3
 static bool ends_in_milliseconds(xb_span line)
 {
     return xb_is_digit(line.at[line.size - 3]) && line.at[line.size - 2] == 'm' && line.at[line.size - 1] == 's';
+}
+
+/* Does a quoted field behind the agent say what only agents say? Then a referrer with quotes stood in two places, and what was read as
+ * the agent is its end. */
+static bool agent_stands_behind(const char *p, const char *end)
+{
+    static const xb_span field = {"\"Mozilla/", 9};
+    for (; p < end && (p = memchr(p, '"', (size_t)(end - p))); p++)
+        if ((size_t)(end - p) >= field.size && memcmp(p, field.at, field.size) == 0)
+            return true;
+    return false;
 }
 
 /* -1 for what is no number, or too large to be meant as one. */
@@ -472,8 +511,11 @@ static bool clf_line(xb_span line, unsigned kind, reader *in, xb_request *r, xb_
     out->bytes = xb_span_is(bytes, XB_SPAN("-")) ? 0 : whole_number(bytes); /* Apache writes a dash for none */
     in->p = bytes.at + bytes.size;
     if (!(kind & XB_CLF_SHORT)) {
+        bare_words(in);
         if (!quoted(in, "referrer", agent_follows, &referrer, out) || !quoted(in, "user_agent", fields_follow, &agent, out))
             return false;
+        if (!xb_span_starts(agent, XB_SPAN("mozilla/")) && agent_stands_behind(in->p, in->end))
+            return fail(out, "referrer", "a quote in it is not escaped");
         if (kind & XB_CLF_DASH_UNKNOWN && !ends_in_milliseconds(line))
             return fail(out, "duration", "expected a number of milliseconds at the end");
         kept(r, kind, &r->referrer, referrer, XB_HAS_REFERRER);

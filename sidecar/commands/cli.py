@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import difflib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -144,6 +145,8 @@ def _have_standard_files() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 -- open as long as the process
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.encoding.lower().startswith("utf"):
+        sys.stdout.reconfigure(errors="replace")  # a locale that lacks our bars and dashes is no reason to end
 
 
 def main() -> None:

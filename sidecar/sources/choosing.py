@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,11 @@ AUTO = "auto"
 _LINES, _BYTES = 100, 1 << 18  # of a log's beginning that are looked at
 _LONGEST = 60  # characters of a line in a message
 Command = Callable[..., Any]
+_OF_BROWSERS = b"Mozilla/"
+# nginx's and Apache's.
+_OF_ERRORS = re.compile(
+    rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:.]+ \d{4}\] \[\w*:?[a-z]+\] "
+)
 
 
 def format_options(*others: str) -> Callable[[Command], Command]:
@@ -44,7 +50,8 @@ def format_options(*others: str) -> Callable[[Command], Command]:
             "--log-format",
             "pattern",
             metavar="STRING",
-            help="Your own format: nginx's log_format or Apache's LogFormat, as in the configuration.",
+            help="Your own format: nginx's log_format or Apache's LogFormat, as in the configuration; or HAProxy's lines that "
+            "capture headers of requests.",
         )
         @functools.wraps(command)
         def run(*arguments: Any, log_format: str, pattern: str | None, **options: Any) -> Any:
@@ -75,12 +82,16 @@ def _taken(log: str, *, quiet: bool) -> str:
             raise XbotError(f"{reading.name_of(log)}: {why}")
         if why := _why_no_address(lines[0]):
             raise XbotError(f"{reading.name_of(log)}: line 1: it looks like combined, but {why}")
+        if _OF_ERRORS.match(lines[0]):
+            raise XbotError(f"{reading.name_of(log)}: a server's log of errors: give the access log")
         shown = text(lines[0])
         shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
         why = "name it with --format, or give its pattern with --log-format (docs/formats.md)"
         raise XbotError(f"{reading.name_of(log)}: the format was not recognised: {why}; it begins: {shown}")
     if not quiet:
         progress.say(f"xbot: {reading.name_of(log)}: read as {form.name} ({form.doc})")
+        if "ua" not in form.groups and any(_OF_BROWSERS in line for line in lines):
+            progress.say("xbot: its lines hold agents, but this format does not: give yours by --log-format")
     return form.name
 
 
@@ -106,7 +117,7 @@ def _why_no_address(line: bytes) -> str:
 
 def _why_no_json(line: bytes) -> str:
     """What is wrong with a line of JSON that no format reads; "" for what is none."""
-    if line[:1] == b"[":
+    if line[:1] == b"[" and line[1:].lstrip()[:1] in (b"", b"{", b"[", b'"'):
         return "an array of JSON, not an object on each line: jq -c '.[]' makes such lines"
     if line[:1] != b"{":
         return ""
@@ -118,7 +129,7 @@ def _why_no_json(line: bytes) -> str:
     best, most = "", (0, 0)
     for form in FORMATS.values():
         try:
-            form.load(line, core.Request())
+            form.opened().load(line, core.Request())
         except core.LineError as error:
             field, why = error.args
             if form.record is not None and field in found:
@@ -126,7 +137,10 @@ def _why_no_json(line: bytes) -> str:
                 much = _yield(form.opened(), [json.dumps(others).encode()])
                 if not best or much > most:
                     best, most = f"line 1: it looks like {form.name}, but {text(field)}: {text(why)}", much
-    return best
+    lists = (name for name, value in found.items() if isinstance(value, list) and value and isinstance(value[0], dict))
+    return best or next(
+        (f"its requests stand in a list: jq -c '.{text(name)}[]' makes lines of them" for name in lists), ""
+    )
 
 
 def _no_number(word: str) -> None:
@@ -155,6 +169,8 @@ def _yield(form: Format, lines: Sequence[bytes]) -> tuple[int, int]:
         except core.LineError as error:
             read += error.args == ABOUT_THE_LOG
             continue
+        if (request.fields["referrer"] or b"").startswith(_OF_BROWSERS):
+            continue  # the fields stand in another order
         read += 1
         much += sum(value not in (None, b"", b"-") for value in request.fields.values())
         much += (request.time is not None) + len(request.headers)

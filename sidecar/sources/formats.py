@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sidecar import core
 from sidecar.sources import records
-from sidecar.sources.fields import named, patterns, variables, w3c
+from sidecar.sources.fields import columns, haproxy, named, pairs, patterns, variables, w3c
 
 Load = Callable[[bytes, core.Request], None]
 
@@ -77,22 +77,20 @@ def _pattern(text: str, style: str = "default") -> tuple[frozenset[str], Load]:
 
 # Where any other log has a path. A log of these alone is Varnish's: elsewhere it is a visitor who takes the site for his proxy.
 _WHOLE_URL = re.compile(rb'\] "[A-Z]+ https?://')
-# What syslog puts before a line of HAProxy.
-_SYSLOG = re.compile(rb"(?:<\d+>)?[^\[\]\"]{0,200}(?:\[\d+\])?: (?=[0-9a-fA-F.:]+:\d+ \[)")
+# Squid pads the duration with blanks on its left.
+_SQUID = re.compile(rb"\A(\d+\.\d+) +")
 
 
-def _haproxy() -> tuple[frozenset[str], Load]:
+def _squid() -> tuple[frozenset[str], Load]:
     groups, load = _pattern(
-        "$client [$time] $frontend $backend $timers $status $bytes_sent $request_cookie $response_cookie $termination "
-        '$connections $queues_and_captures "$request"',
-        "haproxy",
+        "$msec $duration $remote_addr $result/$status $bytes_sent $request_method $url $user $hierarchy $sent_http_content_type",
+        "none",
     )
 
-    def behind_syslog(line: bytes, request: core.Request) -> None:
-        found = _SYSLOG.match(line)
-        load(line[found.end() :] if found else line, request)
+    def unpadded(line: bytes, request: core.Request) -> None:
+        load(_SQUID.sub(rb"\1 ", line), request)
 
-    return groups, behind_syslog
+    return groups, unpadded
 
 
 def _varnish() -> tuple[frozenset[str], Load]:
@@ -112,7 +110,8 @@ _EVERY = frozenset(core.GROUPS)
 # `client`: what an address with an agent did in the lines before, which needs their times.
 _COMBINED = frozenset({"ip", "ua", "referrer", "url", "client"})
 _COMMON = frozenset({"ip", "url", "client"})
-_IIS, _CLOUDFRONT = w3c.Reader(w3c.IIS, b" "), w3c.Reader(w3c.CLOUDFRONT, b"\t")
+_IIS, _CLOUDFRONT, _COLUMNS = w3c.Reader(w3c.IIS, b" "), w3c.Reader(w3c.CLOUDFRONT, b"\t"), columns.Columns()
+_HAPROXY = haproxy.Captures()
 # Of formats that read the first lines alike, the earlier row is taken.
 FORMATS = {
     row.name: row
@@ -121,6 +120,14 @@ FORMATS = {
         Format("traefik_clf", "Traefik's access log in lines", _COMBINED),
         Format("combined", "of nginx and Apache", _COMBINED, decision=_DECISION),
         Format("common", "of Apache, without referrer and agent", _COMMON, begins="combined"),
+        Format(
+            "tab_combined",
+            "the combined format with tabs between its fields",
+            *_pattern(
+                "$remote_addr\t$logname\t$remote_user\t[$time_local]\t"
+                '"$request"\t$status\t$body_bytes_sent\t"$http_referer"\t"$http_user_agent"'
+            ),
+        ),
         Format("vhost_combined", "of Apache, the site's host before it", _COMBINED),
         Format(
             "vhost_common",
@@ -135,8 +142,12 @@ FORMATS = {
         Format(
             "nginx_json", "nginx's `escape=json` and others, an object of named fields", _COMBINED, named.load_named
         ),
+        Format("logfmt", "name=value, of Heroku's router, Rails' lograge and others", _COMBINED, pairs.load_logfmt),
+        Format("ltsv", "name:value, with tabs between", _COMBINED, pairs.load_ltsv),
+        Format("csv", "columns, with their names in the first line", _COMBINED, _COLUMNS.load, fields=_COLUMNS),
         Format("varnish", "of Varnish (varnishncsa), a whole URL in each request", *_varnish()),
-        Format("haproxy", "HAProxy's `option httplog`", *_haproxy()),
+        Format("squid", "Squid's own", *_squid()),
+        Format("haproxy", "HAProxy's `option httplog`", _HAPROXY.groups, _HAPROXY.load, fields=_HAPROXY),
         Format(
             "envoy",
             "Envoy's default",
@@ -154,6 +165,31 @@ FORMATS = {
                 '$received_bytes $bytes_sent "$request_url" "$http_user_agent" $cipher $ssl_protocol $more'
             ),
         ),
+        Format(
+            "aws_elb",
+            "AWS's Classic Load Balancer",
+            *_pattern(
+                "$time_iso8601 $elb $client $target $request_time $target_time $response_time $status $target_status "
+                '$received_bytes $bytes_sent "$request_url" "$http_user_agent" $cipher $ssl_protocol'
+            ),
+        ),
+        Format(
+            "aws_s3",
+            "AWS S3's server access log",
+            *_pattern(
+                "$owner $bucket [$time_local] $remote_addr $requester $id $operation $key "
+                '"$request" $status $error $bytes_sent $object_size $total_time $turn_around "$http_referer" "$http_user_agent" $more'
+            ),
+        ),
+        Format(
+            "nginx_proxy_manager",
+            "of Nginx Proxy Manager",
+            *_pattern(
+                '[$time_local] $statuses - $request_method $scheme $host "$request_uri" [Client $remote_addr] '
+                '[Length $body_bytes_sent] [Gzip $gzip_ratio] "$http_user_agent" "$http_referer"'
+            ),
+        ),
+        Format("uvicorn", "of uvicorn (Python)", *_pattern('$client - "$request" $status $reason')),
         Format("cloudfront", "AWS CloudFront's standard log", _COMBINED, _CLOUDFRONT.load, fields=_CLOUDFRONT),
         Format("w3c", "the W3C's extended format, of IIS", _COMBINED, _IIS.load, fields=_IIS),
     )
@@ -166,5 +202,7 @@ def find(name: str) -> Format:
     """The format of a row's name, or of a pattern (patterns.py); XbotError for what is neither."""
     if name in FORMATS:
         return FORMATS[name]
+    if (captures := haproxy.told(name)) is not None:
+        return Format(name, "HAProxy's, with captures", captures.groups, captures.load, fields=captures)
     made = patterns.compiled(name)
     return Format(name, "a pattern", variables.groups(made.names), made.load)

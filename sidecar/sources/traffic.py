@@ -112,6 +112,7 @@ class Traffic:
 
     def _guess(self) -> OwnHosts:
         addresses: defaultdict[bytes, set[bytes]] = defaultdict(set)
+        everybody: set[bytes | None] = set()
         room, form = core.Request(), self._form.opened()
         heads = (of_block(block, form, room) for block in self._head or ())
         for _, _, request, _ in itertools.chain.from_iterable(heads):
@@ -120,6 +121,7 @@ class Traffic:
             fields = request.fields
             if fields["host"]:
                 return OwnHosts(frozenset(), "the host that each request asks for")
+            everybody.add(fields["ip"])
             host = host_of(fields["referrer"])
             if host and ASSET.search(fields["uri"] or b""):
                 addresses[host].add(fields["ip"] or b"")
@@ -127,7 +129,10 @@ class Traffic:
             return OwnHosts(frozenset(), "unknown, --host names it: no part of a page was asked for with a referrer")
         host, seen = max(addresses.items(), key=lambda item: (len(item[1]), item[0]))
         if len(seen) < LEAST_ADDRESSES:
-            return OwnHosts(frozenset(), "unknown, --host names it: no host is the referrer of two addresses")
+            why = "no host is the referrer of two addresses"
+            if len(everybody) == 1 and everybody != {None}:
+                why = "all requests come from one address: that of a proxy? (docs/behind-a-proxy.md)"
+            return OwnHosts(frozenset(), f"unknown, --host names it: {why}")
         every = len(set().union(*addresses.values()))
         said = f"guessed: {len(seen)} of {every} addresses name it when they ask for parts of a page"
         return OwnHosts(frozenset({host}), said)

@@ -104,6 +104,8 @@ _NO_LOGS = {
     b"LPKSHHRH": "a journal of systemd: journalctl -o cat --file FILE prints its lines",
     b"PAR1\x15": "a Parquet file: print its rows as JSON first, an object on each line",
     b"\xd4\xc3\xb2\xa1": "a capture of packets, not a log",
+    b"\n\r\r\n": "a capture of packets, not a log",
+    b"ElfFile\0": "Windows' event log: IIS writes what visitors asked for into u_ex*.log",
     b"%PDF-": "a PDF file",
     b"\x89PNG": "a picture",
     b"\x7fELF": "a program",

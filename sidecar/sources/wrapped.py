@@ -16,40 +16,46 @@ import msgspec
 
 _DAY = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"
 _PRECISE = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}(?:Z|[+-]\d\d:\d\d) "
+_SECONDS = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d "  # aws logs tail --format short
 _DATE = rb"[A-Z][a-z][a-z] [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,6})?"
 _JOURNAL = rb"[A-Z][a-z][a-z] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? [A-Z]{3,5}|\d{10}\.\d{6}"
 _TAG = rb"(?:\S{1,255} )?[\w./-]{1,48}(?:\[\d+\])?: "
 _OCTETS = rb"(?:\d{1,5} )?"  # how many there are (RFC 6587), where syslog came over TCP
-_COLOUR = rb"(?:\x1b\[[\d;]*m)?"
+_LINE = rb"(?=\{\"|[^\"\n]{1,200} \[\d\d/[A-Z][a-z][a-z]/)"  # of JSON, or of an access log: its time
 # What stands before a line, and whose it is. The first line decides, so none may begin as a line of an access log does.
 _BEFORE = {
+    "Heroku": _OCTETS + rb"(?:<\d{1,3}>1 )?(?P<time>" + _DAY + rb") (?:\S+ )?heroku(?:\[router\]: | router - )",
     "Kubernetes": _DAY + rb" (?:stdout|stderr) [FP](?::[^ \n]*)? ",
     "syslog": _OCTETS + rb"(?:<\d{1,3}>)?(?:" + _DATE + rb"|" + _DAY + rb"|" + _JOURNAL + rb") " + _TAG,
     "syslog (RFC 5424)": _OCTETS
     + rb"<\d{1,3}>1 (?:-|"
     + _DAY
     + rb') \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]"\n]|"(?:[^"\\\n]|\\.)*")*\])+) (?:\xef\xbb\xbf)?',
-    "Docker Compose": _COLOUR + rb"[A-Za-z][\w.-]*(?:[-_]\d+ +| {2,})\| " + _COLOUR + rb"(?:" + _PRECISE + rb")?",
+    "Python's logging": rb"[A-Z]{4,8}:(?:[\w.]+:| +)(?=[\da-fA-F.:]+ )",
+    "Docker Compose": rb"[A-Za-z][\w.-]*(?:[-_]\d+ +| {2,})\| (?:" + _PRECISE + rb")?",
+    # aws logs tail: the stream's name behind the time; logcli: labels.
+    "CloudWatch, Loki": rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)? "
+    rb"(?:[^\s\"{]+/[^\s\"{]+ |\{\w[^\n]{0,1000}?\"\} )" + _LINE,
     # kubectl logs --prefix, --timestamps; docker logs --timestamps. A pattern of one's own may begin with a time, but
     # not with such a fraction.
-    "kubectl": rb"\[pod/[^\]\n]{1,200}\] (?:"
-    + _PRECISE
-    + rb")?|"
-    + _PRECISE
-    + rb"(?=\{\"|[^\"\n]{1,200} \[\d\d/[A-Z][a-z][a-z]/)",
-    "Caddy's console": rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+)\t"
-    + _COLOUR
-    + rb"[A-Z]+"
-    + _COLOUR
-    + rb"\thttp\.log\.access[^\t\n]*\thandled request\t\{",
+    "kubectl": rb"\[pod/[^\]\n]{1,200}\] (?:" + _PRECISE + rb")?|(?:" + _PRECISE + rb"|" + _SECONDS + rb")" + _LINE,
+    # OpenLiteSpeed, where all hosts share a log.
+    "OpenLiteSpeed": rb"\[\"(?P<host>[\w.-]+)\"\] ",
+    "Caddy's console": rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+)\t[A-Z]+\thttp\.log\.access[^\t\n]*\thandled request\t\{",
 }
 # What takes its place, where it holds what the line does not.
-_INSTEAD = {"Caddy's console": rb'{"ts": "\g<time>", '}
+_INSTEAD = {
+    "Caddy's console": rb'{"ts": "\g<time>", ',
+    "Heroku": rb"time=\g<time> ",
+    "OpenLiteSpeed": rb"\g<host> ",
+}
+_COLOURS = re.compile(rb"\x1b\[[\d;]*m")
+# Of OpenLiteSpeed's line in quotes the first, and the last where there is one: behind an agent's, or behind the number of bytes.
+_IN_QUOTES = re.compile(rb'^"(?=[^"\n]{1,300} \[\d\d/)|(?<=[^ ]")"(?=\r?$)|(" \d{3} (?:\d+|-))"(?=\r?$)', re.MULTILINE)
 _DOCKER = re.compile(rb'\{ ?"log": ?"')
-_SHIPPED = re.compile(rb'\{.{0,4000}?"(?:MESSAGE|message|log)" ?: ?["\[]', re.DOTALL)
-_MESSAGE = re.compile(rb'"message" ?:')
-# In a member `message` may be words about a request whose fields stand beside it; or a line of an access log,
-# with a time and a request.
+_SHIPPED = re.compile(rb'\{.{0,4000}?"(?:MESSAGE|message|log|line|textPayload|_raw)" ?: ?["\[]', re.DOTALL)
+# In a member such as `message` may be words about a request whose fields stand beside it; or a line of an access log, with a time
+# and a request.
 _ACCESS = re.compile(rb'[ \t]*(?:\{"|[^"]{0,300}\[[^\]"]{10,40}\] "|[^"]{0,200}[0-9a-fA-F.:]+:\d+ \[)')
 _ABOUT = re.compile(rb"\A(?:\s|-- [^\n]*(?:\n|\Z))*")  # what journalctl says of its journal, before the lines
 _DOCKER_PIECE = 16 << 10  # bytes that Docker takes of a line at once; all but the last piece are that long
@@ -63,17 +69,37 @@ class _Line(msgspec.Struct):
 
 
 class _Shipped(msgspec.Struct):
-    """An object of systemd's journal (-o json; bytes that are no UTF-8 make it a list), Filebeat, Vector, Fluent Bit."""
+    """An object of systemd's journal (-o json; bytes that are no UTF-8 make it a list), Filebeat, Vector, Fluent Bit, Elasticsearch,
+    Google, Loki, Splunk."""
 
     journal: str | list[int] | None = msgspec.field(name="MESSAGE", default=None)
     log: Any = None  # an object, of Filebeat's
     message: Any = None
+    line: Any = None
+    text_payload: Any = msgspec.field(name="textPayload", default=None)
+    raw: Any = msgspec.field(name="_raw", default=None)
+    source: Any = msgspec.field(name="_source", default=None)
+    payload: Any = msgspec.field(name="jsonPayload", default=None)
+    result: Any = None
 
     def text(self) -> bytes | None:
+        """What the program wrote, where a member holds nothing else; or what looks as if it had."""
         if isinstance(self.journal, list):
             return bytes(byte & 0xFF for byte in self.journal)
-        found = next((text for text in (self.journal, self.log, self.message) if isinstance(text, str)), None)
-        return None if found is None else found.encode("utf-8", "surrogatepass")
+        if (sure := next((text for text in (self.journal, self.log) if isinstance(text, str)), None)) is not None:
+            return _bytes(sure)
+        inner = (each for each in (self.source, self.payload, self.result) if isinstance(each, dict))
+        for text in (
+            *(self.message, self.line, self.text_payload, self.raw),
+            *(each.get(name) for each in inner for name in ("message", "_raw", "log")),
+        ):
+            if isinstance(text, str) and _ACCESS.match(found := _bytes(text)):
+                return found
+        return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -85,8 +111,9 @@ def carrier(line: bytes) -> str:
     if _DOCKER.match(line):
         return "Docker"
     if _SHIPPED.match(line):
-        text = _of_shipper(line := line.partition(b"\n")[0])
-        return "shipper" if text is not None and (_ACCESS.match(text) or not _MESSAGE.search(line)) else ""
+        return "" if _of_shipper(line.partition(b"\n")[0]) is None else "shipper"
+    if _IN_QUOTES.match(line):
+        return "quotes"
     return next((name for name, before in _BEFORE.items() if re.match(before, line)), "")
 
 
@@ -95,7 +122,10 @@ def unwrapped(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
     rest = iter(blocks)
     for block in rest:
         if begin := _ABOUT.sub(b"", block, count=1):
-            yield from _without(carrier(begin), chain((block,), rest), longest)
+            whole: Iterable[bytes] = chain((block,), rest)
+            if _COLOURS.search(begin.partition(b"\n")[0]):
+                begin, whole = _COLOURS.sub(b"", begin), (_COLOURS.sub(b"", each) for each in whole)
+            yield from _without(carrier(begin), whole, longest)
         else:
             yield block
 
@@ -106,6 +136,8 @@ def _without(name: str, blocks: Iterable[bytes], longest: int) -> Iterable[bytes
         return _Pieces(_of_docker, longest).joined(blocks)
     if name == "Kubernetes":
         return _Pieces(_of_kubernetes, longest, _HAS_PIECE, _before(name)).joined(blocks)
+    if name == "quotes":
+        return (_IN_QUOTES.sub(rb"\1", block) for block in blocks)
     if name == "shipper":
         return (b"\n".join(map(_plain, block.split(b"\n"))) for block in blocks)
     if name:

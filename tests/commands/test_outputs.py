@@ -251,3 +251,23 @@ def test_the_umask_counts(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(XbotError, match="no such directory"):
         outputs.check([(tmp_path / "none" / "out", outputs.LABELS)])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1"])
+def test_a_locale_that_lacks_our_signs_is_no_reason_to_end(encoding: str) -> None:
+    """Tables have lines, bars and dashes; a traceback stood in their place."""
+    done = subprocess.run(
+        [XBOT, "inspect"], env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"threshold" in done.stdout
+
+
+def test_a_full_disk_behind_standard_output_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("192.0.2.1\tcurl/8.5.0\t-\n")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [XBOT, "label", "log"], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "xbot: standard output: No space left on device"

@@ -294,11 +294,27 @@ def test_pieces_by_the_book(parts: list[tuple[str, str, str]], size: int) -> Non
             b'{"request": {}, "ts": NaN}\n',
             "not an object of JSON on each line: jq -c . makes such lines; line 1: NaN is no JSON",
         ),
+        (b'{"records": [{"properties": {}}]}\n', "its requests stand in a list: jq -c '.records[]'"),
+        (b"[12/Mar/2026 07:15:00] GET /\n", "the format was not recognised"),
+        (b'2026/03/12 07:15:00 [error] 12#12: *1 open() "/x" failed\n', "a server's log of errors"),
+        (
+            b"[Thu Mar 12 07:15:00.123456 2026] [core:error] [pid 1] [client 192.0.2.1:5] x\n",
+            "a server's log of errors",
+        ),
     ],
 )
 def test_json_that_is_not_read_is_told_why(xbot, tmp_path: Path, data: bytes, why: str) -> None:
     (tmp_path / "log").write_bytes(data)
     assert f"{tmp_path}/log: {why}" in xbot("score", tmp_path / "log", code=2).stderr.decode()
+
+
+def test_agents_that_a_format_does_not_read_are_told(xbot, tmp_path: Path) -> None:
+    """In a log whose fields stand in another order they were left out without a word."""
+    (tmp_path / "log").write_bytes(LINE.replace(b' "-" "', b' "') + b"\n")
+    told = b"its lines hold agents, but this format does not: give yours by --log-format"
+    assert told in xbot("score", tmp_path / "log").stderr
+    (tmp_path / "log").write_bytes(LINE.rpartition(b' "-"')[0] + b"\n")
+    assert told not in xbot("score", tmp_path / "log").stderr
 
 
 # ---- members that follow each other ----

@@ -299,6 +299,16 @@ def test_own_host_is_guessed_from_those_who_load_parts(xbot, tmp_path: Path) -> 
     assert f"own host: {SITE} (guessed: 12 of 15 addresses".encode() in done.stderr
 
 
+def test_a_log_of_one_address_is_told_so(xbot, tmp_path: Path) -> None:
+    """It is that of a proxy, and without it no rule knows who loads parts: nobody would be labelled a person."""
+    log = tmp_path / "a.log"
+    log.write_text("\n".join(person("10.0.0.1") * 2) + "\n")
+    told = b"--host names it: all requests come from one address: that of a proxy?"
+    assert told in xbot("label", "--format", "combined", log).stderr
+    log.write_text("\n".join([*person("10.0.0.1"), line("10.0.0.2", "/")]) + "\n")
+    assert told not in xbot("label", "--format", "combined", log).stderr
+
+
 def test_own_host_can_be_given(label) -> None:
     visit = person("192.0.2.1")
     assert {word for word, _ in label(visit)} == {"unknown"}, "one address is no majority: there is no guess"

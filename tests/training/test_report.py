@@ -364,6 +364,15 @@ def test_steps_of_time_are_those_that_people_count_in(seconds: float, most: int,
     assert found % 86_400 == 0 or 86_400 % found == 0
 
 
+@pytest.mark.parametrize(
+    "times", [(0, core.MAX_TIME), (core.MAX_TIME - 5, core.MAX_TIME), (core.MAX_TIME - 10**6, core.MAX_TIME)]
+)
+def test_the_timeline_ends_with_the_last_year_there_is(times: tuple[int, int]) -> None:
+    """A tick behind a request of the year 9999, which a clock that was never set gives, ended the report with a traceback."""
+    time = np.array([*times, 1773299700 if times[0] == 0 else times[0]])
+    assert plots.timeline(time, np.array([True, False, True])) is not None
+
+
 def test_the_axis_of_time_names_its_steps_and_round_ticks():
     """A log of nine minutes once had ticks such as 10:06:17, a date at each, and no word of how long a step is."""
     time = 1_431_857_100.0 + np.arange(540)

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from sidecar import core
 from training.report.lists import Judge
 from training.report.measures import Bin, Cuts, share_text
 from training.report.separation import Feature
@@ -229,6 +230,7 @@ def timeline(time: np.ndarray, bot: np.ndarray) -> Markup | None:
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     step, _ = span(last - first, _TICKS_OF_TIME)
     ticks = np.arange(-(-edges[0] // step) * step, edges[-1] + 1, step)
+    ticks = ticks[ticks <= core.MAX_TIME]  # the axis ends behind the last request, and no date is later
     clock = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86_400 else "%d %b %Y"
     axes.set_xticks(ticks, _times(ticks, clock))
     day = datetime.datetime.fromtimestamp(first, datetime.timezone.utc)

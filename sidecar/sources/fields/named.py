@@ -1,4 +1,4 @@
-"""Lines of JSON whose owner chose the fields: an object of nginx's variables, or of names that other programs give them.
+"""Requests of members with names: an object of JSON, pairs, columns below a line of names.
 
 Law: a member that says nothing of a request is let be; one that does says it as nginx's variable of that meaning does. Capitals,
 dashes and underscores of a name tell nothing; of two members that say the same, the one that the table has first counts.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -18,34 +19,60 @@ from sidecar import core
 from sidecar.sources.fields import variables
 from sidecar.sources.fields.variables import raw
 
-# nginx's variable, and what others call it: many loggers; Elastic's Common Schema (with dots); Envoy and Istio, Google's load balancers,
-# Cloudflare's Logpush.
+# nginx's variable, and what others call it: many loggers; Elastic's Common Schema (with dots); Envoy and Istio; the load balancers and
+# gateways of AWS, Azure, Google and Oracle; Akamai, Cloudflare, Fastly, Heroku, Netlify, Vercel.
 _ALIASES = {
     "remote_addr": "client_ip ip remote_ip remote_address remote_host client_address client src_ip client.ip source.ip client.address "
-    "source.address",
+    "source.address cli_ip source_ip c_ip",
     "client": "client_addr remote downstream_remote_address",
-    "forwarded": "http_x_forwarded_for x_forwarded_for xff",
-    "time": "timestamp @timestamp ts datetime date_time request_time_local start_time edge_start_timestamp",
-    "request_method": "method verb http_method http.request.method client_request_method",
-    "request_uri": "path original_path url.original client_request_uri",
-    "url": "request_url url.full",
-    "uri": "url.path",
-    "args": "query url.query",
-    "request": "request_line",
-    "server_protocol": "protocol proto http_version client_request_protocol",
-    "scheme": "x_forwarded_proto url.scheme client_request_scheme",
-    "http_host": "authority domain vhost host_header url.domain client_request_host",
-    "http_user_agent": "user_agent agent ua user_agent.original client_request_user_agent",
-    "http_referer": "referer referrer http_referrer http.request.referrer client_request_referer",
-    "status": "status_code response_code response http_status http.response.status_code edge_response_status",
-    "body_bytes_sent": "bytes size response_size http.response.body.bytes http.response.bytes edge_response_bytes",
-    "sent_http_content_type": "response_content_type http.response.mime_type edge_response_content_type",
+    "forwarded": "http_x_forwarded_for x_forwarded_for xff forwarded_for fwd",
+    "time": "timestamp @timestamp ts datetime date_time request_time_local start_time edge_start_timestamp started_at time_start start "
+    "event_timestamp request_time_epoch req_time_sec time_micros",
+    "request_method": "method verb http_method http.request.method client_request_method req_method request_verb cs_method",
+    "request_uri": "original_request_uri_with_args x_envoy_origin_path x_envoy_original_path url.original client_request_uri",
+    "url": "request_url url.full properties.request_uri cs_uri",
+    "uri": "proxy.path path original_path url.path req_path resource_path cs_uri_stem",
+    "args": "query url.query request_query query_str req_query cs_uri_query",
+    "request": "request_line requested_url req",
+    "server_protocol": "protocol proto http_version client_request_protocol request_protocol proto_ver",
+    "scheme": "x_forwarded_proto url.scheme client_request_scheme cs_protocol",
+    "http_host": "original_host authority :authority domain vhost host_header url.domain client_request_host req_host request_host "
+    "properties.host_name domain_name cs_host",
+    "http_user_agent": "user_agent agent ua user_agent.original client_request_user_agent request_user_agent cs_user_agent",
+    "http_referer": "referer referrer http_referrer http.request.referrer client_request_referer request_referer cs_referer",
+    "status": "status_code response_code response http_status http.response.status_code edge_response_status http_status_code "
+    "response_status response_code_sent lb_status_code elb_status_code sc_status",
+    "body_bytes_sent": "bytes size response_size http.response.body.bytes http.response.bytes edge_response_bytes response_bytes "
+    "response_body_size resp_body_size response_length sent_bytes bytes_out rsp_content_len sc_bytes",
+    "sent_http_content_type": "response_content_type http.response.mime_type edge_response_content_type rsp_content_type",
+    # nginx's is how long it took; API Gateway's, which has slashes, is when.
+    "request_time": "",
 }
 _OF_HEADERS = {"user-agent": "http_user_agent", "referer": "http_referer", "host": "http_host"}
 # Objects whose members are called as those of the line itself.
 _REQUESTS, _REPLIES = ("request", "req", "http_request"), ("response", "res")
 _OF_REPLIES = ("status", "body_bytes_sent", "sent_http_content_type")
-_DEEPEST = 4  # names in a name
+# Objects around all of it: of Elasticsearch, Google, Azure, Oracle, Akamai, Vercel, Cloudflare's workers, loggers of Ruby, Node, Fluentd.
+_ENVELOPES = frozenset("_source data event jsonPayload log message meta payload properties proxy".lower().split())
+_DEEPEST = 5  # names in a name
+
+
+class _Writer(NamedTuple):
+    """A program known by a member that no other has. `names`: members that mean something else there; `decode`: of agent and referrer."""
+
+    names: dict[str, str]
+    decode: Callable[[bytes], bytes] = bytes
+
+
+def _in_quotes(value: bytes) -> bytes:
+    return value[1:-1] if len(value) > 1 and value[:1] == value[-1:] == b'"' else value
+
+
+_WRITERS = {
+    "logicalusername": _Writer({"host": "remote_addr"}),  # Tomcat's valve for JSON: %h
+    "cliip": _Writer({}, unquote_to_bytes),  # Akamai
+    "verb": _Writer({}, _in_quotes),  # Logstash's grok
+}
 
 
 def _plain(name: str) -> str:
@@ -65,9 +92,9 @@ def _table() -> dict[str, tuple[str, int]]:
         for each in map(_plain, objects):
             for alias, (name, i) in inner:
                 table.setdefault(f"{each}.{alias}", (name, i + _LATER))
-    for each in map(_plain, _REQUESTS):
+    for each in ("", *(f"{_plain(name)}." for name in _REQUESTS), "request"):
         for header, name in _OF_HEADERS.items():
-            table.setdefault(f"{each}.headers.{_plain(header)}", (name, 2 * _LATER))
+            table.setdefault(f"{each}headers.{_plain(header)}", (name, 2 * _LATER))
     for each in map(_plain, _REPLIES):
         table.setdefault(f"{each}.headers.contenttype", ("sent_http_content_type", 2 * _LATER))
     return table
@@ -80,26 +107,73 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 
 @lru_cache(maxsize=1024)
 def _meaning(member: str) -> tuple[str, int] | None:
-    return _NAMES.get(_plain(member))
+    """What a member is, by its whole name or by what is left of it without the objects around all of it."""
+    if found := _NAMES.get(_plain(member)):
+        return found
+    if (inner := _inside(member)) and (found := _meaning(inner)):
+        return found[0], found[1] + _LATER
+    return None
+
+
+def _inside(member: str) -> str:
+    """The name without the first of the objects around all of it; empty where none is."""
+    outer, _, inner = member.partition(".")
+    return inner if outer.lower() in _ENVELOPES else ""
+
+
+@lru_cache(maxsize=1024)
+def _writer(member: str) -> _Writer | None:
+    """Who writes such a member, in the line itself or in an object around all of it: names of headers are a visitor's."""
+    while inner := _inside(member):
+        member = inner
+    return _WRITERS.get(_plain(member))
+
+
+def means(member: str) -> str:
+    """The variable of nginx's that a member of this name says; empty for none."""
+    found = _meaning(member)
+    return found[0] if found else ""
 
 
 def load_named(line: bytes, request: core.Request) -> None:
-    """Reads a line into a request; core.LineError with field and reason if it cannot."""
+    """Reads a line of JSON into a request; core.LineError with field and reason if it cannot."""
     if len(line) > core.MAX_LINE * 4:
         raise core.LineError("line", f"longer than {core.MAX_LINE * 4} bytes")
     found = _decoded(line)
     if isinstance(found.get("headers"), (dict, list)):
         raise core.LineError("headers", "a member of the format jsonl: use --format jsonl")
+    load(_members(found), request)
+
+
+def load(members: Iterable[tuple[str, object]], request: core.Request) -> None:
+    """Makes a request of members, names and values; core.LineError with field and reason if they cannot be one."""
+    members = list(members)
+    writer = next((found for member, _ in members if (found := _writer(member))), None)
     said: dict[str, bytes] = {}
     ranks: dict[str, int] = {}
-    for member, value in _members(found):
-        if (meaning := _meaning(member)) is None or (text := _text(value)) is None:
+    for member, value in members:
+        meaning = _meaning(member)
+        if writer is not None and (other := writer.names.get(_plain(member))):
+            meaning = other, 0
+        if meaning is None or (text := _text(value)) is None:
             continue
         name, rank = meaning
+        if name == "time" and _is_duration(text):
+            continue
         if rank <= ranks.get(name, rank):
             said[name], ranks[name] = text, rank
+    moment = said.pop("request_time", b"")
+    if b"/" in moment:
+        said.setdefault("time", moment)
+    if (line := said.get("request")) and b" " not in line:
+        if "request_method" in said and line.startswith(b"/"):  # of Logstash, the target
+            said.setdefault("url", said.pop("request"))
+        elif "url" in said and line.isalpha():  # of Fastly, the method
+            said.setdefault("request_method", said.pop("request"))
     if not variables.groups(said):
         raise core.LineError("line", "no member about the visitor, such as remote_addr, request or http_user_agent")
+    if writer is not None:
+        said.update((name, writer.decode(said[name])) for name in ("http_user_agent", "http_referer") if name in said)
     variables.load(said, request)
 
 
@@ -108,8 +182,22 @@ def _members(found: dict[str, Any], outer: str = "", depth: int = 1) -> Iterator
     for member, value in found.items():
         if isinstance(value, dict) and depth < _DEEPEST:
             yield from _members(value, f"{outer}{member}.", depth + 1)
+        elif member == "headers" and isinstance(value, list):  # of AWS's WAF
+            pairs = [each for each in value if isinstance(each, dict)]
+            yield from ((f"{outer}headers.{each.get('name')}", each.get("value")) for each in pairs)
         else:
             yield outer + member, value
+
+
+_FIRST_LOG = 100_000_000  # seconds after 1970: no log of requests is older
+
+
+def _is_duration(text: bytes) -> bool:
+    """Is it a number too small for a time? Many call so how long a request took."""
+    try:
+        return float(text) < _FIRST_LOG
+    except ValueError:
+        return False
 
 
 # What nginx writes where a log_format of JSON has no escape=json: an even number of backslashes stands before it.
@@ -144,6 +232,8 @@ def _text(value: object) -> bytes | None:
         return raw(value)
     if isinstance(value, list) and len(value) == 1:  # a header, as Go and Java keep them
         return _text(value[0])
+    if isinstance(value, float) and value.is_integer():  # of a table with gaps: 200.0
+        value = int(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value).encode()
     return None

@@ -96,6 +96,10 @@ class Pattern:
 
     def load(self, line: bytes, request: core.Request) -> None:
         """Reads a line into a request; core.LineError with field and reason if it cannot."""
+        variables.load(self.read(line), request)
+
+    def read(self, line: bytes) -> dict[str, bytes]:
+        """The fields of a line that say something of a request; core.LineError with field and reason if there are none."""
         if len(line) > core.MAX_LINE:
             raise core.LineError("line", f"longer than {core.MAX_LINE} bytes")
         if not line.startswith(self._lead):
@@ -117,7 +121,15 @@ class Pattern:
             if wanted:
                 said[name] = self._unescape(line[at:end])
             at = end + len(behind)
-        variables.load(said, request)
+        if (
+            self.names[last] == "http_user_agent"
+            and b'"Mozilla/' in line[at:]
+            and said["http_user_agent"][:8] != b"Mozilla/"
+        ):
+            raise core.LineError(
+                "http_referer", "a quote in it is not escaped"
+            )  # the agent stands behind what was read as it
+        return said
 
     def _end(self, line: bytes, at: int, behind: bytes, *, quoted: bool) -> int:
         """Where the field from `at` on ends; -1 if it does not."""

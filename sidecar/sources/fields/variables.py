@@ -48,10 +48,16 @@ NAMES = frozenset(
         "scheme",
         "http_host",
         "host",
+        "server_name",
+        "status",
+        "statuses",
+        "sent_http_content_type",
     )
-) | {"server_name", "status", "sent_http_content_type"}
+)
 
-OWN = frozenset(("client", "forwarded", "request_url", "url"))
+# Fields that are not nginx's. `client`: an address with its port; `forwarded`: of a list the last address counts; `request_url`: a request
+# with a whole URL; `url`: a target, maybe with scheme and host; `statuses`: those of other servers, and last the one that was sent.
+OWN = frozenset(("client", "forwarded", "request_url", "url", "statuses"))
 
 
 def is_known(name: str) -> bool:
@@ -73,7 +79,7 @@ def load(said: Mapping[str, bytes], request: core.Request) -> None:
     method, uri, protocol = _request_line(get("request"))
     if (address := get("url")) is not None:
         of_scheme, of_host, uri = _url(address)
-        scheme, host = scheme or of_scheme, host or of_host
+        scheme, host, uri = scheme or of_scheme, host or of_host, _with_query(uri, said)
     if uri is not None and protocol is not None and protocol[5:6] in (b"2", b"3") and b"://" in uri:
         # No visitor sends it so: HTTP/2 has scheme and host apart, and HAProxy writes them together.
         of_scheme, of_host, uri = _url(uri)
@@ -81,6 +87,11 @@ def load(said: Mapping[str, bytes], request: core.Request) -> None:
     if (whole := get("request_url")) is not None:
         method, url, protocol = _request_line(whole)
         scheme, host, uri = _url(url)
+    if (version := _there(get("server_protocol"))) is not None:
+        if version.lower() in (b"http", b"https"):
+            scheme = scheme or version.lower()
+        else:
+            protocol = _protocol(version)
     request.load_record(
         None,
         False,
@@ -89,10 +100,10 @@ def load(said: Mapping[str, bytes], request: core.Request) -> None:
         ip=_address_of(said),
         method=_there(get("request_method")) or method,
         uri=_target(said) or uri,
-        protocol=_there(get("server_protocol")) or protocol,
+        protocol=protocol,
         scheme=scheme,
         host=host,
-        status=_status(get("status")),
+        status=_status(get("status", get("statuses", b"").rpartition(b" ")[2])),
         time_ms=_time_of(said),
         size=_size_of(said),
         content_type=_there(get("sent_http_content_type")),
@@ -134,22 +145,39 @@ def _target(said: Mapping[str, bytes]) -> bytes | None:
     whole = _there(said.get("request_uri"))
     if whole is not None:
         return whole
-    path = _there(said.get("uri")) or _there(said.get("document_uri"))
+    return _with_query(_there(said.get("uri")) or _there(said.get("document_uri")), said)
+
+
+def _with_query(path: bytes | None, said: Mapping[str, bytes]) -> bytes | None:
+    """A target with the query that stands in a field of its own."""
     query = _there(said.get("args")) or _there(said.get("query_string"))
     if path is None or query is None or b"?" in path:
         return path
     return path + b"?" + query.removeprefix(b"?")
 
 
+_VERSION = re.compile(rb"h?(\d)(?:\.(\d))?(?:\.0)*", re.IGNORECASE)
+
+
+def _protocol(version: bytes) -> bytes:
+    """The protocol as requests say it, of 1.1, h2, 2.0.0.0."""
+    found = _VERSION.fullmatch(version)
+    return version if found is None else b"HTTP/%s.%s" % (found[1], found[2] or b"0")
+
+
 def _address_of(said: Mapping[str, bytes]) -> bytes | None:
-    """The visitor's address; None where the field holds none. Of a list the last, which the nearest proxy wrote."""
-    if "remote_addr" in said:
-        return address(said["remote_addr"])
-    if "client" in said:
-        client = said["client"]
-        return address(client.rpartition(b":")[0].strip(b"[]") if b":" in client else client)
-    forwarded = said.get("forwarded", said.get("http_x_forwarded_for"))
-    return None if forwarded is None else address(forwarded.rpartition(b",")[2].strip())
+    """The visitor's address; None where the field holds none. Of a list the last, which the nearest proxy wrote. core.LineError where other
+    words stand before one: without its address the line would be another visitor's."""
+    found = said.get("remote_addr", said.get("client"))
+    if found is None:
+        forwarded = said.get("forwarded", said.get("http_x_forwarded_for"))
+        return None if forwarded is None else address(forwarded.rpartition(b",")[2].strip())
+    before, _, last = found.rpartition(b" ")
+    if "remote_addr" not in said and b":" in last:
+        last = last.rpartition(b":")[0].strip(b"[]")
+    if before and ("remote_addr" not in said or (not before.endswith(b",") and address(last))):
+        raise core.LineError("ip", "other words stand before it")
+    return None if before else address(last)
 
 
 def address(value: bytes) -> bytes | None:
@@ -183,9 +211,10 @@ _MONTHS = {
 _HOUR = rb"(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?"
 _ZONE = rb" ?(Z|UTC|GMT|[+-]\d\d:?\d\d)?"
 # A user's name may stand before the time, and hold what looks like one: the last counts.
-_CLF = re.compile(rb"(\d?\d/[A-Za-z]{3}/\d{4})[: ]" + _HOUR + _ZONE + rb"\]?\Z")
+_CLF = re.compile(rb"(\d?\d[/ -][A-Za-z]{3}[/ -]\d{4})[: ]" + _HOUR + _ZONE + rb"\]?\Z")
 _ISO = re.compile(rb"(\d{4}[-/]\d\d[-/]\d\d)[T :]" + _HOUR + _ZONE + rb"\Z")
 _ASCTIME = re.compile(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) {1,2}(\d?\d) (\S+) (\d{4})\]?\Z")  # of C, and of Apache's errors
+_KIBANA = re.compile(rb"([A-Z][a-z]{2}) (\d?\d), (\d{4}) @ (\S+)\Z")
 
 
 def _time_of(said: Mapping[str, bytes]) -> int:
@@ -207,6 +236,8 @@ def milliseconds(text: bytes) -> int:
     the common log format, of C's asctime, or that of ISO 8601; without a zone it is UTC. core.LineError for another."""
     if parts := _ASCTIME.search(text):
         text = b"%b/%b/%b:%b" % (parts[2], parts[1], parts[4], parts[3])
+    elif parts := _KIBANA.search(text):
+        text = b"%b/%b/%b:%b" % (parts[2], parts[1], parts[3], parts[4])
     found = _CLF.search(text) or _ISO.search(text)
     try:
         if found is None:
@@ -239,7 +270,7 @@ def to_milliseconds(seconds: float) -> int:
 @lru_cache(maxsize=1024)
 def _day(text: bytes) -> int:
     if not text[:3].isdigit():
-        number, month, year = text.split(b"/")
+        number, month, year = re.split(rb"[/ -]", text)
         day = datetime.date(int(year), _MONTHS[month.title()], int(number))
     else:
         day = datetime.date(int(text[:4]), int(text[5:7]), int(text[8:]))

@@ -39,7 +39,7 @@ class Reader:
     def __init__(self, default: str, between: bytes) -> None:
         """`default`: the fields until a line says which; `between`: what stands between them."""
         self._default, self._between = default, between
-        self._fields = _names(default.split())
+        self._fields, self._told = _names(default.split()), False
         # CloudFront encodes as URLs do; IIS writes + for a blank, which only agents have.
         self._decode = _of_cloudfront if between == b"\t" else _blanks_for_plus
         self._encoded = ("http_user_agent", "http_referer", "sent_http_content_type")[: 3 if between == b"\t" else 1]
@@ -55,7 +55,7 @@ class Reader:
             self._take(block[at:].partition(b"\n")[0])
 
     def _take(self, line: bytes) -> None:
-        self._fields = _names(line[len(_FIELDS) :].decode("utf-8", "replace").split())
+        self._fields, self._told = _names(line[len(_FIELDS) :].decode("utf-8", "replace").split()), True
 
     def load(self, line: bytes, request: core.Request) -> None:
         """Reads a line into a request; core.LineError with field and reason if it cannot."""
@@ -76,6 +76,8 @@ class Reader:
         for name in self._encoded:
             if name in said:
                 said[name] = self._decode(said[name])
+        if not self._told and variables.address(said["remote_addr"]) is None:
+            raise core.LineError("ip", "no address, and no line #Fields says that it stands elsewhere")
         if "date" not in said:
             said.pop("time", None)  # which day it was nobody says
         if said.get("status") == b"0":
