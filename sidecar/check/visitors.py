@@ -18,10 +18,11 @@ from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Gate, Setup
 from sidecar.check.nginx_conf import Block, Directive
 from sidecar.sources import choosing
+from sidecar.sources.shown import text
 
 # A network of more addresses than any proxy's owner has: Cloudflare's widest are /12 and /29.
 WIDEST = {4: 8, 6: 20}
-PRIVATE = [ipaddress.IPv6Network(text) for text in ("fc00::/7", "fe80::/10")]
+PRIVATE = [ipaddress.IPv6Network(each) for each in ("fc00::/7", "fe80::/10")]
 TAIL = 1 << 20  # bytes of a log's end
 LEAST = 200  # requests, before their addresses say anything
 MOST_OF = 0.8  # of all requests, that come from addresses that a proxy's look like
@@ -121,7 +122,7 @@ def _visitors(lines: list[bytes]) -> Iterator[tuple[str, bytes]]:
             continue
         fields = request.fields
         if fields["ip"]:
-            yield fields["ip"].decode(), fields["agent"] or b""
+            yield text(fields["ip"]), fields["agent"] or b""
 
 
 def _end(path: Path) -> list[bytes]:
@@ -132,8 +133,8 @@ def _end(path: Path) -> list[bytes]:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
-            text = file.read(TAIL)
+            tail = file.read(TAIL)
     except OSError:
         return []
-    lines = text.split(b"\n")
+    lines = tail.split(b"\n")
     return [line for line in lines[1 if size > TAIL else 0 :] if line.strip()]
