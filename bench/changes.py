@@ -363,8 +363,9 @@ def pretences(people: Sequence[Sent]) -> Iterator[Change]:
     """Each kind of request, by the agents of people's pages; other headers stay as they are."""
     pages: dict[bytes, Sent] = {}
     for one in people:
-        if one.method == b"GET" and value_of(one, b"accept").startswith(b"text/html"):
-            pages.setdefault(value_of(one, b"user-agent"), one)
+        agent = value_of(one, b"user-agent")
+        if one.method == b"GET" and value_of(one, b"accept").startswith(b"text/html") and GRAPHICAL.match(agent):
+            pages.setdefault(agent, one)
     for agent, page in list(pages.items())[:PRETENDERS]:
         own: dict[bytes, bytes | None] = {name: value_of(page, name.lower()) for name in PERSONAL}
         for kind, lines in PRETENCES.items():

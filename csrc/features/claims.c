@@ -56,15 +56,27 @@ static bool office(const xb_agent_facts *ua)
     return ua->mozilla && ua->marks & XB_MARK_EMBEDDED && xb_engine_of(ua) == XB_ENGINE_NONE;
 }
 
-/* Browsers that do not begin with Mozilla/: the old Opera, and those of phones from before apps. Of these, i-mode's say next to nothing,
- * and programs for their Java say what they like. */
+/* Has it the handshake of Windows? Internet Explorer, the first Edge, and Office, by whichever name. */
+static bool of_windows(const xb_agent_facts *ua)
+{
+    return explorer(ua) || office(ua) || (ua->os == XB_OS_WINDOWS && xb_span_starts(ua->text, XB_SPAN("microsoft office/")));
+}
+
+/* Browsers that do not begin with Mozilla/: the old Opera, and those of phones from before apps. Programs for the Java of these say what
+ * they like; i-mode's browsers said next to nothing, but their network ended in March 2026. */
 static bool old_opera(const xb_agent_facts *ua) { return xb_span_starts(ua->text, XB_SPAN("opera/")); }
 
 static bool old_phone(const xb_agent_facts *ua)
 {
     return !ua->mozilla && !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !old_opera(ua) &&
-           (ua->category == XB_CATEGORY_MOBILE || xb_span_starts(ua->text, XB_SPAN("ucweb/"))) && !xb_contains(ua->text, XB_SPAN("docomo")) &&
-           !xb_contains(ua->text, XB_SPAN("untrusted"));
+           (ua->category == XB_CATEGORY_MOBILE || xb_span_starts(ua->text, XB_SPAN("ucweb/"))) && !xb_contains(ua->text, XB_SPAN("untrusted"));
+}
+
+/* An application that names itself and the phone or tablet it runs on, and no library. */
+static bool application(const xb_agent_facts *ua)
+{
+    return !ua->mozilla && (ua->os == XB_OS_ANDROID || ua->os == XB_OS_IOS) && ua->browser == XB_BROWSER_NONE && ua->category < XB_CATEGORY_TOOL &&
+           !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !old_phone(ua);
 }
 
 /* ---- what is there, what is not ---- */
@@ -88,7 +100,7 @@ static bool text_browser(const claim *c)
 }
 
 /* Does an application on somebody's device send what the library of its system always does? Apple's names languages and
- * encodings; Android's reads gzip and nothing else; players ask for a part; the old Opera never takes anything, nor do old phones
+ * encodings; Android's reads gzip and nothing else; all others of a phone unpack, or ask for a part; players ask for a part; the old Opera never takes anything, nor do old phones
  * where they open a page; Facebook's own says its name; Outlook unpacks. */
 static bool program(const claim *c)
 {
@@ -105,6 +117,8 @@ static bool program(const claim *c)
         return VALUE(ACCEPT).size && !page_any(c);
     if (office(c->ua))
         return HAS(ACCEPT) && HAS(ACCEPT_ENCODING);
+    if (application(c->ua))
+        return HAS(ACCEPT_ENCODING) || HAS(RANGE);
     return !xb_span_starts(c->ua->text, XB_SPAN("[fban")) || (HAS(X_FB_HTTP_ENGINE) && HAS(ACCEPT_ENCODING));
 }
 
@@ -123,7 +137,7 @@ static uint64_t lacks(const claim *c)
         odd |= ODD(NO_ENCODING);
     if (android && READS(DEFLATE) && !READS(BR))
         odd |= ODD(ENCODING);
-    if (!VALUE(ACCEPT).size && !android)
+    if (!VALUE(ACCEPT).size && !android && !application(c->ua))
         odd |= ODD(NO_ACCEPT);
     if (page_any(c) && (phone || old_opera(c->ua)))
         odd |= ODD(PAGE_ANY);
@@ -420,6 +434,17 @@ static bool not_webkit(const claim *c, const xb_handshake *h)
     return library(h);
 }
 
+/* Programs that name their system's library, or the phone they run on, have its handshake: Apple's, or Android's, which is Chromium's
+ * without GREASE, and was OpenSSL's before there was TLS 1.3. Some applications bring a library in Rust. */
+static uint64_t of_system(const xb_agent_facts *ua, const xb_handshake *h)
+{
+    const bool app = application(ua), apple = ua->marks & XB_MARK_CFNETWORK, android = ua->marks & XB_MARK_DALVIK;
+    const bool foreign = h->marks & XB_TLS_13 && (library(h) || h->stack == XB_STACK_NSS) && !(app && h->stack == XB_STACK_RUSTLS);
+    if (!foreign || !(app || apple || android))
+        return 0;
+    return apple || (app && ua->os == XB_OS_IOS) ? ODD(TLS_SAFARI) : ODD(TLS_CHROME);
+}
+
 static uint64_t handshake(const claim *c)
 {
     const xb_handshake *h = &c->f->handshake;
@@ -433,15 +458,9 @@ static uint64_t handshake(const claim *c)
             odd |= ODD(TLS_FIREFOX);
         if (c->engine == XB_ENGINE_WEBKIT && not_webkit(c, h))
             odd |= ODD(TLS_SAFARI);
-        if ((explorer(c->ua) || office(c->ua)) && h->stack != XB_STACK_NONE && h->stack != XB_STACK_SCHANNEL)
+        if (of_windows(c->ua) && h->stack != XB_STACK_NONE && h->stack != XB_STACK_SCHANNEL)
             odd |= ODD(TLS_IE);
-        /* Programs that name their system's library have its handshake: Apple's, or Android's, which is Chromium's without GREASE, and was
-         * OpenSSL's before there was TLS 1.3. */
-        const bool server = h->marks & XB_TLS_13 && (library(h) || h->stack == XB_STACK_NSS);
-        if (c->ua->marks & XB_MARK_CFNETWORK && server)
-            odd |= ODD(TLS_SAFARI);
-        if (c->ua->marks & XB_MARK_DALVIK && server)
-            odd |= ODD(TLS_CHROME);
+        odd |= of_system(c->ua, h);
     }
     if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && recent && !embedded(c)) ||
                                      (h->alpn == XB_ALPN_H2 && spoken && spoken < 20) || (h->alpn == XB_ALPN_H1 && spoken >= 20)))
