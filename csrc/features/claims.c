@@ -50,16 +50,18 @@ static bool embedded(const claim *c)
 /* Internet Explorer, and the Edge before it was a Chromium. */
 static bool explorer(const xb_agent_facts *ua) { return ua->browser == XB_BROWSER_IE || ua->marks & XB_MARK_EDGEHTML; }
 
+static bool named_office(const xb_agent_facts *ua) { return ua->os == XB_OS_WINDOWS && xb_span_starts(ua->text, XB_SPAN("microsoft office/")); }
+
 /* Outlook and its kin on Windows: they show pages by Internet Explorer's parts. */
 static bool office(const xb_agent_facts *ua)
 {
-    return ua->mozilla && ua->marks & XB_MARK_EMBEDDED && xb_engine_of(ua) == XB_ENGINE_NONE;
+    return ua->marks & XB_MARK_EMBEDDED && (ua->mozilla ? xb_engine_of(ua) == XB_ENGINE_NONE : named_office(ua));
 }
 
 /* Has it the handshake of Windows? Internet Explorer, the first Edge, and Office, by whichever name. */
 static bool of_windows(const xb_agent_facts *ua)
 {
-    return explorer(ua) || office(ua) || (ua->os == XB_OS_WINDOWS && xb_span_starts(ua->text, XB_SPAN("microsoft office/")));
+    return explorer(ua) || office(ua) || named_office(ua);
 }
 
 /* Browsers that do not begin with Mozilla/: the old Opera, and those of phones from before apps. Programs for the Java of these say what

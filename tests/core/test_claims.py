@@ -208,6 +208,7 @@ def packed(how: str) -> tuple[str, str]:
         ([("User-Agent", "Opera/9.80 (Linux mips; Opera TV Store/5477) Presto/2.12.362")], {"odd_program"}),
         ([OUTLOOK, ANY, packed("gzip, deflate")], set()),
         ([OUTLOOK, ANY], {"odd_program", "odd_no_encoding"}),
+        ([("User-Agent", "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0)"), ANY], {"odd_program", "odd_no_encoding"}),
         ([("User-Agent", "[FBAN/FB4A;FBAV/531.0]"), ("X-FB-HTTP-Engine", "Liger"), packed("gzip, deflate")], set()),
         ([("User-Agent", "[FBAN/FB4A;FBAV/531.0]")], {"odd_no_encoding", "odd_no_accept"}),
     ],
