@@ -21,7 +21,7 @@ from training.corpus.tables import Pairs, fill, head, rows
 # fmt: off
 # The first pattern that is found names the engine; its group, if any, is the version.
 ENGINES = [
-    ("plain", r"Lynx|w3m|ELinks|^Links|Dillo|NetSurf|URL/Emacs|Opera Mini|^BlackBerry|^SAMSUNG-|^SonyEricsson"
+    ("plain", r"Lynx|w3m|ELinks|^Links|Dillo|NetSurf|URL/Emacs|Opera Mini|^BlackBerry|DoCoMo|^SAMSUNG-|^SonyEricsson"
               r"|^LG-|^Nokia|Series40|^UCWEB|UP\.Browser|^(?!Mozilla).*(?:MIDP|Obigo|Browser/AppleWebKit)"
               r"|Darwin/|^(?:.*\s)?Dalvik/|AppleCoreMedia|stagefright|ExoPlayer|watchOS|[Oo]ffice|^VLC|^Roku|libmpv|^\[FBAN"),
     ("trident", r"MSIE (\d+)|Trident/.*rv:(\d+)"),
@@ -36,7 +36,7 @@ ENGINES = [
     ("webkit", r"Version/(\d+)"),
     ("webkit", r"KHTML|AppleWebKit"),
 ]
-PLAIN_HEADS = ["Lynx", "w3m", "ELinks", "Links", "Dillo", "NetSurf", "Emacs", "Opera Mini", "BlackBerry",
+PLAIN_HEADS = ["Lynx", "w3m", "ELinks", "Links", "Dillo", "NetSurf", "Emacs", "Opera Mini", "BlackBerry", "DoCoMo",
                "Darwin/2", "Darwin", "AppleCoreMedia", "Dalvik", "stagefright", "ExoPlayer", "watchOS", "ffice", "VLC",
                "Roku", "mpv", "FBAN"]
 # The first version of each engine that has a thing.
