@@ -131,7 +131,9 @@ static uint64_t lacks(const claim *c)
     const uint32_t marks = c->ua->marks;
     const bool android = marks & XB_MARK_DALVIK, phone = old_phone(c->ua);
     uint64_t odd = 0;
-    if (marks & XB_MARK_PLAYER || c->ua->category == XB_CATEGORY_APPLIANCE)
+    if (marks & XB_MARK_PLAYER)
+        return ODD(PROGRAM) | (page_any(c) ? ODD(PAGE_ANY) : 0);
+    if (c->ua->category == XB_CATEGORY_APPLIANCE)
         return ODD(PROGRAM);
     if (!HAS(ACCEPT_LANGUAGE) && (marks & XB_MARK_CFNETWORK || old_opera(c->ua)))
         odd |= ODD(NO_LANGUAGE);

@@ -202,6 +202,8 @@ def packed(how: str) -> tuple[str, str]:
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ("Range", "bytes=0-")], set()),
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ANY], {"odd_program", "odd_no_encoding"}),
         ([("User-Agent", "HarbourShop/5.1 (Windows NT 10.0)"), ANY], set()),
+        ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE], {"odd_program", "odd_page_any"}),
+        ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE, ("Range", "bytes=0-")], set()),
         ([OPERA, WAP, LANGUAGE, packed("gzip, deflate")], set()),
         ([OPERA], {"odd_no_language", "odd_no_accept"}),
         ([OPERA, ANY, LANGUAGE, packed("gzip, deflate")], {"odd_program", "odd_page_any"}),
