@@ -18,11 +18,10 @@ from sidecar.check.findings import Finding, Findings, Status
 from sidecar.check.gates import Gate, Setup
 from sidecar.check.nginx_conf import Block, Directive
 from sidecar.sources import choosing
-from sidecar.sources.shown import text
 
 # A network of more addresses than any proxy's owner has: Cloudflare's widest are /12 and /29.
 WIDEST = {4: 8, 6: 20}
-PRIVATE = [ipaddress.IPv6Network(each) for each in ("fc00::/7", "fe80::/10")]
+PRIVATE = [ipaddress.IPv6Network(text) for text in ("fc00::/7", "fe80::/10")]
 TAIL = 1 << 20  # bytes of a log's end
 LEAST = 200  # requests, before their addresses say anything
 MOST_OF = 0.8  # of all requests, that come from addresses that a proxy's look like
@@ -122,7 +121,7 @@ def _visitors(lines: list[bytes]) -> Iterator[tuple[str, bytes]]:
             continue
         fields = request.fields
         if fields["ip"]:
-            yield text(fields["ip"]), fields["agent"] or b""
+            yield fields["ip"].decode(), fields["agent"] or b""
 
 
 def _end(path: Path) -> list[bytes]:
@@ -133,8 +132,8 @@ def _end(path: Path) -> list[bytes]:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
-            tail = file.read(TAIL)
+            text = file.read(TAIL)
     except OSError:
         return []
-    lines = tail.split(b"\n")
+    lines = text.split(b"\n")
     return [line for line in lines[1 if size > TAIL else 0 :] if line.strip()]

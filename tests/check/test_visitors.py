@@ -116,15 +116,6 @@ def test_a_log_of_proxies(tmp_path: Path, line: object) -> None:
     assert found.what.endswith("set_real_ip_from does not name them")
 
 
-def test_an_address_that_a_visitor_wrote_acts_on_no_terminal(tmp_path: Path) -> None:
-    """A log may have X-Forwarded-For in the address's place."""
-    who = [("\x1b]0;mine\x07", f"n{i % 60}") for i in range(400)]
-    (tmp_path / "access.log").write_text("".join(f"{decision(*each)}\n" for each in who))
-    (found,) = look(tmp_path, "access_log access.log;")
-    assert r"come from \x1b]0;mine\x07," in found.what
-    assert f"{found.what}{found.mend}".isprintable()
-
-
 def test_only_the_end_of_a_log_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was logged before somebody mended it is over; a first line that is cut is none."""
     visitors_now = [combined(f"198.51.100.{i % 200}", "Firefox") for i in range(400)]
