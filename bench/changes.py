@@ -55,8 +55,9 @@ class Change:
         return self.name if self.kind in ("remove", "reorder", "padding", "padded header", "method") else self.family
 
 
-# Four kinds are counted apart. A text browser or a player sends so little that whoever takes its agent looks as it does;
-# another method changes what is answered; a whole head is many changes at once; another handshake needs another program.
+# Five kinds are counted apart. A text browser, a player or an application sends so little that whoever takes its agent looks as it does;
+# a pretence is four to eight lines; another method changes what is answered; a whole head is many changes at once; another handshake
+# needs another program.
 KINDS = {
     "add": "a header is set to a value of people's: replaced where it is there, else added",
     "remove": "a header is left out",
@@ -65,16 +66,18 @@ KINDS = {
     "path": "words, dots and escapes in a target that leads to the same resource",
     "padding": "more of what is there and counted, up to nginx's limits",
     "padded header": "a header that may not have been there, padded",
-    "plain agent": "the agent of a text browser, a player or an application",
+    "plain agent": "the agent of a text browser, a player, an application or an old phone",
+    "pretence": "a person's agent, languages and encodings, and the lines by which a kind of request is excused from all else",
     "method": "GET, HEAD or POST instead",
     "copy": "all headers of a person's request",
     "handshake": "what a person's browser offers when it opens a connection, where the request's own is known",
 }
-APART = frozenset({"plain agent", "method", "copy", "handshake"})
+APART = frozenset({"plain agent", "pretence", "method", "copy", "handshake"})
 PADDING = frozenset({"padding", "padded header"})
 
 STEPS = (1, 4, 16, 63, 255, 1000, 4000, 8000)
 VALUES = 20  # of one header, the commonest
+PRETENDERS = 6  # people whose agent says that it is another kind of request
 WORDS = 40  # of people's agents and paths, the commonest
 
 COSTS = {
@@ -85,6 +88,43 @@ COSTS = {
     b"authorization": "bytes; refused where it is looked at",
     b"content-type": "bytes; a form may not be read",
 }
+# Programs on somebody's device, of which people's captures hold few.
+DEVICES = (
+    "Dalvik/2.1.0 (Linux; U; Android 12; SM-A125F Build/SP1A.210812.016)",
+    "HarbourShop/214 CFNetwork/1498.700.2 Darwin/23.6.0",
+    "AppleCoreMedia/1.0.0.22B83 (iPhone; U; CPU OS 18_1 like Mac OS X; en_us)",
+    "HarbourShop/5.1 (Android 13; Pixel 7)",
+    "HarbourShop/5.1 (iPhone; iOS 17.1; Scale/3.00)",
+    "HarbourRadio/5.1 (Linux;Android 13) ExoPlayerLib/2.18.1",
+    "stagefright/1.2 (Linux;Android 10)",
+    "VLC/3.0.20 LibVLC/3.0.20",
+    "[FBAN/FB4A;FBAV/531.0.0.41.109;FBPN/com.facebook.katana;FBLC/de_DE;FBDV/Pixel 8;FBSV/15;]",
+    "Nokia6300/2.0 (07.21) Profile/MIDP-2.0 Configuration/CLDC-1.1",
+    "SAMSUNG-GT-S5620/S5620XEJC1 SHP/VPP/R5 Dolfin/2.0 Nextreaming SMM-MMS/1.2.0 profile/MIDP-2.1 configuration/CLDC-1.1",
+    "DoCoMo/2.0 P903i(c100;TB;W24H12)",
+    "UCWEB/2.0 (Linux; U; Adr 4.0.4; en-US; X1) U2/1.0.0 UCBrowser/8.6.0.276 U2/1.0.0 Mobile",
+    "Opera/9.80 (J2ME/MIDP; Opera Mini/8.0.35158/191.273; U; en) Presto/2.12.423 Version/12.16",
+    "Opera/9.80 (Windows NT 6.1; U; de) Presto/2.12.388 Version/12.16",
+    "Mozilla/4.0 (compatible; ms-office; MSOffice 16)",
+    "Lynx/2.9.0dev.12 libwww-FM/2.14 SSL-MM/1.4.1 GNUTLS/3.7.8",
+    "w3m/0.5.3+git20230121",
+    "Roku/DVP-12.0 (12.0.0.4182-88)",
+    "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)",
+)
+PERSONAL = (b"Accept-Encoding", b"Accept-Language")
+# What each kind of request says, and does not (None), beside agent, languages and encodings.
+PRETENCES: dict[str, dict[bytes, bytes | None]] = {
+    "a WebSocket": {b"Sec-WebSocket-Key": b"dGhlIHNhbXBsZSBub25jZQ==", b"Accept": None, b"Referer": None},
+    "a service worker's script": {b"Service-Worker": b"script", b"Accept": b"*/*"},
+    "a page fetched ahead": {b"Purpose": b"prefetch", b"Accept": b"*/*"},
+    "a film": {b"Range": b"bytes=0-", b"Accept-Encoding": b"identity;q=1, *;q=0", b"Accept": b"*/*"},
+    "a script's request": {b"X-Requested-With": b"XMLHttpRequest", b"Accept": b"*/*"},
+    "a download": {b"Accept": None, b"Sec-Fetch-Site": b"none", b"Sec-Fetch-Mode": b"navigate", b"Sec-Fetch-Dest": b"empty"},
+    "a fetch": {b"Accept": b"*/*", b"Sec-Fetch-Site": b"same-origin", b"Sec-Fetch-Mode": b"cors", b"Sec-Fetch-Dest": b"empty"},
+    "a picture": {b"Accept": b"image/avif,image/webp,*/*;q=0.8", b"Sec-Fetch-Site": b"same-origin", b"Sec-Fetch-Mode": b"no-cors",
+                  b"Sec-Fetch-Dest": b"image"},
+    "a preflight": {b"Access-Control-Request-Method": b"GET", b"Origin": b"https://example.com", b"Accept": b"*/*"},
+}  # fmt: skip
 GREASE = re.compile(rb"0x([0-9a-f])a\1a")
 GRAPHICAL = re.compile(rb"Mozilla/5\.0 .*(Chrome|Firefox|Safari)/")
 OWN_WORDS = ("Mozilla", "Gecko", "Chrome", "Safari", "Firefox", "Windows", "Macintosh", "Linux", "Android", "iPhone",
@@ -193,7 +233,8 @@ def _place(places: dict[bytes, int], name: bytes) -> int:
 def agents(people: Sequence[Sent]) -> Iterator[Change]:
     """Agents of people, and words of theirs before and behind the bot's own."""
     found = Counter(value_of(one, b"user-agent") for one in people)
-    for agent, _ in found.most_common(2 * VALUES):
+    devices = [agent.encode() for agent in DEVICES]
+    for agent in dict.fromkeys([agent for agent, _ in found.most_common(2 * VALUES)] + devices):
         kind = "agent" if GRAPHICAL.match(agent) else "plain agent"
         yield Change(f"agent: {text(agent)}", kind, kind, with_header(b"User-Agent", agent), "its name")
     words = Counter(word for agent, n in found.items() for word in re.findall(rb"[A-Za-z]{2,}", agent) * n)
@@ -318,6 +359,24 @@ def apart(people: Sequence[Sent]) -> Iterator[Change]:
         yield Change(shown, "copy", "copy", dressed(one.headers), "a list of headers")
 
 
+def pretences(people: Sequence[Sent]) -> Iterator[Change]:
+    """Each kind of request, by the agents of people's pages; other headers stay as they are."""
+    pages: dict[bytes, Sent] = {}
+    for one in people:
+        agent = value_of(one, b"user-agent")
+        if one.method == b"GET" and value_of(one, b"accept").startswith(b"text/html") and GRAPHICAL.match(agent):
+            pages.setdefault(agent, one)
+    for agent, page in list(pages.items())[:PRETENDERS]:
+        own: dict[bytes, bytes | None] = {name: value_of(page, name.lower()) for name in PERSONAL}
+        for kind, lines in PRETENCES.items():
+            apply = with_header(b"User-Agent", agent)
+            for name, value in (own | lines).items():
+                apply = both(apply, with_header(name, value) if value else without(name.lower()))
+            yield Change(
+                f"says that it is {kind}, by {text(agent)}", "pretence", f"says that it is {kind}", apply, "lines"
+            )
+
+
 def with_handshake(tls: core.Tls) -> Apply:
     """The lists of `tls`, and that the protocol which is spoken was agreed on. Only where a handshake is known."""
 
@@ -351,5 +410,6 @@ def alphabet(people: Sequence[Sent]) -> list[Change]:
         *paths(people),
         *padding(),
         *handshakes(people),
+        *pretences(people),
         *apart(people),
     ]

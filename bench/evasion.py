@@ -84,6 +84,9 @@ def more_changes(attack: Attack, changes: Sequence[Change]) -> list[Row]:
             attack.best_of_families(of_kinds(tried, kinds), FAMILIES) if kinds is PLAIN else of_kind(changes, "copy")
         )
         rows.append(attack.row(name, of_kinds(tried, frozenset({"handshake"}) | kinds) + attack.after(others, behind)))
+    plain = of_kind(changes, "plain agent")
+    pairs_of_plain = of_kinds(tried, frozenset({"plain agent"})) + attack.after(plain, best)
+    rows.append(attack.row("a plain agent and one change", pairs_of_plain))
     triples, lowest = attack.three(best, pairs)
     rows.append(attack.row("three changes, by beam", pairs + triples, lowest))
     return rows

@@ -33,6 +33,8 @@ xb_engine xb_engine_of(const xb_agent_facts *ua)
         return XB_ENGINE_CHROMIUM;
     if (ua->browser == XB_BROWSER_FIREFOX && ua->marks & XB_MARK_GECKO && !(ua->marks & XB_MARK_WEBKIT)) /* on iOS it has that */
         return XB_ENGINE_GECKO;
+    if (ua->browser == XB_BROWSER_NONE && ua->marks & XB_MARK_GECKO && xb_contains(ua->text, XB_SPAN("thunderbird/")))
+        return XB_ENGINE_GECKO;
     return ua->marks & XB_MARK_WEBKIT ? XB_ENGINE_WEBKIT : XB_ENGINE_NONE;
 }
 
@@ -45,7 +47,46 @@ static bool embedded(const claim *c)
            c->ua->category == XB_CATEGORY_APPLIANCE;
 }
 
+/* Internet Explorer, and the Edge before it was a Chromium. */
+static bool explorer(const xb_agent_facts *ua) { return ua->browser == XB_BROWSER_IE || ua->marks & XB_MARK_EDGEHTML; }
+
+static bool named_office(const xb_agent_facts *ua) { return ua->os == XB_OS_WINDOWS && xb_span_starts(ua->text, XB_SPAN("microsoft office/")); }
+
+/* Outlook and its kin on Windows: they show pages by Internet Explorer's parts. */
+static bool office(const xb_agent_facts *ua)
+{
+    return ua->marks & XB_MARK_EMBEDDED && (ua->mozilla ? xb_engine_of(ua) == XB_ENGINE_NONE : named_office(ua));
+}
+
+/* Has it the handshake of Windows? Internet Explorer, the first Edge, and Office, by whichever name. */
+static bool of_windows(const xb_agent_facts *ua)
+{
+    return explorer(ua) || office(ua) || named_office(ua);
+}
+
+/* Browsers that do not begin with Mozilla/: the old Opera, and those of phones from before apps. Programs for the Java of these say what
+ * they like; i-mode's browsers said next to nothing, but their network ended in March 2026. */
+static bool old_opera(const xb_agent_facts *ua) { return xb_span_starts(ua->text, XB_SPAN("opera/")); }
+
+static bool old_phone(const xb_agent_facts *ua)
+{
+    return !ua->mozilla && !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !old_opera(ua) &&
+           (ua->category == XB_CATEGORY_MOBILE || xb_span_starts(ua->text, XB_SPAN("ucweb/"))) && !xb_contains(ua->text, XB_SPAN("untrusted"));
+}
+
+/* An application that names itself and the phone or tablet it runs on, and no library. */
+static bool application(const xb_agent_facts *ua)
+{
+    return !ua->mozilla && (ua->os == XB_OS_ANDROID || ua->os == XB_OS_IOS) && ua->browser == XB_BROWSER_NONE && ua->category < XB_CATEGORY_TOOL &&
+           !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !old_phone(ua);
+}
+
 /* ---- what is there, what is not ---- */
+
+static bool of_page(const claim *c) { return c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT; }
+
+/* Does it take anything, where it asks for a page by itself? */
+static bool page_any(const claim *c) { return of_page(c) && !c->scripted && c->any; }
 
 /* Does a text browser send what it always does? Dillo names no language, but what kind of thing it asks for; Links and NetSurf
  * take anything, but name their character sets; ELinks takes anything. */
@@ -61,8 +102,8 @@ static bool text_browser(const claim *c)
 }
 
 /* Does an application on somebody's device send what the library of its system always does? Apple's names languages and
- * encodings; Android's reads gzip and nothing else; players ask for a part; the old Opera never takes anything; Facebook's own says
- * its name. */
+ * encodings; Android's reads gzip and nothing else; all others of a phone unpack, or ask for a part; players ask for a part; the old Opera never takes anything, nor do old phones
+ * where they open a page; Facebook's own says its name; Outlook unpacks. */
 static bool program(const claim *c)
 {
     const uint32_t marks = c->ua->marks;
@@ -72,16 +113,46 @@ static bool program(const claim *c)
         return READS(GZIP) && !READS(DEFLATE);
     if (marks & XB_MARK_PLAYER)
         return HAS(RANGE) || HAS(ICY_METADATA);
-    if (xb_span_starts(c->ua->text, XB_SPAN("opera/")))
+    if (old_opera(c->ua))
         return HAS(ACCEPT_LANGUAGE) && HAS(ACCEPT_ENCODING) && HAS(ACCEPT) && !c->any;
-    return !xb_span_starts(c->ua->text, XB_SPAN("[fban")) || HAS(X_FB_HTTP_ENGINE);
+    if (old_phone(c->ua))
+        return VALUE(ACCEPT).size && !page_any(c);
+    if (office(c->ua))
+        return HAS(ACCEPT) && HAS(ACCEPT_ENCODING);
+    if (application(c->ua))
+        return HAS(ACCEPT_ENCODING) || HAS(RANGE);
+    return !xb_span_starts(c->ua->text, XB_SPAN("[fban")) || (HAS(X_FB_HTTP_ENGINE) && HAS(ACCEPT_ENCODING));
+}
+
+/* What such a program lacks, each thing by the row that says it of a browser, too: whoever takes only its agent lacks several. Android's
+ * library may ask for a part without naming gzip. Television sets are not all alike. */
+static uint64_t lacks(const claim *c)
+{
+    const uint32_t marks = c->ua->marks;
+    const bool android = marks & XB_MARK_DALVIK, phone = old_phone(c->ua);
+    uint64_t odd = 0;
+    if (marks & XB_MARK_PLAYER)
+        return ODD(PROGRAM) | (page_any(c) ? ODD(PAGE_ANY) : 0);
+    if (c->ua->category == XB_CATEGORY_APPLIANCE)
+        return ODD(PROGRAM);
+    if (!HAS(ACCEPT_LANGUAGE) && (marks & XB_MARK_CFNETWORK || old_opera(c->ua)))
+        odd |= ODD(NO_LANGUAGE);
+    if (!HAS(ACCEPT_ENCODING) && !phone && !old_opera(c->ua) && !(android && HAS(RANGE)))
+        odd |= ODD(NO_ENCODING);
+    if (android && READS(DEFLATE) && !READS(BR))
+        odd |= ODD(ENCODING);
+    if (!VALUE(ACCEPT).size && !android && !application(c->ua))
+        odd |= ODD(NO_ACCEPT);
+    if (page_any(c) && (phone || old_opera(c->ua)))
+        odd |= ODD(PAGE_ANY);
+    return odd & (odd - 1) ? odd : odd | ODD(PROGRAM);
 }
 
 static uint64_t accepts(const claim *c)
 {
     uint64_t odd = 0;
     if (!program(c))
-        odd |= ODD(PROGRAM);
+        odd |= lacks(c);
     if (c->browsing && c->f->situation & XB_SITUATION_NO_REFERRER && !HAS(ORIGIN))
         odd |= ODD(POST);
     if (c->ua->browser == XB_BROWSER_TEXT && !text_browser(c))
@@ -101,8 +172,7 @@ static uint64_t accepts(const claim *c)
         odd |= ODD(CONTENT_TYPE);
     if (!VALUE(ACCEPT).size && !c->socket && !c->saved && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
-    if ((c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT) && !c->scripted && !c->worker && !c->prefetch &&
-        HAS(ACCEPT) && !ACCEPTS(OPENS))
+    if (of_page(c) && !c->scripted && !c->worker && !c->prefetch && HAS(ACCEPT) && !ACCEPTS(OPENS))
         odd |= ODD(PAGE_ANY);
     /* APNG is named by Chromium alone: since 59 wherever it opens a page, or shows a picture. */
     if (c->engine == XB_ENGINE_CHROMIUM ? c->version >= 60 && c->html && !ACCEPTS(APNG) : ACCEPTS(APNG) && c->ua->category != XB_CATEGORY_APPLIANCE)
@@ -254,7 +324,11 @@ static uint64_t order(const claim *c)
 {
     const bool chromium = c->engine == XB_ENGINE_CHROMIUM, gecko = c->engine == XB_ENGINE_GECKO;
     uint64_t odd = 0;
-    if (c->engine == XB_ENGINE_NONE || c->stripped || c->player) /* a player's headers come in another order */
+    if (c->stripped || c->player) /* a player's headers come in another order */
+        return 0;
+    if (explorer(c->ua)) /* all of its versions begin with Accept */
+        return SWAPPED(ACCEPT, ACCEPT_ENCODING) ? ODD(ORDER_ENCODING) : 0;
+    if (c->engine == XB_ENGINE_NONE)
         return 0;
     if (SWAPPED(ACCEPT, ACCEPT_ENCODING) && (c->engine != XB_ENGINE_WEBKIT || c->version >= 13))
         odd |= ODD(ORDER_ENCODING);
@@ -328,12 +402,12 @@ static bool library(const xb_handshake *h)
            h->stack == XB_STACK_RUSTLS;
 }
 
-/* Chromium sends GREASE since 55. A view inside a program may have its requests made by the program's own library, which is no
- * Chromium: there only another's marks count. */
+/* Chromium sends GREASE since 55, and offered no TLS 1.3 before. A view inside a program may have its requests made by the program's own
+ * library, which is no Chromium: there only another's marks count. */
 static bool not_chromium(const claim *c, const xb_handshake *h)
 {
     if (c->version < 60)
-        return false;
+        return c->version && c->version < 55 && h->marks & XB_TLS_13 && c->ua->category != XB_CATEGORY_APPLIANCE && (!embedded(c) || library(h));
     if (embedded(c))
         return library(h) || h->stack == XB_STACK_NSS;
     return !greased(h) || h->stack == XB_STACK_APPLE;
@@ -364,6 +438,17 @@ static bool not_webkit(const claim *c, const xb_handshake *h)
     return library(h);
 }
 
+/* Programs that name their system's library, or the phone they run on, have its handshake: Apple's, or Android's, which is Chromium's
+ * without GREASE, and was OpenSSL's before there was TLS 1.3. Some applications bring a library in Rust. */
+static uint64_t of_system(const xb_agent_facts *ua, const xb_handshake *h)
+{
+    const bool app = application(ua), apple = ua->marks & XB_MARK_CFNETWORK, android = ua->marks & XB_MARK_DALVIK;
+    const bool foreign = h->marks & XB_TLS_13 && (library(h) || h->stack == XB_STACK_NSS) && !(app && h->stack == XB_STACK_RUSTLS);
+    if (!foreign || !(app || apple || android))
+        return 0;
+    return apple || (app && ua->os == XB_OS_IOS) ? ODD(TLS_SAFARI) : ODD(TLS_CHROME);
+}
+
 static uint64_t handshake(const claim *c)
 {
     const xb_handshake *h = &c->f->handshake;
@@ -377,8 +462,9 @@ static uint64_t handshake(const claim *c)
             odd |= ODD(TLS_FIREFOX);
         if (c->engine == XB_ENGINE_WEBKIT && not_webkit(c, h))
             odd |= ODD(TLS_SAFARI);
-        if ((c->ua->browser == XB_BROWSER_IE || c->ua->marks & XB_MARK_EDGEHTML) && h->stack != XB_STACK_NONE && h->stack != XB_STACK_SCHANNEL)
+        if (of_windows(c->ua) && h->stack != XB_STACK_NONE && h->stack != XB_STACK_SCHANNEL)
             odd |= ODD(TLS_IE);
+        odd |= of_system(c->ua, h);
     }
     if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && recent && !embedded(c)) ||
                                      (h->alpn == XB_ALPN_H2 && spoken && spoken < 20) || (h->alpn == XB_ALPN_H1 && spoken >= 20)))
@@ -412,8 +498,7 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     claim claimed = claim_of(r, f), *c = &claimed;
     c->method = (xb_situation_method)(f->situation >> XB_SITUATION_METHOD & 7);
     c->scheme = (xb_situation_scheme)(f->situation >> XB_SITUATION_SCHEME & 3);
-    c->browsing = ua->mozilla && ua->browser != XB_BROWSER_TEXT &&
-                  !(ua->marks & XB_MARK_EMBEDDED && c->engine == XB_ENGINE_NONE); /* Outlook shows pages by Internet Explorer's parts */
+    c->browsing = ua->mozilla && ua->browser != XB_BROWSER_TEXT && !office(ua);
     c->socket = HAS(SEC_WEBSOCKET_KEY);
     c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && c->method == XB_METHOD_OPTIONS;
     c->worker = HAS(SERVICE_WORKER);

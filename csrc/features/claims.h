@@ -21,9 +21,9 @@ typedef enum { XB_ENGINE_NONE, XB_ENGINE_CHROMIUM, XB_ENGINE_GECKO, XB_ENGINE_WE
 
 /* Bits of xb_facts.odd. */
 enum {
-    XB_ODD_NO_LANGUAGE,     /* a browser's agent without Accept-Language */
-    XB_ODD_NO_ENCODING,     /* without Accept-Encoding */
-    XB_ODD_ENCODING,        /* Accept-Encoding without gzip or without deflate */
+    XB_ODD_NO_LANGUAGE,     /* a browser's agent, or one of Apple's library, without Accept-Language */
+    XB_ODD_NO_ENCODING,     /* without Accept-Encoding; also of programs whose library always sends it */
+    XB_ODD_ENCODING,        /* Accept-Encoding without gzip or without deflate; of Android's library, with deflate */
     XB_ODD_STRIPPED,        /* opens a page with neither Accept-Language nor Sec-Fetch-*: headers were removed, or only few were copied */
     XB_ODD_NO_ACCEPT,       /* without Accept */
     XB_ODD_CONTENT_TYPE,    /* GET or HEAD with Content-Type, not from a page's script */
@@ -63,10 +63,10 @@ enum {
     XB_ODD_ORDER_FETCH,     /* Sec-Fetch-* out of their order */
     XB_ODD_CASE_LOWER,      /* where case is known, over HTTP/1: names in lower case */
     XB_ODD_CASE_HINTS,      /* names of client hints with capitals */
-    XB_ODD_TLS_CHROME,      /* the handshake: of another program than the Chromium that the agent claims */
+    XB_ODD_TLS_CHROME,      /* the handshake: of another program than the Chromium, or Android's library, that the agent claims */
     XB_ODD_TLS_FIREFOX,     /* of another than the Firefox */
-    XB_ODD_TLS_SAFARI,      /* of another than the Safari, or other WebKit */
-    XB_ODD_TLS_IE,          /* of another than the Internet Explorer, or the Edge before it was a Chromium */
+    XB_ODD_TLS_SAFARI,      /* of another than the Safari, or other WebKit, or Apple's library */
+    XB_ODD_TLS_IE,          /* of another than the Internet Explorer, the Edge before it was a Chromium, or Outlook on Windows */
     XB_ODD_TLS_ALPN,        /* a recent browser that agreed on no protocol, or another one than is spoken */
     XB_ODD_TLS_GROUP,       /* a recent Chromium without a post-quantum group */
     XB_ODD_COUNT

@@ -1,9 +1,9 @@
 #include "features/situation.h"
 
-/* "/.well-known/..." that stays there: browsers and systems ask for these by themselves. */
+/* "/.well-known/..." that stays there: browsers and systems ask for these by themselves. "/.well-known/.." is the root. */
 static bool well_known(xb_span path)
 {
-    return xb_span_starts(path, XB_SPAN("/.well-known/")) && !xb_span_find(path, '%') && !xb_contains(path, XB_SPAN("/../"));
+    return xb_span_starts(path, XB_SPAN("/.well-known/")) && !xb_span_find(path, '%') && !xb_contains(path, XB_SPAN("/.."));
 }
 
 /* Does the visitor reach a host that browsers trust without TLS? Then they send what else only https gets. A visitor can write

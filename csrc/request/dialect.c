@@ -196,7 +196,7 @@ static void challenge(xb_request *r, char *scratch)
 }
 
 const xb_dialect_row xb_dialects[XB_DIALECT_COUNT] = {
-    [XB_DIALECT_NGINX] = {"nginx", original, XB_POLICY_BY_HEADER, XB_ORDER_KEPT, XB_WRITES_OVER,
+    [XB_DIALECT_NGINX] = {"nginx", original, XB_POLICY_BY_HEADER, XB_ORDER_UNLESS_LOST, XB_WRITES_OVER,
         {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URI, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, XB_TELLS_BEFORE_HOST},
     [XB_DIALECT_INGRESS_NGINX] = {"ingress-nginx", ingress_nginx, XB_POLICY_BY_TARGET, XB_ORDER_KEPT, XB_WRITES_OVER,
         {{XB_H_X_REAL_IP, XB_HAS_IP}, {XB_H_X_ORIGINAL_URL, XB_HAS_URL}, {XB_H_X_ORIGINAL_METHOD, XB_HAS_METHOD}}, XB_TELLS_NOTHING},
@@ -234,13 +234,13 @@ void xb_dialect_apply(xb_dialect dialect, xb_request *r, char *scratch)
     look_for_required(row, r);
     const bool tells = row->telling != XB_TELLS_NOTHING && of_connection(r);
     bool direct = tells;
-    bool order_said = xb_has(r, XB_H_X_ORIGINAL_ORDER);
+    const bool order_said = (row->order == XB_ORDER_UNLESS_LOST || row->order == XB_ORDER_IF_SAID) && xb_has(r, XB_H_X_ORIGINAL_ORDER);
     if (order_said && xb_span_is(xb_value(r, XB_H_X_ORIGINAL_ORDER), XB_SPAN("lost"))) {
         r->present &= ~(uint32_t)(XB_HAS_ORDER | XB_HAS_CASE);
         r->protocol = r->scheme = (xb_span){NULL, 0};
         direct = false;
     }
-    if (row->order != XB_ORDER_KEPT) /* HAProxy and Envoy keep the order alone: names come in lower case */
+    if (row->order == XB_ORDER_IF_SAID || row->order == XB_ORDER_LOST) /* HAProxy and Envoy keep the order alone: names come in lower case */
         r->present &= ~(uint32_t)XB_HAS_CASE;
     if (row->order == XB_ORDER_LOST || (row->order == XB_ORDER_IF_SAID && !order_said))
         r->present &= ~(uint32_t)XB_HAS_ORDER;

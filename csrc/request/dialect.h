@@ -6,9 +6,10 @@
  *
  * X-Original-Order says that all headers are there and in the order in which they were sent. If a dialect relies on it
  * (XB_ORDER_IF_SAID) and it is missing, the order is absent: with a proxy that keeps headers in a hash table, everybody would
- * look like a bot. With any dialect, `X-Original-Order: lost` says that another proxy or a CDN stands in front of the one that
- * asks. Then order, case of names, protocol, scheme, connection and handshake are not the visitor's, and all of them are
- * absent.
+ * look like a bot. `X-Original-Order: lost` says that another proxy or a CDN stands in front of the one that asks. Then order,
+ * case of names, protocol, scheme, connection and handshake are not the visitor's, and all of them are absent. Only proxies whose
+ * files write this header are heard (XB_ORDER_UNLESS_LOST, XB_ORDER_IF_SAID): with the others it is the visitor's, who would take
+ * all this evidence away by one line.
  *
  * Connection and handshake are only read where no visitor can write them, even if the proxy's files are older than these
  * headers and pass on any that a visitor sends. nginx writes its own headers, then Host, then the visitor's. HAProxy has the
@@ -42,7 +43,12 @@ typedef enum {
 enum { XB_FILES = 3, XB_FILES_TELL = 2, XB_FILES_OUTCOME = 3 };
 
 typedef enum { XB_POLICY_BY_NONE, XB_POLICY_BY_HEADER, XB_POLICY_BY_TARGET } xb_policy_source; /* X-Bot-Policy; ?policy= */
-typedef enum { XB_ORDER_KEPT, XB_ORDER_IF_SAID, XB_ORDER_LOST } xb_order_source;               /* if X-Original-Order is there */
+typedef enum {
+    XB_ORDER_KEPT,        /* as the proxy hands it on; X-Original-Order is a visitor's, and nothing */
+    XB_ORDER_UNLESS_LOST, /* but where X-Original-Order says that it is lost */
+    XB_ORDER_IF_SAID,     /* only if X-Original-Order is there, and does not say so */
+    XB_ORDER_LOST         /* by the proxy; X-Original-Order is nothing */
+} xb_order_source;
 typedef enum {
     XB_WRITES_OVER,  /* the visitor's headers of required names are removed: two that differ did not come from the proxy */
     XB_WRITES_BEFORE /* the visitor's headers come after the proxy's, and do not count */

@@ -179,6 +179,31 @@ static void handshakes(void)
     CHECK_TEXT(r.tls.ciphers, "0x1301");
 }
 
+/* A visitor's own X-Original-Order is nothing where the proxy's files write none: it would take order and scheme out of the evidence. */
+static void orders(void)
+{
+    static const struct {
+        bool scheme, kept, said, lost; /* does it tell the scheme; is the order there without the header, with "kept", with "lost" */
+    } wanted[XB_DIALECT_COUNT] = {
+        [XB_DIALECT_NGINX] = {true, true, true, false},         [XB_DIALECT_INGRESS_NGINX] = {true, true, true, true},
+        [XB_DIALECT_FORWARD_AUTH] = {true, false, false, false}, [XB_DIALECT_EXT_AUTHZ] = {true, false, true, false},
+        [XB_DIALECT_HAPROXY] = {true, false, true, false},      [XB_DIALECT_CHALLENGE] = {false, false, false, false},
+    };
+    static const char head[] = "GET / HTTP/1.1\r\n%sX-Original-URL: https://a/\r\nX-Original-Scheme: https\r\nX-Forwarded-Proto: https\r\n\r\n";
+    char full[256];
+    for (xb_dialect d = 0; d < XB_DIALECT_COUNT; d++) {
+        const char *const headers[] = {"", "X-Original-Order: kept\r\n", "X-Original-Order: lost\r\n"};
+        const bool held[] = {wanted[d].kept, wanted[d].said, wanted[d].lost};
+        const bool hears = d == XB_DIALECT_NGINX || d == XB_DIALECT_EXT_AUTHZ || d == XB_DIALECT_HAPROXY;
+        for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+            snprintf(full, sizeof full, head, headers[i]);
+            question(d, full);
+            CHECK_EQUAL(!!(r.present & XB_HAS_ORDER), held[i]);
+            CHECK_EQUAL(r.scheme.size != 0, wanted[d].scheme && !(hears && i == 2));
+        }
+    }
+}
+
 /* Each required header alone decides what is missing: not there, empty, or there twice and different. */
 static void required(void)
 {
@@ -359,6 +384,7 @@ int main(void)
     haproxy();
     policies();
     handshakes();
+    orders();
     required();
     ingress_nginx_targets();
     made_of_a_request();

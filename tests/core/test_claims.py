@@ -161,3 +161,108 @@ def test_what_is_opened_as_a_page() -> None:
 def test_plain_http_to_a_host_that_browsers_trust(more: dict[str, str]) -> None:
     assert contradictions(CHROME, scheme="http") == {"odd_plain_fetch", "odd_plain_hints", "odd_plain_encoding"}
     assert contradictions(CHROME, scheme="http", **more) == set()
+
+
+OPENSSL = (
+    "TLSv1.3",
+    "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+    "X25519:P-256:X448:P-521",
+)
+OPENSSL_12 = ("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA", "P-521:P-384:P-256")  # Android 4's, too
+DALVIK = ("User-Agent", "Dalvik/2.1.0 (Linux; U; Android 12; SM-A125F Build/SP1A.210812.016)")
+APPLE = ("User-Agent", "HarbourShop/214 CFNetwork/1498.700.2 Darwin/23.6.0")
+PHONE = ("User-Agent", "Nokia6300/2.0 (07.21) Profile/MIDP-2.0 Configuration/CLDC-1.1")
+OPERA = ("User-Agent", "Opera/9.80 (Windows NT 6.1; U; de) Presto/2.12.388 Version/12.16")
+OUTLOOK = ("User-Agent", "Mozilla/4.0 (compatible; ms-office; MSOffice 16)")
+ANY, LANGUAGE = ("Accept", "*/*"), ("Accept-Language", "de-DE,de;q=0.9")
+WAP = ("Accept", "application/vnd.wap.xhtml+xml, text/html, */*")
+
+
+def packed(how: str) -> tuple[str, str]:
+    return "Accept-Encoding", how
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ([APPLE, ANY, LANGUAGE, packed("gzip, deflate, br")], set()),
+        ([APPLE], {"odd_no_language", "odd_no_encoding", "odd_no_accept"}),
+        ([APPLE, ANY, packed("gzip, deflate")], {"odd_program", "odd_no_language"}),
+        ([DALVIK, packed("gzip")], set()),
+        ([DALVIK], {"odd_program", "odd_no_encoding"}),
+        ([DALVIK, ("Range", "bytes=0-")], {"odd_program"}),  # its library names no gzip then
+        ([DALVIK, packed("gzip, deflate")], {"odd_program", "odd_encoding"}),
+        ([DALVIK, packed("gzip, deflate, br")], {"odd_program"}),  # by the library of Chromium
+        ([PHONE, WAP, LANGUAGE], set()),
+        ([PHONE], {"odd_program", "odd_no_accept"}),
+        ([PHONE, ANY], {"odd_program", "odd_page_any"}),
+        ([PHONE, ANY, ("Referer", "https://www.example.org/")], set()),
+        ([("User-Agent", "DoCoMo/2.0 P903i(c100;TB;W24H12)")], {"odd_program", "odd_no_accept"}),
+        ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), packed("gzip")], set()),
+        ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ("Range", "bytes=0-")], set()),
+        ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ANY], {"odd_program", "odd_no_encoding"}),
+        ([("User-Agent", "HarbourShop/5.1 (Windows NT 10.0)"), ANY], set()),
+        ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE], {"odd_program", "odd_page_any"}),
+        ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE, ("Range", "bytes=0-")], set()),
+        ([OPERA, WAP, LANGUAGE, packed("gzip, deflate")], set()),
+        ([OPERA], {"odd_no_language", "odd_no_accept"}),
+        ([OPERA, ANY, LANGUAGE, packed("gzip, deflate")], {"odd_program", "odd_page_any"}),
+        ([("User-Agent", "Opera/9.80 (Linux mips; Opera TV Store/5477) Presto/2.12.362")], {"odd_program"}),
+        ([OUTLOOK, ANY, packed("gzip, deflate")], set()),
+        ([OUTLOOK, ANY], {"odd_program", "odd_no_encoding"}),
+        ([("User-Agent", "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0)"), ANY], {"odd_program", "odd_no_encoding"}),
+        ([("User-Agent", "[FBAN/FB4A;FBAV/531.0]"), ("X-FB-HTTP-Engine", "Liger"), packed("gzip, deflate")], set()),
+        ([("User-Agent", "[FBAN/FB4A;FBAV/531.0]")], {"odd_no_encoding", "odd_no_accept"}),
+    ],
+)  # fmt: skip
+def test_whoever_takes_the_agent_of_a_program_lacks_what_its_library_sends(headers: Pairs, wanted: set[str]) -> None:
+    assert contradictions(headers) - {"odd_few"} == wanted
+
+
+def handshake(agent: str, tls: tuple[str, str, str]) -> set[str]:
+    """Those of the handshake."""
+    request = core.Request()
+    lists = core.Tls(*map(str.encode, tls), b"http/1.1", b".", None)
+    about = {"method": b"GET", "uri": b"/", "protocol": b"HTTP/1.1", "scheme": b"https"}
+    request.load_record([(b"User-Agent", agent.encode())], True, tls=lists, **about)
+    dense, _ = request.features(15)
+    return {
+        row.name
+        for row, value in zip(core.FEATURES, dense, strict=True)
+        if row.name.startswith("odd_tls_") and value == 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("agent", "modern", "old"),
+    [
+        (APPLE[1], {"odd_tls_safari"}, set()),
+        (DALVIK[1], {"odd_tls_chrome"}, set()),
+        (OUTLOOK[1], {"odd_tls_ie"}, {"odd_tls_ie"}),
+        ("Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)", {"odd_tls_ie"}, {"odd_tls_ie"}),
+        ("Microsoft Office/16.0 (Macintosh; Microsoft Outlook 16.0.17328; Pro)", set(), set()),
+        ("HarbourShop/5.1 (Android 13; Pixel 7)", {"odd_tls_chrome"}, set()),
+        ("HarbourShop/5.1 (iPhone; iOS 17.1; Scale/3.00)", {"odd_tls_safari"}, set()),
+        ("HarbourShop/5.1 (Windows NT 10.0)", set(), set()),
+        (WINDOWS.replace("142", "43"), {"odd_tls_chrome"}, set()),
+        (WINDOWS.replace("142", "57"), set(), set()),  # some had drafts of TLS 1.3
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.0", {"odd_tls_firefox"}, {"odd_tls_firefox"}),
+    ],
+)  # fmt: skip
+def test_whose_handshake_a_program_cannot_have(agent: str, modern: set[str], old: set[str]) -> None:
+    assert handshake(agent, OPENSSL) == modern
+    assert handshake(agent, OPENSSL_12) == old
+
+
+@pytest.mark.parametrize(
+    ("path", "excused"), [("/.well-known/x", True), ("/.well-known/..", False), ("/.well-known/..;/x", False)]
+)
+def test_only_what_stays_in_well_known_is_excused(path: str, excused: bool) -> None:
+    assert (contradictions([("User-Agent", WINDOWS)], uri=path) == {"odd_few"}) == excused
+
+
+def test_internet_explorer_begins_with_accept() -> None:
+    eleven = ("User-Agent", "Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko")
+    html = ("Accept", "text/html, application/xhtml+xml, */*")
+    assert contradictions([html, LANGUAGE, eleven, packed("gzip, deflate")]) == set()
+    assert contradictions([eleven, packed("gzip, deflate"), html, LANGUAGE]) == {"odd_order_encoding"}

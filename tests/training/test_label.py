@@ -230,6 +230,18 @@ def test_who_is_verified_when_served_is_a_bot_whatever_it_says(label, name) -> N
     assert "crawler-network" in fired
 
 
+def test_a_host_that_visitors_named_acts_on_no_terminal(xbot, tmp_path: Path) -> None:
+    """On a small site a few addresses choose what is guessed to be its own host."""
+    visits = [
+        json.dumps({"ip": f"192.0.2.{i}", "uri": "/a.css", "headers": {"Referer": "http://\x1b]0;mine\x07/"}})
+        for i in range(3)
+    ]
+    (tmp_path / "a.log").write_text("\n".join(visits) + "\n")
+    said = xbot("label", "--format", "jsonl", "--out", tmp_path / "a.labels", tmp_path / "a.log").stderr.decode()
+    assert r"own host: \x1b]0;mine\x07 (guessed" in said
+    assert "\x1b" not in said
+
+
 def test_a_person_in_a_cloud_is_nobody_we_know(label) -> None:
     held = sets.NetworkSet(rules.read().networks["datacenters"], "datacenters", None)
     ip = ".".join(str(byte) for byte in held._first[4][0].to_bytes(4, "big"))

@@ -12,6 +12,7 @@ from rich.console import Console
 from sidecar import outputs
 from sidecar.sources import progress
 from sidecar.sources.choosing import format_options
+from sidecar.sources.shown import text
 from sidecar.sources.traffic import Traffic
 from training.label import rules, summary
 from training.label.engine import Labeller
@@ -63,7 +64,7 @@ def label(
     with outputs.writing(out) as file, progress.working("labelling", quiet=quiet):
         file.write(b"line\tlabel\trules\n")
         file.writelines(f"{n}\t{word}\t{fired}\n".encode() for n, (word, fired) in enumerate(labeller.labels(), 1))
-    own = sorted(host.decode("utf-8", "backslashreplace") for host in traffic.own.hosts)
+    own = sorted(text(host) for host in traffic.own.hosts)
     done = summary.coverage(book, labeller, own, traffic.own.said)
     if report is not None:
         outputs.write(report, msgspec.json.format(msgspec.json.encode(done), indent=1) + b"\n")
