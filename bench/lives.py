@@ -1,12 +1,12 @@
 """Who refuses a person over minutes, hours and days? Ordinary lives, judged from the first request to the last.
 
-    .venv/bin/python bench/lives.py [--life NAME] [--side looked|kept] [--seeds N] [--model MODEL] [--cold] [--why] [--json]
+    .venv/bin/python bench/lives.py [--life NAME] [--side looked|kept] [--seeds N] [--model MODEL] [--cold] [--why]
+        [--json] [--markdown docs/lives.md]
 
 Law: a life is lived at an invented site among people who come and go (training/corpus/sessions); each request is judged with the
 table of clients as a sidecar in the mode enforce has it, and a page that is refused is counted as one. A client counts as refused by its
 n-th request if any of its first n was. `--cold`: with an empty table, as after a kill. Beside it stands who would be refused without the
-table: heads that the model takes for a program's are not this command's subject. The status is 1 if somebody is refused who is not in
-life/split.tsv for that.
+table: heads that the model takes for a program's are not this command's subject. The status is 1 if the table has somebody refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,16 @@ LIVES: dict[str, Life] = one.LIVES | many.LIVES
 START = 1_795_000_000.0
 BEFORE, AROUND = 6 * 3600.0, 2500  # the crowd has been there for so long, and sends so many requests
 STEPS = (1, 10, 100)
-COLUMNS = ("life", "side", "clients", "requests", *(f"by {step}" for step in STEPS), "in the end", "requests refused", "without table")
+COLUMNS = (
+    "life",
+    "side",
+    "clients",
+    "requests",
+    *(f"by {step}" for step in STEPS),
+    "in the end",
+    "requests refused",
+    "without table",
+)
 Record = dict[str, Any]
 
 
@@ -65,7 +74,12 @@ def site(seed: int) -> Place:
     rng = random.Random(f"site {seed}")
     while True:
         found = place(rng, START)
-        if not found.elsewhere and found.scheme == "https" and len(found.pages) >= 50 and len(found.pages[0].parts) >= 4:
+        if (
+            not found.elsewhere
+            and found.scheme == "https"
+            and len(found.pages) >= 50
+            and len(found.pages[0].parts) >= 4
+        ):
             found.sets, found.days, found.errors = seed % 3 != 2, 0.5, 0.0
             return found
 
@@ -113,7 +127,9 @@ def judged(log: Iterable[Record], loaded: core.Model) -> dict[str, Told]:
                 rows = sorted((p for p in parts if p.contribution > 0.15), key=lambda p: -p.contribution)
                 one_.why[", ".join(f"{p.name} {p.contribution:.2f}" for p in rows[:7])] += 1
         if verdict.bot:  # the gate answers, not the site
-            records.load_record(json.dumps({**record, "status": 403, "bytes": 150, "type": "text/html"}).encode(), request)
+            records.load_record(
+                json.dumps({**record, "status": 403, "bytes": 150, "type": "text/html"}).encode(), request
+            )
             clients.read(request)
         clients.count(request)
     return told
@@ -125,7 +141,16 @@ def row(name: str, side: str, told: list[Told]) -> list[str]:
 
     asked, refused = sum(len(client.refused) for client in told), sum(sum(client.refused) for client in told)
     alone = sum(any(client.alone) for client in told) / len(told)
-    return [name, side, str(len(told)), str(asked), *(share(step) for step in STEPS), share(None), f"{100 * refused / asked:.2f}%", f"{100 * alone:.1f}%"]
+    return [
+        name,
+        side,
+        str(len(told)),
+        str(asked),
+        *(share(step) for step in STEPS),
+        share(None),
+        f"{100 * refused / asked:.2f}%",
+        f"{100 * alone:.1f}%",
+    ]
 
 
 def live(name: str, seed: int, loaded: core.Model, *, cold: bool) -> list[Told]:
@@ -141,11 +166,18 @@ def live(name: str, seed: int, loaded: core.Model, *, cold: bool) -> list[Told]:
 @click.option("--life", "names", multiple=True, type=click.Choice(list(LIVES)), help="These alone; may be repeated.")
 @click.option("--side", type=click.Choice(["looked", "kept"]), help="Those of this side.")
 @click.option("--seeds", default=6, show_default=True, help="Sites at which each life is lived.")
-@click.option("--model", "path", type=click.Path(path_type=Path), default=quality.DEFAULT, help="[default: the one shipped]")
+@click.option(
+    "--model", "path", type=click.Path(path_type=Path), default=quality.DEFAULT, help="[default: the one shipped]"
+)
 @click.option("--cold", is_flag=True, help="Nobody was there before, and nobody else comes.")
 @click.option("--why", is_flag=True, help="What made the verdicts.")
 @click.option("--json", "as_json", is_flag=True, help="Rows as JSON.")
-def main(names: tuple[str, ...], side: str | None, seeds: int, path: Path, cold: bool, why: bool, as_json: bool) -> None:
+@click.option(
+    "--markdown", "document", type=click.Path(path_type=Path, exists=True), help="Put the table in here, too."
+)
+def main(
+    names: tuple[str, ...], side: str | None, seeds: int, path: Path, cold: bool, why: bool, as_json: bool, document: Path | None
+) -> None:  # fmt: skip
     loaded, sides, rows, faults = model.load(path), split(), [], 0
     for name in names or LIVES:
         if side and sides[name] != side:
@@ -158,6 +190,10 @@ def main(names: tuple[str, ...], side: str | None, seeds: int, path: Path, cold:
         if why:
             for text, count in sum((each.why for each in told), Counter()).most_common(5):
                 click.echo(f"    {count} times {text}", err=True)
+    if document:
+        what = {name: " ".join((life_.__doc__ or "").split()) for name, life_ in LIVES.items()}
+        told_of = [[each[0].replace("_", " "), what.get(each[0], ""), *each[1:]] for each in rows]
+        quality.put(document, "lives", quality.markdown(("life", "what somebody does", *COLUMNS[1:]), told_of))
     if as_json:
         json.dump([dict(zip(COLUMNS, each, strict=True)) for each in rows], sys.stdout, indent=1)
     else:

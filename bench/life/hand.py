@@ -8,28 +8,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
-from training.corpus import agents, people, site
+from training.corpus import agents, site
 from training.corpus.browsers import Habits, parse
-from training.corpus.sessions.clients import Ask, Browsing, Crowd, Fashion, Look, browser
+from training.corpus.sessions.clients import Ask, Browsing, Crowd, Fashion, browser
 from training.corpus.sessions.places import Answer, Place
 from training.corpus.site import Want
 
 YEAR = 2026
 HOUR, DAY = 3600.0, 86_400.0
-IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.4 Mobile/15E148 Safari/604.1"
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+    " Version/26.4 Mobile/15E148 Safari/604.1"
+)
 INSTAGRAM = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
     " Instagram 410.1.0.29.70 (iPhone17,1; iOS 18_7; en_US; en; scale=3.00; 1206x2622; IABMV/1; 849447118)"
 )
-CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/152.0.0.0 Safari/537.36"
-ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/152.0.0.0 Mobile Safari/537.36"
-CHROMEBOOK = "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/152.0.0.0 Safari/537.36"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/152.0.0.0 Safari/537.36"
+)
+ANDROID = (
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/152.0.0.0 Mobile Safari/537.36"
+)
+CHROMEBOOK = (
+    "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/152.0.0.0 Safari/537.36"
+)
 TV = "Mozilla/5.0 (SMART-TV; LINUX; Tizen 8.0) AppleWebKit/537.36 (KHTML, like Gecko) 108.0.5359.1/8.0 TV Safari/537.36"
-SCREEN = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/152.0.0.0 Safari/537.36"
 
 BROKEN = Answer(502, 157, "text/html")
 LOST = Answer(404, 900, "text/html")
@@ -49,7 +56,11 @@ class Scene:
         while True:
             found = self.crowd.fashion(self.rng)
             parsed = parse(found.agent)
-            if parsed.has("h2") and parsed.engine in ("chromium", "gecko", "webkit") and (agents.year_of(found.agent) or 0) >= YEAR - 1:
+            if (
+                parsed.has("h2")
+                and parsed.engine in ("chromium", "gecko", "webkit")
+                and (agents.year_of(found.agent) or 0) >= YEAR - 1
+            ):
                 return found
 
 
@@ -57,13 +68,15 @@ class Hand:
     """One browser. `now` is its clock; `asks` what it has asked for. `keeps`, `cookies`, `loads`, `known`: see Browsing."""
 
     def __init__(
-        self, scene: Scene, *, agent: str | None = None, ip: str | None = None, referrers: bool = True, cookies: bool = True, at: float | None = None,
-        language: str = "", **browsing: Any,
+        self, scene: Scene, *, agent: str | None = None, ip: str | None = None, referrers: bool = True, cookies: bool = True,
+        at: float | None = None, language: str = "", **browsing: Any,
     ) -> None:  # fmt: skip
         self.scene, self.rng, self.place = scene, scene.rng, scene.place
         fashion = Fashion(agent, {}) if agent else scene.fashion()
         habits = Habits(cookies=cookies, referrers=referrers, recorded=fashion.recorded)
-        self.look = browser(self.place, self.rng, fashion.agent, habits, ip=ip, language=language or scene.crowd.language(self.rng))
+        self.look = browser(
+            self.place, self.rng, fashion.agent, habits, ip=ip, language=language or scene.crowd.language(self.rng)
+        )
         self.browsing = Browsing(self.place, self.rng, cookies=cookies, **browsing)
         self.now = scene.start if at is None else at
         self.asks: list[Ask] = []
@@ -93,8 +106,8 @@ class Hand:
         return self.open(self.rng.choice(self.place.pages[self.at].links))
 
     def ask(
-        self, kind: str, path: str, *, method: str | None = None, again: bool = False, answer: Answer | None = None, referrer: str | None = None,
-        size: int = 500, page: bool = True,
+        self, kind: str, path: str, *, method: str | None = None, again: bool = False, answer: Answer | None = None,
+        referrer: str | None = None, size: int = 500, page: bool = True,
     ) -> Ask:  # fmt: skip
         """One request of the open page, or of `referrer`'s."""
         how = method or site.KINDS[kind].methods[0]
@@ -136,7 +149,5 @@ def alone(live: Callable[[Hand], None], **how: Any) -> Life:
         live(hand)
         yield hand
 
+    lived.__doc__ = live.__doc__
     return lived
-
-
-__all__ = ["Answer", "Ask", "Hand", "Life", "Lived", "Look", "Scene", "alone", "partial", "people", "replace"]

@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from life.hand import ANDROID, BROKEN, CHROME, CHROMEBOOK, DAY, HOUR, INSTAGRAM, IPHONE, Hand, Life, Lived, Scene
+
 from training.corpus import site
 
 
-def visit(scene: Scene, at: float, *, came: str | None = "", pages: int = 0, number: int = 1, slow: float = 1.0, **how: Any) -> Hand:
+def visit(
+    scene: Scene, at: float, *, came: str | None = "", pages: int = 0, number: int = 1, slow: float = 1.0, **how: Any
+) -> Hand:
     """One of them: the page (`came`: its referrer, None for a search's), and perhaps some more."""
     hand = Hand(scene, at=at, hurry=slow, **how)
     source = site.outside(hand.look.visit, scene.rng) if came is None else came
@@ -30,21 +33,46 @@ def many_phones_one_address(scene: Scene) -> Lived:
     """500 people with the same telephone behind one address of their network, over three hours."""
     ip = site.address(scene.rng)
     for _ in range(500):
-        yield visit(scene, scene.start + scene.rng.uniform(0, 3 * HOUR), agent=IPHONE, ip=ip, came=None, number=scene.place.popular(scene.rng), pages=more(scene), language=scene.place.language)
+        yield visit(
+            scene,
+            scene.start + scene.rng.uniform(0, 3 * HOUR),
+            agent=IPHONE,
+            ip=ip,
+            came=None,
+            number=scene.place.popular(scene.rng),
+            pages=more(scene),
+            language=scene.place.language,
+        )
 
 
 def class_at_once(scene: Scene) -> Lived:
     """Thirty computers of a school, all alike, behind one address, type one address in the same minute; then they work."""
     ip = site.address(scene.rng)
     for _ in range(30):
-        yield visit(scene, scene.start + scene.rng.uniform(0, 60), agent=CHROMEBOOK, ip=ip, pages=6, language=scene.place.language)
+        yield visit(
+            scene,
+            scene.start + scene.rng.uniform(0, 60),
+            agent=CHROMEBOOK,
+            ip=ip,
+            pages=6,
+            language=scene.place.language,
+        )
 
 
 def class_with_nothing_cached(scene: Scene) -> Lived:
     """The same as guests: nothing is kept, and a slow line."""
     ip = site.address(scene.rng)
     for _ in range(30):
-        yield visit(scene, scene.start + scene.rng.uniform(0, 20), agent=CHROMEBOOK, ip=ip, pages=6, slow=15.0, cookies=False, language=scene.place.language)
+        yield visit(
+            scene,
+            scene.start + scene.rng.uniform(0, 20),
+            agent=CHROMEBOOK,
+            ip=ip,
+            pages=6,
+            slow=15.0,
+            cookies=False,
+            language=scene.place.language,
+        )
 
 
 def company(scene: Scene) -> Lived:
@@ -58,12 +86,19 @@ def conference(scene: Scene) -> Lived:
     """300 people in one network, within half an hour."""
     net = f"87.{scene.rng.randint(1, 250)}.{scene.rng.randint(1, 250)}"
     for _ in range(300):
-        yield visit(scene, scene.start + scene.rng.uniform(0, HOUR / 2), ip=f"{net}.{scene.rng.randint(1, 254)}", pages=more(scene))
+        yield visit(
+            scene,
+            scene.start + scene.rng.uniform(0, HOUR / 2),
+            ip=f"{net}.{scene.rng.randint(1, 254)}",
+            pages=more(scene),
+        )
 
 
 def crowd(scene: Scene, count: int, seconds: float, **how: Any) -> Lived:
     for _ in range(count):
-        yield visit(scene, scene.start + scene.rng.uniform(0, seconds), pages=more(scene), language=scene.place.language, **how)
+        yield visit(
+            scene, scene.start + scene.rng.uniform(0, seconds), pages=more(scene), language=scene.place.language, **how
+        )
 
 
 def flash_crowd(scene: Scene) -> Lived:
@@ -74,7 +109,13 @@ def flash_crowd(scene: Scene) -> Lived:
 def newsletter(scene: Scene) -> Lived:
     """2,000 people by the link of a letter, within an hour; most in the first minutes."""
     for _ in range(2000):
-        yield visit(scene, scene.start + min(HOUR, scene.rng.expovariate(1 / 600)), agent=IPHONE, pages=more(scene), language=scene.place.language)
+        yield visit(
+            scene,
+            scene.start + min(HOUR, scene.rng.expovariate(1 / 600)),
+            agent=IPHONE,
+            pages=more(scene),
+            language=scene.place.language,
+        )
 
 
 def code_on_television(scene: Scene) -> Lived:
@@ -108,7 +149,9 @@ def site_breaks_down(scene: Scene) -> Lived:
 def _regulars(scene: Scene, agent: str | None) -> Lived:
     """Members of a site, with all its parts in their caches: they open its front page, and at times one more."""
     for _ in range(800):
-        hand = Hand(scene, agent=agent, at=scene.start + scene.rng.uniform(0, DAY / 4), known=True, icon=False, calls=False)
+        hand = Hand(
+            scene, agent=agent, at=scene.start + scene.rng.uniform(0, DAY / 4), known=True, icon=False, calls=False
+        )
         hand.browsing.kept |= {part.path for page in scene.place.pages for part in page.parts}
         hand.typed(0)
         if scene.rng.random() < 0.4:

@@ -1,15 +1,14 @@
 """one.py - lives of one person at one browser, from the first request to the last.
 
-Law: a function's docstring is what somebody does; nothing in it is chosen for what a row would say. Times are those of such pages and people.
+Law: a function's docstring is what somebody does; nothing in it is chosen for what a row would say.
 """
 
 from __future__ import annotations
 
-from life.hand import BROKEN, HOUR, LOST, SCREEN, TV, Answer, Hand, Life, alone, site
+from life.hand import BROKEN, HOUR, LOST, TV, Answer, Hand, Life, alone
 
 JSON = Answer(200, 800, "application/json")
 DONE = Answer(204, 0, "")
-LATE = Answer(504, 160, "text/html")
 
 
 def dashboard(hand: Hand) -> None:
@@ -57,7 +56,11 @@ def map_of_pictures(hand: Hand) -> None:
     hand.found(0)
     for move in range(30):
         hand.wait(hand.rng.uniform(1, 6))
-        hand.each(0.005, 60, lambda n, move=move: hand.ask("image", f"/tiles/14/{move}/{n}", answer=Answer(200, 9000, "image/png")))
+        hand.each(
+            0.005,
+            60,
+            lambda n, move=move: hand.ask("image", f"/tiles/14/{move}/{n}", answer=Answer(200, 9000, "image/png")),
+        )
 
 
 def map_of_data(hand: Hand) -> None:
@@ -65,7 +68,13 @@ def map_of_data(hand: Hand) -> None:
     hand.found(0)
     for move in range(30):
         hand.wait(hand.rng.uniform(1, 6))
-        hand.each(0.005, 60, lambda n, move=move: hand.ask("fetch", f"/tiles/14/{move}/{n}", answer=Answer(200, 9000, "application/x-protobuf")))
+        hand.each(
+            0.005,
+            60,
+            lambda n, move=move: hand.ask(
+                "fetch", f"/tiles/14/{move}/{n}", answer=Answer(200, 9000, "application/x-protobuf")
+            ),
+        )
 
 
 def endless_list(hand: Hand) -> None:
@@ -73,7 +82,13 @@ def endless_list(hand: Hand) -> None:
     hand.found(0)
     for piece in range(200):
         hand.ask("fetch", f"/api/list?page={piece}", answer=JSON)
-        hand.each(0.02, 10, lambda n, piece=piece: hand.ask("image", f"/media/{piece}-{n}.webp", answer=Answer(200, 30_000, "image/webp")))
+        hand.each(
+            0.02,
+            10,
+            lambda n, piece=piece: hand.ask(
+                "image", f"/media/{piece}-{n}.webp", answer=Answer(200, 30_000, "image/webp")
+            ),
+        )
         hand.wait(hand.rng.uniform(1, 3))
 
 
@@ -89,7 +104,11 @@ def gallery(hand: Hand) -> None:
 def film_by_script(hand: Hand) -> None:
     """A film of three hours, in pieces of two seconds that a script asks for."""
     hand.found()
-    hand.each(2.0, 5400, lambda n: hand.ask("fetch", f"/films/1/seg-{n}.m4s", answer=Answer(200, 400_000, "video/iso.segment")))
+    hand.each(
+        2.0,
+        5400,
+        lambda n: hand.ask("fetch", f"/films/1/seg-{n}.m4s", answer=Answer(200, 400_000, "video/iso.segment")),
+    )
 
 
 def film_by_range(hand: Hand) -> None:
@@ -101,7 +120,11 @@ def film_by_range(hand: Hand) -> None:
 def game(hand: Hand) -> None:
     """A game: five hundred files at its start, then its state each five seconds for an evening."""
     hand.found(0)
-    hand.each(0.02, 500, lambda n: hand.ask("fetch", f"/game/assets/{n}.bin", answer=Answer(200, 90_000, "application/octet-stream")))
+    hand.each(
+        0.02,
+        500,
+        lambda n: hand.ask("fetch", f"/game/assets/{n}.bin", answer=Answer(200, 90_000, "application/octet-stream")),
+    )
     hand.polls("send", "/game/state", 5.0, 4, method="POST", answer=DONE)
 
 
@@ -110,7 +133,13 @@ def many_modules(hand: Hand) -> None:
     hand.typed(0)
     for time in range(30):
         hand.ask("page", "/", again=time > 0, answer=Answer(200, 700, "text/html"))
-        hand.each(0.004, 400, lambda n, time=time: hand.ask("module", f"/src/part{n}.ts", again=time > 0, answer=Answer(304 if time else 200, 0, "text/javascript")))
+        hand.each(
+            0.004,
+            400,
+            lambda n, time=time: hand.ask(
+                "module", f"/src/part{n}.ts", again=time > 0, answer=Answer(304 if time else 200, 0, "text/javascript")
+            ),
+        )
         hand.wait(hand.rng.lognormvariate(4.5, 0.6))
 
 
@@ -177,7 +206,9 @@ def login_mistyped(hand: Hand) -> None:
 def suggestions(hand: Hand) -> None:
     """Types into a search that suggests at each key, for some minutes."""
     hand.found(0)
-    hand.each(0.15, 600, lambda n: hand.ask("fetch", f"/suggest?q={'lamp table chair'[: n % 16 + 1]}", answer=JSON), 0.6)
+    hand.each(
+        0.15, 600, lambda n: hand.ask("fetch", f"/suggest?q={'lamp table chair'[: n % 16 + 1]}", answer=JSON), 0.6
+    )
 
 
 def admin_desk(hand: Hand) -> None:
@@ -185,10 +216,20 @@ def admin_desk(hand: Hand) -> None:
     hand.typed(0)
     hand.ask("post", "/wp-login.php", method="POST", answer=Answer(302, 0, "text/html"))
     for number in range(150):
-        what = hand.rng.choice(["post.php?post={}&action=edit", "edit.php?paged={}", "upload.php?item={}", "admin.php?page=stats&day={}"])
+        what = hand.rng.choice(
+            ["post.php?post={}&action=edit", "edit.php?paged={}", "upload.php?item={}", "admin.php?page=stats&day={}"]
+        )
         hand.ask("page", "/wp-admin/" + what.format(number), answer=Answer(200, 90_000, "text/html"))
-        hand.ask("script", f"/wp-admin/load-scripts.php?c=1&load={number % 5}", answer=Answer(200, 9000, "application/javascript"))
-        hand.each(15, hand.rng.randint(1, 14), lambda _: hand.ask("send", "/wp-admin/admin-ajax.php", method="POST", answer=JSON))
+        hand.ask(
+            "script",
+            f"/wp-admin/load-scripts.php?c=1&load={number % 5}",
+            answer=Answer(200, 9000, "application/javascript"),
+        )
+        hand.each(
+            15,
+            hand.rng.randint(1, 14),
+            lambda _: hand.ask("send", "/wp-admin/admin-ajax.php", method="POST", answer=JSON),
+        )
 
 
 def panels(hand: Hand) -> None:
@@ -206,15 +247,25 @@ def file_share(hand: Hand) -> None:
         hand.ask("send", f"/remote.php/dav/files/me/{number}.jpg", method="PUT", answer=Answer(201, 0, "text/html"))
         hand.wait(0.4)
         if number % 10 == 0:
-            hand.ask("send", "/remote.php/dav/files/me/", method="PROPFIND", answer=Answer(207, 9000, "application/xml"))
+            hand.ask(
+                "send", "/remote.php/dav/files/me/", method="PROPFIND", answer=Answer(207, 9000, "application/xml")
+            )
 
 
 def code_review(hand: Hand) -> None:
     """Reviews code: a hundred pages of one project with everything cached, and notes that a script asks for each minute."""
     hand.typed(1)
     for number in range(100):
-        hand.ask("page", f"/group/project/-/merge_requests/{number % 9}/diffs?commit_id={number:08x}", answer=Answer(200, 90_000, "text/html"))
-        hand.each(60, hand.rng.randint(0, 4), lambda _: hand.ask("fetch", "/group/project/noteable/1/notes", again=True, answer=JSON))
+        hand.ask(
+            "page",
+            f"/group/project/-/merge_requests/{number % 9}/diffs?commit_id={number:08x}",
+            answer=Answer(200, 90_000, "text/html"),
+        )
+        hand.each(
+            60,
+            hand.rng.randint(0, 4),
+            lambda _: hand.ask("fetch", "/group/project/noteable/1/notes", again=True, answer=JSON),
+        )
         hand.wait(hand.rng.lognormvariate(3, 1))
 
 
@@ -282,7 +333,13 @@ def tv(hand: Hand) -> None:
     hand.typed(0)
     for number in range(150):
         hand.ask("fetch", f"/api/rows/{number}", answer=JSON)
-        hand.each(0.05, 8, lambda n, number=number: hand.ask("image", f"/posters/{number}-{n}.jpg", answer=Answer(200, 40_000, "image/jpeg")))
+        hand.each(
+            0.05,
+            8,
+            lambda n, number=number: hand.ask(
+                "image", f"/posters/{number}-{n}.jpg", answer=Answer(200, 40_000, "image/jpeg")
+            ),
+        )
         hand.wait(hand.rng.uniform(2, 12))
 
 
@@ -305,13 +362,21 @@ def reader_mode(hand: Hand) -> None:
 def shown_elsewhere(hand: Hand) -> None:
     """Reads copies of this site's pages that another site shows (AMP, a translation): their pictures come from here."""
     for number in range(40):
-        hand.ask("image", f"/media/a{number}.webp", referrer="https://www-news-example.cdn.ampproject.org/", page=False, answer=Answer(200, 40_000, "image/webp"))
+        hand.ask(
+            "image",
+            f"/media/a{number}.webp",
+            referrer="https://www-news-example.cdn.ampproject.org/",
+            page=False,
+            answer=Answer(200, 40_000, "image/webp"),
+        )
         hand.wait(hand.rng.uniform(0.5, 20))
 
 
 def _elsewhere(hand: Hand, kind: str, path: str, method: str, count: int, gap: float, answer: Answer) -> None:
     for number in range(count):
-        hand.ask(kind, path.format(number), method=method, referrer="https://application.example/", page=False, answer=answer)
+        hand.ask(
+            kind, path.format(number), method=method, referrer="https://application.example/", page=False, answer=answer
+        )
         hand.wait(hand.rng.uniform(0.1, 2) * gap)
 
 
@@ -323,7 +388,14 @@ def calls_from_elsewhere(hand: Hand) -> None:
 def posts_from_elsewhere(hand: Hand) -> None:
     """The same by POST."""
     for number in range(40):
-        hand.ask("preflight", "/api/query", method="OPTIONS", referrer="https://application.example/", page=False, answer=DONE)
+        hand.ask(
+            "preflight",
+            "/api/query",
+            method="OPTIONS",
+            referrer="https://application.example/",
+            page=False,
+            answer=DONE,
+        )
         hand.ask("cors", "/api/query", method="POST", referrer="https://application.example/", page=False, answer=JSON)
         hand.wait(hand.rng.uniform(1, 12) + number % 2)
 
@@ -331,7 +403,13 @@ def posts_from_elsewhere(hand: Hand) -> None:
 def widget_elsewhere(hand: Hand) -> None:
     """Reads a site that has a piece of this one in a frame on each of its pages."""
     for _ in range(25):
-        hand.ask("frame", "/embed/weather", referrer="https://paper.example/", page=False, answer=Answer(200, 3000, "text/html"))
+        hand.ask(
+            "frame",
+            "/embed/weather",
+            referrer="https://paper.example/",
+            page=False,
+            answer=Answer(200, 3000, "text/html"),
+        )
         hand.ask("fetch", "/api/weather", answer=JSON)
         hand.wait(hand.rng.lognormvariate(3.5, 0.9))
 
@@ -366,7 +444,9 @@ def address_moves(hand: Hand) -> None:
     """Reads on a train: each few requests come from another address of the telephone network."""
     hand.found()
     hand.reading(25)
-    addresses = [f"100.{hand.rng.randint(64, 127)}.{hand.rng.randint(0, 255)}.{hand.rng.randint(1, 254)}" for _ in range(12)]
+    addresses = [
+        f"100.{hand.rng.randint(64, 127)}.{hand.rng.randint(0, 255)}.{hand.rng.randint(1, 254)}" for _ in range(12)
+    ]
     addresses = [address.replace("100.", "87.", 1) for address in addresses]
     ip = addresses[0]
     for number, ask in enumerate(hand.asks):
@@ -416,8 +496,18 @@ def catalogue_filters(hand: Hand) -> None:
     """Narrows a list of goods: eighty pages with a query, ten new pictures each."""
     hand.found(0)
     for number in range(80):
-        hand.ask("page", f"/list?colour={number % 9}&size={number % 7}&page={number % 5}", answer=Answer(200, 9000, "text/html"))
-        hand.each(0.03, 10, lambda n, number=number: hand.ask("image", f"/media/{number * n % 97}.webp", answer=Answer(200, 20_000, "image/webp")))
+        hand.ask(
+            "page",
+            f"/list?colour={number % 9}&size={number % 7}&page={number % 5}",
+            answer=Answer(200, 9000, "text/html"),
+        )
+        hand.each(
+            0.03,
+            10,
+            lambda n, number=number: hand.ask(
+                "image", f"/media/{number * n % 97}.webp", answer=Answer(200, 20_000, "image/webp")
+            ),
+        )
         hand.wait(hand.rng.lognormvariate(1.8, 0.8))
 
 
@@ -454,7 +544,13 @@ def prefetched(hand: Hand) -> None:
 def sign_on_elsewhere(hand: Hand) -> None:
     """Signs in by another site each morning and noon: away, and back from there to a page with a code."""
     for number in range(12):
-        hand.ask("page", f"/oauth2/callback?code={number:032x}&state=1", referrer="https://login.microsoftonline.example/", page=False, answer=Answer(302, 0, "text/html"))
+        hand.ask(
+            "page",
+            f"/oauth2/callback?code={number:032x}&state=1",
+            referrer="https://login.microsoftonline.example/",
+            page=False,
+            answer=Answer(302, 0, "text/html"),
+        )
         hand.open(number % 6, "https://login.microsoftonline.example/")
         hand.polls("fetch", "/api/state", 30.0, 0.1)
         hand.wait(4 * HOUR)
@@ -491,5 +587,3 @@ LIVES: dict[str, Life] = {
         private_reader, agent="Lynx/2.9.2 libwww-FM/2.14 SSL-MM/1.4.1 OpenSSL/3.5.0", loads=(), keeps=False, icon=False, calls=False
     ),
 }  # fmt: skip
-
-__all__ = ["LIVES", "SCREEN", "site"]
