@@ -383,17 +383,6 @@ def searcher(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
     yield look, asks
 
 
-def student(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
-    """Works through a manual for an afternoon: page after page, and all that they load is in the cache after the first."""
-    look = _look(place, crowd, rng)
-    cookies = rng.random() < 0.7
-    browsing = Browsing(place, rng, known=cookies, cookies=cookies, calls=False)
-    now = moment(place, rng)
-    first = browsing.open(0, now, "")
-    browsing.kept |= {part.path for page in place.pages for part in page.parts}
-    yield look, first + walk(place, look, browsing, rng, now + stay(place, rng), rng.randint(5, 120), known=True)
-
-
 def comer(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
     """Comes from other sites, or from a mail, again and again, and opens one page each time."""
     look = _look(place, crowd, rng)
@@ -410,7 +399,7 @@ def comer(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
 KINDS: dict[Kind, float] = {
     glance: 36, reader: 30, tabs: 5, quick: 4, worker: 2.5, watcher: 2.5, office: 1, roaming: 3.5, private: 7, sparing: 5,
     plain: 1.5, within: 4, feeds: 1.5, ahead: 2.5, faulty: 3, unseen: 1.5, elsewhere: 1.5,
-    screen: 0.3, searcher: 1.2, student: 0.8, comer: 1,
+    screen: 0.3, searcher: 1.2, comer: 1,
 }  # fmt: skip
 
 
