@@ -165,7 +165,7 @@ def live(name: str, seed: int, loaded: core.Model, *, cold: bool) -> list[Told]:
 @click.command(help=__doc__)
 @click.option("--life", "names", multiple=True, type=click.Choice(list(LIVES)), help="These alone; may be repeated.")
 @click.option("--side", type=click.Choice(["looked", "kept"]), help="Those of this side.")
-@click.option("--seeds", default=6, show_default=True, help="Sites at which each life is lived.")
+@click.option("--seeds", default=3, show_default=True, help="Sites at which each life is lived.")
 @click.option(
     "--model", "path", type=click.Path(path_type=Path), default=quality.DEFAULT, help="[default: the one shipped]"
 )
