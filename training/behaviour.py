@@ -6,6 +6,7 @@ they may not teach the other columns anything.
 
 How much the columns may weigh is decided by client: who sends a hundred requests is refused at the first that is too high. The
 weights that the solver finds are taken whole, or less of them, as much as keeps the share of refused people within its bound.
+And no count carries a verdict alone: nine of ten requests of people stay below the threshold with any one of these columns added.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ STEPS = 40  # shares of the weights that are tried
 PEOPLE = 50.0
 # How far from the threshold a margin has to be to cost nothing: half a unit. Who is far below it may show something of a program's.
 NEAR = 0.5
+ALONE = 0.9  # share of people's requests that no column alone brings to the threshold
 
 
 def add(
@@ -40,6 +42,7 @@ def add(
     each row; `threshold`: the margin from which on a request is called a bot's."""
     at = list(columns)
     given = (margins_of(pipeline, data.X, rows) - threshold) / NEAR
+    machine.most_for = max(0.0, -float(np.quantile(given[data.y[rows] == 0], ALONE)))
     weight = np.where(data.y[rows] == 0, PEOPLE * weight, weight)
     weight *= len(weight) / weight.sum()
     values = data.X[rows][:, at].toarray().astype(np.float64)

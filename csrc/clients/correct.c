@@ -36,6 +36,9 @@ static bool is_part(uint8_t content)
 /* By these a gate refuses, which says nothing about who asked. */
 static bool is_refusal(int status) { return status == 401 || status == 403 || status == 407 || status == 429; }
 
+/* Nor does that the site could not answer. */
+static bool is_failure(int status) { return status >= 500 && status < 600; }
+
 static bool is_error(int status) { return status >= 400 && status < 500 && !is_refusal(status) && status != 499; }
 
 /* A page of the client that was none. */
@@ -54,7 +57,7 @@ void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms,
     const xb_client_places places = xb_clients_find(t, k);
     const xb_moment now = xb_moment_of(now_ms);
     const uint32_t as = k->client & XB_SAYS, what = as & XB_SAYS_WHAT;
-    const bool good = r->status >= 200 && r->status < 300, refused = what == XB_VISIT_PAGE && is_refusal(r->status);
+    const bool good = r->status >= 200 && r->status < 300, refused = what == XB_VISIT_PAGE && (is_refusal(r->status) || is_failure(r->status));
     const bool part_after_all = good && what != XB_VISIT_PART && is_part(r->content); /* the path did not tell */
     const bool no_page = refused || (good && what == XB_VISIT_PAGE && r->content != XB_CONTENT_UNKNOWN && r->content != XB_CONTENT_PAGE);
     const bool no_part = what == XB_VISIT_PART && (is_error(r->status) || (good && r->content == XB_CONTENT_PAGE));

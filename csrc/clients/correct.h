@@ -4,7 +4,8 @@
  * stay so.
  *
  * What a gate refuses says nothing against who asked: a page that is answered with 401, 403, 407 or 429 takes back all that it counted as
- * a page. Nobody who was refused by mistake gathers evidence by trying again. It stays a request.
+ * a page. Nobody who was refused by mistake gathers evidence by trying again. It stays a request. So does a page that the site could not
+ * give (5xx): who gets none can load no parts of it, and loads it again and again.
  */
 #ifndef XB_CORRECT_H
 #define XB_CORRECT_H
@@ -34,7 +35,7 @@ xb_content xb_content_of(xb_span content_type);
 
 /* Counts what happened to the request of these keys, as xb_clients_count left them.
  *
- * A page that was refused, and one that was of another content, was none: what it counted as a page is taken back, in the entries of
+ * A page that was refused, one that failed, and one that was of another content, was none: what it counted as a page is taken back, in the entries of
  * client, network, shape and site. Of a client's first page that was refused, also that it opened one (XB_MARK_PAGED; VISITORS, and what
  * follows from it), unless it has another by now. Paths, agents and shapes that networks have seen stay. */
 void xb_clients_outcome(xb_clients *t, const xb_client_keys *k, uint64_t now_ms, const xb_response *r);

@@ -1,8 +1,14 @@
 #include "clients/entry.h"
 
-enum { STEPS = XB_CLIENTS_STEPS, STEP_MS = XB_CLIENTS_HALF_LIFE_MS / STEPS, FAST_STEP_MS = XB_CLIENTS_FAST_MS / STEPS };
+enum {
+    STEPS = XB_CLIENTS_STEPS,
+    STEP_MS = XB_CLIENTS_HALF_LIFE_MS / STEPS,
+    FAST_STEP_MS = XB_CLIENTS_FAST_MS / STEPS,
+    LATEST_STEP_MS = XB_CLIENTS_LATEST_MS / STEPS
+};
 
-_Static_assert(STEP_MS *STEPS == XB_CLIENTS_HALF_LIFE_MS && FAST_STEP_MS *STEPS == XB_CLIENTS_FAST_MS, "whole milliseconds");
+_Static_assert(STEP_MS *STEPS == XB_CLIENTS_HALF_LIFE_MS && FAST_STEP_MS *STEPS == XB_CLIENTS_FAST_MS && LATEST_STEP_MS *STEPS == XB_CLIENTS_LATEST_MS,
+               "whole milliseconds");
 _Static_assert(XB_N_TALLIES % 4 == 0, "counts are read by four");
 
 /* ---- time ---- */
@@ -105,6 +111,13 @@ float xb_entry_fast(const xb_client_entry *e, xb_moment now)
     return xb_sane(xb_get(&e->fast)) * left_after(passed(xb_get32(&e->fast_faded), now.fast_step));
 }
 
+static uint32_t latest_step(xb_moment now) { return (uint32_t)(now.ms / LATEST_STEP_MS); }
+
+float xb_entry_latest(const xb_client_entry *e, xb_moment now)
+{
+    return xb_sane(xb_get(&e->latest)) * left_after(passed(xb_get32(&e->latest_faded), latest_step(now)));
+}
+
 uint32_t xb_entry_distinct(const xb_client_entry *e, xb_moment now, size_t sketch)
 {
     return distinct(sketch_left(xb_get64(&e->sketch[sketch]), xb_get32(&e->faded), now.step));
@@ -203,6 +216,14 @@ static void count_fast(xb_client_entry *e, xb_moment now, float by)
     xb_put(&e->fast, xb_sane(fast + by));
 }
 
+/* Of a group: clients that opened their first page now, or did not after all. */
+static void count_latest(xb_client_entry *e, xb_moment now, float by)
+{
+    const float latest = xb_entry_latest(e, now);
+    xb_put32(&e->latest_faded, latest_step(now));
+    xb_put(&e->latest, xb_sane(latest + by));
+}
+
 /* Beyond, adding one to a float would soon change nothing. All counts are halved together, so their shares stay. */
 static const float FULL = 4194304.0f;
 
@@ -237,6 +258,8 @@ void xb_entry_count(xb_client_entry *e, xb_moment now, uint32_t counts)
     count_up(e, counts);
     if (counts & XB_COUNT(PAGES))
         count_fast(e, now, 1.0f);
+    if (counts & XB_COUNT(VISITORS))
+        count_latest(e, now, 1.0f);
     const uint64_t last = xb_get64(&e->last);
     if (now.ms > last || last - now.ms > XB_CLIENTS_SET_BACK_MS)
         xb_put64(&e->last, now.ms);
@@ -249,6 +272,8 @@ void xb_entry_correct(xb_client_entry *e, xb_moment now, uint32_t up, uint32_t d
     count_down(e, down);
     if (down & XB_COUNT(PAGES))
         count_fast(e, now, -1.0f);
+    if (down & XB_COUNT(VISITORS))
+        count_latest(e, now, -1.0f);
 }
 
 void xb_entry_add(xb_client_entry *e, xb_moment now, const float count[XB_N_TALLIES])
@@ -262,6 +287,9 @@ void xb_entry_add(xb_client_entry *e, xb_moment now, const float count[XB_N_TALL
     const float pages = count[XB_TALLY_PAGES];
     if (pages > 0.0f && pages < MOST)
         count_fast(e, now, pages);
+    const float visitors = count[XB_TALLY_VISITORS];
+    if (visitors > 0.0f && visitors < MOST)
+        count_latest(e, now, visitors);
 }
 
 /* log2, to a hundredth. */

@@ -9,6 +9,9 @@
  * XB_CLIENTS_FAST_MS: some five minutes, long enough for a burst and too short to remember a visit. Marks (a part was loaded, a cookie
  * came) do not fade: who loaded a part once has loaded one.
  *
+ * Of a group that many clients share, those that opened their first page moments ago are counted once more, with XB_CLIENTS_LATEST_MS: their
+ * parts are still on the way, so nothing can be said of them yet.
+ *
  * Two processes that let an entry fade in the very same moment may let it fade twice: it is forgotten by so much sooner.
  *
  * Sketches: 64 bits, one for each of 64 classes of what is told apart. n distinct things set about 64 (1 - e^(-n/64)) of
@@ -24,6 +27,7 @@ enum {
     XB_CLIENTS_SKETCHES = 3,
     XB_CLIENTS_HALF_LIFE_MS = 6 * 3600 * 1000,
     XB_CLIENTS_FAST_MS = 320 * 1000,
+    XB_CLIENTS_LATEST_MS = 16 * 1000, /* a page that is slow to come and its first part */
     XB_CLIENTS_STEPS = 64, /* of a half-life, and of that of the fast count */
     XB_CLIENTS_SET_BACK_MS = 3600 * 1000 /* going back by more takes the clock for set */
 };
@@ -39,7 +43,7 @@ typedef enum {
     XB_TALLY_EXTERNAL,    /* pages with another site's, where the host is known */
     XB_TALLY_TYPED,       /* pages with Sec-Fetch-Site: none */
     XB_TALLY_QUERIES,     /* pages with a query */
-    XB_TALLY_POSTS,
+    XB_TALLY_POSTS,       /* forms that were sent by POST */
     XB_TALLY_HEADS,       /* requests by HEAD */
     XB_TALLY_CONDITIONAL, /* conditional requests */
     XB_TALLY_COOKIES,     /* requests with a cookie */
@@ -95,7 +99,15 @@ typedef struct {
     uint64_t last_page;         /* milliseconds since 1970; 0: none yet */
     uint64_t sketch[XB_CLIENTS_SKETCHES]; /* client: paths; network: agents, addresses, shapes */
     uint64_t shape;             /* of a client: the key of the shape that its first page had; 0: none yet */
-    float mean_before, spread_before; /* gap_mean and gap_spread before the last page, in case that it is taken back */
+    union { /* of a client, and of a group */
+        struct {
+            float mean_before, spread_before; /* gap_mean and gap_spread before the last page, in case that it is taken back */
+        };
+        struct {
+            float latest;          /* clients that opened their first page moments ago, with a half-life of XB_CLIENTS_LATEST_MS */
+            uint32_t latest_faded; /* when, in 1/64 of it */
+        };
+    };
 } xb_client_entry;
 
 _Static_assert(sizeof(xb_client_entry) == 192, "whole lines of the cache");
@@ -141,6 +153,10 @@ void xb_entry_read(const xb_client_entry *e, xb_moment now, xb_client_view *out)
 /* Of these, for who needs no more: the counts; the fast count; about how many a sketch has seen. */
 void xb_entry_counts(const xb_client_entry *e, xb_moment now, float count[XB_N_TALLIES]);
 float xb_entry_fast(const xb_client_entry *e, xb_moment now);
+
+/* Of a group: how many of its VISITORS opened their first page moments ago, each as what is left after XB_CLIENTS_LATEST_MS: of a moment 1, then
+ * less. */
+float xb_entry_latest(const xb_client_entry *e, xb_moment now);
 uint32_t xb_entry_distinct(const xb_client_entry *e, xb_moment now, size_t sketch);
 
 /* ---- writing ---- */

@@ -110,6 +110,9 @@ static uint8_t what_of(const xb_facts *f)
     return XB_VISIT_PAGE;
 }
 
+/* What a browser posts for a page's script does not accept a page; a form does. */
+static bool is_form(const xb_facts *f) { return !HAS(ACCEPT) || f->accept.marks & XB_ACCEPT_PAGE; }
+
 static bool claims_browser(const xb_agent_facts *ua)
 {
     return ua->mozilla && ua->browser != XB_BROWSER_NONE && ua->browser != XB_BROWSER_TEXT && ua->category != XB_CATEGORY_TOOL &&
@@ -133,7 +136,7 @@ void xb_visit_of(const xb_facts *f, xb_visit *out)
     } else if (out->what == XB_VISIT_PART) {
         counts |= XB_COUNT(PARTS);
     }
-    counts |= xb_span_is(r->method, XB_SPAN("post")) ? XB_COUNT(POSTS) : 0;
+    counts |= xb_span_is(r->method, XB_SPAN("post")) && is_form(f) ? XB_COUNT(POSTS) : 0;
     counts |= xb_span_is(r->method, XB_SPAN("head")) ? XB_COUNT(HEADS) : 0;
     counts |= HAS(IF_MODIFIED_SINCE) || HAS(IF_NONE_MATCH) ? XB_COUNT(CONDITIONAL) : 0;
     if (HAS(COOKIE)) {
@@ -177,6 +180,8 @@ void xb_behaviour_of(const xb_clients *t, const xb_client_places *places, uint64
     out->network.distinct[0] = places->network ? xb_entry_distinct(places->network, now, 0) : 0;
     out->network.distinct[1] = places->network ? xb_entry_distinct(places->network, now, 1) : 0;
     out->shape.fast = places->shape ? xb_entry_fast(places->shape, now) : 0.0f;
+    out->shape.latest = places->shape ? xb_entry_latest(places->shape, now) : 0.0f;
+    out->network.latest = places->network ? xb_entry_latest(places->network, now) : 0.0f;
     out->site.fast = xb_entry_fast(&t->site, now);
     const float *site = out->site.count, *shape = out->shape.count;
     out->browser = visit->marks & XB_MARK_BROWSER;

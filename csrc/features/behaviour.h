@@ -24,6 +24,7 @@
 typedef struct {
     float count[XB_N_TALLIES]; /* of all its clients */
     float fast;                /* of a shape and of the site; 0 of a network */
+    float latest;              /* of its visitors, those who came moments ago (entry.h); 0 of the site */
     uint32_t distinct[2];      /* of a network: about how many agents, and addresses */
 } xb_group_view;
 

@@ -31,6 +31,8 @@ xb_engine xb_engine_of(const xb_agent_facts *ua)
         return XB_ENGINE_NONE; /* it only says Chrome */
     if (ua->marks & XB_MARK_CHROMIUM)
         return XB_ENGINE_CHROMIUM;
+    if (ua->os == XB_OS_TIZEN)
+        return XB_ENGINE_NONE; /* a television set's Chromium, which says Safari and its own version without a name */
     if (ua->browser == XB_BROWSER_FIREFOX && ua->marks & XB_MARK_GECKO && !(ua->marks & XB_MARK_WEBKIT)) /* on iOS it has that */
         return XB_ENGINE_GECKO;
     if (ua->browser == XB_BROWSER_NONE && ua->marks & XB_MARK_GECKO && xb_contains(ua->text, XB_SPAN("thunderbird/")))
@@ -246,7 +248,7 @@ static uint64_t hints(const claim *c)
 {
     const xb_agent_facts *ua = c->ua;
     uint64_t odd = 0;
-    if (HAS(SEC_CH_UA) && c->engine != XB_ENGINE_CHROMIUM)
+    if (HAS(SEC_CH_UA) && c->engine != XB_ENGINE_CHROMIUM && ua->os != XB_OS_TIZEN)
         odd |= ODD(HINTS);
     if (BRANDS(HEADLESS))
         odd |= ODD(HEADLESS_HINTS);

@@ -98,8 +98,11 @@ bool xb_hosts_know(const xb_hosts *hosts, uint32_t want)
 /* For sites whose visitors load parts, or bring cookies: others tell nothing by that. */
 #define PARTS_TELL(condition) (b->parts_told ? b->browser && (condition) : NAN)
 #define COOKIES_TELL(condition) (b->cookies_told ? b->browser && (condition) : NAN)
+/* Visitors of a group who had the time to load a part, and to bring a cookie: nobody in his first quarter of a minute, all after some minutes. */
+#define LATE(group) (2.0f * b->group.latest)
+#define SETTLED(group) (b->group.count[XB_TALLY_VISITORS] - LATE(group))
 /* Most who have this shape load no part. */
-#define BARE(share) (FLEET(LOADERS) < (share) * FLEET(VISITORS))
+#define BARE(share) (SETTLED(shape) > 9.5 && FLEET(LOADERS) < (share) * SETTLED(shape))
 
 /* Which rows stand where. Those of handshake and client stand last: where they are absent, nobody looks at them. */
 #define IN(row, from, to) ((int)XB_F_##row >= (int)(from) && (int)XB_F_##row < (int)(to))

@@ -140,7 +140,7 @@ static void model_outcome(thing *c, thing *n, thing *s, uint64_t now, unsigned a
 {
     const unsigned what = as & XB_SAYS_WHAT, referrer = as >> XB_SAYS_REFERRER & 3;
     const bool good = r->status >= 200 && r->status < 300, asset = r->content >= XB_CONTENT_SCRIPT && r->content <= XB_CONTENT_FONT;
-    const bool gate = r->status == 403 || r->status == 429, error = r->status >= 400 && r->status < 500 && !gate;
+    const bool gate = r->status == 403 || r->status == 429 || r->status >= 500, error = r->status >= 400 && r->status < 500 && !gate;
     uint32_t plus = XB_COUNT(OUTCOMES) | (error ? XB_COUNT(ERRORS) : 0) | (r->status == 304 ? XB_COUNT(UNCHANGED) : 0), minus = 0;
     uint32_t group_plus = 0, group_minus = 0;
     if (good && asset && what != XB_VISIT_PART) {

@@ -108,4 +108,10 @@ def lines() -> Iterator[bytes]:
         v.ask(f"10.5.{n}.1", "/articles/1", version=101)
         v.ask(f"10.5.{n}.1", "/articles/2", version=101)
         v.now += 0.5
+    for version in range(60, 100):  # agents at random once more, slowly
+        v.ask("10.2.14.1", "/articles/1", version=version)
+        v.now += 5
+    for n in range(130):  # and a fleet that comes slowly
+        v.ask(f"10.6.{n}.1", f"/articles/{n}", version=102)
+        v.now += 5
     yield from v.lines

@@ -13,6 +13,7 @@ import pytest
 
 from sidecar import core, model
 from sidecar.commands import cli
+from sidecar.sources import records
 from training.corpus import generate, published
 from training.corpus.sessions import generate as sessions
 from training.corpus.sessions import logs
@@ -78,6 +79,21 @@ def test_behaviour_only_speaks_against_a_visitor(models: tuple[model.Model, mode
     assert (lower == 0).all()  # a row that is absent adds what 0 adds: nothing
     assert (np.array(taught.mean)[PAST] == 0).all()
     assert (upper[weight > 0] == 1).all()
+
+
+def test_no_count_carries_a_verdict_alone(models: tuple[model.Model, model.Model], place: Path) -> None:
+    """With any one row of behaviour, nine of ten requests of people stay below the threshold."""
+    bare, taught = models
+    request, margins = core.Request(), []
+    for line in (place / "sessions.jsonl").read_bytes().splitlines():
+        if b'"label":"human"' in line:
+            records.load_record(line, request)
+            margins.append(bare.judge(request).margin)
+    score, a, b = (bare.header[name] for name in ("threshold", "a", "b"))
+    left = (np.log(1 / score - 1) - b) / a - np.quantile(margins, behaviour.ALONE)
+    added = np.array(taught.weight)[PAST] / np.array(taught.scale)[PAST]
+    assert left > 0
+    assert added.max() <= 1.02 * left
 
 
 def test_programs_are_caught_by_it_and_few_people_refused(models: tuple[model.Model, model.Model]) -> None:

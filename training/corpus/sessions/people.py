@@ -316,10 +316,90 @@ def faulty(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
     yield look, asks
 
 
+def unseen(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
+    """A page that was opened before anybody counted: on another network, or before the table was new. Its scripts go on asking."""
+    look = _look(place, crowd, rng)
+    cookies = rng.random() < 0.6
+    browsing = Browsing(place, rng, known=cookies, cookies=cookies)
+    at, now, asks = place.popular(rng), moment(place, rng), []
+    kind, every = rng.choice(["fetch", "send", "send", "events", "media"]), rng.choice([2.0, 10.0, 60.0])
+    method = site.KINDS[kind].methods[0]
+    path = site.path(kind, rng).partition("?")[0] if kind == "media" else place.api
+    for _ in range(rng.randint(5, 80)):
+        want = Want(kind, path, place.pages[at].path, method=method)
+        asks.append(browsing.ask(now, want, browsing.address(at)))
+        now += every * rng.uniform(0.95, 1.05)
+    if rng.random() < 0.5:
+        asks += walk(place, look, browsing, rng, now, depth(rng), known=True)
+    yield look, asks
+
+
+def elsewhere(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
+    """Somebody at another site, which asks this one: its data, a frame, pictures. No page of ours is ever opened."""
+    look = _look(place, crowd, rng)
+    browsing = Browsing(place, rng, cookies=rng.random() < 0.2)
+    kinds = rng.choice([("cors",), ("preflight", "cors"), ("frame", "fetch"), ("image",), ("cors", "image")])
+    source, now, asks = f"https://{site.name(rng)}/", moment(place, rng), []
+    paths = {kind: [site.path(kind, rng) for _ in range(rng.choice([1, 1, 5]))] for kind in kinds}
+    method = site.KINDS["cors"].method(rng)
+    for _ in range(rng.randint(3, 60)):
+        for kind in kinds:
+            how = method if kind == "cors" else site.KINDS[kind].methods[0]
+            asks.append(
+                browsing.ask(now, Want(kind, rng.choice(paths[kind]), None, method=how, outside=source), source)
+            )
+            now += rng.uniform(0.02, 0.3)
+        now += rng.choice([0.3, 3.0, 20.0]) * rng.lognormvariate(0, 0.8)
+    yield look, asks
+
+
+def screen(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
+    """A screen in a hall that shows a few pages in turn by the clock, or one again and again, for hours."""
+    look = _look(place, crowd, rng)
+    browsing = Browsing(place, rng, known=rng.random() < 0.8)
+    own = rng.sample(range(len(place.pages)), min(len(place.pages), rng.choice([1, 3, 6, 12, 20])))
+    every, now, source = rng.choice([10.0, 15.0, 30.0, 60.0, 300.0]), moment(place, rng), ""
+    typed, asks = rng.random() < 0.4, []
+    for turn in range(rng.randint(20, 200)):
+        at = own[turn % len(own)]
+        asks += browsing.open(at, now, source)
+        source = "" if typed else browsing.address(at)
+        now += every + rng.uniform(0, 0.1)
+    yield look, asks
+
+
+def searcher(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
+    """Somebody who asks a list in ever other words: pages with a query, whose parts are cached."""
+    look = _look(place, crowd, rng)
+    browsing = Browsing(place, rng, known=rng.random() < 0.7)
+    at, now = 0, moment(place, rng)
+    asks = browsing.open(at, now, "")
+    for number in range(rng.randint(8, 90)):
+        now += max(0.8, stay(place, rng) * 0.4)
+        asks.append(_search(place, browsing, rng, now, at))
+        if number % 5 == 4 and rng.random() < 0.5:
+            at = rng.randrange(len(place.pages))
+            asks += browsing.open(at, now + 2, browsing.origin + place.search)
+    yield look, asks
+
+
+def comer(place: Place, crowd: Crowd, rng: random.Random) -> Sessions:
+    """Comes from other sites, or from a mail, again and again, and opens one page each time."""
+    look = _look(place, crowd, rng)
+    browsing = Browsing(place, rng, known=rng.random() < 0.4)
+    typed, now, asks = rng.random() < 0.4, moment(place, rng), []
+    gap = rng.choice([1.0, 6.0, 40.0, 3600.0])
+    for _ in range(rng.randint(3, 18)):
+        asks += browsing.open(place.popular(rng), now, "" if typed else site.outside(look.visit, rng))
+        now += gap * rng.lognormvariate(0, 0.7)
+    yield look, asks
+
+
 # Share of the clients of people (an office counts as one).
 KINDS: dict[Kind, float] = {
     glance: 36, reader: 30, tabs: 5, quick: 4, worker: 2.5, watcher: 2.5, office: 1, roaming: 3.5, private: 7, sparing: 5,
-    plain: 1.5, within: 4, feeds: 1.5, ahead: 2.5, faulty: 3,
+    plain: 1.5, within: 4, feeds: 1.5, ahead: 2.5, faulty: 3, unseen: 1.5, elsewhere: 1.5,
+    screen: 0.3, searcher: 1.2, comer: 1,
 }  # fmt: skip
 
 

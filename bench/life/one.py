@@ -1,0 +1,589 @@
+"""one.py - lives of one person at one browser, from the first request to the last.
+
+Law: a function's docstring is what somebody does; nothing in it is chosen for what a row would say.
+"""
+
+from __future__ import annotations
+
+from life.hand import BROKEN, HOUR, LOST, TV, Answer, Hand, Life, alone
+
+JSON = Answer(200, 800, "application/json")
+DONE = Answer(204, 0, "")
+
+
+def dashboard(hand: Hand) -> None:
+    """Leaves a dashboard open that asks each second, for a working day."""
+    hand.typed(0)
+    hand.polls("fetch", "/api/state", 1.0, 8)
+
+
+def long_poll(hand: Hand) -> None:
+    """A page that waits for news by requests of half a minute, overnight."""
+    hand.found()
+    hand.polls("fetch", "/api/wait", 28.0, 12, answer=DONE)
+
+
+def events_again(hand: Hand) -> None:
+    """A stream of events that breaks off each three seconds, for two hours."""
+    hand.found()
+    hand.polls("events", "/events", 3.0, 2, answer=BROKEN)
+
+
+def chat_storm(hand: Hand) -> None:
+    """A chat whose socket breaks off; its script tries again each second, then each thirty."""
+    hand.typed(0)
+    hand.polls("socket", "/ws", 1.0, 0.2, answer=BROKEN)
+    hand.polls("socket", "/ws", 30.0, 3, answer=BROKEN)
+
+
+def autosave(hand: Hand) -> None:
+    """Writes a text for an hour; it is saved each two seconds."""
+    hand.typed(1)
+    hand.polls("send", "/api/texts/7", 2.0, 1, method="PUT", answer=JSON)
+
+
+def long_form(hand: Hand) -> None:
+    """A form of sixty steps, each sent and followed by the next page."""
+    hand.found(1)
+    for step in range(60):
+        hand.wait(hand.rng.lognormvariate(2.8, 0.6))
+        hand.ask("post", f"/application/step/{step}", method="POST", answer=Answer(303, 0, "text/html"))
+        hand.ask("page", f"/application/step/{step + 1}", answer=Answer(200, 9000, "text/html"))
+
+
+def map_of_pictures(hand: Hand) -> None:
+    """A map that is dragged about: pictures without an ending, two hundred in a second."""
+    hand.found(0)
+    for move in range(30):
+        hand.wait(hand.rng.uniform(1, 6))
+        hand.each(
+            0.005,
+            60,
+            lambda n, move=move: hand.ask("image", f"/tiles/14/{move}/{n}", answer=Answer(200, 9000, "image/png")),
+        )
+
+
+def map_of_data(hand: Hand) -> None:
+    """The same with tiles that a script asks for."""
+    hand.found(0)
+    for move in range(30):
+        hand.wait(hand.rng.uniform(1, 6))
+        hand.each(
+            0.005,
+            60,
+            lambda n, move=move: hand.ask(
+                "fetch", f"/tiles/14/{move}/{n}", answer=Answer(200, 9000, "application/x-protobuf")
+            ),
+        )
+
+
+def endless_list(hand: Hand) -> None:
+    """Scrolls a list that never ends: one more piece and ten pictures each two seconds."""
+    hand.found(0)
+    for piece in range(200):
+        hand.ask("fetch", f"/api/list?page={piece}", answer=JSON)
+        hand.each(
+            0.02,
+            10,
+            lambda n, piece=piece: hand.ask(
+                "image", f"/media/{piece}-{n}.webp", answer=Answer(200, 30_000, "image/webp")
+            ),
+        )
+        hand.wait(hand.rng.uniform(1, 3))
+
+
+def gallery(hand: Hand) -> None:
+    """Clicks through four hundred pages of photographs, three in a second."""
+    hand.found(0)
+    for number in range(400):
+        hand.ask("page", f"/photos/{number}", answer=Answer(200, 4000, "text/html"))
+        hand.ask("image", f"/photos/full/{number}.jpg", answer=Answer(200, 90_000, "image/jpeg"))
+        hand.wait(hand.rng.uniform(0.2, 0.5))
+
+
+def film_by_script(hand: Hand) -> None:
+    """A film of three hours, in pieces of two seconds that a script asks for."""
+    hand.found()
+    hand.each(
+        2.0,
+        5400,
+        lambda n: hand.ask("fetch", f"/films/1/seg-{n}.m4s", answer=Answer(200, 400_000, "video/iso.segment")),
+    )
+
+
+def film_by_range(hand: Hand) -> None:
+    """The same as one file, by ranges, with leaps."""
+    hand.found()
+    hand.each(10.0, 1000, lambda _: hand.ask("media", "/films/1.mp4", answer=Answer(206, 2_000_000, "video/mp4")), 0.9)
+
+
+def game(hand: Hand) -> None:
+    """A game: five hundred files at its start, then its state each five seconds for an evening."""
+    hand.found(0)
+    hand.each(
+        0.02,
+        500,
+        lambda n: hand.ask("fetch", f"/game/assets/{n}.bin", answer=Answer(200, 90_000, "application/octet-stream")),
+    )
+    hand.polls("send", "/game/state", 5.0, 4, method="POST", answer=DONE)
+
+
+def many_modules(hand: Hand) -> None:
+    """Writes an application: a page of four hundred modules that is loaded again for each change, thirty times in an hour."""
+    hand.typed(0)
+    for time in range(30):
+        hand.ask("page", "/", again=time > 0, answer=Answer(200, 700, "text/html"))
+        hand.each(
+            0.004,
+            400,
+            lambda n, time=time: hand.ask(
+                "module", f"/src/part{n}.ts", again=time > 0, answer=Answer(304 if time else 200, 0, "text/javascript")
+            ),
+        )
+        hand.wait(hand.rng.lognormvariate(4.5, 0.6))
+
+
+def tabs_restored(hand: Hand) -> None:
+    """Starts the browser with forty tabs of one site."""
+    for number in hand.rng.sample(range(len(hand.place.pages)), min(40, len(hand.place.pages))):
+        hand.typed(number)
+        hand.wait(0.05)
+
+
+def all_in_tabs(hand: Hand) -> None:
+    """Opens a folder of twenty bookmarks at once, each morning of three days."""
+    own = hand.rng.sample(range(len(hand.place.pages)), min(20, len(hand.place.pages)))
+    for _ in range(3):
+        for number in own:
+            hand.typed(number)
+            hand.wait(0.1)
+        hand.wait(22 * HOUR)
+
+
+def first_links(hand: Hand) -> None:
+    """On a new telephone: eight links of one site from a mail, ten seconds each."""
+    for number in hand.rng.sample(range(len(hand.place.pages)), 8):
+        hand.typed(number)
+        hand.wait(hand.rng.uniform(4, 20))
+
+
+def broken_page(hand: Hand) -> None:
+    """A page two hundred parts of which are gone, opened three times."""
+    for _ in range(3):
+        hand.found(0)
+        hand.each(0.02, 200, lambda n: hand.ask("image", f"/old/{n}.png", answer=LOST))
+        hand.wait(40)
+
+
+def reload_storm(hand: Hand) -> None:
+    """Presses F5 for a minute, as nothing seems to change."""
+    hand.found(0)
+    for _ in range(90):
+        hand.wait(hand.rng.uniform(0.4, 0.9))
+        hand.open(0, again=True)
+
+
+def reload_of_errors(hand: Hand) -> None:
+    """Presses F5 for five minutes at a site that answers with 502, then it is there."""
+    hand.found(0)
+    hand.answered(BROKEN)
+    hand.asks = hand.asks[:1]
+    for _ in range(100):
+        hand.wait(hand.rng.uniform(1, 5))
+        hand.ask("page", "/", answer=BROKEN, referrer="")
+    hand.reading(10)
+
+
+def login_mistyped(hand: Hand) -> None:
+    """Cannot remember the password: ten tries, the fields' page each time again."""
+    hand.typed(0)
+    for _ in range(10):
+        hand.ask("page", hand.place.login)
+        hand.wait(hand.rng.uniform(4, 20))
+        hand.ask("post", hand.place.login, method="POST", answer=Answer(200, 3000, "text/html"))
+
+
+def suggestions(hand: Hand) -> None:
+    """Types into a search that suggests at each key, for some minutes."""
+    hand.found(0)
+    hand.each(
+        0.15, 600, lambda n: hand.ask("fetch", f"/suggest?q={'lamp table chair'[: n % 16 + 1]}", answer=JSON), 0.6
+    )
+
+
+def admin_desk(hand: Hand) -> None:
+    """Keeps a site by its administration: pages of scripts with queries, a heartbeat each quarter of a minute, a day long."""
+    hand.typed(0)
+    hand.ask("post", "/wp-login.php", method="POST", answer=Answer(302, 0, "text/html"))
+    for number in range(150):
+        what = hand.rng.choice(
+            ["post.php?post={}&action=edit", "edit.php?paged={}", "upload.php?item={}", "admin.php?page=stats&day={}"]
+        )
+        hand.ask("page", "/wp-admin/" + what.format(number), answer=Answer(200, 90_000, "text/html"))
+        hand.ask(
+            "script",
+            f"/wp-admin/load-scripts.php?c=1&load={number % 5}",
+            answer=Answer(200, 9000, "application/javascript"),
+        )
+        hand.each(
+            15,
+            hand.rng.randint(1, 14),
+            lambda _: hand.ask("send", "/wp-admin/admin-ajax.php", method="POST", answer=JSON),
+        )
+
+
+def panels(hand: Hand) -> None:
+    """Twelve panels on a wall that each ask by POST each five seconds, for a shift."""
+    hand.typed(0)
+    for _ in range(int(4 * HOUR / 5)):
+        hand.each(0.02, 12, lambda n: hand.ask("send", f"/api/ds/query?ds={n}", method="POST", answer=JSON))
+        hand.wait(4.8)
+
+
+def file_share(hand: Hand) -> None:
+    """Puts a folder of three hundred files into a share, by its page."""
+    hand.typed(0)
+    for number in range(300):
+        hand.ask("send", f"/remote.php/dav/files/me/{number}.jpg", method="PUT", answer=Answer(201, 0, "text/html"))
+        hand.wait(0.4)
+        if number % 10 == 0:
+            hand.ask(
+                "send", "/remote.php/dav/files/me/", method="PROPFIND", answer=Answer(207, 9000, "application/xml")
+            )
+
+
+def code_review(hand: Hand) -> None:
+    """Reviews code: a hundred pages of one project with everything cached, and notes that a script asks for each minute."""
+    hand.typed(1)
+    for number in range(100):
+        hand.ask(
+            "page",
+            f"/group/project/-/merge_requests/{number % 9}/diffs?commit_id={number:08x}",
+            answer=Answer(200, 90_000, "text/html"),
+        )
+        hand.each(
+            60,
+            hand.rng.randint(0, 4),
+            lambda _: hand.ask("fetch", "/group/project/noteable/1/notes", again=True, answer=JSON),
+        )
+        hand.wait(hand.rng.lognormvariate(3, 1))
+
+
+def webmail_overnight(hand: Hand) -> None:
+    """Leaves the mail open: it asks each minute for fourteen hours."""
+    hand.typed(0)
+    hand.reading(6)
+    hand.polls("send", "/mail/?_task=mail&_action=refresh", 60.0, 14, method="POST", answer=JSON)
+
+
+def post_polls_unseen(hand: Hand) -> None:
+    """A page that was opened before anybody counted (a restart, a new secret) goes on asking, by POST and with its cookie."""
+    hand.polls("send", "/api/graphql", 10.0, 2, method="POST", answer=JSON)
+
+
+def get_polls_unseen(hand: Hand) -> None:
+    """The same by GET, at a site without cookies."""
+    hand.polls("fetch", "/api/state", 10.0, 2, answer=JSON)
+
+
+def downloads_by_hand(hand: Hand) -> None:
+    """Saves three hundred papers, one after another, from one list."""
+    hand.found(0)
+    for number in range(300):
+        hand.wait(hand.rng.uniform(2, 9))
+        hand.ask("download", f"/papers/{number}.pdf", answer=Answer(200, 400_000, "application/pdf"))
+
+
+def print_previews(hand: Hand) -> None:
+    """Opens forty articles as they are printed, each from the article."""
+    hand.found()
+    for _ in range(40):
+        number = hand.link()
+        hand.wait(hand.rng.uniform(3, 9))
+        hand.ask("page", hand.place.pages[number].path + "?print=1", answer=Answer(200, 9000, "text/html"))
+        hand.wait(hand.rng.uniform(5, 20))
+
+
+def drop_checker(hand: Hand) -> None:
+    """Waits for something to be sold: loads one page again each three seconds, for half an hour."""
+    hand.found(3)
+    for _ in range(600):
+        hand.wait(hand.rng.uniform(1.5, 5))
+        hand.open(3, again=True)
+
+
+def kiosk(hand: Hand) -> None:
+    """A screen in a hall that loads one page each half a minute, for days."""
+    hand.typed(0)
+    hand.each(30.0, 4000, lambda _: hand.ask("page", "/", answer=Answer(200, 9000, "text/html")))
+
+
+def signage(hand: Hand) -> None:
+    """A screen that shows twelve pages in turn, fifteen seconds each, for a day."""
+    hand.each(15.0, 4000, lambda n: hand.open(n % 12))
+
+
+def signage_few(hand: Hand) -> None:
+    """The same with three pages, a minute each, each opened by the player as if typed."""
+    hand.each(60.0, 1000, lambda n: hand.typed(n % 3))
+
+
+def tv(hand: Hand) -> None:
+    """An application on a television set: its page at the start, then lists and pictures by its script."""
+    hand.typed(0)
+    for number in range(150):
+        hand.ask("fetch", f"/api/rows/{number}", answer=JSON)
+        hand.each(
+            0.05,
+            8,
+            lambda n, number=number: hand.ask(
+                "image", f"/posters/{number}-{n}.jpg", answer=Answer(200, 40_000, "image/jpeg")
+            ),
+        )
+        hand.wait(hand.rng.uniform(2, 12))
+
+
+def manual(hand: Hand) -> None:
+    """Works with a manual for an afternoon: two hundred pages, nothing to load for any of them, as all is in the cache."""
+    hand.found(0)
+    for number in range(200):
+        hand.ask("page", f"/manual/section-{number * 7 % 180}", answer=Answer(200, 20_000, "text/html"))
+        hand.wait(hand.rng.lognormvariate(3.5, 1.2))
+
+
+def reader_mode(hand: Hand) -> None:
+    """Reads twelve articles in the browser's plain view, which asks for the page and its pictures."""
+    hand.found()
+    for _ in range(12):
+        hand.wait(hand.rng.lognormvariate(4, 0.8))
+        hand.typed()
+
+
+def shown_elsewhere(hand: Hand) -> None:
+    """Reads copies of this site's pages that another site shows (AMP, a translation): their pictures come from here."""
+    for number in range(40):
+        hand.ask(
+            "image",
+            f"/media/a{number}.webp",
+            referrer="https://www-news-example.cdn.ampproject.org/",
+            page=False,
+            answer=Answer(200, 40_000, "image/webp"),
+        )
+        hand.wait(hand.rng.uniform(0.5, 20))
+
+
+def _elsewhere(hand: Hand, kind: str, path: str, method: str, count: int, gap: float, answer: Answer) -> None:
+    for number in range(count):
+        hand.ask(
+            kind, path.format(number), method=method, referrer="https://application.example/", page=False, answer=answer
+        )
+        hand.wait(hand.rng.uniform(0.1, 2) * gap)
+
+
+def calls_from_elsewhere(hand: Hand) -> None:
+    """Uses an application of another site, whose script asks this one: data alone, across sites, without cookies."""
+    _elsewhere(hand, "cors", "/api/items/{}", "GET", 80, 8.0, JSON)
+
+
+def posts_from_elsewhere(hand: Hand) -> None:
+    """The same by POST."""
+    for number in range(40):
+        hand.ask(
+            "preflight",
+            "/api/query",
+            method="OPTIONS",
+            referrer="https://application.example/",
+            page=False,
+            answer=DONE,
+        )
+        hand.ask("cors", "/api/query", method="POST", referrer="https://application.example/", page=False, answer=JSON)
+        hand.wait(hand.rng.uniform(1, 12) + number % 2)
+
+
+def widget_elsewhere(hand: Hand) -> None:
+    """Reads a site that has a piece of this one in a frame on each of its pages."""
+    for _ in range(25):
+        hand.ask(
+            "frame",
+            "/embed/weather",
+            referrer="https://paper.example/",
+            page=False,
+            answer=Answer(200, 3000, "text/html"),
+        )
+        hand.ask("fetch", "/api/weather", answer=JSON)
+        hand.wait(hand.rng.lognormvariate(3.5, 0.9))
+
+
+def private_reader(hand: Hand) -> None:
+    """Keeps no cookies and tells no referrer; reads for half an hour."""
+    hand.typed()
+    hand.reading(20)
+
+
+def nothing_loaded(hand: Hand) -> None:
+    """Lets no site load anything but its pages, nor keep cookies; reads six pages."""
+    hand.found()
+    hand.reading(5)
+
+
+def nothing_loaded_but_cookies(hand: Hand) -> None:
+    """Loads pages alone, keeps cookies; reads thirty."""
+    hand.found()
+    hand.reading(29)
+
+
+def offline_application(hand: Hand) -> None:
+    """An application that is kept on the device: its worker looks a hundred files up at each start, the page itself never comes."""
+    for _ in range(8):
+        hand.ask("service", "/sw.js", again=True, answer=Answer(304, 0, ""))
+        hand.each(0.03, 100, lambda n: hand.ask("fetch", f"/app/file{n}.json", again=True, answer=Answer(304, 0, "")))
+        hand.wait(hand.rng.uniform(0.5, 6) * HOUR)
+
+
+def address_moves(hand: Hand) -> None:
+    """Reads on a train: each few requests come from another address of the telephone network."""
+    hand.found()
+    hand.reading(25)
+    addresses = [
+        f"100.{hand.rng.randint(64, 127)}.{hand.rng.randint(0, 255)}.{hand.rng.randint(1, 254)}" for _ in range(12)
+    ]
+    addresses = [address.replace("100.", "87.", 1) for address in addresses]
+    ip = addresses[0]
+    for number, ask in enumerate(hand.asks):
+        ip = hand.rng.choice(addresses) if hand.rng.random() < 0.2 else ip
+        hand.asks[number] = ask._replace(ip=ip)
+
+
+def comparer(hand: Hand) -> None:
+    """Compares prices: comes from a list of another site to ten things here, and goes back to it each time."""
+    for _ in range(10):
+        hand.found()
+        hand.wait(hand.rng.lognormvariate(3, 0.7))
+
+
+def news_follower(hand: Hand) -> None:
+    """Comes by a social network, fifteen articles over a day."""
+    for _ in range(15):
+        hand.found()
+        hand.wait(hand.rng.uniform(0.1, 1.6) * HOUR)
+
+
+def mail_links(hand: Hand) -> None:
+    """Opens eight links of a mail each day, from a program that tells no referrer, four seconds apart."""
+    for _ in range(2):
+        for number in hand.rng.sample(range(len(hand.place.pages)), 8):
+            hand.typed(number)
+            hand.wait(hand.rng.uniform(2, 6))
+        hand.wait(23 * HOUR)
+
+
+def feed_clicks(hand: Hand) -> None:
+    """Opens articles from a reader of feeds, without a referrer, twenty over an evening; was here before."""
+    for _ in range(20):
+        hand.typed()
+        hand.wait(hand.rng.lognormvariate(4, 1))
+
+
+def log_search(hand: Hand) -> None:
+    """Searches by pages with a query, all parts of which are cached: sixty times, refining the question."""
+    hand.typed(0)
+    for number in range(60):
+        hand.ask("page", f"/search?q=error+{number // 4}&page={number % 4}", answer=Answer(200, 9000, "text/html"))
+        hand.wait(hand.rng.lognormvariate(2.2, 0.9))
+
+
+def catalogue_filters(hand: Hand) -> None:
+    """Narrows a list of goods: eighty pages with a query, ten new pictures each."""
+    hand.found(0)
+    for number in range(80):
+        hand.ask(
+            "page",
+            f"/list?colour={number % 9}&size={number % 7}&page={number % 5}",
+            answer=Answer(200, 9000, "text/html"),
+        )
+        hand.each(
+            0.03,
+            10,
+            lambda n, number=number: hand.ask(
+                "image", f"/media/{number * n % 97}.webp", answer=Answer(200, 20_000, "image/webp")
+            ),
+        )
+        hand.wait(hand.rng.lognormvariate(1.8, 0.8))
+
+
+def hard_reloads(hand: Hand) -> None:
+    """Tests a site: loads one page past the cache sixty times."""
+    hand.typed(1)
+    for _ in range(60):
+        hand.browsing.kept.clear()
+        hand.open(1)
+        hand.wait(hand.rng.uniform(2, 30))
+
+
+def link_checker_page(hand: Hand) -> None:
+    """Opens a page whose script asks for the heads of a hundred addresses."""
+    hand.found(0)
+    hand.each(0.1, 100, lambda n: hand.ask("head", f"/files/{n}", method="HEAD", answer=Answer(200, 0, "text/html")))
+
+
+def uploads(hand: Hand) -> None:
+    """Sends two hundred photographs by a form's script."""
+    hand.typed(0)
+    hand.each(3.0, 200, lambda _: hand.ask("send", "/upload", method="POST", answer=JSON), 0.5)
+
+
+def prefetched(hand: Hand) -> None:
+    """Moves the pointer over links, and the browser fetches sixty pages before anybody opens them."""
+    hand.found(0)
+    for _ in range(60):
+        hand.open(hand.rng.choice(hand.place.pages[0].links), kind="prefetch")
+        hand.wait(hand.rng.uniform(0.2, 5))
+    hand.reading(8)
+
+
+def sign_on_elsewhere(hand: Hand) -> None:
+    """Signs in by another site each morning and noon: away, and back from there to a page with a code."""
+    for number in range(12):
+        hand.ask(
+            "page",
+            f"/oauth2/callback?code={number:032x}&state=1",
+            referrer="https://login.microsoftonline.example/",
+            page=False,
+            answer=Answer(302, 0, "text/html"),
+        )
+        hand.open(number % 6, "https://login.microsoftonline.example/")
+        hand.polls("fetch", "/api/state", 30.0, 0.1)
+        hand.wait(4 * HOUR)
+
+
+NEW: dict[str, object] = {}
+KNOWN = {"known": True}
+LIVES: dict[str, Life] = {
+    live.__name__: alone(live, **how)
+    for live, how in (
+        (dashboard, KNOWN), (long_poll, NEW), (events_again, NEW), (chat_storm, KNOWN), (autosave, KNOWN), (long_form, NEW),
+        (map_of_pictures, NEW), (map_of_data, NEW), (endless_list, NEW), (gallery, NEW), (film_by_script, NEW), (film_by_range, NEW),
+        (game, NEW), (many_modules, NEW), (tabs_restored, KNOWN), (all_in_tabs, KNOWN), (first_links, NEW), (broken_page, NEW),
+        (reload_storm, NEW), (reload_of_errors, NEW), (login_mistyped, NEW), (suggestions, NEW), (admin_desk, KNOWN), (panels, KNOWN),
+        (file_share, KNOWN), (code_review, KNOWN), (webmail_overnight, KNOWN), (post_polls_unseen, KNOWN), (downloads_by_hand, NEW),
+        (print_previews, NEW), (drop_checker, NEW), (kiosk, KNOWN), (signage, KNOWN), (signage_few, KNOWN), (manual, KNOWN),
+        (shown_elsewhere, {"cookies": False}), (calls_from_elsewhere, {"cookies": False}), (posts_from_elsewhere, {"cookies": False}),
+        (widget_elsewhere, {"cookies": False}), (offline_application, KNOWN), (address_moves, NEW), (comparer, NEW), (news_follower, NEW),
+        (mail_links, NEW), (feed_clicks, KNOWN), (log_search, KNOWN), (catalogue_filters, NEW), (hard_reloads, NEW),
+        (link_checker_page, NEW), (uploads, KNOWN), (prefetched, NEW), (sign_on_elsewhere, KNOWN),
+        (get_polls_unseen, {"cookies": False}), (tv, {"agent": TV}),
+        (reader_mode, {"loads": ("image",), "calls": False, "icon": False}),
+        (private_reader, {"cookies": False, "referrers": False, "keeps": False}),
+        (nothing_loaded, {"cookies": False, "loads": (), "icon": False, "calls": False}),
+        (nothing_loaded_but_cookies, {"loads": (), "icon": False, "calls": False}),
+    )
+} | {
+    "gallery_without_cookie": alone(gallery, cookies=False),
+    "manual_without_cookie": alone(manual, cookies=False, known=True),
+    "private_searcher": alone(log_search, cookies=False, referrers=False, keeps=False),
+    "no_scripts": alone(private_reader, cookies=False, loads=("style", "image", "font"), calls=False),
+    "offline_application_without_cookie": alone(offline_application, cookies=False, known=True),
+    "text_browser": alone(
+        private_reader, agent="Lynx/2.9.2 libwww-FM/2.14 SSL-MM/1.4.1 OpenSSL/3.5.0", loads=(), keeps=False, icon=False, calls=False
+    ),
+}  # fmt: skip
