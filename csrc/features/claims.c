@@ -45,6 +45,8 @@ static bool embedded(const claim *c)
            c->ua->category == XB_CATEGORY_APPLIANCE;
 }
 
+static bool of_apple(const xb_agent_facts *ua) { return ua->os == XB_OS_MACOS || ua->os == XB_OS_IOS; }
+
 /* ---- what is there, what is not ---- */
 
 /* Does a text browser send what it always does? Dillo names no language, but what kind of thing it asks for; Links and NetSurf
@@ -99,7 +101,10 @@ static uint64_t accepts(const claim *c)
         odd |= ODD(ENCODING);
     if (HAS(CONTENT_TYPE) && (c->method == XB_METHOD_GET || c->method == XB_METHOD_HEAD) && !c->scripted)
         odd |= ODD(CONTENT_TYPE);
-    if (!VALUE(ACCEPT).size && !c->socket && !c->saved && !HAS(REFERER))
+    /* Chromium before 87 saves a file with neither Accept nor Referer. */
+    const bool older_saves = c->engine == XB_ENGINE_CHROMIUM && c->version < 87 && c->method == XB_METHOD_GET && HAS(ACCEPT_LANGUAGE) &&
+                             (c->f->path.kind == XB_KIND_OTHER || c->f->path.kind == XB_KIND_MEDIA);
+    if (!VALUE(ACCEPT).size && !c->socket && !c->saved && !older_saves && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
     if ((c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT) && !c->scripted && !c->worker && !c->prefetch &&
         HAS(ACCEPT) && !ACCEPTS(OPENS))
@@ -136,11 +141,12 @@ static uint64_t fetch(const claim *c)
     if (!(mode && dest && site) && !c->preflight)
         odd |= ODD(FETCH_PART);
     const bool navigate = IS(SEC_FETCH_MODE, "navigate"), document = IS(SEC_FETCH_DEST, "document");
-    /* A service worker passes a page on: Firefox's always asks so, others' if they make the request anew. */
-    const bool passed = IS(SEC_FETCH_MODE, "same-origin") && IS(SEC_FETCH_DEST, "empty");
+    /* A service worker passes a page on: Firefox's always asks so, others' if they make the request anew. WebKit's then says what it is for. */
+    const bool shown = document || IS(SEC_FETCH_DEST, "iframe") || IS(SEC_FETCH_DEST, "frame");
+    const bool passed = IS(SEC_FETCH_MODE, "same-origin") && (IS(SEC_FETCH_DEST, "empty") || (c->engine == XB_ENGINE_WEBKIT && shown));
     /* Where Chromium itself asks, ahead or once more for a part of a file, it is nobody's site, and yet from a page. */
     const bool itself = c->prefetch || (c->saved && HAS(RANGE));
-    if ((document && !(navigate && c->html)) || (c->html && mode && !navigate && !c->prefetch && !passed) ||
+    if ((document && !((navigate || passed) && c->html)) || (c->html && mode && !navigate && !c->prefetch && !passed) ||
         (HAS(SEC_FETCH_USER) && !navigate) || (IS(SEC_FETCH_SITE, "none") && HAS(REFERER) && !itself))
         odd |= ODD(FETCH_MISFIT);
     if (HAS(SEC_FETCH_USER) && c->engine == XB_ENGINE_WEBKIT)
@@ -189,7 +195,7 @@ static uint64_t hints(const claim *c)
     if (HAS(SEC_CH_UA_MOBILE) && ((IS(SEC_CH_UA_MOBILE, "?1") && ua->category == XB_CATEGORY_PC) ||
                                   (IS(SEC_CH_UA_MOBILE, "?0") && ua->category == XB_CATEGORY_SMARTPHONE)))
         odd |= ODD(HINT_MOBILE);
-    if (!HAS(SEC_CH_UA))
+    if (!VALUE(SEC_CH_UA).size) /* QtWebEngine 6.2 names nobody */
         return odd;
     if (c->f->brands.chromium != c->version && c->version)
         odd |= ODD(HINT_VERSION);
@@ -207,23 +213,27 @@ static uint64_t over_https(const claim *c)
 {
     const bool chromium = c->engine == XB_ENGINE_CHROMIUM, own = !embedded(c);
     const bool webkit = c->engine == XB_ENGINE_WEBKIT && c->ua->browser == XB_BROWSER_SAFARI && c->ua->major >= 17;
+    /* WebKit saves a file as if it opened a page, and does not say Sec-Fetch-*. WebKitGTK alone could say less, but may claim to be older. */
+    const bool saves = c->engine == XB_ENGINE_WEBKIT && c->html && c->method == XB_METHOD_GET && !HAS(SEC_FETCH_DEST) &&
+                       (c->f->path.kind == XB_KIND_OTHER || c->f->path.kind == XB_KIND_MEDIA || !of_apple(c->ua));
     uint64_t odd = 0;
     if (c->well_known)
         return 0;
     if (!c->player && !c->font && !c->stripped && HAS(ACCEPT_ENCODING)) {
-        if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
+        if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || (webkit && of_apple(c->ua)))) /* libsoup 2 reads none */
             odd |= ODD(NO_BR);
         if (!READS(ZSTD) && own && (chromium_since(c, 124) || gecko_since(c, 128)))
             odd |= ODD(NO_ZSTD);
     }
     /* Chromium's WebSockets and WebKit's workers have none. */
-    if (!HAS(SEC_FETCH_MODE) && !c->stripped && !c->socket && !c->worker && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
+    if (!HAS(SEC_FETCH_MODE) && !c->stripped && !c->socket && !c->worker && !saves &&
+        (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
         odd |= ODD(NO_FETCH);
     /* Fetches by workers have none, so only what a page itself asks for counts. */
     const bool scripted = IS(SEC_FETCH_DEST, "empty") || xb_span_ends(VALUE(SEC_FETCH_DEST), XB_SPAN("worker")) ||
                           (c->any && !HAS(SEC_FETCH_DEST));
     const bool hinting = chromium && own && c->version >= 95;
-    if (hinting && !HAS(SEC_CH_UA) && !c->socket && !c->worker && !c->preflight && !scripted)
+    if (hinting && !VALUE(SEC_CH_UA).size && !c->socket && !c->worker && !c->preflight && !scripted)
         odd |= ODD(NO_HINTS);
     return odd;
 }
@@ -262,9 +272,11 @@ static uint64_t order(const claim *c)
         return odd;
     if (chromium ? SWAPPED(ACCEPT_ENCODING, ACCEPT_LANGUAGE) : SWAPPED(ACCEPT_LANGUAGE, ACCEPT_ENCODING))
         odd |= ODD(ORDER_LANGUAGE);
-    /* Older ones put the Accept that a script chose first; the script of a worker comes as Accept, Referer, agent. */
-    if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!c->worker && !c->preflight && !(c->any && SWAPPED(USER_AGENT, REFERER)) &&
-                                                  !IS(SEC_FETCH_DEST, "webidentity") && c->version >= (c->html ? 76 : 127))))
+    /* Older ones put the Accept that a script chose first, and one that was set before the request was made: of forms that a service worker
+     * passes on, and of pages fetched ahead. The script of a worker comes as Accept, Referer, agent. */
+    const bool accept_first = c->worker || c->preflight || (c->any && SWAPPED(USER_AGENT, REFERER)) || IS(SEC_FETCH_DEST, "webidentity") ||
+                              (c->html && (IS(SEC_FETCH_DEST, "empty") || (c->prefetch && IS(SEC_FETCH_SITE, "none"))));
+    if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!accept_first && c->version >= (c->html ? 76 : 127))))
         odd |= ODD(ORDER_AGENT);
     if (chromium ? SWAPPED(REFERER, ACCEPT_ENCODING) : SWAPPED(ACCEPT_ENCODING, REFERER))
         odd |= ODD(ORDER_REFERER);
@@ -298,8 +310,6 @@ static uint64_t name_case(const claim *c)
 }
 
 /* ---- the handshake ---- */
-
-static bool of_apple(const xb_agent_facts *ua) { return ua->os == XB_OS_MACOS || ua->os == XB_OS_IOS; }
 
 bool xb_handshake_fits(const xb_agent_facts *ua, const xb_handshake *h)
 {
@@ -364,10 +374,28 @@ static bool not_webkit(const claim *c, const xb_handshake *h)
     return library(h);
 }
 
+/* WebKitGTK on libsoup 2, as long-lived distributions have it: no HTTP/2, GnuTLS, and no br. */
+static bool libsoup_2(const claim *c, const xb_handshake *h)
+{
+    return !of_apple(c->ua) && h->stack == XB_STACK_GNUTLS && READS(GZIP) && !READS(BR);
+}
+
+/* Does it agree on a protocol wherever it connects? Chromium's WebSockets did not until shortly before 102. */
+static bool agrees(const claim *c, const xb_handshake *h)
+{
+    switch (c->engine) {
+    case XB_ENGINE_CHROMIUM:
+        return c->version >= (h->stack == XB_STACK_CHROMIUM ? 102 : 60);
+    case XB_ENGINE_GECKO:
+        return c->version >= 60;
+    default:
+        return c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15 && !libsoup_2(c, h);
+    }
+}
+
 static uint64_t handshake(const claim *c)
 {
     const xb_handshake *h = &c->f->handshake;
-    const bool recent = chromium_since(c, 60) || gecko_since(c, 60) || (c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15);
     const uint32_t spoken = c->f->protocol;
     uint64_t odd = 0;
     if (h->known & XB_KNOWS_CIPHERS) {
@@ -380,7 +408,7 @@ static uint64_t handshake(const claim *c)
         if ((c->ua->browser == XB_BROWSER_IE || c->ua->marks & XB_MARK_EDGEHTML) && h->stack != XB_STACK_NONE && h->stack != XB_STACK_SCHANNEL)
             odd |= ODD(TLS_IE);
     }
-    if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && recent && !embedded(c)) ||
+    if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && agrees(c, h) && !embedded(c)) ||
                                      (h->alpn == XB_ALPN_H2 && spoken && spoken < 20) || (h->alpn == XB_ALPN_H1 && spoken >= 20)))
         odd |= ODD(TLS_ALPN);
     /* Since 131; until then companies could switch it off, and views of programs lag behind. */
