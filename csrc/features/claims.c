@@ -146,7 +146,8 @@ static uint64_t fetch(const claim *c)
     const bool passed = IS(SEC_FETCH_MODE, "same-origin") && (IS(SEC_FETCH_DEST, "empty") || (c->engine == XB_ENGINE_WEBKIT && shown));
     /* Where Chromium itself asks, ahead or once more for a part of a file, it is nobody's site, and yet from a page. */
     const bool itself = c->prefetch || (c->saved && HAS(RANGE));
-    if ((document && !((navigate || passed) && c->html)) || (c->html && mode && !navigate && !c->prefetch && !passed) ||
+    const bool opens = c->html || (c->prefetch && c->engine == XB_ENGINE_WEBKIT); /* which fetches pages ahead with the Accept of a script */
+    if ((document && !((navigate || passed) && opens)) || (c->html && mode && !navigate && !c->prefetch && !passed) ||
         (HAS(SEC_FETCH_USER) && !navigate) || (IS(SEC_FETCH_SITE, "none") && HAS(REFERER) && !itself))
         odd |= ODD(FETCH_MISFIT);
     if (HAS(SEC_FETCH_USER) && c->engine == XB_ENGINE_WEBKIT)

@@ -211,6 +211,13 @@ def test_webkits_worker_asks_for_a_page() -> None:
     assert contradictions(anew(without("Sec-Fetch-User")(CHROME))) == {"odd_fetch_misfit"}
 
 
+def test_webkit_fetches_a_page_ahead() -> None:
+    ahead = [*with_value("Accept", "*/*")(SAFARI), ("Sec-Purpose", "prefetch")]
+    assert contradictions(ahead) == set()
+    assert "odd_fetch_misfit" in contradictions(ahead[:-1])
+    assert "odd_fetch_misfit" in contradictions([*with_value("Accept", "*/*")(CHROME), ("Sec-Purpose", "prefetch")])
+
+
 def test_libsoup_2_reads_no_br() -> None:
     older = with_value("Accept-Encoding", "gzip, deflate")
     assert contradictions(older(SAFARI)) == set()

@@ -71,7 +71,8 @@ def loaded(suites: str | None, groups: str | None = None, agent: str = "curl/8",
     said.update({name: value for name, value in more.items() if name not in ("http", "encodings")})
     tls = core.Tls(**{name: None if value is None else value.encode() for name, value in said.items()})
     request.load_record(
-        [(b"User-Agent", agent.encode()), (b"Accept-Encoding", more.get("encodings", "").encode())], True, uri=b"/", method=b"GET", protocol=more.get("http", "HTTP/1.1").encode(),
+        [(b"User-Agent", agent.encode()), (b"Accept-Encoding", more.get("encodings", "").encode())], True,
+        uri=b"/", method=b"GET", protocol=more.get("http", "HTTP/1.1").encode(),
         scheme=b"https", tls=tls,
     )  # fmt: skip
     return request
