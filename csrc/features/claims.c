@@ -47,6 +47,14 @@ static bool embedded(const claim *c)
 
 static bool of_apple(const xb_agent_facts *ua) { return ua->os == XB_OS_MACOS || ua->os == XB_OS_IOS; }
 
+/* Are both there, and `later` before `earlier`? */
+static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
+{
+    return xb_has(c->r, earlier) && xb_has(c->r, later) && xb_place(c->r, later) < xb_place(c->r, earlier);
+}
+
+#define SWAPPED(earlier, later) swapped(c, XB_H_##earlier, XB_H_##later)
+
 /* ---- what is there, what is not ---- */
 
 /* Does a text browser send what it always does? Dillo names no language, but what kind of thing it asks for; Links and NetSurf
@@ -138,9 +146,11 @@ static uint64_t fetch(const claim *c)
     uint64_t odd = 0;
     if (!c->browsing || !(mode || dest || site))
         return 0;
-    if (!(mode && dest && site) && !c->preflight)
+    /* Chromium said Site and Mode since 76, of frames another one, and Dest since 80. */
+    const bool first = c->engine == XB_ENGINE_CHROMIUM && c->version < 80;
+    if (!(mode && (dest || first) && site) && !c->preflight)
         odd |= ODD(FETCH_PART);
-    const bool navigate = IS(SEC_FETCH_MODE, "navigate"), document = IS(SEC_FETCH_DEST, "document");
+    const bool navigate = IS(SEC_FETCH_MODE, "navigate") || (first && IS(SEC_FETCH_MODE, "nested-navigate")), document = IS(SEC_FETCH_DEST, "document");
     /* A service worker passes a page on: Firefox's always asks so, others' if they make the request anew. WebKit's then says what it is for. */
     const bool shown = document || IS(SEC_FETCH_DEST, "iframe") || IS(SEC_FETCH_DEST, "frame");
     const bool passed = IS(SEC_FETCH_MODE, "same-origin") && (IS(SEC_FETCH_DEST, "empty") || (c->engine == XB_ENGINE_WEBKIT && shown));
@@ -214,9 +224,11 @@ static uint64_t over_https(const claim *c)
 {
     const bool chromium = c->engine == XB_ENGINE_CHROMIUM, own = !embedded(c);
     const bool webkit = c->engine == XB_ENGINE_WEBKIT && c->ua->browser == XB_BROWSER_SAFARI && c->ua->major >= 17;
-    /* WebKit saves a file as if it opened a page, and does not say Sec-Fetch-*. WebKitGTK alone could say less, but may claim to be older. */
+    /* WebKit saves a file as if it opened a page, and does not say Sec-Fetch-*. Of a path that may be a page's, WebKitGTK shows by its order
+     * that it saves. */
+    const bool file = c->f->path.kind == XB_KIND_OTHER || c->f->path.kind == XB_KIND_MEDIA;
     const bool saves = c->engine == XB_ENGINE_WEBKIT && c->html && c->method == XB_METHOD_GET && !HAS(SEC_FETCH_DEST) &&
-                       (c->f->path.kind == XB_KIND_OTHER || c->f->path.kind == XB_KIND_MEDIA || !of_apple(c->ua));
+                       (file || (!of_apple(c->ua) && c->f->situation & XB_HAS_ORDER && SWAPPED(ACCEPT, USER_AGENT)));
     uint64_t odd = 0;
     if (c->well_known)
         return 0;
@@ -253,14 +265,6 @@ static uint64_t over_plain_http(const claim *c)
 
 /* ---- order and case ---- */
 
-/* Are both there, and `later` before `earlier`? */
-static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
-{
-    return xb_has(c->r, earlier) && xb_has(c->r, later) && xb_place(c->r, later) < xb_place(c->r, earlier);
-}
-
-#define SWAPPED(earlier, later) swapped(c, XB_H_##earlier, XB_H_##later)
-
 static uint64_t order(const claim *c)
 {
     const bool chromium = c->engine == XB_ENGINE_CHROMIUM, gecko = c->engine == XB_ENGINE_GECKO;
@@ -283,7 +287,8 @@ static uint64_t order(const claim *c)
         odd |= ODD(ORDER_REFERER);
     if (SWAPPED(ACCEPT_LANGUAGE, COOKIE) || SWAPPED(ACCEPT_ENCODING, COOKIE))
         odd |= ODD(ORDER_COOKIE);
-    if (chromium ? SWAPPED(ACCEPT, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_DEST) || SWAPPED(SEC_FETCH_DEST, ACCEPT_ENCODING)
+    if (chromium ? c->version >= 80 && (SWAPPED(ACCEPT, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_DEST) ||
+                                        SWAPPED(SEC_FETCH_DEST, ACCEPT_ENCODING))
                  : SWAPPED(ACCEPT_ENCODING, SEC_FETCH_DEST) || SWAPPED(SEC_FETCH_DEST, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_SITE))
         odd |= ODD(ORDER_FETCH);
     return odd;
@@ -375,10 +380,10 @@ static bool not_webkit(const claim *c, const xb_handshake *h)
     return library(h);
 }
 
-/* WebKitGTK on libsoup 2, as long-lived distributions have it: no HTTP/2, GnuTLS, and no br. */
+/* WebKitGTK on libsoup 2, as long-lived distributions have it: no HTTP/2, GnuTLS, and no br; parts of files come as they are. */
 static bool libsoup_2(const claim *c, const xb_handshake *h)
 {
-    return !of_apple(c->ua) && h->stack == XB_STACK_GNUTLS && READS(GZIP) && !READS(BR);
+    return !of_apple(c->ua) && h->stack == XB_STACK_GNUTLS && (READS(GZIP) || READS(IDENTITY)) && !READS(BR);
 }
 
 /* Does it agree on a protocol wherever it connects? Chromium's WebSockets did not until shortly before 102. */

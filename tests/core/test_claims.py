@@ -167,6 +167,17 @@ def test_hints_that_name_nobody() -> None:
     assert contradictions(nobody(CHROME)) == {"odd_no_hints"}  # they buy no more than hints that are left out
 
 
+def test_sec_fetch_dest_came_last() -> None:
+    for version, wanted in ((79, set()), (80, {"odd_fetch_part"})):
+        assert contradictions(without("Sec-Fetch-Dest")(of_version(CHROME, version))) == wanted
+        assert "odd_fetch_part" in contradictions(without("Sec-Fetch-Site")(of_version(CHROME, version)))
+    framed = with_value("Sec-Fetch-Mode", "nested-navigate")(without("Sec-Fetch-Dest")(CHROME))
+    mode_first = before("Sec-Fetch-Mode", "User-Agent")(CHROME)
+    assert contradictions(of_version(framed, 79)) == contradictions(of_version(mode_first, 79)) == set()
+    assert "odd_fetch_misfit" in contradictions(of_version(framed, 80))
+    assert contradictions(of_version(mode_first, 80)) == {"odd_order_fetch"}
+
+
 def test_what_is_asked_ahead_or_passed_on_has_accept_first() -> None:
     passed = with_value("Sec-Fetch-Dest", "empty")(without("Sec-Fetch-User")(before("Accept", "sec-ch-ua")(CHROME)))
     assert contradictions(passed) == set()
@@ -178,13 +189,14 @@ def test_what_is_asked_ahead_or_passed_on_has_accept_first() -> None:
 
 def test_webkit_saves_without_sec_fetch() -> None:
     assert contradictions(SAFARI) == contradictions(ON_A_MAC) == set()
-    gtk, mac = without(*MODES)(SAFARI), without(*MODES)(ON_A_MAC)
+    gtk, mac = before("User-Agent", "Accept")(without(*MODES)(SAFARI)), without(*MODES)(ON_A_MAC)
     assert (
         contradictions(gtk, uri="/export")
         == contradictions(mac, uri="/a.zip")
         == contradictions(mac, uri="/a.mp4")
         == set()
     )
+    assert contradictions(without(*MODES)(SAFARI), uri="/export") == {"odd_no_fetch"}  # in the order of an opened page
     for uri in ("/export", "/a.html", "/a.php", "/a.js"):
         assert contradictions(mac, uri=uri) >= {"odd_no_fetch"}
     for headers in (gtk, mac):
