@@ -146,7 +146,7 @@ static uint64_t fetch(const claim *c)
     uint64_t odd = 0;
     if (!c->browsing || !(mode || dest || site))
         return 0;
-    /* Chromium said Site and Mode since 76, of frames another one, and Dest since 80. */
+    /* Chromium said Site and Mode since 76, of frames and objects other ones, and Dest since 80. */
     const bool first = c->engine == XB_ENGINE_CHROMIUM && c->version < 80;
     if (!(mode && (dest || first) && site) && !c->preflight)
         odd |= ODD(FETCH_PART);
@@ -157,7 +157,7 @@ static uint64_t fetch(const claim *c)
     /* Where Chromium itself asks, ahead or once more for a part of a file, it is nobody's site, and yet from a page. */
     const bool itself = c->prefetch || (c->saved && HAS(RANGE));
     const bool opens = c->html || (c->prefetch && c->engine == XB_ENGINE_WEBKIT); /* which fetches pages ahead with the Accept of a script */
-    if ((document && !((navigate || passed) && opens)) || (c->html && mode && !navigate && !c->prefetch && !passed) ||
+    if ((document && !((navigate || passed) && opens)) || (c->html && mode && !navigate && !c->prefetch && !passed && !first) ||
         (HAS(SEC_FETCH_USER) && !navigate) || (IS(SEC_FETCH_SITE, "none") && HAS(REFERER) && !itself))
         odd |= ODD(FETCH_MISFIT);
     if (HAS(SEC_FETCH_USER) && c->engine == XB_ENGINE_WEBKIT)
