@@ -281,13 +281,13 @@ static uint64_t order(const claim *c)
      * passes on, and of pages fetched ahead. The script of a worker comes as Accept, Referer, agent. */
     const bool accept_first = c->worker || c->preflight || (c->any && SWAPPED(USER_AGENT, REFERER)) || IS(SEC_FETCH_DEST, "webidentity") ||
                               (c->html && (IS(SEC_FETCH_DEST, "empty") || (c->prefetch && IS(SEC_FETCH_SITE, "none"))));
-    if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!accept_first && c->version >= (c->html ? 76 : 127))))
+    if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!accept_first && c->version >= (c->html ? 80 : 127))))
         odd |= ODD(ORDER_AGENT);
     if (chromium ? SWAPPED(REFERER, ACCEPT_ENCODING) : SWAPPED(ACCEPT_ENCODING, REFERER))
         odd |= ODD(ORDER_REFERER);
     if (SWAPPED(ACCEPT_LANGUAGE, COOKIE) || SWAPPED(ACCEPT_ENCODING, COOKIE))
         odd |= ODD(ORDER_COOKIE);
-    if (chromium ? c->version >= 80 && (SWAPPED(ACCEPT, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_DEST) ||
+    if (chromium ? c->version >= 83 && (SWAPPED(ACCEPT, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_DEST) ||
                                         SWAPPED(SEC_FETCH_DEST, ACCEPT_ENCODING))
                  : SWAPPED(ACCEPT_ENCODING, SEC_FETCH_DEST) || SWAPPED(SEC_FETCH_DEST, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_SITE))
         odd |= ODD(ORDER_FETCH);

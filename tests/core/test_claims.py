@@ -173,9 +173,12 @@ def test_sec_fetch_dest_came_last() -> None:
         assert "odd_fetch_part" in contradictions(without("Sec-Fetch-Site")(of_version(CHROME, version)))
     framed = with_value("Sec-Fetch-Mode", "nested-navigate")(without("Sec-Fetch-Dest")(CHROME))
     mode_first = before("Sec-Fetch-Mode", "User-Agent")(CHROME)
-    assert contradictions(of_version(framed, 79)) == contradictions(of_version(mode_first, 79)) == set()
+    assert contradictions(of_version(framed, 79)) == contradictions(of_version(mode_first, 82)) == set()
     assert "odd_fetch_misfit" in contradictions(of_version(framed, 80))
-    assert contradictions(of_version(mode_first, 80)) == {"odd_order_fetch"}
+    assert contradictions(of_version(mode_first, 83)) == {"odd_order_fetch"}
+    agent_last = before("Accept", "sec-ch-ua")(CHROME)
+    assert contradictions(of_version(agent_last, 79)) == set()
+    assert contradictions(of_version(agent_last, 80)) == {"odd_order_agent"}
 
 
 def test_what_is_asked_ahead_or_passed_on_has_accept_first() -> None:
