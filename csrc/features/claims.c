@@ -13,6 +13,7 @@ typedef struct {
     bool html, any;    /* XB_ACCEPT_PAGE, XB_ACCEPT_ANY */
     bool stripped;     /* a page is opened with neither Accept-Language nor Sec-Fetch-*: other headers may be missing or moved, too */
     bool scripted;     /* a page's script may have asked */
+    bool view;         /* QtWebEngine in a small browser, which says itself which languages it wants, or none */
 } claim;
 
 #define HAS(name) xb_has(c->r, XB_H_##name)
@@ -100,7 +101,7 @@ static uint64_t accepts(const claim *c)
         odd |= ODD(COOKIE);
     if (!c->browsing || c->well_known)
         return odd;
-    if (!HAS(ACCEPT_LANGUAGE))
+    if (!HAS(ACCEPT_LANGUAGE) && !(c->view && HAS(SEC_FETCH_SITE) && HAS(SEC_FETCH_MODE) && HAS(SEC_FETCH_DEST)))
         odd |= c->stripped ? ODD(STRIPPED) : ODD(NO_LANGUAGE);
     if (!HAS(ACCEPT_ENCODING) && !c->player)
         odd |= ODD(NO_ENCODING);
@@ -275,7 +276,7 @@ static uint64_t order(const claim *c)
         odd |= ODD(ORDER_ENCODING);
     if (c->engine == XB_ENGINE_WEBKIT)
         return odd;
-    if (chromium ? SWAPPED(ACCEPT_ENCODING, ACCEPT_LANGUAGE) : SWAPPED(ACCEPT_LANGUAGE, ACCEPT_ENCODING))
+    if (chromium ? SWAPPED(ACCEPT_ENCODING, ACCEPT_LANGUAGE) && !c->view : SWAPPED(ACCEPT_LANGUAGE, ACCEPT_ENCODING))
         odd |= ODD(ORDER_LANGUAGE);
     /* Older ones put the Accept that a script chose first, and one that was set before the request was made: of forms that a service worker
      * passes on, and of pages fetched ahead. The script of a worker comes as Accept, Referer, agent. */
@@ -448,6 +449,7 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     c->scheme = (xb_situation_scheme)(f->situation >> XB_SITUATION_SCHEME & 3);
     c->browsing = ua->mozilla && ua->browser != XB_BROWSER_TEXT &&
                   !(ua->marks & XB_MARK_EMBEDDED && c->engine == XB_ENGINE_NONE); /* Outlook shows pages by Internet Explorer's parts */
+    c->view = c->engine == XB_ENGINE_CHROMIUM && xb_contains(ua->text, XB_SPAN("qtwebengine/"));
     c->socket = HAS(SEC_WEBSOCKET_KEY);
     c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && c->method == XB_METHOD_OPTIONS;
     c->worker = HAS(SERVICE_WORKER);

@@ -167,6 +167,15 @@ def test_hints_that_name_nobody() -> None:
     assert contradictions(nobody(CHROME)) == {"odd_no_hints"}  # they buy no more than hints that are left out
 
 
+def test_small_browsers_of_qt_set_their_languages() -> None:
+    own = with_value("User-Agent", WINDOWS.replace("Chrome/", "QtWebEngine/6.8.2 Chrome/"))
+    early, none = before("Accept-Language", "Sec-Fetch-Site"), without("Accept-Language", "Cookie")
+    assert contradictions(own(early(CHROME))) == contradictions(own(none(CHROME))) == set()
+    assert contradictions(early(CHROME)) == {"odd_order_language"}
+    assert contradictions(none(CHROME)) == {"odd_no_language"}
+    assert "odd_no_language" in contradictions(own(none(without("Sec-Fetch-Dest")(CHROME))))
+
+
 def test_sec_fetch_dest_came_last() -> None:
     for version, wanted in ((79, set()), (80, {"odd_fetch_part"})):
         assert contradictions(without("Sec-Fetch-Dest")(of_version(CHROME, version))) == wanted
