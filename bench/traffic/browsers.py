@@ -337,4 +337,3 @@ async def click(browser: Browser, selector: str, number: int = 0, button: int = 
 
 
 BROWSERS = {"chromium": Chromium, "firefox": Firefox}
-PROGRAMS = {"chromium": "chromium", "firefox": "firefox-esr"}

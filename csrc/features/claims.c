@@ -62,13 +62,15 @@ static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
  * take anything, but name their character sets; ELinks takes anything. */
 static bool text_browser(const claim *c)
 {
+    if (xb_contains(c->ua->text, XB_SPAN("elinks"))) /* which Debian builds without what unpacks */
+        return HAS(ACCEPT) && HAS(ACCEPT_LANGUAGE);
     if (!HAS(ACCEPT) || !HAS(ACCEPT_ENCODING))
         return false;
     if (xb_contains(c->ua->text, XB_SPAN("dillo")))
         return !c->any;
     if (xb_contains(c->ua->text, XB_SPAN("netsurf")))
         return HAS(ACCEPT_LANGUAGE) || HAS(ACCEPT_CHARSET);
-    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET) || xb_contains(c->ua->text, XB_SPAN("elinks")));
+    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET));
 }
 
 /* Does an application on somebody's device send what the library of its system always does? Apple's names languages and
