@@ -62,15 +62,17 @@ static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
  * take anything, but name their character sets; ELinks takes anything. */
 static bool text_browser(const claim *c)
 {
-    if (xb_contains(c->ua->text, XB_SPAN("elinks"))) /* which Debian builds without what unpacks */
-        return HAS(ACCEPT) && HAS(ACCEPT_LANGUAGE);
+    /* Debian builds ELinks without what unpacks; "-)" says that no terminal shows the page. */
+    const bool elinks = xb_contains(c->ua->text, XB_SPAN("elinks"));
+    if (elinks && HAS(ACCEPT) && HAS(ACCEPT_LANGUAGE) && !xb_span_ends(c->ua->text, XB_SPAN("-)")))
+        return true;
     if (!HAS(ACCEPT) || !HAS(ACCEPT_ENCODING))
         return false;
     if (xb_contains(c->ua->text, XB_SPAN("dillo")))
         return !c->any;
     if (xb_contains(c->ua->text, XB_SPAN("netsurf")))
         return HAS(ACCEPT_LANGUAGE) || HAS(ACCEPT_CHARSET);
-    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET));
+    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET) || elinks);
 }
 
 /* Does an application on somebody's device send what the library of its system always does? Apple's names languages and
