@@ -1,16 +1,25 @@
 """A site whose pages ask for all that pages ask for, and that writes down each request as it came.
 
 Law: it answers whatever is asked below /m/ by the path's suffix; what is served matters only so far as the browser then asks for more.
+nginx stands before it and speaks TLS; what it knows of a connection and of a request comes along in headers of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import trustme
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 HERE = Path(__file__).parent
 _PIXEL = base64.b64decode(
@@ -46,21 +55,28 @@ _HEADERS = {
     "signed_in.html": {"Set-Cookie": "session=abc; Path=/"},
 }
 _FILE = 4_000_000
+NAMES = ("www.site.example", "other.example")  # of a site without https, and of another
+_TLS = ("protocol", "ciphers", "curves", "alpn", "reused")
+_TOLD = "seen-"  # so begin the names of the headers in which nginx tells
 
 
 class Site:
     """`asked`: each request in the order in which they came, as a line of `jsonl`. Only the loopback reaches it.
 
-    A browser trusts this machine as it trusts https; `plain` is a site by names that are not this machine's, without https.
+    `plain` is a site without https, by names that are not this machine's: whom a browser trusts as it trusts https. Else it is this
+    machine's, over HTTP/2 or, without `http2`, over HTTP/1.1. `here` is a directory for its files; `authority` there, whom to trust;
+    `key`, the digest of its own, as Chromium's options name one.
     """
 
-    def __init__(self, *, plain: bool) -> None:
+    def __init__(self, here: Path, *, plain: bool, http2: bool = True) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.plain = plain
-        self.port = 0
+        self.here, self.plain, self.http2 = here, plain, http2
+        self.port, self.key = 0, ""
+        self.authority = here / "authority.crt"
+        self._nginx: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """Takes a free port."""
+        """Takes free ports. RuntimeError where nginx does not start."""
         app = web.Application(client_max_size=1 << 20)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None)
@@ -68,24 +84,59 @@ class Site:
         listener = web.TCPSite(self._runner, "127.0.0.1", 0)
         await listener.start()
         self.port = self._runner.addresses[0][1]
+        if not self.plain:
+            self._certificate()
+            await self._in_front(self.port)
+
+    def _certificate(self) -> None:
+        """An authority, and a certificate of it for the names of this machine."""
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost", "127.0.0.1")
+        authority.cert_pem.write_to_path(self.authority)
+        issued.private_key_pem.write_to_path(self.here / "site.key")
+        (self.here / "site.crt").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        key = x509.load_pem_x509_certificate(issued.cert_chain_pems[0].bytes()).public_key()
+        digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+        self.key = base64.b64encode(digest).decode()
+
+    async def _in_front(self, behind: int) -> None:
+        """nginx, on a port that takes the place of the site's own."""
+        binary = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        if binary is None:
+            raise RuntimeError("nginx is not installed: apt-get install nginx-light")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        words = {"here": self.here, "port": self.port, "behind": behind, "h2": "http2" if self.http2 else "",
+                 "user": "user root;" if os.geteuid() == 0 else ""}  # fmt: skip
+        (self.here / "nginx.conf").write_text((HERE / "site.conf").read_text().format(**words))
+        command = [binary, "-p", str(self.here), "-c", str(self.here / "nginx.conf")]
+        self._nginx = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while not (self.here / "nginx.pid").exists():
+            if self._nginx.poll() is not None:
+                raise RuntimeError(f"nginx did not start: {(self.here / 'error.log').read_text().strip()}")
+            await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
+        if self._nginx is not None:
+            self._nginx.terminate()
+            self._nginx.wait()
         await self._runner.cleanup()
 
     @property
     def origin(self) -> str:
-        return f"http://{'www.site.example' if self.plain else '127.0.0.1'}:{self.port}"
+        return f"http://{NAMES[0]}:{self.port}" if self.plain else f"https://127.0.0.1:{self.port}"
 
     @property
     def other(self) -> str:
         """Another site for a browser."""
-        return f"http://{'other.example' if self.plain else 'localhost'}:{self.port}"
+        return f"http://{NAMES[1]}:{self.port}" if self.plain else f"https://localhost:{self.port}"
 
     def requests(self, name: str) -> list[dict[str, Any]]:
         """What was asked, as a public site of this name would have been asked, over https unless it is plain."""
         scheme = "http" if self.plain else "https"
         public = {self.origin: f"{scheme}://{name}", self.other: f"{scheme}://elsewhere.example"}
-        public |= {url.removeprefix("http://"): name for url in public}
+        public |= {url.partition("//")[2]: named.partition("//")[2] for url, named in public.items()}
         out = []
         for request in self.asked:
             pairs = []
@@ -99,7 +150,12 @@ class Site:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         pairs = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers]
-        self.asked.append({"method": request.method, "uri": request.raw_path, "protocol": "HTTP/1.1", "headers": pairs})
+        sent = [pair for pair in pairs if not pair[0].lower().startswith(_TOLD)]
+        asked = {"method": request.method, "uri": request.raw_path, "protocol": "HTTP/1.1", "headers": sent}
+        if not self.plain:
+            asked["protocol"] = request.headers["Seen-Protocol"]
+            asked["tls"] = dict(zip(_TLS, request.headers["Seen-TLS"].split(" "), strict=True))
+        self.asked.append(asked)
         cross = {
             "Access-Control-Allow-Origin": request.headers.get("Origin", "*"),
             "Access-Control-Allow-Credentials": "true",
@@ -111,10 +167,10 @@ class Site:
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=cross)
         if request.headers.get("Upgrade", "").lower() == "websocket":
-            socket = web.WebSocketResponse(protocols=("graphql-transport-ws",))
-            await socket.prepare(request)
-            await socket.close()
-            return socket
+            channel = web.WebSocketResponse(protocols=("graphql-transport-ws",))
+            await channel.prepare(request)
+            await channel.close()
+            return channel
         await request.read()
         if request.path in ("/moments.js", "/service_worker.js"):
             return web.Response(body=(HERE / name).read_bytes(), content_type="text/javascript")
@@ -154,7 +210,8 @@ async def _interrupted(request: web.Request) -> web.StreamResponse:
         reply.headers["Content-Range"] = f"bytes {start}-{_FILE - 1}/{_FILE}"
     await reply.prepare(request)
     await reply.write(bytes(_FILE - start if start else _FILE // 2))
-    if not start and request.transport is not None:
+    if not start:
         await asyncio.sleep(0.5)
-        request.transport.abort()
+        if request.transport is not None:  # who asked may be gone meanwhile
+            request.transport.abort()
     return reply

@@ -14,6 +14,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,7 +39,8 @@ user_pref("network.http.sendRefererHeader", 0);
 class Browser(Protocol):
     """What a person can do. Pages are by number, in the order in which they were opened.
 
-    `private` keeps nothing and tells nothing; `alone` finds each name on this machine.
+    `private` keeps nothing and tells nothing; `alone` finds each name on this machine. `program` is another build than the one installed,
+    and what it is told first.
     """
 
     async def start(self) -> None: ...
@@ -79,41 +81,61 @@ class Wire:
 
 
 class Chromium:
-    def __init__(self, home: Path, languages: str, *, private: bool, alone: bool = False) -> None:
-        self.profile, self.languages, self.private, self.alone = home / "chromium", languages, private, alone
+    """`key`: the digest of a certificate's key that is trusted, in base64."""
+
+    def __init__(
+        self,
+        home: Path,
+        languages: str,
+        *,
+        private: bool,
+        alone: bool = False,
+        program: Sequence[str] = ("chromium",),
+        key: str = "",
+    ) -> None:
+        self.profile, self.languages, self.private = home / "chromium", languages, private
+        self.program = [*program]
+        self.flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        if alone:
+            self.flags.append("--host-resolver-rules=MAP * 127.0.0.1")
+        if key:
+            self.flags.append(f"--ignore-certificate-errors-spki-list={key}")
         self.pages: list[str] = []
 
     async def start(self) -> None:
         trust = Path(os.environ["HOME"], ".pki", "nssdb")
         if AUTHORITY and not trust.exists():
             trust.mkdir(parents=True)
-            _trust(trust)
+            _trust(trust, AUTHORITY)
         self.http = aiohttp.ClientSession()
+        (self.profile / "Default").mkdir(parents=True, exist_ok=True)
         if self.private:
-            (self.profile / "Default").mkdir(parents=True, exist_ok=True)
             (self.profile / "Default" / "Preferences").write_text(json.dumps(NOTHING_TOLD))
-        flags = (
-            f"--user-data-dir={self.profile} --accept-lang={self.languages} --remote-debugging-port=0 --remote-allow-origins=*"
-            " --no-sandbox --no-first-run --disable-gpu --disable-dev-shm-usage --window-size=1280,900 about:blank"
-        )
-        command = ["chromium", *([] if "DISPLAY" in os.environ else ["--headless=new"]), *flags.split()]
-        if self.alone:
-            command.insert(-1, "--host-resolver-rules=MAP * 127.0.0.1")
-        told = self.profile / "DevToolsActivePort"
-        told.unlink(missing_ok=True)
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(300):
-            await asyncio.sleep(0.1)
-            if told.exists() and (port := told.read_text().split("\n")[0]):
-                break
-        self.base = f"http://127.0.0.1:{port}"
+        self.base = f"http://127.0.0.1:{await self._run()}"
         self.pages, self.wire = [], Wire(self.http)
-        for _ in range(50):
-            await self._find()
+        for _ in range(100):
+            with suppress(aiohttp.ClientError, OSError):
+                await self._find()
             if self.pages:
                 break
             await asyncio.sleep(0.1)
         await self.turn_to(0)
+
+    async def _run(self) -> int:
+        """Starts the program; the port of its DevTools."""
+        flags = (
+            f"--user-data-dir={self.profile} --accept-lang={self.languages} --remote-debugging-port=0 --remote-allow-origins=*"
+            " --no-first-run --window-size=1280,900"
+        )
+        command = [*self.program, *([] if "DISPLAY" in os.environ else ["--headless=new"]), *self.flags, *flags.split()]
+        told = self.profile / "DevToolsActivePort"
+        told.unlink(missing_ok=True)
+        self.process = subprocess.Popen([*command, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            if told.exists() and (port := told.read_text().split("\n")[0]):
+                return int(port)
+        raise RuntimeError(f"{self.program[0]} does not start")
 
     async def _find(self) -> None:
         async with self.http.get(self.base + "/json/list") as answer:
@@ -181,14 +203,26 @@ user_pref("intl.accept_languages", "{languages}");
 
 
 class Firefox:
-    def __init__(self, home: Path, languages: str, *, private: bool, alone: bool = False) -> None:
+    """`authority`: a file with whom it trusts."""
+
+    def __init__(
+        self,
+        home: Path,
+        languages: str,
+        *,
+        private: bool,
+        alone: bool = False,
+        program: Sequence[str] = ("firefox-esr",),
+        authority: str = AUTHORITY,
+    ) -> None:
         self.profile, self.languages, self.private, self.alone = home / "firefox", languages, private, alone
+        self.program, self.authority = [*program], authority
 
     async def start(self) -> None:
         if not self.profile.exists():
             self.profile.mkdir()
-            if AUTHORITY:
-                _trust(self.profile)
+            if self.authority:
+                _trust(self.profile, self.authority)
             (self.profile / "user.js").write_text(
                 SETTINGS.format(languages=self.languages.replace(",", ", "))
                 + (NOTHING_TOLD_EITHER if self.private else "")
@@ -198,7 +232,7 @@ class Firefox:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         command = [
-            "firefox-esr",
+            *self.program,
             *([] if "DISPLAY" in os.environ else ["--headless"]),
             "--profile",
             str(self.profile),
@@ -265,14 +299,15 @@ class Firefox:
     async def turn_to(self, page: int) -> None:
         pages = (await self.wire.ask("browsingContext.getTree", maxDepth=0))["contexts"]
         self.page = pages[page % len(pages)]["context"]
-        await self.wire.ask("browsingContext.activate", context=self.page)
+        with suppress(RuntimeError):  # Firefox 115 knows no such command
+            await self.wire.ask("browsingContext.activate", context=self.page)
 
 
-def _trust(place: Path) -> None:
-    """The recorder's authority, as one that the browser knows: what comes by a certificate that is not trusted is not cached."""
+def _trust(place: Path, authority: str) -> None:
+    """Makes an authority one that the browser knows: what comes by a certificate that is not trusted is not cached."""
     if not shutil.which("certutil"):
         raise SystemExit("certutil is not installed: apt-get install libnss3-tools")
-    for words in (["-N", "--empty-password"], ["-A", "-n", "authority", "-t", "C,,", "-i", AUTHORITY]):
+    for words in (["-N", "--empty-password"], ["-A", "-n", "authority", "-t", "C,,", "-i", authority]):
         subprocess.run(["certutil", "-d", f"sql:{place}", *words], check=True, capture_output=True)
 
 
@@ -302,4 +337,3 @@ async def click(browser: Browser, selector: str, number: int = 0, button: int = 
 
 
 BROWSERS = {"chromium": Chromium, "firefox": Firefox}
-PROGRAMS = {"chromium": "chromium", "firefox": "firefox-esr"}

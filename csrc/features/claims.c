@@ -13,6 +13,7 @@ typedef struct {
     bool html, any;    /* XB_ACCEPT_PAGE, XB_ACCEPT_ANY */
     bool stripped;     /* a page is opened with neither Accept-Language nor Sec-Fetch-*: other headers may be missing or moved, too */
     bool scripted;     /* a page's script may have asked */
+    bool view;         /* QtWebEngine in a small browser, which says itself which languages it wants, or none */
 } claim;
 
 #define HAS(name) xb_has(c->r, XB_H_##name)
@@ -83,6 +84,16 @@ static bool application(const xb_agent_facts *ua)
            !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !old_phone(ua);
 }
 
+static bool of_apple(const xb_agent_facts *ua) { return ua->os == XB_OS_MACOS || ua->os == XB_OS_IOS; }
+
+/* Are both there, and `later` before `earlier`? */
+static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
+{
+    return xb_has(c->r, earlier) && xb_has(c->r, later) && xb_place(c->r, later) < xb_place(c->r, earlier);
+}
+
+#define SWAPPED(earlier, later) swapped(c, XB_H_##earlier, XB_H_##later)
+
 /* ---- what is there, what is not ---- */
 
 static bool of_page(const claim *c) { return c->f->path.kind == XB_KIND_PAGE || c->f->path.kind == XB_KIND_SCRIPT; }
@@ -94,13 +105,17 @@ static bool page_any(const claim *c) { return of_page(c) && !c->scripted && c->a
  * take anything, but name their character sets; ELinks takes anything. */
 static bool text_browser(const claim *c)
 {
+    /* Debian builds ELinks without what unpacks; "-)" says that no terminal shows the page. */
+    const bool elinks = xb_contains(c->ua->text, XB_SPAN("elinks"));
+    if (elinks && HAS(ACCEPT) && HAS(ACCEPT_LANGUAGE) && !xb_span_ends(c->ua->text, XB_SPAN("-)")))
+        return true;
     if (!HAS(ACCEPT) || !HAS(ACCEPT_ENCODING))
         return false;
     if (xb_contains(c->ua->text, XB_SPAN("dillo")))
         return !c->any;
     if (xb_contains(c->ua->text, XB_SPAN("netsurf")))
         return HAS(ACCEPT_LANGUAGE) || HAS(ACCEPT_CHARSET);
-    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET) || xb_contains(c->ua->text, XB_SPAN("elinks")));
+    return HAS(ACCEPT_LANGUAGE) && (!c->any || HAS(ACCEPT_CHARSET) || elinks);
 }
 
 /* Does an application on somebody's device send what the library of its system always does? Apple's names languages and
@@ -163,7 +178,7 @@ static uint64_t accepts(const claim *c)
         odd |= ODD(COOKIE);
     if (!c->browsing || c->well_known)
         return odd;
-    if (!HAS(ACCEPT_LANGUAGE))
+    if (!HAS(ACCEPT_LANGUAGE) && !(c->view && HAS(SEC_FETCH_SITE) && HAS(SEC_FETCH_MODE) && HAS(SEC_FETCH_DEST)))
         odd |= c->stripped ? ODD(STRIPPED) : ODD(NO_LANGUAGE);
     if (!HAS(ACCEPT_ENCODING) && !c->player)
         odd |= ODD(NO_ENCODING);
@@ -172,7 +187,10 @@ static uint64_t accepts(const claim *c)
         odd |= ODD(ENCODING);
     if (HAS(CONTENT_TYPE) && (c->method == XB_METHOD_GET || c->method == XB_METHOD_HEAD) && !c->scripted)
         odd |= ODD(CONTENT_TYPE);
-    if (!VALUE(ACCEPT).size && !c->socket && !c->saved && !HAS(REFERER))
+    /* Chromium before 87 saves a file with neither Accept nor Referer. */
+    const bool older_saves = c->engine == XB_ENGINE_CHROMIUM && c->version < 87 && c->method == XB_METHOD_GET && HAS(ACCEPT_LANGUAGE) &&
+                             (c->f->path.kind == XB_KIND_OTHER || c->f->path.kind == XB_KIND_MEDIA);
+    if (!VALUE(ACCEPT).size && !c->socket && !c->saved && !older_saves && !HAS(REFERER))
         odd |= ODD(NO_ACCEPT);
     if (of_page(c) && !c->scripted && !c->worker && !c->prefetch && HAS(ACCEPT) && !ACCEPTS(OPENS))
         odd |= ODD(PAGE_ANY);
@@ -205,14 +223,18 @@ static uint64_t fetch(const claim *c)
     uint64_t odd = 0;
     if (!c->browsing || !(mode || dest || site))
         return 0;
-    if (!(mode && dest && site) && !c->preflight)
+    /* Chromium said Site and Mode since 76, of frames and objects other ones, and Dest since 80. */
+    const bool first = c->engine == XB_ENGINE_CHROMIUM && c->version < 80;
+    if (!(mode && (dest || first) && site) && !c->preflight)
         odd |= ODD(FETCH_PART);
-    const bool navigate = IS(SEC_FETCH_MODE, "navigate"), document = IS(SEC_FETCH_DEST, "document");
-    /* A service worker passes a page on: Firefox's always asks so, others' if they make the request anew. */
-    const bool passed = IS(SEC_FETCH_MODE, "same-origin") && IS(SEC_FETCH_DEST, "empty");
+    const bool navigate = IS(SEC_FETCH_MODE, "navigate") || (first && IS(SEC_FETCH_MODE, "nested-navigate")), document = IS(SEC_FETCH_DEST, "document");
+    /* A service worker passes a page on: Firefox's always asks so, others' if they make the request anew. WebKit's then says what it is for. */
+    const bool shown = document || IS(SEC_FETCH_DEST, "iframe") || IS(SEC_FETCH_DEST, "frame");
+    const bool passed = IS(SEC_FETCH_MODE, "same-origin") && (IS(SEC_FETCH_DEST, "empty") || (c->engine == XB_ENGINE_WEBKIT && shown));
     /* Where Chromium itself asks, ahead or once more for a part of a file, it is nobody's site, and yet from a page. */
     const bool itself = c->prefetch || (c->saved && HAS(RANGE));
-    if ((document && !(navigate && c->html)) || (c->html && mode && !navigate && !c->prefetch && !passed) ||
+    const bool opens = c->html || (c->prefetch && c->engine == XB_ENGINE_WEBKIT); /* which fetches pages ahead with the Accept of a script */
+    if ((document && !((navigate || passed) && opens)) || (c->html && mode && !navigate && !c->prefetch && !passed && !first) ||
         (HAS(SEC_FETCH_USER) && !navigate) || (IS(SEC_FETCH_SITE, "none") && HAS(REFERER) && !itself))
         odd |= ODD(FETCH_MISFIT);
     if (HAS(SEC_FETCH_USER) && c->engine == XB_ENGINE_WEBKIT)
@@ -261,7 +283,7 @@ static uint64_t hints(const claim *c)
     if (HAS(SEC_CH_UA_MOBILE) && ((IS(SEC_CH_UA_MOBILE, "?1") && ua->category == XB_CATEGORY_PC) ||
                                   (IS(SEC_CH_UA_MOBILE, "?0") && ua->category == XB_CATEGORY_SMARTPHONE)))
         odd |= ODD(HINT_MOBILE);
-    if (!HAS(SEC_CH_UA))
+    if (!VALUE(SEC_CH_UA).size) /* QtWebEngine 6.2 names nobody */
         return odd;
     if (c->f->brands.chromium != c->version && c->version)
         odd |= ODD(HINT_VERSION);
@@ -279,23 +301,29 @@ static uint64_t over_https(const claim *c)
 {
     const bool chromium = c->engine == XB_ENGINE_CHROMIUM, own = !embedded(c);
     const bool webkit = c->engine == XB_ENGINE_WEBKIT && c->ua->browser == XB_BROWSER_SAFARI && c->ua->major >= 17;
+    /* WebKit saves a file as if it opened a page, and does not say Sec-Fetch-*. Of a path that may be a page's, WebKitGTK shows by its order
+     * that it saves. */
+    const bool file = c->f->path.kind == XB_KIND_OTHER || c->f->path.kind == XB_KIND_MEDIA;
+    const bool saves = c->engine == XB_ENGINE_WEBKIT && c->html && c->method == XB_METHOD_GET && !HAS(SEC_FETCH_DEST) &&
+                       (file || (!of_apple(c->ua) && c->f->situation & XB_HAS_ORDER && SWAPPED(ACCEPT, USER_AGENT)));
     uint64_t odd = 0;
     if (c->well_known)
         return 0;
     if (!c->player && !c->font && !c->stripped && HAS(ACCEPT_ENCODING)) {
-        if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
+        if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || (webkit && of_apple(c->ua)))) /* libsoup 2 reads none */
             odd |= ODD(NO_BR);
         if (!READS(ZSTD) && own && (chromium_since(c, 124) || gecko_since(c, 128)))
             odd |= ODD(NO_ZSTD);
     }
     /* Chromium's WebSockets and WebKit's workers have none. */
-    if (!HAS(SEC_FETCH_MODE) && !c->stripped && !c->socket && !c->worker && (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
+    if (!HAS(SEC_FETCH_MODE) && !c->stripped && !c->socket && !c->worker && !saves &&
+        (chromium_since(c, 80) || gecko_since(c, 90) || webkit))
         odd |= ODD(NO_FETCH);
     /* Fetches by workers have none, so only what a page itself asks for counts. */
     const bool scripted = IS(SEC_FETCH_DEST, "empty") || xb_span_ends(VALUE(SEC_FETCH_DEST), XB_SPAN("worker")) ||
                           (c->any && !HAS(SEC_FETCH_DEST));
     const bool hinting = chromium && own && c->version >= 95;
-    if (hinting && !HAS(SEC_CH_UA) && !c->socket && !c->worker && !c->preflight && !scripted)
+    if (hinting && !VALUE(SEC_CH_UA).size && !c->socket && !c->worker && !c->preflight && !scripted)
         odd |= ODD(NO_HINTS);
     return odd;
 }
@@ -314,14 +342,6 @@ static uint64_t over_plain_http(const claim *c)
 
 /* ---- order and case ---- */
 
-/* Are both there, and `later` before `earlier`? */
-static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
-{
-    return xb_has(c->r, earlier) && xb_has(c->r, later) && xb_place(c->r, later) < xb_place(c->r, earlier);
-}
-
-#define SWAPPED(earlier, later) swapped(c, XB_H_##earlier, XB_H_##later)
-
 static uint64_t order(const claim *c)
 {
     const bool chromium = c->engine == XB_ENGINE_CHROMIUM, gecko = c->engine == XB_ENGINE_GECKO;
@@ -336,17 +356,20 @@ static uint64_t order(const claim *c)
         odd |= ODD(ORDER_ENCODING);
     if (c->engine == XB_ENGINE_WEBKIT)
         return odd;
-    if (chromium ? SWAPPED(ACCEPT_ENCODING, ACCEPT_LANGUAGE) : SWAPPED(ACCEPT_LANGUAGE, ACCEPT_ENCODING))
+    if (chromium ? SWAPPED(ACCEPT_ENCODING, ACCEPT_LANGUAGE) && !c->view : SWAPPED(ACCEPT_LANGUAGE, ACCEPT_ENCODING))
         odd |= ODD(ORDER_LANGUAGE);
-    /* Older ones put the Accept that a script chose first; the script of a worker comes as Accept, Referer, agent. */
-    if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!c->worker && !c->preflight && !(c->any && SWAPPED(USER_AGENT, REFERER)) &&
-                                                  !IS(SEC_FETCH_DEST, "webidentity") && c->version >= (c->html ? 76 : 127))))
+    /* Older ones put the Accept that a script chose first, and one that was set before the request was made: of forms that a service worker
+     * passes on, and of pages fetched ahead. The script of a worker comes as Accept, Referer, agent. */
+    const bool accept_first = c->worker || c->preflight || (c->any && SWAPPED(USER_AGENT, REFERER)) || IS(SEC_FETCH_DEST, "webidentity") ||
+                              (c->html && (IS(SEC_FETCH_DEST, "empty") || (c->prefetch && IS(SEC_FETCH_SITE, "none"))));
+    if (SWAPPED(USER_AGENT, ACCEPT) && (gecko || (!accept_first && c->version >= (c->html ? 80 : 127))))
         odd |= ODD(ORDER_AGENT);
     if (chromium ? SWAPPED(REFERER, ACCEPT_ENCODING) : SWAPPED(ACCEPT_ENCODING, REFERER))
         odd |= ODD(ORDER_REFERER);
     if (SWAPPED(ACCEPT_LANGUAGE, COOKIE) || SWAPPED(ACCEPT_ENCODING, COOKIE))
         odd |= ODD(ORDER_COOKIE);
-    if (chromium ? SWAPPED(ACCEPT, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_DEST) || SWAPPED(SEC_FETCH_DEST, ACCEPT_ENCODING)
+    if (chromium ? c->version >= 83 && (SWAPPED(ACCEPT, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_DEST) ||
+                                        SWAPPED(SEC_FETCH_DEST, ACCEPT_ENCODING))
                  : SWAPPED(ACCEPT_ENCODING, SEC_FETCH_DEST) || SWAPPED(SEC_FETCH_DEST, SEC_FETCH_MODE) || SWAPPED(SEC_FETCH_MODE, SEC_FETCH_SITE))
         odd |= ODD(ORDER_FETCH);
     return odd;
@@ -374,8 +397,6 @@ static uint64_t name_case(const claim *c)
 }
 
 /* ---- the handshake ---- */
-
-static bool of_apple(const xb_agent_facts *ua) { return ua->os == XB_OS_MACOS || ua->os == XB_OS_IOS; }
 
 bool xb_handshake_fits(const xb_agent_facts *ua, const xb_handshake *h)
 {
@@ -451,10 +472,28 @@ static uint64_t of_system(const xb_agent_facts *ua, const xb_handshake *h)
     return apple || (app && ua->os == XB_OS_IOS) ? ODD(TLS_SAFARI) : ODD(TLS_CHROME);
 }
 
+/* WebKitGTK on libsoup 2, as long-lived distributions have it: no HTTP/2, GnuTLS, and no br; parts of files come as they are. */
+static bool libsoup_2(const claim *c, const xb_handshake *h)
+{
+    return !of_apple(c->ua) && h->stack == XB_STACK_GNUTLS && (READS(GZIP) || READS(IDENTITY)) && !READS(BR);
+}
+
+/* Does it agree on a protocol wherever it connects? Chromium's WebSockets did not until shortly before 102. */
+static bool agrees(const claim *c, const xb_handshake *h)
+{
+    switch (c->engine) {
+    case XB_ENGINE_CHROMIUM:
+        return c->version >= (h->stack == XB_STACK_CHROMIUM ? 102 : 60);
+    case XB_ENGINE_GECKO:
+        return c->version >= 60;
+    default:
+        return c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15 && !libsoup_2(c, h);
+    }
+}
+
 static uint64_t handshake(const claim *c)
 {
     const xb_handshake *h = &c->f->handshake;
-    const bool recent = chromium_since(c, 60) || gecko_since(c, 60) || (c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15);
     const uint32_t spoken = c->f->protocol;
     uint64_t odd = 0;
     if (h->known & XB_KNOWS_CIPHERS) {
@@ -468,7 +507,7 @@ static uint64_t handshake(const claim *c)
             odd |= ODD(TLS_IE);
         odd |= of_system(c->ua, h);
     }
-    if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && recent && !embedded(c)) ||
+    if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && agrees(c, h) && !embedded(c)) ||
                                      (h->alpn == XB_ALPN_H2 && spoken && spoken < 20) || (h->alpn == XB_ALPN_H1 && spoken >= 20)))
         odd |= ODD(TLS_ALPN);
     /* Since 131; until then companies could switch it off, and views of programs lag behind. */
@@ -501,6 +540,7 @@ uint64_t xb_claims(const xb_request *r, const xb_facts *f)
     c->method = (xb_situation_method)(f->situation >> XB_SITUATION_METHOD & 7);
     c->scheme = (xb_situation_scheme)(f->situation >> XB_SITUATION_SCHEME & 3);
     c->browsing = ua->mozilla && ua->browser != XB_BROWSER_TEXT && !office(ua);
+    c->view = c->engine == XB_ENGINE_CHROMIUM && xb_contains(ua->text, XB_SPAN("qtwebengine/"));
     c->socket = HAS(SEC_WEBSOCKET_KEY);
     c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && c->method == XB_METHOD_OPTIONS;
     c->worker = HAS(SERVICE_WORKER);

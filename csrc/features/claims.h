@@ -9,8 +9,8 @@
  * proxy intercepts a person's connection, the handshake is that program's, and the person's requests contradict it: the price
  * of this evidence (docs/features.md says what to do).
  *
- * Source of the facts: requests of Chromium 156, Firefox 153, QtWebEngine 5.15 and WebKitGTK 2.5x as they reach nginx, the
- * Fetch and Client Hints specifications, and the engines' release notes for what came with which version.
+ * Source of the facts: requests of Chromium 64 to 156, Firefox 115 to 159, QtWebEngine 5.12 to 6.11, WebKitGTK 2.44 to 2.54 and WPE 2.38 as they
+ * reach nginx (bench/moments.py), the Fetch and Client Hints specifications, and the engines' release notes for what came with which version.
  */
 #ifndef XB_CLAIMS_H
 #define XB_CLAIMS_H

@@ -128,6 +128,126 @@ def test_what_nearly_contradicts() -> None:
         assert "odd_program" not in contradictions([*player, (name, "1")])
 
 
+def before(name: str, other: str) -> Callable[[Pairs], Pairs]:
+    def moved(pairs: Pairs) -> Pairs:
+        rest = [pair for pair in pairs if pair[0] != name]
+        at = [one for one, _ in rest].index(other)
+        return [*rest[:at], *(pair for pair in pairs if pair[0] == name), *rest[at:]]
+
+    return moved
+
+
+def of_version(headers: Pairs, version: int) -> Pairs:
+    """The same of another version of Chromium."""
+    return [(name, value.replace("142", str(version))) for name, value in headers]
+
+
+MODES = ("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-User", "Sec-Fetch-Dest")
+SAFARI: Pairs = [
+    ("Accept", FIREFOX[1][1]),
+    ("Referer", "https://www.example.org/"),
+    ("Sec-Fetch-Dest", "document"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Site", "same-origin"),
+    (
+        "User-Agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Safari/605.1.15",
+    ),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("Accept-Language", "en-US"),
+]
+ON_A_MAC = with_value(
+    "User-Agent", dict(SAFARI)["User-Agent"].replace("X11; Linux x86_64", "Macintosh; Intel Mac OS X 10_15_7")
+)(SAFARI)
+
+
+def test_hints_that_name_nobody() -> None:
+    nobody = with_value("sec-ch-ua", "")
+    assert contradictions(nobody(of_version(CHROME, 90))) == set()  # QtWebEngine 6.2
+    assert contradictions(nobody(CHROME)) == {"odd_no_hints"}  # they buy no more than hints that are left out
+
+
+def test_small_browsers_of_qt_set_their_languages() -> None:
+    own = with_value("User-Agent", WINDOWS.replace("Chrome/", "QtWebEngine/6.8.2 Chrome/"))
+    early, none = before("Accept-Language", "Sec-Fetch-Site"), without("Accept-Language", "Cookie")
+    assert contradictions(own(early(CHROME))) == contradictions(own(none(CHROME))) == set()
+    assert contradictions(early(CHROME)) == {"odd_order_language"}
+    assert contradictions(none(CHROME)) == {"odd_no_language"}
+    assert "odd_no_language" in contradictions(own(none(without("Sec-Fetch-Dest")(CHROME))))
+
+
+def test_sec_fetch_dest_came_last() -> None:
+    for version, wanted in ((79, set()), (80, {"odd_fetch_part"})):
+        assert contradictions(without("Sec-Fetch-Dest")(of_version(CHROME, version))) == wanted
+        assert "odd_fetch_part" in contradictions(without("Sec-Fetch-Site")(of_version(CHROME, version)))
+    framed = with_value("Sec-Fetch-Mode", "nested-navigate")(without("Sec-Fetch-Dest")(CHROME))
+    mode_first = before("Sec-Fetch-Mode", "User-Agent")(CHROME)
+    assert contradictions(of_version(framed, 79)) == contradictions(of_version(mode_first, 82)) == set()
+    assert "odd_fetch_misfit" in contradictions(of_version(framed, 80))
+    assert contradictions(of_version(mode_first, 83)) == {"odd_order_fetch"}
+    agent_last = before("Accept", "sec-ch-ua")(CHROME)
+    assert contradictions(of_version(agent_last, 79)) == set()
+    assert contradictions(of_version(agent_last, 80)) == {"odd_order_agent"}
+
+
+def test_what_is_asked_ahead_or_passed_on_has_accept_first() -> None:
+    passed = with_value("Sec-Fetch-Dest", "empty")(without("Sec-Fetch-User")(before("Accept", "sec-ch-ua")(CHROME)))
+    assert contradictions(passed) == set()
+    ahead = [*with_value("Sec-Fetch-Site", "none")(before("Accept", "sec-ch-ua")(CHROME)), ("Sec-Purpose", "prefetch")]
+    assert contradictions(ahead) == set()
+    assert contradictions(with_value("Sec-Fetch-Site", "same-origin")(ahead)) == {"odd_order_agent"}
+    assert contradictions(before("Accept", "sec-ch-ua")(CHROME)) == {"odd_order_agent"}
+
+
+def test_webkit_saves_without_sec_fetch() -> None:
+    assert contradictions(SAFARI) == contradictions(ON_A_MAC) == set()
+    gtk, mac = before("User-Agent", "Accept")(without(*MODES)(SAFARI)), without(*MODES)(ON_A_MAC)
+    assert (
+        contradictions(gtk, uri="/export")
+        == contradictions(mac, uri="/a.zip")
+        == contradictions(mac, uri="/a.mp4")
+        == set()
+    )
+    assert contradictions(without(*MODES)(SAFARI), uri="/export") == {"odd_no_fetch"}  # in the order of an opened page
+    for uri in ("/export", "/a.html", "/a.php", "/a.js"):
+        assert contradictions(mac, uri=uri) >= {"odd_no_fetch"}
+    for headers in (gtk, mac):
+        assert "odd_no_fetch" in contradictions(with_value("Accept", "*/*")(headers), uri="/a.zip")
+        assert "odd_no_fetch" in contradictions(headers, method="POST", uri="/a.zip")
+
+
+def test_older_chromiums_save_without_accept() -> None:
+    old = [
+        ("User-Agent", WINDOWS.replace("142", "64")),
+        ("Accept-Encoding", "gzip, deflate"),
+        ("Accept-Language", "en-US"),
+    ]
+    assert "odd_no_accept" not in contradictions(old, uri="/a.zip", scheme="http")
+    newer = with_value("User-Agent", WINDOWS)(old)
+    for headers, uri in ((old, "/a.html"), (old, "/a"), (newer, "/a.zip"), (old[:2], "/a.zip")):
+        assert "odd_no_accept" in contradictions(headers, uri=uri, scheme="http")
+
+
+def test_webkits_worker_asks_for_a_page() -> None:
+    anew = with_value("Sec-Fetch-Mode", "same-origin")
+    assert contradictions(anew(SAFARI)) == contradictions(with_value("Sec-Fetch-Dest", "iframe")(anew(SAFARI))) == set()
+    assert contradictions(with_value("Sec-Fetch-Dest", "image")(anew(SAFARI))) == {"odd_fetch_misfit"}
+    assert contradictions(anew(without("Sec-Fetch-User")(CHROME))) == {"odd_fetch_misfit"}
+
+
+def test_webkit_fetches_a_page_ahead() -> None:
+    ahead = [*with_value("Accept", "*/*")(SAFARI), ("Sec-Purpose", "prefetch")]
+    assert contradictions(ahead) == set()
+    assert "odd_fetch_misfit" in contradictions(ahead[:-1])
+    assert "odd_fetch_misfit" in contradictions([*with_value("Accept", "*/*")(CHROME), ("Sec-Purpose", "prefetch")])
+
+
+def test_libsoup_2_reads_no_br() -> None:
+    older = with_value("Accept-Encoding", "gzip, deflate")
+    assert contradictions(older(SAFARI)) == set()
+    assert contradictions(older(ON_A_MAC)) == {"odd_no_br"}
+
+
 @pytest.mark.parametrize(
     ("method", "content_type", "wanted"),
     [

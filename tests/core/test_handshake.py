@@ -68,10 +68,11 @@ CHROME_DETAILS = {
 def loaded(suites: str | None, groups: str | None = None, agent: str = "curl/8", **more: str) -> core.Request:
     request = core.Request()
     said = {"protocol": "TLSv1.3", "ciphers": suites, "curves": groups, "alpn": None, "reused": None, "sigalgs": None}
-    said.update({name: value for name, value in more.items() if name != "http"})
+    said.update({name: value for name, value in more.items() if name not in ("http", "encodings")})
     tls = core.Tls(**{name: None if value is None else value.encode() for name, value in said.items()})
     request.load_record(
-        [(b"User-Agent", agent.encode())], True, uri=b"/", method=b"GET", protocol=more.get("http", "HTTP/1.1").encode(),
+        [(b"User-Agent", agent.encode()), (b"Accept-Encoding", more.get("encodings", "").encode())], True,
+        uri=b"/", method=b"GET", protocol=more.get("http", "HTTP/1.1").encode(),
         scheme=b"https", tls=tls,
     )  # fmt: skip
     return request
@@ -327,6 +328,18 @@ def test_the_protocol_that_was_agreed_on(more: dict[str, str], wanted: set[str])
 
 def test_a_program_may_agree_on_nothing() -> None:
     assert odd("curl/8.1", OPENSSL, alpn="-") == odd(WEBVIEW, CHROMIUM, alpn="-") == set()
+    for encodings, wanted in (
+        ("gzip, deflate", set()),
+        ("gzip, deflate, br", {"odd_tls_alpn"}),
+        ("", {"odd_tls_alpn"}),
+    ):
+        assert odd(WEBKITGTK, GNUTLS, alpn="-", encodings=encodings) == wanted  # on libsoup 2
+    assert odd(WEBKITGTK, OPENSSL, alpn="-", encodings="gzip, deflate") == {"odd_tls_alpn"}
+    assert odd(SAFARI, APPLE, alpn="-") == {"odd_tls_alpn"}
+    for version, wanted in ((101, set()), (102, {"odd_tls_alpn"})):  # a WebSocket's connection
+        agent = re.sub(r"Chrome/\d+", f"Chrome/{version}", CHROME)
+        assert odd(agent, CHROMIUM, alpn="-") == wanted
+        assert odd(agent, OPENSSL, alpn="-") == {"odd_tls_chrome", "odd_tls_alpn"}
 
 
 def test_what_fits_is_said() -> None:
