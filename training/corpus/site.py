@@ -41,16 +41,9 @@ ASSETS = {
     "audio": (["media", "audio", "files"], ["mp3", "ogg", "wav", "m4a"]),
     "track": (["media", "video"], ["vtt"]),
     "object": (["images", "assets", "docs"], ["svg", "pdf"]),
-    "download": (["files", "downloads", "docs"], ["pdf", "zip", "tar.gz", "csv", "epub", "bin"]),
+    "download": (["files", "downloads", "docs"], ["pdf", "zip", "tar.gz", "csv", "epub"]),
 }
 ASSETS |= {"saved": ASSETS["download"], "module": ASSETS["script"]}
-# What these are often called, whatever the site: scanners ask for `/script` and `/config` too, and no word of a path is theirs alone.
-USUAL_NAMES = {
-    "style": ["style", "styles", "main", "app", "index", "theme", "print", "custom", "common", "bootstrap", "screen"],
-    "script": ["script", "scripts", "main", "app", "index", "bundle", "common", "vendor", "custom", "config", "test", "console",
-               "sdk", "jquery"],
-}
-USUAL_NAMES["module"] = USUAL_NAMES["script"]
 # Kinds with paths of their own, and what scripts ask for.
 PATHS = {
     "favicon": ["/favicon.ico"] * 6 + ["/apple-touch-icon.png", "/favicon-32x32.png", "/apple-touch-icon-precomposed.png"],
@@ -269,8 +262,7 @@ def path(kind: str, rng: random.Random, extension: str = "") -> str:
     if kind in ASSETS:
         folders, extensions = ASSETS[kind]
         mark = rng.choice(["", "", ".min", f".{rng.getrandbits(32):08x}", f"-{rng.randint(1, 9)}"])
-        stem = rng.choice(USUAL_NAMES[kind]) if kind in USUAL_NAMES and rng.random() < 0.35 else slug(rng, 3)
-        return f"/{rng.choice(folders)}/{stem}{mark}.{rng.choice(extensions)}{query}"
+        return f"/{rng.choice(folders)}/{slug(rng, 3)}{mark}.{rng.choice(extensions)}{query}"
     if KINDS[kind].query == "fetch" and rng.random() < 0.9:
         deeper = "".join(f"/{slug(rng, 1)}" for _ in range(rng.choice([0, 0, 1, 2])))
         number = rng.choice(["", "", f"/{rng.randint(1, 9999)}", f"/{rng.getrandbits(64):x}", ".json"])
