@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-# Over HTTP/1.1, in which the case of names counts, too.
+# Over HTTP/1.1, in which the case of names counts, too. Over HTTP/2 one script is refused for its name: docs/default-model.md.
 BROWSERS = ["chromium", "firefox", "qtwebengine", "webkit"]
 
 
