@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "support" / "servers"), str(ROOT / "tests" / "support")]
 
 import lives  # noqa: E402
+import moments  # noqa: E402
 import nginx_harness  # noqa: E402
 import quality  # noqa: E402
 from life.pages import Clock, Site  # noqa: E402
@@ -504,7 +505,7 @@ def main(used: tuple[str, ...], names: tuple[str, ...], model: Path) -> None:
         os.execvp("xvfb-run", ["xvfb-run", "-a", sys.executable, *sys.argv])
     if why := nginx_harness.without_module():
         raise SystemExit(why)
-    installed = [each for each in browsers.BROWSERS if shutil.which(browsers.PROGRAMS[each])]
+    installed = [each for each in browsers.BROWSERS if moments.INSTALLED[each]()]
     found = asyncio.run(all_lives(list(names or LIVES), list(used or installed), model))
     table, sides = (
         Table("browser", "life", "side", "requests", "by 1", "by 10", "by 100", "refused", "worst score"),

@@ -91,4 +91,4 @@ def test_who_walks_into_a_trap_is_noted(sidecar: Sidecar, site: EchoSite, tmp_pa
         wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") == 5, "five lines")
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert [line["uri"] for line in lines][:2] == ["/archive-4711/", "/archive-4711/more"]
-        assert {line["verdict"] for line in lines} == {"human"} or {line["verdict"] for line in lines} == {"bot"}
+        assert {line["verdict"] for line in lines} <= {"human", "bot"}
