@@ -13,7 +13,7 @@ from places import ROOT
 
 # Over HTTP/1.1, in which the case of names counts, too.
 BROWSERS = ["chromium", "firefox", "qtwebengine", "webkit"]
-# Chromium, told to load all anew: the word `script` is known from scanners alone (docs/default-model.md).
+# Told to load all anew, Chromium and WebKit ask for this; the word `script` is known from scanners alone (docs/default-model.md).
 OPEN = {"/m/fresh_script.js"}
 
 
