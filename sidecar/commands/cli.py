@@ -195,12 +195,21 @@ def _is_of_memory(error: BaseException | None) -> bool:
 
 def _reader_left() -> NoReturn:
     """The reader of our output has closed it: exit with the status of a program that SIGPIPE ended."""
-    with contextlib.suppress(OSError):  # the interpreter must not complain at its end either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _let_go_of_stdout()
     sys.exit(128 + signal.SIGPIPE)
 
 
+def _let_go_of_stdout() -> None:
+    """What could not be written is let go, or the interpreter complains of it at its end, with a status of its own."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(message: str) -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _let_go_of_stdout()
     with contextlib.suppress(OSError):  # nobody reads it, or the disk is full: the status tells it, too
         click.echo(f"xbot: {' '.join(message.split())}", err=True)
     sys.exit(2)
