@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 import quality
-from life import many, one
+from life import many, open_page, page_by_page
 from life.hand import Hand, Life, Scene
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +36,7 @@ from training.corpus.sessions.clients import Client, Crowd
 from training.corpus.sessions.places import Place, place
 
 HERE = Path(__file__).resolve().parent
-LIVES: dict[str, Life] = one.LIVES | many.LIVES
+LIVES: dict[str, Life] = open_page.LIVES | page_by_page.LIVES | many.LIVES
 START = 1_795_000_000.0
 BEFORE, AROUND = 6 * 3600.0, 2500  # the crowd has been there for so long, and sends so many requests
 STEPS = (1, 10, 100)

@@ -1,7 +1,7 @@
 """hand.py - somebody at a browser: what he asks for, second by second, and what the site answers.
 
 Law: the requests are made by the code that makes those of the corpus (training/corpus), with the heads, caches and handshakes of real
-browsers; what people do with them is written in one.py and many.py, and nowhere else.
+browsers; what people do with them is written in open_page.py, page_by_page.py and many.py, and nowhere else.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ TV = "Mozilla/5.0 (SMART-TV; LINUX; Tizen 8.0) AppleWebKit/537.36 (KHTML, like G
 
 BROKEN = Answer(502, 157, "text/html")
 LOST = Answer(404, 900, "text/html")
+JSON = Answer(200, 800, "application/json")
+DONE = Answer(204, 0, "")
+NEW: dict[str, object] = {}  # how somebody lives who has not been here
+KNOWN = {"known": True}
 
 
 @dataclass
@@ -123,8 +127,13 @@ class Hand:
             do(number)
             self.now += seconds * (1 + self.rng.uniform(-spread, spread))
 
+    def series(self, kind: str, path: str, count: int, seconds: float, spread: float = 0.01, **more: Any) -> None:
+        """So many requests, one each so many seconds; `{}` in the path is the number of each."""
+        self.each(seconds, count, lambda number: self.ask(kind, path.format(number), **more), spread)
+
     def polls(self, kind: str, path: str, seconds: float, hours: float, **more: Any) -> None:
-        self.each(seconds, int(hours * HOUR / seconds), lambda _: self.ask(kind, path, **more))
+        """The same again and again, for so many hours."""
+        self.series(kind, path, int(hours * HOUR / seconds), seconds, **more)
 
     def answered(self, answer: Answer, since: int = 0) -> None:
         """What was asked since then got this answer."""

@@ -1,6 +1,6 @@
 """many.py - lives of many people at once: who look alike, sit behind one address, or come in the same minute.
 
-Law: as in one.py. A crowd has a time of arrival and one look or many; whoever comes does what one does who comes for one page.
+Law: as in open_page.py. A crowd has a time of arrival and one look or many; whoever comes does what one does who comes for one page.
 """
 
 from __future__ import annotations
