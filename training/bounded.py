@@ -157,25 +157,33 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         had = before[order] * unit  # what is in the box is the whole weight
         lower = np.append(np.minimum(-self.most_against * per_range - had, 0.0), -np.inf)
         upper = np.append(np.maximum(self.most_for * per_range - had, 0.0), np.inf)
-        found = minimize(
-            objective,
-            np.zeros(len(order) + 1),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=np.column_stack([lower, upper]),
-            options={
-                "maxcor": CORRECTIONS,
-                "maxiter": self.max_iter,
-                "maxfun": 2 * self.max_iter,
-                "gtol": self.tol * np.sqrt(cost.sum()),
-                "ftol": 0.0,
-            },
-        )
+        near, at, least, steps = self.tol * np.sqrt(cost.sum()), np.zeros(len(order) + 1), np.inf, 0
+        while True:
+            found = minimize(
+                objective,
+                at,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=np.column_stack([lower, upper]),
+                options={
+                    "maxcor": CORRECTIONS,
+                    "maxiter": self.max_iter - steps,
+                    "maxfun": 2 * self.max_iter,
+                    "gtol": near,
+                    "ftol": 0.0,
+                },
+            )
+            at, steps = found.x, steps + int(found.nit)
+            # A step along what it looks back on may change nothing before the minimum is near: without it there may be one that does.
+            left_over = at - np.clip(at - found.jac, lower, upper)
+            if np.abs(left_over).max() <= near or found.fun >= least or steps >= self.max_iter:
+                break
+            least = found.fun
         if found.status == 1:
             warnings.warn("L-BFGS-B stopped before it converged", ConvergenceWarning, stacklevel=3)
         weights = np.zeros(columns.shape[1])
-        weights[order] = found.x[:-1] / unit
-        return weights, float(found.x[-1] / bias_unit), int(found.nit)
+        weights[order] = at[:-1] / unit
+        return weights, float(at[-1] / bias_unit), steps
 
     def decision_function(self, X: Any) -> np.ndarray:
         """The margin of each row."""
