@@ -101,8 +101,10 @@ bool xb_hosts_know(const xb_hosts *hosts, uint32_t want)
 /* Visitors of a group who had the time to load a part, and to bring a cookie: nobody in his first quarter of a minute, all after some minutes. */
 #define LATE(group) (2.0f * b->group.latest)
 #define SETTLED(group) (b->group.count[XB_TALLY_VISITORS] - LATE(group))
+/* One network says nothing of who looks alike elsewhere, or it could have a stranger refused. */
+#define SPREAD (FLEET(NETWORKS) > 9.5)
 /* Most who have this shape load no part. */
-#define BARE(share) (SETTLED(shape) > 9.5 && FLEET(LOADERS) < (share) * SETTLED(shape))
+#define BARE(share) (SPREAD && SETTLED(shape) > 9.5 && FLEET(LOADERS) < (share) * SETTLED(shape))
 
 /* Which rows stand where. Those of handshake and client stand last: where they are absent, nobody looks at them. */
 #define IN(row, from, to) ((int)XB_F_##row >= (int)(from) && (int)XB_F_##row < (int)(to))

@@ -26,9 +26,9 @@ from training.corpus.sessions.clients import Client, Crowd
 
 DEFAULT = ROOT / "sidecar" / "default.xbot"
 # Quick ones of each kind: unseen, from elsewhere, in a burst, by errors.
-SHORT = ("post_polls_unseen", "posts_from_elsewhere", "tv", "reload_of_errors")
+SHORT = ("post_polls_unseen", "posts_from_elsewhere", "all_in_tabs", "reload_of_errors")
 # Some of their requests are refused (docs/lives.md).
-OPEN = ("all_in_tabs", "tabs_restored", "regulars", "regulars_after_restart")
+OPEN = ("tabs_restored", "regulars", "regulars_after_restart")
 
 
 def test_each_life_is_on_one_side() -> None:

@@ -13,6 +13,8 @@ import pytest
 from nginx_harness import EchoSite, guarded, nginx_binary, running_nginx
 from sidecar_harness import BROWSER, Sidecar, wait_until
 
+from sidecar import model
+
 pytestmark = pytest.mark.skipif(nginx_binary() is None, reason="nginx is not installed: apt-get install nginx-light")
 
 
@@ -81,7 +83,7 @@ def test_nginx_waits_for_nobody(sidecar: Sidecar, site: EchoSite) -> None:
 
 
 @pytest.mark.usefixtures("files")
-def test_who_walks_into_a_trap_is_noted(sidecar: Sidecar, site: EchoSite, tmp_path: Path) -> None:
+def test_who_walks_into_a_trap_is_noted(sidecar: Sidecar, site: EchoSite, tmp_path: Path, model_path: Path) -> None:
     with running_nginx("include xbot/traps.conf;\n" + guarded(site), socket=socket_of(sidecar)) as nginx:
         for path in ("/archive-4711/", "/archive-4711/more", "/.env", "/.git/config", "/WP-login.php"):
             assert nginx.ask(path, BROWSER).status == 404
@@ -91,4 +93,5 @@ def test_who_walks_into_a_trap_is_noted(sidecar: Sidecar, site: EchoSite, tmp_pa
         wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") == 5, "five lines")
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert [line["uri"] for line in lines][:2] == ["/archive-4711/", "/archive-4711/more"]
-        assert {line["verdict"] for line in lines} <= {"human", "bot"}
+        threshold = model.load(model_path).threshold
+        assert [line["verdict"] for line in lines] == [["human", "bot"][line["score"] >= threshold] for line in lines]

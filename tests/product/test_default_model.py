@@ -65,7 +65,7 @@ def test_it_loads_and_is_of_this_version(default: model.Model) -> None:
     """It has all rows, and each bound comes from rows that training saw."""
     assert default.rows == {row.name: row.version for row in (*core.FEATURES, *core.FAMILIES)}
     assert any(0 < upper < 1024 for upper in default.upper)
-    assert default.provenance["settings"]["max_fpr"] == 0.003
+    assert default.provenance["settings"]["max_fpr"] == 0.002
 
 
 def test_what_only_describes_has_no_weight(default: model.Model) -> None:
@@ -189,7 +189,7 @@ def share(tallies: dict[tuple[str, str], quality.Tally], wanted: str, *words: st
 
 @pytest.mark.parametrize("words", [("header sets: browsers",), ("loads_assets",), ("by share of traffic",)])
 def test_people_are_let_in(tallies: dict[tuple[str, str], quality.Tally], words: tuple[str, ...]) -> None:
-    assert share(tallies, "human", *words) < 0.006  # 6 of 1,125 lines of one log, for names of pictures: medium, system
+    assert share(tallies, "human", *words) <= 0.005
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,6 @@ from places import ROOT
 
 # Over HTTP/1.1, in which the case of names counts, too.
 BROWSERS = ["chromium", "firefox", "qtwebengine", "webkit"]
-# Told to load all anew, Chromium and WebKit ask for this; the word `script` is known from scanners alone (docs/default-model.md).
-OPEN = {"/m/fresh_script.js"}
 
 
 @pytest.mark.long
@@ -30,5 +27,4 @@ def test_no_moment_is_refused(browser: str, tmp_path: Path) -> None:
     asked = {record["uri"] for record in map(json.loads, kept.read_text().splitlines())}
     assert {"/m/link.html", "/m/form_post", "/m/socket", "/m/passed_frame.html", "/m/in_worker.json"} <= asked
     assert len(asked) > 150
-    assert done.returncode in (0, 1), done.stderr
-    assert set(re.findall(r"/m/\S+", done.stdout)) <= OPEN, done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
