@@ -22,69 +22,10 @@ typedef struct {
 #define READS(name) ((c->f->encodings.marks & XB_ENCODING_##name) != 0)
 #define ACCEPTS(name) ((c->f->accept.marks & XB_ACCEPT_##name) != 0)
 #define BRANDS(name) ((c->f->brands.marks & XB_BRAND_##name) != 0)
-#define ODD(name) (UINT64_C(1) << XB_ODD_##name)
-
-xb_engine xb_engine_of(const xb_agent_facts *ua)
-{
-    if (!ua->mozilla)
-        return XB_ENGINE_NONE;
-    if (ua->marks & XB_MARK_EDGEHTML)
-        return XB_ENGINE_NONE; /* it only says Chrome */
-    if (ua->marks & XB_MARK_CHROMIUM)
-        return XB_ENGINE_CHROMIUM;
-    if (ua->os == XB_OS_TIZEN)
-        return XB_ENGINE_NONE; /* a television set's Chromium, which says Safari and its own version without a name */
-    if (ua->browser == XB_BROWSER_FIREFOX && ua->marks & XB_MARK_GECKO && !(ua->marks & XB_MARK_WEBKIT)) /* on iOS it has that */
-        return XB_ENGINE_GECKO;
-    if (ua->browser == XB_BROWSER_NONE && ua->marks & XB_MARK_GECKO && xb_contains(ua->text, XB_SPAN("thunderbird/")))
-        return XB_ENGINE_GECKO;
-    return ua->marks & XB_MARK_WEBKIT ? XB_ENGINE_WEBKIT : XB_ENGINE_NONE;
-}
+#define ODD XB_ODD
 
 static bool chromium_since(const claim *c, uint32_t version) { return c->engine == XB_ENGINE_CHROMIUM && c->version >= version; }
 static bool gecko_since(const claim *c, uint32_t version) { return c->engine == XB_ENGINE_GECKO && c->version >= version; }
-/* A program that shows pages in a view of its own decides by itself what the view sends; so do television sets. */
-static bool embedded(const claim *c)
-{
-    return c->ua->marks & (XB_MARK_WEBVIEW | XB_MARK_EMBEDDED) || c->ua->browser == XB_BROWSER_APP ||
-           c->ua->category == XB_CATEGORY_APPLIANCE;
-}
-
-/* Internet Explorer, and the Edge before it was a Chromium. */
-static bool explorer(const xb_agent_facts *ua) { return ua->browser == XB_BROWSER_IE || ua->marks & XB_MARK_EDGEHTML; }
-
-static bool named_office(const xb_agent_facts *ua) { return ua->os == XB_OS_WINDOWS && xb_span_starts(ua->text, XB_SPAN("microsoft office/")); }
-
-/* Outlook and its kin on Windows: they show pages by Internet Explorer's parts. */
-static bool office(const xb_agent_facts *ua)
-{
-    return ua->marks & XB_MARK_EMBEDDED && (ua->mozilla ? xb_engine_of(ua) == XB_ENGINE_NONE : named_office(ua));
-}
-
-/* Has it the handshake of Windows? Internet Explorer, the first Edge, and Office, by whichever name. */
-static bool of_windows(const xb_agent_facts *ua)
-{
-    return explorer(ua) || office(ua) || named_office(ua);
-}
-
-/* Browsers that do not begin with Mozilla/: the old Opera, and those of phones from before apps. Programs for the Java of these say what
- * they like; i-mode's browsers said next to nothing, but their network ended in March 2026. */
-static bool old_opera(const xb_agent_facts *ua) { return xb_span_starts(ua->text, XB_SPAN("opera/")); }
-
-static bool old_phone(const xb_agent_facts *ua)
-{
-    return !ua->mozilla && !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !old_opera(ua) &&
-           (ua->category == XB_CATEGORY_MOBILE || xb_span_starts(ua->text, XB_SPAN("ucweb/"))) && !xb_contains(ua->text, XB_SPAN("untrusted"));
-}
-
-/* An application that names itself and the phone or tablet it runs on, and no library. */
-static bool application(const xb_agent_facts *ua)
-{
-    return !ua->mozilla && (ua->os == XB_OS_ANDROID || ua->os == XB_OS_IOS) && ua->browser == XB_BROWSER_NONE && ua->category < XB_CATEGORY_TOOL &&
-           !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !old_phone(ua);
-}
-
-static bool of_apple(const xb_agent_facts *ua) { return ua->os == XB_OS_MACOS || ua->os == XB_OS_IOS; }
 
 /* Are both there, and `later` before `earlier`? */
 static bool swapped(const claim *c, xb_header_id earlier, xb_header_id later)
@@ -130,13 +71,13 @@ static bool program(const claim *c)
         return READS(GZIP) && !READS(DEFLATE);
     if (marks & XB_MARK_PLAYER)
         return HAS(RANGE) || HAS(ICY_METADATA);
-    if (old_opera(c->ua))
+    if (xb_is_old_opera(c->ua))
         return HAS(ACCEPT_LANGUAGE) && HAS(ACCEPT_ENCODING) && HAS(ACCEPT) && !c->any;
-    if (old_phone(c->ua))
+    if (xb_is_old_phone(c->ua))
         return VALUE(ACCEPT).size && !page_any(c);
-    if (office(c->ua))
+    if (xb_is_office(c->ua))
         return HAS(ACCEPT) && HAS(ACCEPT_ENCODING);
-    if (application(c->ua))
+    if (xb_is_application(c->ua))
         return HAS(ACCEPT_ENCODING) || HAS(RANGE);
     return !xb_span_starts(c->ua->text, XB_SPAN("[fban")) || (HAS(X_FB_HTTP_ENGINE) && HAS(ACCEPT_ENCODING));
 }
@@ -146,21 +87,21 @@ static bool program(const claim *c)
 static uint64_t lacks(const claim *c)
 {
     const uint32_t marks = c->ua->marks;
-    const bool android = marks & XB_MARK_DALVIK, phone = old_phone(c->ua);
+    const bool android = marks & XB_MARK_DALVIK, phone = xb_is_old_phone(c->ua);
     uint64_t odd = 0;
     if (marks & XB_MARK_PLAYER)
         return ODD(PROGRAM) | (page_any(c) ? ODD(PAGE_ANY) : 0);
     if (c->ua->category == XB_CATEGORY_APPLIANCE)
         return ODD(PROGRAM);
-    if (!HAS(ACCEPT_LANGUAGE) && (marks & XB_MARK_CFNETWORK || old_opera(c->ua)))
+    if (!HAS(ACCEPT_LANGUAGE) && (marks & XB_MARK_CFNETWORK || xb_is_old_opera(c->ua)))
         odd |= ODD(NO_LANGUAGE);
-    if (!HAS(ACCEPT_ENCODING) && !phone && !old_opera(c->ua) && !(android && HAS(RANGE)))
+    if (!HAS(ACCEPT_ENCODING) && !phone && !xb_is_old_opera(c->ua) && !(android && HAS(RANGE)))
         odd |= ODD(NO_ENCODING);
     if (android && READS(DEFLATE) && !READS(BR))
         odd |= ODD(ENCODING);
-    if (!VALUE(ACCEPT).size && !android && !application(c->ua))
+    if (!VALUE(ACCEPT).size && !android && !xb_is_application(c->ua))
         odd |= ODD(NO_ACCEPT);
-    if (page_any(c) && (phone || old_opera(c->ua)))
+    if (page_any(c) && (phone || xb_is_old_opera(c->ua)))
         odd |= ODD(PAGE_ANY);
     return odd & (odd - 1) ? odd : odd | ODD(PROGRAM);
 }
@@ -299,18 +240,18 @@ static uint64_t hints(const claim *c)
 
 static uint64_t over_https(const claim *c)
 {
-    const bool chromium = c->engine == XB_ENGINE_CHROMIUM, own = !embedded(c);
+    const bool chromium = c->engine == XB_ENGINE_CHROMIUM, own = !xb_is_embedded(c->ua);
     const bool webkit = c->engine == XB_ENGINE_WEBKIT && c->ua->browser == XB_BROWSER_SAFARI && c->ua->major >= 17;
     /* WebKit saves a file as if it opened a page, and does not say Sec-Fetch-*. Of a path that may be a page's, WebKitGTK shows by its order
      * that it saves. */
     const bool file = c->f->path.kind == XB_KIND_OTHER || c->f->path.kind == XB_KIND_MEDIA;
     const bool saves = c->engine == XB_ENGINE_WEBKIT && c->html && c->method == XB_METHOD_GET && !HAS(SEC_FETCH_DEST) &&
-                       (file || (!of_apple(c->ua) && c->f->situation & XB_HAS_ORDER && SWAPPED(ACCEPT, USER_AGENT)));
+                       (file || (!xb_is_of_apple(c->ua) && c->f->situation & XB_HAS_ORDER && SWAPPED(ACCEPT, USER_AGENT)));
     uint64_t odd = 0;
     if (c->well_known)
         return 0;
     if (!c->player && !c->font && !c->stripped && HAS(ACCEPT_ENCODING)) {
-        if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || (webkit && of_apple(c->ua)))) /* libsoup 2 reads none */
+        if (!READS(BR) && (chromium_since(c, 80) || gecko_since(c, 90) || (webkit && xb_is_of_apple(c->ua)))) /* libsoup 2 reads none */
             odd |= ODD(NO_BR);
         if (!READS(ZSTD) && own && (chromium_since(c, 124) || gecko_since(c, 128)))
             odd |= ODD(NO_ZSTD);
@@ -348,7 +289,7 @@ static uint64_t order(const claim *c)
     uint64_t odd = 0;
     if (c->stripped || c->player) /* a player's headers come in another order */
         return 0;
-    if (explorer(c->ua)) /* all of its versions begin with Accept */
+    if (xb_is_explorer(c->ua)) /* all of its versions begin with Accept */
         return SWAPPED(ACCEPT, ACCEPT_ENCODING) ? ODD(ORDER_ENCODING) : 0;
     if (c->engine == XB_ENGINE_NONE)
         return 0;
@@ -396,150 +337,14 @@ static uint64_t name_case(const claim *c)
     return odd;
 }
 
-/* ---- the handshake ---- */
-
-bool xb_handshake_fits(const xb_agent_facts *ua, const xb_handshake *h)
-{
-    switch (xb_engine_of(ua)) {
-    case XB_ENGINE_CHROMIUM:
-        return h->stack == XB_STACK_CHROMIUM;
-    case XB_ENGINE_GECKO:
-        return h->stack == XB_STACK_NSS;
-    case XB_ENGINE_WEBKIT: /* WebKitGTK says Safari, and stands on GnuTLS */
-        return h->stack == (of_apple(ua) ? XB_STACK_APPLE : XB_STACK_GNUTLS);
-    default:
-        return false;
-    }
-}
-
-/* Is GREASE where Chromium and Apple put it, in each list that is told? */
-static bool greased(const xb_handshake *h)
-{
-    return h->marks & XB_TLS_GREASE_CIPHER_FIRST && (h->marks & XB_TLS_GREASE_CURVE_FIRST || !(h->known & XB_KNOWS_CURVES));
-}
-
-/* Programs that are certainly no browser's engine. Windows is not among them: old Safaris look like it. */
-static bool library(const xb_handshake *h)
-{
-    return h->stack == XB_STACK_OPENSSL || h->stack == XB_STACK_GNUTLS || h->stack == XB_STACK_GO || h->stack == XB_STACK_JAVA ||
-           h->stack == XB_STACK_RUSTLS;
-}
-
-/* Chromium sends GREASE since 55, and offered no TLS 1.3 before. A view inside a program may have its requests made by the program's own
- * library, which is no Chromium: there only another's marks count. */
-static bool not_chromium(const claim *c, const xb_handshake *h)
-{
-    if (c->version < 60)
-        return c->version && c->version < 55 && h->marks & XB_TLS_13 && c->ua->category != XB_CATEGORY_APPLIANCE && (!embedded(c) || library(h));
-    if (embedded(c))
-        return library(h) || h->stack == XB_STACK_NSS;
-    return !greased(h) || h->stack == XB_STACK_APPLE;
-}
-
-/* NSS knows none of these, or Firefox never offered them; the SCSV it did before 60. Which suites it has changed often, and a
- * list without ffdhe may be an older one's. */
-static bool not_firefox(const claim *c, const xb_handshake *h)
-{
-    const uint32_t foreign = XB_TLS_X448 | XB_TLS_FFDHE_BIG | XB_TLS_CCM | XB_TLS_13_CCM | XB_TLS_ARIA | XB_TLS_13_LAST;
-    return h->marks & foreign || (c->version >= 60 && h->marks & XB_TLS_SCSV) || library(h) || h->stack == XB_STACK_CHROMIUM ||
-           h->stack == XB_STACK_APPLE;
-}
-
-/* Is it certainly neither GnuTLS's nor OpenSSL's? */
-static bool other_than_gtk(const xb_handshake *h)
-{
-    return h->stack != XB_STACK_NONE && h->stack != XB_STACK_GNUTLS && h->stack != XB_STACK_OPENSSL && h->stack != XB_STACK_SCHANNEL;
-}
-
-/* Apple's library sends GREASE wherever Safari 15 runs. Other systems have WebKitGTK and WPE, which stand on GnuTLS or OpenSSL. */
-static bool not_webkit(const claim *c, const xb_handshake *h)
-{
-    if (!of_apple(c->ua))
-        return c->ua->browser == XB_BROWSER_SAFARI && other_than_gtk(h);
-    if (c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15)
-        return !greased(h) || h->stack == XB_STACK_CHROMIUM;
-    return library(h);
-}
-
-/* Programs that name their system's library, or the phone they run on, have its handshake: Apple's, or Android's, which is Chromium's
- * without GREASE, and was OpenSSL's before there was TLS 1.3. Some applications bring a library in Rust. */
-static uint64_t of_system(const xb_agent_facts *ua, const xb_handshake *h)
-{
-    const bool app = application(ua), apple = ua->marks & XB_MARK_CFNETWORK, android = ua->marks & XB_MARK_DALVIK;
-    const bool foreign = h->marks & XB_TLS_13 && (library(h) || h->stack == XB_STACK_NSS) && !(app && h->stack == XB_STACK_RUSTLS);
-    if (!foreign || !(app || apple || android))
-        return 0;
-    return apple || (app && ua->os == XB_OS_IOS) ? ODD(TLS_SAFARI) : ODD(TLS_CHROME);
-}
-
-/* WebKitGTK on libsoup 2, as long-lived distributions have it: no HTTP/2, GnuTLS, and no br; parts of files come as they are. */
-static bool libsoup_2(const claim *c, const xb_handshake *h)
-{
-    return !of_apple(c->ua) && h->stack == XB_STACK_GNUTLS && (READS(GZIP) || READS(IDENTITY)) && !READS(BR);
-}
-
-/* Does it agree on a protocol wherever it connects? Chromium's WebSockets did not until shortly before 102. */
-static bool agrees(const claim *c, const xb_handshake *h)
-{
-    switch (c->engine) {
-    case XB_ENGINE_CHROMIUM:
-        return c->version >= (h->stack == XB_STACK_CHROMIUM ? 102 : 60);
-    case XB_ENGINE_GECKO:
-        return c->version >= 60;
-    default:
-        return c->ua->browser == XB_BROWSER_SAFARI && c->version >= 15 && !libsoup_2(c, h);
-    }
-}
-
-static uint64_t handshake(const claim *c)
-{
-    const xb_handshake *h = &c->f->handshake;
-    const uint32_t spoken = c->f->protocol;
-    uint64_t odd = 0;
-    if (h->known & XB_KNOWS_CIPHERS) {
-        if (c->engine == XB_ENGINE_CHROMIUM && not_chromium(c, h))
-            odd |= ODD(TLS_CHROME);
-        if (c->engine == XB_ENGINE_GECKO && not_firefox(c, h))
-            odd |= ODD(TLS_FIREFOX);
-        if (c->engine == XB_ENGINE_WEBKIT && not_webkit(c, h))
-            odd |= ODD(TLS_SAFARI);
-        if (of_windows(c->ua) && h->stack != XB_STACK_NONE && h->stack != XB_STACK_SCHANNEL)
-            odd |= ODD(TLS_IE);
-        odd |= of_system(c->ua, h);
-    }
-    if (h->known & XB_KNOWS_ALPN && ((h->alpn == XB_ALPN_NONE && agrees(c, h) && !embedded(c)) ||
-                                     (h->alpn == XB_ALPN_H2 && spoken && spoken < 20) || (h->alpn == XB_ALPN_H1 && spoken >= 20)))
-        odd |= ODD(TLS_ALPN);
-    /* Since 131; until then companies could switch it off, and views of programs lag behind. */
-    if (h->known & XB_KNOWS_CURVES && chromium_since(c, 145) && !embedded(c) && c->ua->category == XB_CATEGORY_PC && !(h->marks & XB_TLS_HYBRID))
-        odd |= ODD(TLS_GROUP);
-    return odd;
-}
-
-static claim claim_of(const xb_request *r, const xb_facts *f)
-{
-    const xb_agent_facts *ua = f->agent;
-    claim c = {.r = r, .f = f, .ua = ua, .engine = xb_engine_of(ua)};
-    if (c.engine == XB_ENGINE_CHROMIUM)
-        c.version = ua->chromium;
-    else if (c.engine != XB_ENGINE_WEBKIT || ua->browser == XB_BROWSER_SAFARI)
-        c.version = ua->major; /* of WebKit it is Safari's; other browsers on iOS do not say it */
-    return c;
-}
-
-uint64_t xb_claims_of_handshake(const xb_facts *f)
-{
-    const claim c = claim_of(NULL, f);
-    return handshake(&c);
-}
-
 uint64_t xb_claims(const xb_request *r, const xb_facts *f)
 {
     const xb_agent_facts *ua = f->agent;
-    claim claimed = claim_of(r, f), *c = &claimed;
+    const xb_claimed as = xb_claimed_of(ua);
+    claim claimed = {.r = r, .f = f, .ua = ua, .engine = as.engine, .version = as.version}, *c = &claimed;
     c->method = (xb_situation_method)(f->situation >> XB_SITUATION_METHOD & 7);
     c->scheme = (xb_situation_scheme)(f->situation >> XB_SITUATION_SCHEME & 3);
-    c->browsing = ua->mozilla && ua->browser != XB_BROWSER_TEXT && !office(ua);
+    c->browsing = ua->mozilla && ua->browser != XB_BROWSER_TEXT && !xb_is_office(ua);
     c->view = c->engine == XB_ENGINE_CHROMIUM && xb_contains(ua->text, XB_SPAN("qtwebengine/"));
     c->socket = HAS(SEC_WEBSOCKET_KEY);
     c->preflight = HAS(ACCESS_CONTROL_REQUEST_METHOD) && c->method == XB_METHOD_OPTIONS;

@@ -15,9 +15,8 @@
 #ifndef XB_CLAIMS_H
 #define XB_CLAIMS_H
 
+#include "features/claimed.h"
 #include "features/situation.h"
-
-typedef enum { XB_ENGINE_NONE, XB_ENGINE_CHROMIUM, XB_ENGINE_GECKO, XB_ENGINE_WEBKIT } xb_engine;
 
 /* Bits of xb_facts.odd. */
 enum {
@@ -74,8 +73,7 @@ enum {
 
 _Static_assert(XB_ODD_COUNT <= 64, "contradictions are a 64-bit set");
 
-/* Which engine the agent claims; XB_ENGINE_NONE where it claims none. */
-xb_engine xb_engine_of(const xb_agent_facts *ua);
+#define XB_ODD(name) (UINT64_C(1) << XB_ODD_##name)
 
 /* Is the handshake the one that the agent's engine makes? True only of programs that are known; an impersonator's is, too. */
 bool xb_handshake_fits(const xb_agent_facts *ua, const xb_handshake *h);
@@ -84,7 +82,7 @@ bool xb_handshake_fits(const xb_agent_facts *ua, const xb_handshake *h);
  * Those that need the scheme, the order or the case of names are only set where the request holds them. */
 uint64_t xb_claims(const xb_request *r, const xb_facts *f);
 
-/* Those of the handshake, which must be known. */
+/* Those of the handshake, which must be known (handshake_claims.c). */
 uint64_t xb_claims_of_handshake(const xb_facts *f);
 
 #endif

@@ -1,4 +1,4 @@
-"""The TLS handshake: names and forms of csrc/request/handshake.c, and what claims.c says of a handshake and an agent.
+"""The TLS handshake: names and forms of csrc/request/handshake.c, and what handshake_claims.c says of a handshake and an agent.
 
 Law: of names the oracle is an OpenSSL, Python's own; of programs it is tests/data/handshakes.tsv. A contradiction is shown by two
 requests that differ in nothing but what makes it.
