@@ -101,7 +101,7 @@ static uint64_t lacks(const claim *c)
         odd |= ODD(ENCODING);
     if (!VALUE(ACCEPT).size && !android && !xb_is_application(c->ua))
         odd |= ODD(NO_ACCEPT);
-    if (page_any(c) && (phone || xb_is_old_opera(c->ua)))
+    if (page_any(c) && (phone || xb_is_old_opera(c->ua) || xb_is_application(c->ua)))
         odd |= ODD(PAGE_ANY);
     return odd & (odd - 1) ? odd : odd | ODD(PROGRAM);
 }

@@ -320,7 +320,7 @@ def packed(how: str) -> tuple[str, str]:
         ([("User-Agent", "DoCoMo/2.0 P903i(c100;TB;W24H12)")], {"odd_program", "odd_no_accept"}),
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), packed("gzip")], set()),
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ("Range", "bytes=0-")], set()),
-        ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ANY], {"odd_program", "odd_no_encoding"}),
+        ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ANY], {"odd_page_any", "odd_no_encoding"}),
         ([("User-Agent", "HarbourShop/5.1 (Windows NT 10.0)"), ANY], set()),
         ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE], {"odd_program", "odd_page_any"}),
         ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE, ("Range", "bytes=0-")], set()),

@@ -65,7 +65,7 @@ def test_it_loads_and_is_of_this_version(default: model.Model) -> None:
     """It has all rows, and each bound comes from rows that training saw."""
     assert default.rows == {row.name: row.version for row in (*core.FEATURES, *core.FAMILIES)}
     assert any(0 < upper < 1024 for upper in default.upper)
-    assert default.provenance["settings"]["max_fpr"] == 0.002
+    assert default.provenance["settings"]["max_fpr"] == 0.0022
 
 
 def test_what_only_describes_has_no_weight(default: model.Model) -> None:
