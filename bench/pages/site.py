@@ -16,10 +16,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import trustme
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pages import authority
 
 HERE = Path(__file__).parent
 _PIXEL = base64.b64decode(
@@ -72,7 +72,7 @@ class Site:
         self.asked: list[dict[str, Any]] = []
         self.here, self.plain, self.http2 = here, plain, http2
         self.port, self.key = 0, ""
-        self.authority = here / "authority.crt"
+        self.authority = here / "ca.crt"
         self._nginx: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -89,13 +89,8 @@ class Site:
             await self._in_front(self.port)
 
     def _certificate(self) -> None:
-        """An authority, and a certificate of it for the names of this machine."""
-        authority = trustme.CA()
-        issued = authority.issue_cert("localhost", "127.0.0.1")
-        authority.cert_pem.write_to_path(self.authority)
-        issued.private_key_pem.write_to_path(self.here / "site.key")
-        (self.here / "site.crt").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        key = x509.load_pem_x509_certificate(issued.cert_chain_pems[0].bytes()).public_key()
+        """Of this machine's names; its key's digest."""
+        key = x509.load_pem_x509_certificate(authority.issue(self.here).cert_chain_pems[0].bytes()).public_key()
         digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
         self.key = base64.b64encode(digest).decode()
 

@@ -146,13 +146,7 @@ class Chromium:
         self.pages += [page for page in reversed(now) if page not in self.pages]
 
     async def stop(self) -> None:
-        with suppress(Exception):
-            await self.wire.ask("Browser.close")
-        await self.wire.close()
-        await self.http.close()
-        with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self.process.wait, 10)
-        self.process.kill()
+        await _closed(self, "Browser.close")
 
     async def type_address(self, url: str) -> None:
         await self.wire.ask("Page.navigate", url=url, transitionType="typed")
@@ -213,10 +207,10 @@ class Firefox:
         private: bool,
         alone: bool = False,
         program: Sequence[str] = ("firefox-esr",),
-        authority: str = AUTHORITY,
+        authority: str | None = None,
     ) -> None:
         self.profile, self.languages, self.private, self.alone = home / "firefox", languages, private, alone
-        self.program, self.authority = [*program], authority
+        self.program, self.authority = [*program], AUTHORITY if authority is None else authority
 
     async def start(self) -> None:
         if not self.profile.exists():
@@ -253,13 +247,7 @@ class Firefox:
         await self.turn_to(0)
 
     async def stop(self) -> None:
-        with suppress(Exception):
-            await self.wire.ask("browser.close")
-        await self.wire.close()
-        await self.http.close()
-        with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self.process.wait, 10)
-        self.process.kill()
+        await _closed(self, "browser.close")
 
     async def type_address(self, url: str) -> None:
         await self.wire.ask("browsingContext.navigate", context=self.page, url=url, wait="none")
@@ -301,6 +289,17 @@ class Firefox:
         self.page = pages[page % len(pages)]["context"]
         with suppress(RuntimeError):  # Firefox 115 knows no such command
             await self.wire.ask("browsingContext.activate", context=self.page)
+
+
+async def _closed(browser: Chromium | Firefox, word: str) -> None:
+    """Ends it by its own word, or after ten seconds."""
+    with suppress(Exception):
+        await browser.wire.ask(word)
+    await browser.wire.close()
+    await browser.http.close()
+    with suppress(subprocess.TimeoutExpired):
+        await asyncio.to_thread(browser.process.wait, 10)
+    browser.process.kill()
 
 
 def _trust(place: Path, authority: str) -> None:

@@ -30,10 +30,13 @@ from typing import Any
 import click
 import people
 import site_pages
-import trustme
 from rests import about
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from pages import authority  # noqa: E402
+
 HOST, ELSEWHERE = "shop.example", "www.google.com"
 PATIENCE = 150.0  # seconds for one client
 
@@ -77,15 +80,6 @@ def clients(sessions: int) -> list[Client]:
         for script, browser, number in people.cast(sessions)
     ]
     return programs() + drawn
-
-
-def certificate(here: Path) -> None:
-    """An authority, and a certificate of it for the site's two names."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("localhost", "127.0.0.1")
-    authority.cert_pem.write_to_path(here / "ca.crt")
-    issued.private_key_pem.write_to_path(here / "site.key")
-    (here / "site.crt").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
 
 
 def free_ports(count: int) -> int:
@@ -218,7 +212,7 @@ async def record(todo: list[Client], here: Path, out: Path, at_once: int, deadli
     """Runs all, and writes each one's session as it ends."""
     first = free_ports(len(todo) + 1)
     elsewhere = first + len(todo)
-    certificate(here)
+    authority.issue(here)
     for folder in ("homes", "rests", "output"):
         (here / folder).mkdir()
     ports = f"{first}-{first + len(todo) - 1}" if len(todo) > 1 else str(first)
