@@ -100,7 +100,7 @@ enum { XB_KIND_PAGE, XB_KIND_SCRIPT, XB_KIND_ASSET, XB_KIND_MEDIA, XB_KIND_FEED,
 typedef struct {
     xb_url url;
     uint32_t depth, parameters, percent, dots;
-    uint8_t kind;      /* XB_KIND_*, by the extension of the last segment */
+    uint8_t kind;      /* XB_KIND_*, by the extension of the last segment, before its parameters (";": RFC 3986, 3.3) */
     bool hidden;       /* a segment starts with a dot: /.git, /.env */
     uint32_t n_words;
     xb_word word[XB_MAX_WORDS];

@@ -128,7 +128,7 @@ void xb_path_facts_of(xb_span uri, xb_path_facts *f)
 {
     memset(f, 0, offsetof(xb_path_facts, word));
     xb_url_split(uri, &f->url);
-    const char *p = f->url.path.at, *end = p + f->url.path.size, *dot = NULL;
+    const char *p = f->url.path.at, *end = p + f->url.path.size, *dot = NULL, *parameters = end;
     while (p < end) {
         char c = *p;
         if (xb_is_word(c)) {
@@ -146,15 +146,18 @@ void xb_path_facts_of(xb_span uri, xb_path_facts *f)
             f->hidden |= p + 1 < end && p[1] == '.' && p + 2 < end && p[2] != '.' && p[2] != '/' &&
                          !(f->depth == 1 && xb_span_starts(xb_span_of(p, end), XB_SPAN("/.well-known/")));
             dot = NULL;
+            parameters = end;
         } else if (c == '.') {
             f->dots++;
-            dot = p;
+            dot = parameters == end ? p : dot;
+        } else if (c == ';') {
+            parameters = parameters == end ? p : parameters;
         } else if (c == '%') {
             f->percent++;
         }
         p++;
     }
-    f->kind = dot ? kind_of(xb_span_of(dot + 1, end)) : XB_KIND_PAGE;
+    f->kind = dot ? kind_of(xb_span_of(dot + 1, parameters)) : XB_KIND_PAGE;
     if (f->url.query.size)
         f->parameters = 1 + xb_span_count(f->url.query, '&');
     f->percent += xb_span_count(f->url.query, '%');

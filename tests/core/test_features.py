@@ -398,6 +398,10 @@ def test_addresses_are_those_of_the_standard_library(text: bytes) -> None:
         ("/%41%42?%43", {"url_percent": 3}),
         ("http://example.com/x", {"url_absolute": 1, "url_depth": 1}),
         ("/a.b/c", {"url_page": 1}),
+        ("/cart.jsp;jsessionid=1A2B.node3", {"url_script": 1}),
+        ("/app.js;v=1.2;w", {"url_asset": 1}),
+        ("/login;x.js", {"url_page": 1, "url_asset": 0}),
+        ("/a;v=1/style.css", {"url_asset": 1}),
         ("*", {"url_root": 1, "url_depth": 0}),
     ],
 )
