@@ -2,6 +2,7 @@
  * text going to a place that is as large as the line and no larger. */
 #include "harness.h"
 #include "invariants.h"
+#include "request/challenge.h"
 #include "request/logline.h"
 #include "request/logtime.h"
 #include "model_image.h"
