@@ -200,15 +200,8 @@ static bool agent_stands_behind(const char *p, const char *end)
 /* -1 for what is no number, or too large to be meant as one. */
 static int64_t whole_number(xb_span s)
 {
-    int64_t n = 0;
-    if (s.size == 0 || s.size > 15)
-        return -1;
-    for (size_t i = 0; i < s.size; i++) {
-        if (!xb_is_digit(s.at[i]))
-            return -1;
-        n = 10 * n + (s.at[i] - '0');
-    }
-    return n;
+    int64_t n;
+    return xb_span_number(s, 15, &n) ? n : -1;
 }
 
 /* What nginx/log_format.conf puts at the end of a line: `1431849903.250 "text/html"`. In logs of other programs a visitor may have
