@@ -48,7 +48,7 @@ static void take_path(const char *path, const char *end, xb_url *u)
     u->query = query ? xb_span_of(query + 1, end) : (xb_span){end, 0};
 }
 
-static void split(xb_span s, xb_url *u)
+void xb_url_split(xb_span s, xb_url *u)
 {
     const char *end = s.at + s.size, *colon = scheme_end(s), *path = s.at;
     *u = (xb_url){.length = (uint32_t)s.size};
@@ -127,7 +127,7 @@ static uint8_t kind_of(xb_span extension)
 void xb_path_facts_of(xb_span uri, xb_path_facts *f)
 {
     memset(f, 0, offsetof(xb_path_facts, word));
-    split(uri, &f->url);
+    xb_url_split(uri, &f->url);
     const char *p = f->url.path.at, *end = p + f->url.path.size, *dot = NULL;
     while (p < end) {
         char c = *p;

@@ -7,7 +7,8 @@
 
 #include "features/facts.h"
 
-/* Takes a target and its path apart; an absent one as an empty one. */
+/* Takes a URL apart, and a target with its path; an absent one as an empty one. */
+void xb_url_split(xb_span s, xb_url *u);
 void xb_path_facts_of(xb_span uri, xb_path_facts *f);
 
 /* The referrer of `f`, and the hashes of its host; an absent one as an empty one. */

@@ -231,7 +231,9 @@ static void time_and_type(const char *from, const char *end, xb_line *out)
 static bool quoted(xb_line_reader *in, const char *name, xb_follows *fits, xb_span *field, xb_line *out)
 {
     const char *why;
-    return xb_quoted(in, fits, field, &why) || xb_line_fail(out, name, why);
+    if (xb_quoted(in, fits, field, &why))
+        return true;
+    return xb_line_fail(out, name, why);
 }
 
 /* What a line that cannot be read leaves behind is nothing. */

@@ -44,7 +44,7 @@ static void happenings(void)
         int status;
         bool error;
     } statuses[] = {{200, false}, {301, false}, {400, true},  {401, false}, {403, false}, {404, true},
-                    {410, true},  {429, false}, {499, false}, {500, false}, {503, false}, {-1, false}};
+                    {410, true},  {429, false}, {499, false}, {500, false}, {503, false}, {600, false}, {-1, false}};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         k = count(keys_of(100 + i, 0, 0), NOON, other());
         happened(k, NOON, statuses[i].status, XB_CONTENT_UNKNOWN);
