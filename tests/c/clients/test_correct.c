@@ -37,6 +37,9 @@ static void happenings(void)
     happened(k, NOON, 304, XB_CONTENT_UNKNOWN);
     CHECK(client_of(k, NOON).marks & XB_MARK_PARTED);
     CHECK_NEAR(TALLY(client_of(k, NOON), UNCHANGED), 1);
+    k = count(keys_of(7, 1, 1), NOON, page()); /* no status that says anything */
+    happened(k, NOON, 600, XB_CONTENT_UNKNOWN);
+    CHECK_NEAR(TALLY(client_of(k, NOON), PAGES), 1);
     k = keys_of(6, 9, 9); /* gone, or never there */
     happened(k, NOON, 404, XB_CONTENT_PAGE);
     CHECK(!there(k));
