@@ -262,6 +262,20 @@ static inline uint32_t xb_span_count(xb_span s, char c)
     return n;
 }
 
+/* A number of at most so many digits, and nothing else; 18 digits fit. */
+static inline bool xb_span_number(xb_span s, size_t most_digits, int64_t *out)
+{
+    *out = 0;
+    if (!s.size || s.size > most_digits)
+        return false;
+    for (size_t i = 0; i < s.size; i++) {
+        if (!xb_is_digit(s.at[i]))
+            return false;
+        *out = 10 * *out + (s.at[i] - '0');
+    }
+    return true;
+}
+
 /* The next member of a comma-separated list, without its parameters ("gzip;q=0.5" gives "gzip"), from *p on, which moves
  * behind it. False at the end. For Accept-Encoding and its kin. */
 static inline bool xb_list_next(const char **p, const char *end, xb_span *member)

@@ -18,7 +18,8 @@ static uint64_t sum_of(const uint64_t *words, size_t n, uint64_t secret)
     return h ? h : 1;
 }
 
-xb_handshake_key xb_handshake_key_of(const xb_request *r, uint32_t listener)
+/* The key of a request's connection. */
+static xb_handshake_key key_of(const xb_request *r, uint32_t listener)
 {
     xb_handshake_key key = {.serial = r->connection.serial, .process = r->connection.process, .listener = listener};
     xb_address address;
@@ -108,7 +109,7 @@ bool xb_handshakes_recall(xb_handshakes *t, uint32_t listener, uint32_t now, xb_
 {
     if (!r->connection.requests || xb_span_is(r->scheme, XB_SPAN("http")))
         return true;
-    const xb_handshake_key key = xb_handshake_key_of(r, listener);
+    const xb_handshake_key key = key_of(r, listener);
     if (r->present & XB_HAS_TLS) {
         if (!r->handshake.known)
             xb_handshake_of(&r->tls, &r->handshake);

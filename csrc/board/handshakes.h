@@ -66,9 +66,6 @@ typedef struct {
 _Static_assert(sizeof(xb_handshake_key) == 32 && sizeof(xb_handshake_key) % 8 == 0 && sizeof(xb_handshake) % 8 == 0, "whole words");
 _Static_assert(sizeof(xb_handshake_set) % 64 == 0, "whole lines of the cache");
 
-/* The key of a request's connection. */
-xb_handshake_key xb_handshake_key_of(const xb_request *r, uint32_t listener);
-
 /* The handshake of this connection, into `out`; all zero if it is not known to be this visitor's. */
 xb_handshake_found xb_handshakes_find(xb_handshakes *t, const xb_handshake_key *key, uint32_t now, xb_handshake *out);
 

@@ -23,26 +23,13 @@ static xb_span word(xb_span *s)
     return found;
 }
 
-static bool number(xb_span s, size_t most_digits, int64_t *out)
-{
-    *out = 0;
-    if (!s.size || s.size > most_digits)
-        return false;
-    for (size_t i = 0; i < s.size; i++) {
-        if (!xb_is_digit(s.at[i]))
-            return false;
-        *out = *out * 10 + (s.at[i] - '0');
-    }
-    return true;
-}
-
 bool xb_outcome_parse(xb_span message, xb_client_keys *keys, xb_response *response)
 {
     xb_span rest = without_prefix(message);
     int64_t status, bytes;
     xb_client_keys k;
-    const bool read = rest.size && xb_client_keys_parse(word(&rest), &k) && number(word(&rest), 3, &status) &&
-                      number(word(&rest), 15, &bytes) && status < 600;
+    const bool read = rest.size && xb_client_keys_parse(word(&rest), &k) && xb_span_number(word(&rest), 3, &status) &&
+                      xb_span_number(word(&rest), 15, &bytes) && status < 600;
     *keys = (xb_client_keys){0, 0, 0};
     *response = (xb_response){0, -1, XB_CONTENT_UNKNOWN};
     if (!read)

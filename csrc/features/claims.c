@@ -215,9 +215,7 @@ static uint64_t hints(const claim *c)
         odd |= ODD(HINTS);
     if (BRANDS(HEADLESS))
         odd |= ODD(HEADLESS_HINTS);
-    if (c->engine != XB_ENGINE_CHROMIUM)
-        return odd;
-    if (c->stripped)
+    if (c->engine != XB_ENGINE_CHROMIUM || c->stripped)
         return odd;
     if (HAS(SEC_CH_UA_PLATFORM) && !platform_fits(VALUE(SEC_CH_UA_PLATFORM), ua->os))
         odd |= ODD(HINT_PLATFORM);

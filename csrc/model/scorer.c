@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-double xb_margin_to_score(const xb_model *m, double margin)
+static double score_of(const xb_model *m, double margin)
 {
     return 1.0 / (1.0 + exp(m->header.a * margin + m->header.b));
 }
@@ -139,7 +139,7 @@ xb_verdict xb_score(const xb_model *m, const xb_vector *v)
     const run of_connection = {v->dense + XB_FIRST_OF_TLS, XB_FIRST_OF_TLS, v->n_held}; /* and of the client */
     const xb_part own = part_of(m, v, of_request, of_connection, v->n_said, v->n_tokens);
     xb_verdict out = {.margin = m->header.bias + all->sum + own.sum, .reason = own.strongest > all->strongest ? own.reason : all->reason};
-    out.score = xb_margin_to_score(m, out.margin);
+    out.score = score_of(m, out.margin);
     out.bot = out.score >= m->header.threshold;
     return out;
 }

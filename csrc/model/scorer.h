@@ -31,8 +31,6 @@ double xb_token_contribution(const xb_model *m, const xb_token *t);
  * given for a request that is `accused`; of any other it is "none". Returns its length. */
 size_t xb_reason_text(const xb_verdict *verdict, const xb_vector *v, bool accused, char *out, size_t size);
 
-double xb_margin_to_score(const xb_model *m, double margin);
-
 /* Writes a score, "0.0000" to "1.0000", and returns the place behind it. */
 char *xb_score_text(char *to, double score);
 

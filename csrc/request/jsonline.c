@@ -404,10 +404,10 @@ bool xb_json_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
 {
     reader j = {line.at, line.at + line.size, scratch};
     xb_request_clear(r);
-    *out = (xb_line){.label = XB_LABEL_NONE, .status = -1, .time = -1, .bytes = -1};
+    xb_line_clear(out);
     if (line.size <= XB_MAX_LINE && take_line(&j, r, out))
         return true;
     xb_request_clear(r);
-    *out = (xb_line){.label = XB_LABEL_NONE, .status = -1, .time = -1, .bytes = -1};
+    xb_line_clear(out);
     return false;
 }

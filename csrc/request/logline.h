@@ -1,9 +1,9 @@
-/* logline.h - one line of a log, as a request.
+/* logline.h - one line of a log of the combined format or its kin, as a request; and what lines of any format say besides.
  *
  * Law: the line fills the same struct as a request head; what the format does not hold stays absent. For a line that cannot be
  * read, the result names the field and the reason; nothing else is changed.
  *
- * JSON formats are read by a JSON library in the host, which fills the struct through xb_request_add and fields.h.
+ * challenge.h and jsonline.h read lines of their formats; all others become fields in the host (fields.h).
  */
 #ifndef XB_LOGLINE_H
 #define XB_LOGLINE_H
@@ -24,10 +24,19 @@ typedef struct {
     const char *error;       /* and what is wrong with it */
 } xb_line;
 
-/* The hackathon's format: ip TAB user_agent TAB referrer [TAB true|false], URL-encoded UTF-8; false means bot.
- * `line` comes without its line break; `scratch` takes the decoded fields, line.size bytes, and must live as long as r.
- * Returns false with out->error set if the line cannot be read. */
-bool xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out);
+/* Nothing is known of a line yet. */
+static inline void xb_line_clear(xb_line *out)
+{
+    *out = (xb_line){.label = XB_LABEL_NONE, .status = -1, .time = -1, .bytes = -1};
+}
+
+/* The line cannot be read: always false. */
+static inline bool xb_line_fail(xb_line *out, const char *field, const char *why)
+{
+    out->error_field = field;
+    out->error = why;
+    return false;
+}
 
 /* How a format differs from nginx's and Apache's combined one, as bits. */
 enum {
@@ -41,7 +50,8 @@ enum {
 /* A line of the combined format or of one of these kinds, with their escapes; fields after the last one are ignored, but for
  * `$msec "$sent_http_content_type"` of nginx/log_format.conf at the line's end. If the first field is not an address, the address
  * is absent. A quote that is not escaped is accepted if what follows shows where the
- * field ends; otherwise it is an error of that field. Parameters and result as above. */
+ * field ends; otherwise it is an error of that field. `line` comes without its line break; `scratch` takes what is not written as it is,
+ * line.size bytes, and must live as long as r. Returns false with out->error set if the line cannot be read. */
 bool xb_clf_line(unsigned kind, xb_span line, char *scratch, xb_request *r, xb_line *out);
 
 #endif

@@ -3,7 +3,7 @@
  * Law: no allocation, no copy, no judgement. Spans point into the caller's buffer and are valid as long as it is.
  *
  * One struct serves three sources: xb_request_parse fills it from an HTTP/1.x head, csrc/request/dialect.c then replaces the
- * proxy's own request by the visitor's, and csrc/request/logline.c fills it from a line of a log. What a source does not hold
+ * proxy's own request by the visitor's, and csrc/request/logline.c and its kin fill it from a line of a log. What a source does not hold
  * stays absent: the bit of its group is missing in `present`.
  *
  * A visitor cannot hide a header behind many others: past XB_MAX_HEADERS, headers named in headers.def are still kept, one for

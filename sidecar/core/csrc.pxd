@@ -766,9 +766,11 @@ cdef extern from "request/logline.h" nogil:
         xb_span type
         const char *error_field
         const char *error
-    bint xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
     bint xb_clf_line(unsigned kind, xb_span line, char *scratch, xb_request *r, xb_line *out)
     enum: XB_CLF_COMBINED, XB_CLF_HOST, XB_CLF_FORWARDED, XB_CLF_SHORT, XB_CLF_DASH_UNKNOWN
+
+cdef extern from "request/challenge.h" nogil:
+    bint xb_challenge_line(xb_span line, char *scratch, xb_request *r, xb_line *out)
 
 cdef extern from "request/jsonline.h" nogil:
     bint xb_json_line(xb_span line, char *scratch, xb_request *r, xb_line *out)

@@ -6,6 +6,8 @@ end only while it is still ours. It is made under a lock on the directory, so th
 cannot take each other's path; whoever may read the directory can hold that lock, so the wait for it is short.
 Whoever may write in the directory can put something else in the place of our file: we change the file that we
 hold open, never what a path or a link leads to.
+
+Each connection is a descriptor, so how many there can be follows from how many files a process may have open.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import socket
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +32,8 @@ from sidecar.errors import XbotError
 
 BACKLOG = 4096  # a full backlog is an instant error for the visitor; asyncio's own 100 fills in one burst
 UNIX_MODE = 0o660
+_MOST_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
+_OTHER_FILES = 64  # that a process of ours has besides its sockets
 _LOCK_SECONDS, _LOCK_POLL_SECONDS = 2.0, 0.01
 
 
@@ -305,3 +311,22 @@ def _reason(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return "the address is in use; is another sidecar running?"
     return error.strerror or str(error)
+
+
+def raise_open_files(places: int, workers: int) -> None:
+    """As many as may be; XbotError where these are too few for a master of so many listeners and workers, or for such a worker."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, _MOST_FILES) if hard != resource.RLIM_INFINITY else _MOST_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    needed = _OTHER_FILES + places + max(places, workers)
+    if resource.RLIM_INFINITY not in (soft, hard) and max(soft, wanted) < needed:
+        raise XbotError(f"{max(soft, wanted)} open files are allowed, and {needed} are needed: ulimit -n, LimitNOFILE=")
+
+
+def most_connections(places: int) -> int:
+    """How many connections each of so many listeners of a worker can have, by the descriptors that a process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(1, (soft - _OTHER_FILES - 2 * places) // max(1, places))

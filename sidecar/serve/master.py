@@ -12,10 +12,8 @@ import asyncio
 import faulthandler
 import math
 import os
-import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -55,7 +53,6 @@ if TYPE_CHECKING:
 _TURN_SECONDS = 1.0
 _SAY_AGAIN_SECONDS = 60.0
 END_SECONDS = 2.0  # a second SIGTERM ends this process by then, whatever holds it
-OTHER_FILES = 64  # that a process of ours has besides its sockets
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Master:
     draining: bool = False
 
     def __post_init__(self) -> None:
-        self.most_connections = _most_connections(len(self.bound))
+        self.most_connections = listeners.most_connections(len(self.bound))
         self.handshakes = Handshakes()
         self.lookups = Shared()
         self.nonces = Nonces()
@@ -500,11 +497,3 @@ def warn(plan: Plan, log: Any) -> None:
         log.warning("old name of an option", option=line)
     for place, why in plan.open_to_others():
         log.warning("open to others", path=str(place), problem=why, mend="chmod o-w")
-
-
-def _most_connections(listeners: int) -> int:
-    """How many connections each of so many listeners of a worker can have, by the descriptors that a process may have."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return sys.maxsize
-    return max(1, (soft - OTHER_FILES - 2 * listeners) // max(1, listeners))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import socket
 from collections.abc import Sequence
@@ -27,15 +26,13 @@ from sidecar.decisions.reader import Reader
 from sidecar.errors import XbotError
 from sidecar.serve import listeners, reach, upgrade
 from sidecar.serve.listeners import Bound
-from sidecar.serve.master import OTHER_FILES, Master, Source, warn
+from sidecar.serve.master import Master, Source, warn
 from sidecar.serve.reach import Other
 from sidecar.serve.worker import name_process
 from sidecar.share.lender import Lender, read_only
 from sidecar.site.sharing import Sharing
 from sidecar.site.threshold import SiteThreshold
 from sidecar.steer.server import Control
-
-_OPEN_FILES = 65536  # a connection is a descriptor; more than this is never asked of the kernel
 
 
 def run(
@@ -51,7 +48,7 @@ def run(
     served = Served.load(plan, 1) if predecessor else Served.at_start(plan)
     warn(plan, log)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    _raise_open_files(len(fixed.listen), fixed.workers)
+    listeners.raise_open_files(len(fixed.listen), fixed.workers)
     pool = list(inherited)
     with contextlib.ExitStack() as stack:
 
@@ -150,14 +147,3 @@ def run(
         if board.clients is not None and board.clients.said:
             log.warning("clients forgotten", reason=board.clients.said)
         asyncio.run(master.run())
-
-
-def _raise_open_files(places: int, workers: int) -> None:
-    """As many as may be; XbotError where these are too few for a master of so many listeners and workers, or for such a worker."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(hard, _OPEN_FILES) if hard != resource.RLIM_INFINITY else _OPEN_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    needed = OTHER_FILES + places + max(places, workers)
-    if resource.RLIM_INFINITY not in (soft, hard) and max(soft, wanted) < needed:
-        raise XbotError(f"{max(soft, wanted)} open files are allowed, and {needed} are needed: ulimit -n, LimitNOFILE=")

@@ -16,7 +16,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,17 @@ class Result:
 
 def refresh(directory: Path, publishers: Mapping[str, str], seconds: float = SECONDS) -> list[Result]:
     """Fetches every list, a few at once; one that fails changes nothing. XbotError if the directory cannot be written."""
+    return _each(directory, publishers, lambda name, address: _refreshed(directory, name, address, seconds))
+
+
+def _each(directory: Path, addresses: Mapping[str, str], one: Callable[[str, str], Result]) -> list[Result]:
+    """What `one` returns of each name and address, a few at once, once the directory is there."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise XbotError(f"{directory}: {error.strerror or error}") from None
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda name: _refreshed(directory, name, publishers[name], seconds), publishers))
+        return list(pool.map(one, addresses.keys(), addresses.values()))
 
 
 def _refreshed(directory: Path, name: str, address: str, seconds: float) -> Result:
@@ -82,12 +87,7 @@ def _refreshed(directory: Path, name: str, address: str, seconds: float) -> Resu
 
 def refresh_keys(directory: Path, directories: Mapping[str, str], seconds: float = SECONDS) -> list[Result]:
     """Fetches the keys that crawlers sign with; those that cannot be had stay as they are. XbotError as `refresh`."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise XbotError(f"{directory}: {error.strerror or error}") from None
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda name: _refreshed_keys(directory, name, directories[name], seconds), directories))
+    return _each(directory, directories, lambda name, address: _refreshed_keys(directory, name, address, seconds))
 
 
 def _refreshed_keys(directory: Path, name: str, address: str, seconds: float) -> Result:

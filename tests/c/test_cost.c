@@ -1,6 +1,7 @@
 /* Cost is linear: twice the bytes cost at most a little more than twice the work, whatever the bytes are, and however
  * small the pieces are in which a head comes. Work is counted (counted.h), not timed. */
 #include "harness.h"
+#include "request/challenge.h"
 #include "request/logline.h"
 #include "model_image.h"
 

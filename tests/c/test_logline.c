@@ -2,6 +2,7 @@
  * text going to a place that is as large as the line and no larger. */
 #include "harness.h"
 #include "invariants.h"
+#include "request/challenge.h"
 #include "request/logline.h"
 #include "request/logtime.h"
 #include "model_image.h"
@@ -226,7 +227,10 @@ static void times(void)
     } good[] = {
         {"17/May/2015:10:05:03 +0200", 1431849903000}, {"17/May/2015:08:05:03", 1431849903000}, {"17/May/2015:08:05:03.25", 1431849903250},
         {"2015-05-17T10:05:03+02:00", 1431849903000}, {"2015-05-17T10:05:03 +0200", 1431849903000}, {"2015-05-17 08:05:03,5Z", 1431849903500},
-        {"2015-05-17T06:05:03-0200", 1431849903000},
+        {"2015-05-17T06:05:03-0200", 1431849903000},    {"2015/05/17 08:05:03", 1431849903000},       {"17/May/2015:08:05:03 UTC", 1431849903000},
+        {"17/May/2015:08:05:03 GMT", 1431849903000},    {"1431849903", 1431849903000},                {"1431849903.25", 1431849903250},
+        {"1431849903250", 1431849903250},               {"Sun May 17 08:05:03 2015", 1431849903000},  {"Thu May  7 08:05:03 2015", 1430985903000},
+        {"Thu May 7 08:05:03 2015", 1430985903000},
     };
     static const char *const bad[] = {
         "", "17/May/2015", "20x5-05-17T10:05:03", "2015-0x-17T10:05:03", "2015-05x17T10:05:03", "2015-05-1xT10:05:03", "2015-05-17x10:05:03",
@@ -235,7 +239,10 @@ static void times(void)
         "17/May/2015:10:x5:03", "17/May/2015:10:05-03", "17/May/2015:10:05:x3", "17/May/2015:24:05:03", "17/May/2015:10:60:03", "17/May/2015:10:05:61",
         "17/May/2015:10:05:03 0200", "17/May/2015:10:05:03 ", "17/May/2015:10:05:03 +0200x",
         "2015-05-17T10:05:03Zx", "2015-05-17T10:05:03+", "2015-05-17T10:05:03+0x00", "2015-05-17T10:05:03+02", "2015-05-17T10:05:03+02:", "2015-05-17T10:05:03+02:x0",
-        "2015-05-17T10:05",
+        "2015-05-17T10:05", "7/Ma/2015:10:05:03", "17/May/2015:10:05:03 CET", "143184990325012", "1431849903x", "1431849903.25x", "201 5-05-17T10:05:03",
+        "Sun Ma", "Sun May ", "Sun May 1", "Sun Mai 17 10:05:03 2015", "Sun May-17 10:05:03 2015", "Sun May x7 10:05:03 2015", "Sun May 17-10:05:03 2015",
+        "Sun May 17 10:05 2015", "Sun May 17 10:05:03-2015", "Sun May 17 10:05:03 20x5", "Sun May 17 10:05:03 2015x", "Sun May 00 10:05:03 2015",
+        "Sun May 32 10:05:03 2015",
     };
     int64_t time;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -257,6 +264,7 @@ static void nearly(void)
 {
 #define TIME " - - [17/May/2015:10:05:03 +0200]"
 #define REST " 200 1 \"-\" \"-\""
+#define REQUEST "::1" TIME " \"GET / HTTP/1.1\" 200 1"
 #define COMMON(tail) "::1" TIME " \"GET / HTTP/1.1\" 200 1" tail
     static const struct {
         int kind;
@@ -277,6 +285,44 @@ static void nearly(void)
         {XB_CLF_COMBINED, " 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
         {XB_CLF_HOST, " 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
         {XB_CLF_DASH_UNKNOWN, "::1" TIME " \"GET / HTTP/1.1\" 200 1 \"-\" \"curl\" 7 \"a\" \"b\" 3ms", "/", NULL},
+        {XB_CLF_COMBINED, "::1" TIME " \"- - -\"" REST, NULL, NULL},
+        {XB_CLF_COMBINED, "::1" TIME " \"GET / HTTP/1.1\" 000 1 \"-\" \"-\"", "/", NULL},
+        /* words before the referrer */
+        {XB_CLF_COMBINED, REQUEST " 0.1 12 \"-\" \"-\"", "/", NULL},
+        {XB_CLF_COMBINED, REQUEST " 1 2 3 4 5 6 7 8 9 \"-\" \"-\"", NULL, "referrer"},
+        {XB_CLF_COMBINED, REQUEST " 0.1", NULL, "referrer"},
+        {XB_CLF_COMBINED, REQUEST " rt=\"0.1\" \"-\" \"-\"", NULL, "referrer"},
+        /* quotes */
+        {XB_CLF_COMBINED, REQUEST " \"a\" \"b\" \"Mozilla/5.0\"", NULL, "referrer"},
+        {XB_CLF_COMBINED, REQUEST " \"a\" \"b\" \"Mozilla 5.0\" \"c\"", "/", NULL},
+        {XB_CLF_COMBINED, REQUEST " \"-\" \"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"a\"", "/", NULL}, /* the last of those that are tried */
+        /* hosts */
+        {XB_CLF_HOST, "~^www 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_HOST, "www.example.org:443 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_HOST, "[2001:db8::1]:443 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_HOST, "[abc] unix:" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, "[abc unix:" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, "[] unix:" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, "abc] unix:" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, "a:b unix:" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, "123 unix:" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, ":80 unix:" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, "a, 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_HOST, "\"\" 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        /* lists, and words that may be addresses */
+        {XB_CLF_FORWARDED, "\"198.51.100.1, 203.0.113.7\"" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_FORWARDED, "\", \"" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "  ", NULL, "line"},
+        {XB_CLF_COMBINED, "\"a", NULL, "line"},
+        {XB_CLF_COMBINED, "\"\" 203.0.113.7" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_COMBINED, "x :80" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "x a80" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "x \"y\"" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "x y 203.0.113.7:80" TIME " \"GET / HTTP/1.1\"" REST, NULL, "ip"},
+        {XB_CLF_COMBINED, "x 80" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "x  y" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "x a a a a a a a a a a a a a" TIME " \"GET / HTTP/1.1\"" REST, "/", NULL},
+        {XB_CLF_COMBINED, "x a", NULL, "time"},
         {XB_CLF_SHORT, COMMON(" abcdefgh\""), "/", NULL}, /* no time and type at the end */
         {XB_CLF_SHORT, COMMON(" 1431849903.250x\"text/html\""), "/", NULL},
         {XB_CLF_SHORT, COMMON(" 1431849903.2x0 \"text/html\""), "/", NULL},

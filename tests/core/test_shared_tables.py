@@ -1,6 +1,6 @@
 """The tables that workers share, under several threads at once, by ThreadSanitizer and by what comes out of them.
 
-What they mean is tested by tests/c/board/test_handshakes.c and tests/c/clients/test_clients.c; handshakes through a real nginx in
+What they mean is tested by tests/c/board/test_handshakes.c and tests/c/clients/; handshakes through a real nginx in
 tests/nginx/test_nginx_tls.py.
 """
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "invariants.h"
+#include "request/challenge.h"
 #include "request/logline.h"
 #include "model_image.h"
 

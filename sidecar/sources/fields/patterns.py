@@ -59,7 +59,7 @@ STYLES: dict[str, Callable[[bytes], bytes]] = {
 
 # ---- lines ----
 
-# Behind a closing quote: nothing, or whole fields. csrc/request/logline.c says why.
+# Behind a closing quote: nothing, or whole fields. csrc/request/quoted.h says why.
 _FIELDS = re.compile(rb'(?:[ \t](?:[^ \t"]*[=:(,\[{])?"(?:[^"\\]|\\.)*"[;),\]}]*|[ \t][^ \t"]*)*\Z', re.DOTALL)
 _MOST_QUOTES = 16
 

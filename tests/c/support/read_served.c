@@ -1,6 +1,6 @@
 /* read_served FILE: another host of the judge. Reads what a sidecar serves from its board, checks it by csrc alone, and judges the
  * request heads on standard input, each `u32 size, bytes`: one line each, margin and outcome by the policy `default`. What is
- * refused: the reason on standard output, exit 1. Not a test: tests/board/test_board.py builds and runs it. */
+ * refused: the reason on standard output, exit 1. Not a test: tests/board/test_served.py builds and runs it. */
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE
 #endif
