@@ -123,3 +123,10 @@ def test_what_a_record_costs() -> None:
     assert [float(each) for each in found.groups()] == [*(round(each, 1) for each in share), *added]
     (typical,) = re.findall(r"it takes ([\d,]+) with the default model", (ROOT / "docs/benchmarks.md").read_text())
     assert number(typical) == counts["typical, answer"]
+
+
+def test_what_the_module_costs() -> None:
+    """bench/inside.py counts through nginx; what `make bench-check` keeps of it is near."""
+    counts = json.loads((ROOT / "bench/instructions.json").read_text())["instructions"]
+    told = [number(row[2]) for row in table("docs/nginx-module.md", "| a request | more") if row[2]]
+    assert told == pytest.approx([counts["in nginx, no table"], counts["in nginx"]], rel=0.05)
