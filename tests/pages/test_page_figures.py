@@ -130,3 +130,33 @@ def test_what_the_module_costs() -> None:
     counts = json.loads((ROOT / "bench/instructions.json").read_text())["instructions"]
     told = [number(row[2]) for row in table("docs/nginx-module.md", "| a request | more") if row[2]]
     assert told == pytest.approx([counts["in nginx, no table"], counts["in nginx"]], rel=0.05)
+
+
+def evasion(attack: str) -> list[str]:
+    return next(row for row in table("docs/default-model.md", "attack | clients") if row[0].startswith(attack))
+
+
+@pytest.mark.parametrize(
+    ("told", "attack"),
+    [
+        ("makes the best single change", "one change"),
+        ("makes the best two changes", "two changes"),
+        ("adds words, encodings or headers only", "padding"),
+        ("changes its TLS library and nothing else", "apart: handshake"),
+        ("takes the agent of a program", "apart: plain agent"),
+        ("takes a browser's agent, languages", "apart: pretence"),
+        ("changes its library and copies", "another handshake and a copy"),
+    ],
+)
+def test_what_security_says_of_evasion(told: str, attack: str) -> None:
+    page = table("docs/security.md", "the bot | passes afterwards")
+    (share,) = (number(row[1]) for row in page if row[0].startswith(told))
+    assert share == pytest.approx(number(evasion(attack)[5]), abs=0.5)
+
+
+def test_what_behaviour_says_of_a_moved_threshold() -> None:
+    page = (ROOT / "docs/behaviour.md").read_text()
+    found = re.search(r"(\d+)% \(a honeypot's\) and (\d+)% \(plain clients'\) lie below it", page)
+    assert found
+    moved = evasion("no change; driven browsers have moved")
+    assert [float(each) for each in found.groups()] == [round(number(moved[3])), round(number(moved[1]))]
