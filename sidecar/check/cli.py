@@ -147,6 +147,7 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
     _look_at_lists(found, plan)
     _look_at_ranges(found, plan)
     _look_at_paths(found, plan)
+    _look_at_places(found, plan)
     try:
         served = Served.load(plan, 1)
         served.close()
@@ -184,6 +185,18 @@ def _look_at_paths(found: Findings, plan: Plan) -> None:
         lists.routes(plan)
     except XbotError as error:
         found.add_error(ABOUT, error)
+
+
+def _look_at_places(found: Findings, plan: Plan) -> None:
+    """Directories that are named, and that a start wants to be there."""
+    log, board = plan.fixed.decisions.file, plan.fixed.board if plan.asks_board else None
+    for field, place in (
+        ("decisions.file", plan.named(log).absolute().parent if log else None),
+        (plan.asks_board, board),
+    ):
+        if field and place and not place.is_dir():
+            why = f"{place}: there is no such directory"
+            found.add("wrong", ABOUT, str(plan.wrong(field, why)), f"install -d {place}, for the sidecar's user")
 
 
 def _look_at_our_search_engines(found: Findings, networks: int) -> None:

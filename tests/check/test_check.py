@@ -592,6 +592,19 @@ def test_what_nginx_tells_goes_where_the_sidecar_hears_it(
     assert all(what in each.what and each.mend for each in found)
 
 
+@pytest.mark.parametrize(
+    ("line", "mend"), [('board = "{}/nix"', "nix"), ('[decisions]\nfile = "{}/log/d.jsonl"', "log")]
+)
+def test_a_directory_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, mend: str) -> None:
+    """A start refuses it: so does check."""
+    monkeypatch.delenv("XBOT_BOARD", raising=False)
+    (tmp_path / "xbot.toml").write_text(line.format(tmp_path) + "\n")
+    wrong = [each for each in run(tmp_path / "xbot.toml", code=2)["findings"] if each["status"] == "wrong"]
+    assert [each["mend"] for each in wrong] == [f"install -d {tmp_path / mend}, for the sidecar's user"]
+    (tmp_path / mend).mkdir(mode=0o755)
+    run(tmp_path / "xbot.toml", code=0)
+
+
 def test_a_short_queue_for_outcomes(made_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, room = tmp_path / "outcome.sock", tmp_path / "room"
     toml = tmp_path / "xbot.toml"
