@@ -76,7 +76,7 @@ for what in ${STEPS:-demo wheel install pages test}; do
     install curl iproute2
     typed "make build"
     typed "make .venv/test"
-    typed ".venv/bin/python -m pytest -q -n0 -m servers tests/product/test_page_commands.py"
+    typed ".venv/bin/python -m pytest -q -n0 -m servers tests/pages/test_page_commands.py"
     grep -q skipped "$place/log" && fail "skipped" || :
     ;;
   test)

@@ -146,6 +146,15 @@ static bool names_device(xb_span agent, xb_span claim)
     return from > agent.at && from[-1] == '(' && xb_contains(xb_span_of(from, claim.at), XB_SPAN("android"));
 }
 
+/* Does the agent only compare itself? Feedly sends "Feedly/1.0 (...; like FeedFetcher-Google)": that is Feedly's, and no Google's. */
+static bool compares_itself(xb_span agent, xb_span claim)
+{
+    static const xb_span like = XB_SPAN("like ");
+    const size_t before = (size_t)(claim.at - agent.at);
+    return before > like.size && !xb_is_word(claim.at[-(ptrdiff_t)like.size - 1]) &&
+           xb_span_is((xb_span){claim.at - like.size, like.size}, like);
+}
+
 /* Takes the crawlers that say what stands at the beginning of `rest`, as whole words, if their proof is stronger. `hash`: of its first. */
 static void take_claims(claimant *w, uint64_t hash, xb_span rest)
 {
@@ -158,8 +167,10 @@ static void take_claims(claimant *w, uint64_t hash, xb_span rest)
         if (c->claim[i].hash != hash || rest.size < text.size || (behind != end && xb_is_word(*behind)) ||
             !xb_span_is(xb_span_of(rest.at, behind), text))
             continue;
+        const xb_span claim = xb_span_of(rest.at, behind);
         const xb_identity one = identity_of(c, &c->crawler[c->claim[i].crawler], w->holder, w->address);
-        if (one.proof > w->found.proof && !(one.proof == XB_CLAIMED && names_device(w->agent, xb_span_of(rest.at, behind))))
+        if (one.proof > w->found.proof && !(one.proof == XB_CLAIMED && names_device(w->agent, claim)) &&
+            !(one.proof != XB_PROVEN && compares_itself(w->agent, claim)))
             w->found = one;
     }
 }

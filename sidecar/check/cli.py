@@ -140,10 +140,14 @@ def look_at_configuration(found: Findings, path: Path | None, overrides: Overrid
     policies = ", ".join(f"{name} ({each.mode})" for name, each in plan.policies.items())
     places = ", ".join(f"{address} ({dialect})" for address, dialect in plan.fixed.listen)
     listens = places or "what systemd hands over"
-    found.add("ok", ABOUT, f"{path or 'no file'}: policies {policies}; listens on {listens}")
+    if path or places:
+        found.add("ok", ABOUT, f"{path or 'no file'}: policies {policies}; listens on {listens}")
+    else:
+        found.add("skipped", ABOUT, "no file is named: the sidecar's policies are not known", "xbot check FILE")
     _look_at_lists(found, plan)
     _look_at_ranges(found, plan)
     _look_at_paths(found, plan)
+    _look_at_places(found, plan)
     try:
         served = Served.load(plan, 1)
         served.close()
@@ -181,6 +185,18 @@ def _look_at_paths(found: Findings, plan: Plan) -> None:
         lists.routes(plan)
     except XbotError as error:
         found.add_error(ABOUT, error)
+
+
+def _look_at_places(found: Findings, plan: Plan) -> None:
+    """Directories that are named, and that a start wants to be there."""
+    log, board = plan.fixed.decisions.file, plan.fixed.board if plan.asks_board else None
+    for field, place in (
+        ("decisions.file", plan.named(log).absolute().parent if log else None),
+        (plan.asks_board, board),
+    ):
+        if field and place and not place.is_dir():
+            why = f"{place}: there is no such directory"
+            found.add("wrong", ABOUT, str(plan.wrong(field, why)), f"install -d {place}, for the sidecar's user")
 
 
 def _look_at_our_search_engines(found: Findings, networks: int) -> None:
@@ -264,7 +280,10 @@ def look_at_nginx(found: Findings, plan: Plan | None, given: Path | None) -> Set
         found.add_error("nginx", error)
         return None
     listen = [address for address, _ in plan.fixed.listen] if plan else []
-    setup = Setup(tree, program.version if program else (), listen, plan.policies if plan else {})
+    # Without a file and a listener nobody has said what the sidecar's policies are.
+    known = plan if plan and (plan.path or listen) else None
+    ours = (listen, known.policies, known.fixed.outcomes) if known else (listen,)
+    setup = Setup(tree, program.version if program else (), *ours)
     found.extend(module.look(setup, program, plan))
     prefix = Path((program.option("prefix") if program else None) or conf.parent)
     traps_found = [

@@ -20,13 +20,14 @@ from sidecar.inputs import real
 
 @dataclass(eq=False)
 class Setup:
-    """nginx's configuration beside the sidecar's. `version` is nginx's, `listen` and `policies` are the sidecar's; all three
-    are empty if unknown."""
+    """nginx's configuration beside the sidecar's. `version` is nginx's, `listen`, `policies` and `outcomes` are the sidecar's; those are
+    empty if unknown. `outcomes` is None, too, where the sidecar hears of none."""
 
     conf: Block
     version: tuple[int, ...] = ()
     listen: Sequence[Address] = ()
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    outcomes: Address | None = None
 
     @cached_property
     def http_blocks(self) -> list[Block]:

@@ -242,6 +242,23 @@ def answered_before(gate: Gate) -> Iterator[Finding]:
             yield _found("wrong" if asked_here else "warning", each, what, mend)
 
 
+def asked_twice(gate: Gate) -> Iterator[Finding]:
+    """`try_files` that ends in a named location asks there again, and nobody comes there who was not asked about."""
+    kind, name = gate.block.matches
+    if kind != "@" or any(each.arg(0) == "$xbot_policy" for each in gate.block.own("set")):
+        return
+    asking = {each.block for each in gate.setup.gates}
+    leading = [
+        each
+        for each in (gate.server, *gate.server.blocks("location"))
+        for said in each.own("try_files")
+        if said.arg(-1) == f"@{name}"
+    ]
+    if leading and asking.issuperset(leading):
+        what = f"location @{name}: who comes here by try_files is asked about twice"
+        yield _found("warning", gate.block, what, "auth_request off; in it")
+
+
 def satisfied_by_any(gate: Gate) -> Iterator[Finding]:
     """With `satisfy any` the sidecar's yes would let a visitor in without a password."""
     for each in gate.block.in_force("satisfy"):
@@ -394,6 +411,26 @@ def outcomes(setup: Setup) -> Iterator[Finding]:
             yield _found("wrong", each, what, "the map of xbot/http.conf")
 
 
+def told_elsewhere(setup: Setup) -> Iterator[Finding]:
+    """What nginx tells of requests afterwards goes to where the sidecar hears it."""
+    if setup.judging or not setup.policies:
+        return
+    blocks = [each for http in setup.http_blocks for each in (http, *http.blocks("server", "location", "if"))]
+    told = [each for block in blocks for each in block.own("access_log") if "xbot_outcome" in each.args]
+    heard = setup.outcomes
+    for each in told:
+        address = each.arg(0).partition("server=")[2].partition(",")[0]
+        if heard is None:
+            what = f"{address} is told what happened to requests, and the sidecar hears of none"
+            yield _found("warning", each, what, f'outcomes = "{address}" in [clients] of xbot.toml')
+        elif address != str(heard):
+            what = f"{address} is told what happened to requests, the sidecar hears at {heard}"
+            yield _found("wrong", each, what, "the same path in both")
+    if heard is not None and not told:
+        what = f"nothing tells {heard} what happened to requests"
+        yield _found("warning", setup.gates[0].asks, what, "include xbot/outcome.conf; beside the server's access_log")
+
+
 def policies(setup: Setup) -> Iterator[Finding]:
     """nginx names policies that there are, says where bots are refused, and does something with suspects."""
     for chosen, name in setup.named_policies:
@@ -429,11 +466,11 @@ OF_QUESTIONS: tuple[Trap, ...] = (
     body, told, files, stays_open, waits, fails_open, cached, outsiders, large_uploads, rewritten, elsewhere,
 )
 OF_GATES: tuple[Trap, ...] = (
-    nobody_asks, answered_before, satisfied_by_any, verdict_lost, page_of_refusal, opens_when_away,
+    nobody_asks, answered_before, asked_twice, satisfied_by_any, verdict_lost, page_of_refusal, opens_when_away,
 )
 OF_SERVERS: tuple[Trap, ...] = (forged, aliases, another_before, asked_too_early, certificates)
 # Where nginx judges by its module.
 OF_MODULE_GATES: tuple[Trap, ...] = (answered_before, not_exempt)
 OF_MODULE_SERVERS: tuple[Trap, ...] = (not_handed_on, another_before, certificates)
-OF_ALL = (logs, outcomes, policies, newer_nginx)
+OF_ALL = (logs, outcomes, told_elsewhere, policies, newer_nginx)
 # fmt: on

@@ -26,6 +26,12 @@ class Judge(NamedTuple):
     model: core.Model
     sha256: str
     thresholds: Mapping[str, float]
+    lacks: frozenset[str] = frozenset()  # rows that speak for a bot where a request has them not, or less of them
+
+
+def lacks(model: core.Model) -> frozenset[str]:
+    """The rows with a weight towards a human: as a reason for a bot, each means that it is missing."""
+    return frozenset(row.name for row, weight in zip(core.FEATURES, model.weight, strict=False) if weight < 0)
 
 
 Models = Mapping[int, Judge]  # by generation, and by what other hosts call it (core.served_made); the last one last
@@ -57,7 +63,8 @@ class Reader:
         """This is what the workers judge by, from now on."""
         image = served.image()
         model, _ = core.served_parts(image, verified=True)
-        judge = Judge(core.Model(bytes(model)), served.sha256, served.thresholds())
+        opened = core.Model(bytes(model))
+        judge = Judge(opened, served.sha256, served.thresholds(), lacks(opened))
         models = {**self._models, served.generation: judge, core.served_made(image): judge}
         self._models = dict([*models.items()][-2 * _MODELS :])
 

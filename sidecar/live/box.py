@@ -12,6 +12,7 @@ from typing import Any
 
 from sidecar import core
 from sidecar.board.served import Served
+from sidecar.decisions.reader import lacks
 from sidecar.errors import XbotError
 from sidecar.live import shown
 from sidecar.sources.choosing import guess
@@ -69,7 +70,7 @@ class Box:
             "score": round(verdict.score, 4),
             "margin": round(verdict.margin, 4),
             "policy": decision.policy,
-            "said": shown.reason(decision.reason),
+            "said": shown.reason(decision.reason, lacks(model)),
             "parts": shown.added_up(verdict.margin, bias, parts),
             "missing": missing,
             **{name: shown.short(fields[name]) for name in ("ip", "method", "uri", "agent")},

@@ -24,7 +24,7 @@ from sidecar.board.board import Board
 from sidecar.board.clients import Clients
 from sidecar.config.plan import Fixed
 from sidecar.decisions.entry import Writer
-from sidecar.decisions.reader import Models
+from sidecar.decisions.reader import Judge, Models
 from sidecar.live import shown
 
 WINDOW = 300.0  # seconds that tallies look back
@@ -183,7 +183,10 @@ class Feed:
         with self._lock:
             found = [seen for seen in self._last if seen.number > number][-most:]
             last = self._number
-        return {"number": last, "decisions": [shown.decision(each.one, self._writer) for each in found]}
+        return {
+            "number": last,
+            "decisions": [shown.decision(each.one, self._writer, self._judge(each.one)) for each in found],
+        }
 
     def snapshot(self) -> dict[str, Any]:
         """All that is shown at this moment; the same object for a second."""
@@ -222,19 +225,29 @@ class Feed:
             "totals": _totals(total),
             "window": {"seconds": round(now - points[0][0], 1), **_between(points[0][1], total)},
             "series": _series(points),
-            "reasons": _reasons(reasons),
+            "reasons": _reasons(
+                reasons, frozenset[str]().union(*(judge.lacks for judge in [*self._models.values()][-1:]))
+            ),
             "shapes": self._shapes(shapes, lately, before, faces),
             "refusals": [self._refusal(each) for each in reversed(refusals)],
             "people": self._people(accused),
             "notes": self._notes(total),
         }
 
+    def _judge(self, one: core.Recorded) -> Judge | None:
+        return self._models.get(one.generation)
+
     def _refusal(self, seen: Seen) -> dict[str, Any]:
         """With what its margin is made of; worked out once."""
         if seen.number not in self._explained:
-            judge = self._models.get(seen.one.generation)
+            judge = self._judge(seen.one)
             parts = shown.explained(seen.one, self._writer, judge) if judge is not None else []
-            _put(self._explained, seen.number, {**shown.decision(seen.one, self._writer), "parts": parts}, 4 * _SHOWN)
+            _put(
+                self._explained,
+                seen.number,
+                {**shown.decision(seen.one, self._writer, judge), "parts": parts},
+                4 * _SHOWN,
+            )
         return self._explained[seen.number]
 
     def _shapes(
@@ -251,7 +264,7 @@ class Feed:
             if known is None or face is None:
                 continue
             usual = (recorded - lately[key]) * _MINUTE / before if before >= _MINUTE else None
-            said = shown.decision(face, self._writer)
+            said = shown.decision(face, self._writer, self._judge(face))
             found.append(
                 {
                     "shape": f"{key >> 40:06x}",
@@ -274,7 +287,7 @@ class Feed:
         found.sort(key=lambda each: not each[0])
         return [
             {
-                **shown.decision(one, self._writer),
+                **shown.decision(one, self._writer, self._judge(one)),
                 "regretted": known["regretted"],
                 "brought": known["brought"],
                 "pages": round(known["pages"], 1),
@@ -376,10 +389,15 @@ def _series(points: Sequence[tuple[float, Mapping[str, Any]]]) -> list[dict[str,
     return told
 
 
-def _reasons(counts: collections.Counter[str]) -> list[dict[str, Any]]:
+def _reasons(counts: collections.Counter[str], lacks: frozenset[str]) -> list[dict[str, Any]]:
     """Why bots were called so, the most frequent first."""
     every = sum(counts.values())
     return [
-        {"reason": shown.short(name), "said": shown.reason(name), "recorded": count, "share": round(count / every, 4)}
+        {
+            "reason": shown.short(name),
+            "said": shown.reason(name, lacks),
+            "recorded": count,
+            "share": round(count / every, 4),
+        }
         for name, count in counts.most_common(_SHOWN)
     ]

@@ -41,8 +41,8 @@ def short(value: str | bytes | None, most: int = LONGEST) -> str:
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
-def decision(one: core.Recorded, writer: Writer) -> dict[str, Any]:
-    """A record, for a line of a table."""
+def decision(one: core.Recorded, writer: Writer, judge: Judge | None) -> dict[str, Any]:
+    """A record, for a line of a table. `judge` is what judged it, if that is still known."""
     entry = writer.entry(one, None)
     agent = entry.get("agent")
     if agent is None:
@@ -64,7 +64,7 @@ def decision(one: core.Recorded, writer: Writer) -> dict[str, Any]:
         "margin": round(one.margin, _DIGITS),
         "policy": one.policy,
         "reason": one.reason,
-        "said": reason(one.reason),
+        "said": reason(one.reason, judge.lacks if judge else frozenset()),
         "visitor": short(entry.get("ip") or entry.get("visitor") or "", 64),
         "method": short(entry.get("method", ""), 16),
         "host": short(entry.get("host", ""), 100),
@@ -101,12 +101,15 @@ def added_up(margin: float, bias: float, parts: Sequence[core.Contribution]) -> 
     return lines
 
 
-def reason(said: str) -> str:
-    """A reason, as X-Bot-Reason has it, in a sentence."""
+def reason(said: str, lacks: frozenset[str]) -> str:
+    """A reason, as X-Bot-Reason has it, in a sentence. `lacks`: the rows of the model that are a reason where they are missing."""
     name, is_word, word = said.partition("=")
     row = _ROWS.get(name)
     if row is not None:
-        return short(sentences.sentence(core.Contribution(said, None if is_word else 1.0, 0.0, row.doc)))
+        if sentences.counts(row.doc):
+            return row.doc.rpartition(", at most ")[0]
+        known = None if is_word else float(name not in lacks)
+        return short(sentences.sentence(core.Contribution(said, known, 0.0, row.doc)))
     if name in _LISTS and is_word:
         return _LISTS[name].format(short(word))
     return short(said) if said != "none" else "nothing speaks for a bot"

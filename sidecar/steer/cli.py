@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from sidecar import core
+from sidecar.config import toml_file
 from sidecar.config.options import CONTROL, DEFAULT_BOARD
 from sidecar.errors import XbotError
 from sidecar.steer import words
@@ -118,7 +119,10 @@ def _checked(kind: type[msgspec.Struct], **said: Any) -> msgspec.Struct:
     try:
         return msgspec.convert({"op": kind.__name__.lower(), **said}, kind)
     except msgspec.ValidationError as error:
-        raise XbotError(str(error)) from None
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        types = {each.name: each.type for each in msgspec.structs.fields(kind)}
+        option = {"seconds": "--for", "policy": "--policy"}.get(name, name)
+        raise XbotError(f"{option}: must be {toml_file.allowed(types[name])}") from None
 
 
 def _show(reply: dict[str, Any], as_json: bool) -> None:

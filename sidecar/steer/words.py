@@ -17,7 +17,9 @@ from sidecar.errors import XbotError
 
 LONGEST = 4096  # bytes of a request
 _DAY = 86400.0
-Name = Annotated[str, Meta(min_length=1, max_length=core.MAX_NAME)]
+Name = Annotated[
+    str, Meta(min_length=1, max_length=core.MAX_NAME, description=f"a name, at most {core.MAX_NAME} letters")
+]
 Canary = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}$", description="a name of a canary")]
 Span = Annotated[float, Meta(gt=0, le=3650 * _DAY, description="more than 0 seconds, at most ten years")]
 Visit = Annotated[float, Meta(ge=0, le=30 * _DAY, description="a number of seconds, at most 30 days")]
@@ -46,7 +48,7 @@ class Mode(_Request):
 class Allow(_Request):
     """Let an address or a network by, as one line of a list would; 0 seconds: no longer."""
 
-    address: Annotated[str, Meta(max_length=64)]
+    address: Annotated[str, Meta(max_length=64, description="an address or a network")]
     seconds: Visit
 
 
@@ -93,7 +95,7 @@ def network(text: str) -> tuple[bytes, int]:
     try:
         found = ipaddress.ip_network(text)
     except ValueError as error:
-        raise XbotError(f"{text!r}: {error}") from None
+        raise XbotError(str(error)) from None
     return found.network_address.packed, found.prefixlen
 
 

@@ -130,6 +130,7 @@ def question(
     return Trap(name, what, line, QUESTION, (old, new), status=status)
 
 
+TO_APP = SITE.replace("location / {", "location @app {") + "location / { try_files $uri @app; }"
 OWN_LINES = "location /shop { proxy_set_header Host $host; proxy_pass http://127.0.0.1:9; }"
 REFUSED = "error_page 403 /refused.html; location = /refused.html { internal; root /srv; }"
 TRAPS = [
@@ -172,6 +173,7 @@ TRAPS = [
          SITE.replace("include xbot/enforce.conf;", "auth_request /_xbot/observe;")),
     Trap("return", "location /a answers before", "return 301", SITE + "location /a { auth_request /_xbot/enforce; return 301 /b; }"),
     Trap("return of 200", "location /a answers before", "return 200", SITE + "location /a { return 200 ok; }", status="warning"),
+    Trap("asked twice", "location @app: who comes here by try_files is asked about twice", "location @app", TO_APP, status="warning"),
     Trap("satisfy", "the sidecar's yes lets a visitor by", "satisfy any", SITE + "location /a { satisfy any; deny all; }"),
     Trap("kept", "no auth_request_set keeps", "auth_request_set $mine", SITE + "location /a { auth_request_set $mine $upstream_status; }"),
     Trap("refused page", "/refused.html, the page for whom is refused, is asked about too", "error_page 403", SITE + REFUSED),
@@ -246,6 +248,9 @@ NO_TRAPS = {
     "behind another": SITE + "set_real_ip_from 192.0.2.0/24; set $xbot_order lost;",
     "behind another, in one place": SITE + "set_real_ip_from 192.0.2.0/24; location /a { set $xbot_order lost; root /srv; }",
     "behind one that tells addresses": SITE + "set_real_ip_from 192.0.2.0/24; real_ip_header proxy_protocol;",
+    "asked once": TO_APP.replace("@app {", "@app { auth_request off;"),
+    "asked where it leads": TO_APP.replace("{ try_files", "{ auth_request off; try_files"),
+    "a policy where it leads": TO_APP.replace("@app {", "@app { set $xbot_policy login;"),
     "where an error leads": SITE + "location @late { if ($xbot = bot) { return 403; } }",
 }  # fmt: skip
 
@@ -550,6 +555,54 @@ def test_a_user_who_may_not_open_the_socket(made_model_path: Path, tmp_path: Pat
             else:
                 assert told(run(*arguments, code=2))[0] == ("wrong", connect)
                 assert "--socket-group nogroup" in mends[1]
+
+
+@needs_nginx
+def test_without_a_file_nobody_says_which_policies_there_are(tmp_path: Path) -> None:
+    conf = write(tmp_path, SITE + "location /login { set $xbot_policy login; root /srv; }")
+    found = run("--nginx", conf)["findings"]
+    assert {each["status"] for each in found if each["about"] in ("nginx", "configuration")} == {"ok", "skipped"}
+    (told,) = (each for each in found if each["status"] == "skipped" and each["about"] == "configuration")
+    assert told["mend"] == "xbot check FILE"
+    wrong = run("--nginx", conf, "--listen", LISTEN, code=2)["findings"]
+    assert any("the sidecar has no policy 'login'" in each["what"] for each in wrong)
+
+
+@needs_nginx
+@pytest.mark.parametrize(
+    ("heard", "server", "status", "what"),
+    [
+        ("unix:/run/xbot/outcome.sock", "include xbot/outcome.conf;", None, ""),
+        (None, "", None, ""),
+        ("unix:/run/xbot/outcomes.sock", "include xbot/outcome.conf;", "wrong", "the sidecar hears at unix:/run/xbot/outcomes.sock"),
+        (None, "include xbot/outcome.conf;", "warning", "and the sidecar hears of none"),
+        ("unix:/run/xbot/outcome.sock", "", "warning", "nothing tells unix:/run/xbot/outcome.sock"),
+    ],
+)  # fmt: skip
+def test_what_nginx_tells_goes_where_the_sidecar_hears_it(
+    tmp_path: Path, heard: str | None, server: str, status: str | None, what: str
+) -> None:
+    ours = {
+        "listen": [parse(LISTEN)],
+        "policies": {"default": Policy(mode="enforce")},
+        "outcomes": heard and parse(heard),
+    }
+    found = bad(look(write(tmp_path, SITE + server), **ours))
+    assert [each.status for each in found] == ([status] if status else [])
+    assert all(what in each.what and each.mend for each in found)
+
+
+@pytest.mark.parametrize(
+    ("line", "mend"), [('board = "{}/nix"', "nix"), ('[decisions]\nfile = "{}/log/d.jsonl"', "log")]
+)
+def test_a_directory_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, mend: str) -> None:
+    """A start refuses it: so does check."""
+    monkeypatch.delenv("XBOT_BOARD", raising=False)
+    (tmp_path / "xbot.toml").write_text(line.format(tmp_path) + "\n")
+    wrong = [each for each in run(tmp_path / "xbot.toml", code=2)["findings"] if each["status"] == "wrong"]
+    assert [each["mend"] for each in wrong] == [f"install -d {tmp_path / mend}, for the sidecar's user"]
+    (tmp_path / mend).mkdir(mode=0o755)
+    run(tmp_path / "xbot.toml", code=0)
 
 
 def test_a_short_queue_for_outcomes(made_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,11 @@ def test_every_name_that_is_sent_is_met(tmp_path) -> None:
             "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P; AdsBot-Google; +http://x.example/)",
             "adsbot-google",
         ),
+        # Feedly's own: it only compares itself.
+        ("Feedly/1.0 (+http://www.feedly.com/fetcher.html; 16 subscribers; like FeedFetcher-Google)", "feedly"),
+        ("x (compatible; LIKE Googlebot/2.1)", None),
+        ("x unlike Googlebot/2.1", "googlebot"),
+        ("like Googlebot/2.1", "googlebot"),  # nothing else is said
         # Whoever can be proven is not excused by such brackets.
         ("Mozilla/5.0 (Linux; Android 10; GPTBot Build/1)", "gptbot"),
         ("(Android " + "x" * 200 + " Spider 8)", "spider"),  # nobody looks back for ever

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from sidecar import core
-from sidecar.config.options import Decisions
+from sidecar.config.options import DEFAULT_MODEL, Decisions
+from sidecar.decisions.reader import Judge
 from sidecar.live import feed
 from sidecar.live.feed import Feed
 
@@ -133,3 +134,13 @@ def test_who_goes_on_gets_each_decision_once(watching: Feed) -> None:
     more = watching.since(first["number"])
     assert [each["id"] for each in first["decisions"] + more["decisions"]] == [f"{n:012d}" for n in range(8)]
     assert watching.since(more["number"])["decisions"] == []
+
+
+def test_a_reason_that_is_missing_is_told_as_missing(watching: Feed) -> None:
+    """A weight towards a human is a reason for a bot where its row is missing; how many there are of a row, a reason does not say."""
+    judge = Judge(core.Model(DEFAULT_MODEL.read_bytes()), "0" * 64, {}, frozenset({"ua_os_linux"}))
+    records = [record(i, i, reason=said) for i, said in enumerate(("ua_os_linux", "ua_os_windows", "ua_semicolons"))]
+    watching.take(records, {1: judge})
+    told = ["does not claim to run on Linux", "claims to run on Windows", "the semicolons in the User-Agent"]
+    assert [each["said"] for each in watching.since(-1)["decisions"]] == told
+    assert [each["said"] for each in watching.snapshot()["reasons"]] == told

@@ -137,11 +137,14 @@ def test_each_day(enforcing: Sidecar, tmp_path: Path, model_path: Path) -> None:
     assert curl(enforcing, ip="203.0.113.8").status == 403
 
 
-@step(WEEK, 8, "`xbot replay access.log`")
+@step(WEEK, 8, "`xbot replay --config /etc/xbot/xbot.toml --mode enforce access.log`")
 def test_what_would_have_been_refused(tmp_path: Path) -> None:
     line = '203.0.113.7 - - [17/May/2026:10:05:0{n} +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8.5.0"'
     (tmp_path / "access.log").write_text("".join(line.format(n=n) + "\n" for n in range(9)))
-    told = run_xbot("replay", tmp_path / "access.log").stdout.decode()
+    (tmp_path / "xbot.toml").write_text('[policies.default]\nmode = "observe"\n')
+    told = run_xbot(
+        "replay", "--config", tmp_path / "xbot.toml", "--mode", "enforce", tmp_path / "access.log"
+    ).stdout.decode()
     assert re.search(r"refused +│ 9 \(100", told), told
 
 

@@ -264,6 +264,13 @@ def test_there_is_none_without_a_board_or_where_nobody_wants_one(tmp_path: Path,
             assert "control" not in running.events("started")[-1]
     told = run_xbot("serve", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:9", code=2).stderr.decode()
     assert told == "xbot: --control '127.0.0.1:9' is not an absolute path, or none\n"
+    for words, said in (
+        (("allow", "::1", "--for", "31d"), "--for: must be a number of seconds, at most 30 days"),
+        (("mode", "observe", "--for", "0s"), "--for: must be more than 0 seconds, at most ten years"),
+        (("mode", "observe", "--policy", "x" * 99), "--policy: must be a name, at most 31 letters"),
+        (("allow", "10.0.0.0/33"), "'10.0.0.0/33' does not appear to be an IPv4 or IPv6 network"),
+    ):
+        assert run_xbot(*words, "--control", tmp_path / "nix", code=2).stderr.decode() == f"xbot: {said}\n"
     told = run_xbot("status", "--control", tmp_path / "nix", code=2).stderr.decode()
     assert told == f"xbot: {tmp_path}/nix: no such socket; does a sidecar run with a board? --control names another\n"
 
@@ -278,7 +285,7 @@ def test_there_is_none_without_a_board_or_where_nobody_wants_one(tmp_path: Path,
         (b'{"op":"mode","mode":"observe","seconds":1e999}\n', "not understood: "),
         (b'{"op":"status","more":1}\n', "not understood: Object contains unknown field `more`"),
         (b'{"op":"allow","address":"x\xff","seconds":1}\n', "not understood: "),
-        (b'{"op":"allow","address":"example.com","seconds":1}\n', "'example.com': "),
+        (b'{"op":"allow","address":"example.com","seconds":1}\n', "'example.com' does not"),
         (b"[" * 4000 + b"\n", "not understood: "),
         (b"x" * 5000 + b"\n", "longer than 4096 bytes"),
     ],

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import pytest
 from bare_machine import Machine, missing
-from nginx_harness import copy_files, nginx_binary
+from nginx_harness import copy_files, nginx_binary, without_module
 from places import ROOT
 
 from sidecar.check import nginx_conf, traps, visitors
@@ -32,6 +32,7 @@ PAGES = [
     "docs/operations.md",
     "docs/behind-a-proxy.md",
     "docs/what-to-allow.md",
+    "docs/nginx-module.md",
 ]
 PROGRAMS = "xbot make pip pipx python3 curl install nginx systemctl sed kill apt-get tail grep kubectl helm log=\\S+ XBOT_DATA=\\S+"
 # How a command begins that is not run here, and why.
@@ -44,6 +45,8 @@ ELSEWHERE = {
     "python3 -m venv /opt/xbot": "the same: deploy/bare_root.sh",
     "kubectl apply": "needs a cluster; tests/product/test_chart.py has kubectl make the objects",
     "helm ": "needs a cluster; tests/product/test_chart.py has Helm make the objects, by the same options",
+    "apt-get install nginx-dev": "is installed, or there is no module to try: asks the package index",
+    "make module": "the module is made before the tests: `make module`",
     "systemctl daemon-reload": "needs systemd as process 1; tests/product/test_deploy.py has systemd-analyze verify the units",
     "systemctl enable": "the same",
     "systemctl kill": "the same; tests/serve/test_upgrade.py sends the signal",
@@ -108,6 +111,7 @@ def commands(page: str) -> list[str]:
     """The lines of its blocks that are commands, each as it stands. A variable belongs to the line after it."""
     begin = re.compile(rf"(?:{'|'.join(PROGRAMS.split())})(?: |$)")
     lines = [line.strip() for block in blocks(page) for line in block.splitlines() if begin.match(line.strip())]
+    lines = [line for line in lines if "──" not in line]  # a drawing
     joined: list[str] = []
     for line in lines:
         if joined and re.fullmatch(r"\w+=\S+", joined[-1]):
@@ -191,6 +195,20 @@ class Walk:
         told = self.machine.run("curl -s -o /dev/null -w %{http_code} http://site.example/login").stdout
         assert told == "403", told
 
+    def module_edits(self) -> None:
+        """What nginx-module.md begins from, nginx.md with a policy, and then its two edits."""
+        page = "docs/nginx-module.md"
+        for line in to_run("docs/nginx.md"):
+            if line.startswith(("xbot nginx", "xbot serve")):
+                self.type(line)
+        self.first_edits()
+        self.third_edit()
+        conf, site = (self.machine.path(f"/etc/nginx/{name}") for name in ("nginx.conf", "conf.d/site.conf"))
+        conf.write_text(block(page, "load_module") + conf.read_text())
+        line, _, was = block(page, "include xbot/http_module.conf;").partition("\n")[0].partition("# was: ")
+        assert was in site.read_text()
+        site.write_text(site.read_text().replace(was, line))
+
 
 def not_here(page: str, line: str) -> str:
     """Why a command is not run here; "" if it is."""
@@ -232,6 +250,11 @@ def test_each_command_runs_as_it_stands(page: str, walk: Walk) -> None:
         walk.machine.write(f"{walk.machine.site}/xbot.toml", toml)
     if page in ("docs/behind-a-proxy.md", "docs/what-to-allow.md"):
         walk.machine.write("/var/log/nginx/site.log", log())
+    if page == "docs/nginx-module.md":
+        if why := without_module():
+            pytest.skip(why)
+        walk.machine.path(f"{walk.machine.site}/build").symlink_to(ROOT / "build")
+        edits = {"xbot check": walk.module_edits}
     said = {}
     for line in to_run(page):
         for begin, edit in edits.items():
@@ -246,6 +269,11 @@ def test_each_command_runs_as_it_stands(page: str, walk: Walk) -> None:
         assert "bot" in explained
     if page == "docs/training.md":
         walk.machine.run(f"until grep -q reloaded {SIDECAR_LOG}; do sleep 0.1; done", check=True, timeout=20)
+    if page == "docs/nginx-module.md":
+        walk.machine.run("sleep 1")
+        told = walk.machine.run("curl -s -o /dev/null -w %{http_code} http://site.example/login; xbot top --once")
+        assert told.stdout.startswith("403"), told
+        assert "auth_request" not in walk.machine.path("/var/log/nginx/error.log").read_text()
     if page == "docs/operations.md":
         assert "observe" in said[next(line for line in said if line.startswith("xbot status"))]
 
