@@ -37,7 +37,7 @@ _OF_ERRORS = re.compile(
 class _Name(click.Choice[str]):
     """The name of a format. All of them are too many for a message: one that is mistyped is answered with those near it."""
 
-    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ARG002 -- click passes it
         """As click asks for it."""
         near = difflib.get_close_matches(str(value), self.choices)
         return f"{value!r} is no format of logs." + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
