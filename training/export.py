@@ -6,7 +6,6 @@ Law: nothing is computed here; the arrays are those of training.linear, the file
 from __future__ import annotations
 
 import array
-import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from sidecar import core, model, outputs
 from training.dataset import Dataset, How, never_held, words_of
 from training.fit import BEHAVIOUR, FOLDS, TRIFLE, Fitted, Settings
 from training.linear import linear_of, unfold
+from training.options import epoch
 
 # Stored in each model with their margins: a build that gives other margins refuses the file. Made up, no one's traffic.
 TEST_HEADS = tuple(
@@ -188,8 +188,8 @@ def write(path: Path, data: Dataset, fitted: Fitted, how: How, about: dict[str, 
 
 def _created(logs: tuple[str, ...]) -> int:
     """The time in the provenance: SOURCE_DATE_EPOCH or that of the newest log: the same logs give the same file."""
-    if os.environ.get("SOURCE_DATE_EPOCH", "").isdecimal():
-        return int(os.environ["SOURCE_DATE_EPOCH"])
+    if (said := epoch()) is not None:
+        return said
     return max((int(Path(log).stat().st_mtime) for log in logs if Path(log).is_file()), default=0)
 
 

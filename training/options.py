@@ -6,6 +6,7 @@ Law: an option means the same in every command that takes it. Nothing heavy is i
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _C = 0.01
 _C_FROM_A_START = 0.001  # ten thousand rows of one site are few beside what the model saw
+_MOST_DIGITS = 16  # of a number of seconds
 Command = Callable[..., None]
 
 
@@ -221,8 +223,19 @@ def inputs_of(options: dict[str, Any]) -> list[Path | str | None]:
 
 
 def needs_training(command: str) -> None:
-    """XbotError where the packages of the extra are not installed."""
+    """XbotError where the packages of the extra are not installed, or would end by a traceback when they are imported."""
     extras.need(command, "train", "joblib", "sklearn")
+    epoch()
+
+
+def epoch() -> int | None:
+    """SOURCE_DATE_EPOCH, in seconds since 1970; None where it is not set. XbotError for what is no such number."""
+    said = os.environ.get("SOURCE_DATE_EPOCH")
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdecimal() and len(said) < _MOST_DIGITS and int(said) <= core.MAX_TIME):
+        raise XbotError(f"SOURCE_DATE_EPOCH: {said!r} is no number of seconds since 1970")
+    return int(said)
 
 
 def row_settings(

@@ -327,7 +327,7 @@ static bool take_member(reader *j, size_t which, xb_request *r, xb_fields *f, xb
         return take_text_or_null(j, &f->referrer);
     case MEMBER_ip: /* a text that is no address is none */
         good = take_text_or_null(j, &text);
-        f->ip = good && text.at && xb_address_parse(text, &address) ? text : (xb_span){NULL, 0};
+        f->ip = good && text.at && xb_address_parse(text, &address) && !xb_address_is_nobodys(&address) ? text : (xb_span){NULL, 0};
         return good;
     case MEMBER_time:
         return take_time(j, &out->time);

@@ -109,6 +109,19 @@ static bool address_maybe_port(xb_span s)
     return end > s.at && end[-1] == ':' && xb_address_parse(xb_span_of(s.at, end - 1), &parsed);
 }
 
+/* Does an address stand in a word behind other signs (MESSAGE=192.0.2.1, access.log:192.0.2.1)? */
+static bool address_behind(xb_span s, char *sign)
+{
+    xb_address parsed;
+    const char *end = s.at + s.size;
+    for (const char *p = s.at; p < end; p++)
+        if (memchr(":=])>|\"", *p, 7) && xb_address_parse(xb_span_of(p + 1, end), &parsed)) {
+            *sign = *p;
+            return true;
+        }
+    return false;
+}
+
 /* Does an address stand behind this place, before the lone dash of the fields behind the address, or the time? A user's name may
  * look like one: it stands behind the dash. */
 static bool address_follows(const char *p, const char *end)
@@ -118,14 +131,15 @@ static bool address_follows(const char *p, const char *end)
         xb_span next = word(p + 1, end);
         if (next.size && (*next.at == '"' || xb_span_is(next, XB_SPAN("-"))))
             return false;
-        if (address_maybe_port(next))
+        char sign;
+        if (address_maybe_port(next) || address_behind(next, &sign))
             return true;
         p = next.at + next.size;
     }
     return false;
 }
 
-/* The first fields. What is no address (a host's name, "unix:", a list, one with a port, a zone or hidden octets) is none; what shows that
+/* The first fields. What is no address (a host's name, "unix:", a list, one with a port, a zone or hidden octets, nobody's) is none; what shows that
  * the line is of another kind is an error, as it would lose the address of each line. */
 static bool first_fields(xb_line_reader *in, unsigned kind, xb_request *r, xb_line *out)
 {
@@ -160,12 +174,15 @@ static bool first_fields(xb_line_reader *in, unsigned kind, xb_request *r, xb_li
                xb_address_parse(word(in->p + 1, in->end), &parsed)) {
         return xb_line_fail(out, "ip", "it stands behind another field: host ip - user [time] ... is vhost_combined");
     }
-    const char *colon = xb_span_find(first, ':');
+    char sign;
     if (xb_address_parse(first, &parsed)) {
+        if (xb_address_is_nobodys(&parsed))
+            return true;
         r->ip = first;
         r->present = XB_HAS_IP;
-    } else if (colon && xb_address_parse(xb_span_of(colon + 1, first.at + first.size), &parsed)) {
-        return xb_line_fail(out, "ip", "a word and a colon stand before it, as grep writes them: use grep -h, without -n");
+    } else if (address_behind(first, &sign)) {
+        return xb_line_fail(out, "ip", sign == ':' ? "a word and a colon stand before it, as grep writes them: use grep -h, without -n"
+                                           : "other words stand before it");
     } else if (!(first.size && in->p[-1] == ',') && address_follows(in->p, in->end)) {
         return xb_line_fail(out, "ip", "other words stand before it");
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import difflib
+import errno
 import importlib
 import io
 import os
@@ -167,7 +168,9 @@ def main() -> None:
     except XbotError as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        # Whoever writes a file of his own names it: a disk that is full and has no name is that of standard output.
+        name = error.filename or ("standard output" if error.errno in _DISK else "")
+        _fail(f"{name}: {error.strerror}" if name else error.strerror or str(error))
     except (MemoryError, ImportError, RuntimeError) as error:
         if str(error) == _NO_THREAD:
             _fail(
@@ -179,6 +182,7 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # What the system's loader and Python's threads say where an address space is too small.
 _NO_THREAD = "can't start new thread"
 _NO_MEMORY = ("failed to map segment", "Cannot allocate memory", _NO_THREAD)

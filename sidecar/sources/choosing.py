@@ -5,9 +5,11 @@ Law: a format is taken for what its own reader makes of the lines. No second des
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,12 +25,22 @@ from sidecar.sources.shown import text
 AUTO = "auto"
 _LINES, _BYTES = 100, 1 << 18  # of a log's beginning that are looked at
 _LONGEST = 60  # characters of a line in a message
+_DEEPEST, _MEMBERS = 8, 20  # of a document of JSON, that are looked at
 Command = Callable[..., Any]
 _OF_BROWSERS = b"Mozilla/"
 # nginx's and Apache's.
 _OF_ERRORS = re.compile(
     rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:.]+ \d{4}\] \[\w*:?[a-z]+\] "
 )
+
+
+class _Name(click.Choice[str]):
+    """The name of a format. All of them are too many for a message: one that is mistyped is answered with those near it."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ARG002 -- click passes it
+        """As click asks for it."""
+        near = difflib.get_close_matches(str(value), self.choices)
+        return f"{value!r} is no format of logs." + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
 
 
 def format_options(*others: str) -> Callable[[Command], Command]:
@@ -39,7 +51,7 @@ def format_options(*others: str) -> Callable[[Command], Command]:
         @click.option(
             "--format",
             "log_format",
-            type=click.Choice((AUTO, *NAMES, *others)),
+            type=_Name((AUTO, *NAMES, *others)),
             default=AUTO,
             show_default=True,
             metavar="NAME",
@@ -75,7 +87,12 @@ def _taken(log: str, *, quiet: bool) -> str:
     if not lines:
         raise XbotError(f"{reading.name_of(log)}: empty, no line to read")
     if len(lines[0]) >= _BYTES:
-        raise XbotError(f"{reading.name_of(log)}: line 1: longer than {_BYTES} bytes: no format has such lines")
+        hint = (
+            "; is it one list of JSON? jq -c makes a line of each request"
+            if lines[0].lstrip()[:1] in (b"{", b"[")
+            else ""
+        )
+        raise XbotError(f"{reading.name_of(log)}: line 1: longer than {_BYTES} bytes: no format has such lines{hint}")
     form = guess(lines)
     if form is None:
         if why := _why_no_json(lines[0].lstrip()):
@@ -138,9 +155,33 @@ def _why_no_json(line: bytes) -> str:
                 if not best or much > most:
                     best, most = f"line 1: it looks like {form.name}, but {text(field)}: {text(why)}", much
     lists = (name for name, value in found.items() if isinstance(value, list) and value and isinstance(value[0], dict))
-    return best or next(
-        (f"its requests stand in a list: jq -c '.{text(name)}[]' makes lines of them" for name in lists), ""
-    )
+    much, command = _inside(found)
+    if best and much <= most:
+        return best
+    command = command or next((f"jq -c '.{text(name)}[]'" for name in lists), "")
+    return command and f"its requests stand in a list: {command} makes lines of them"
+
+
+def _inside(value: object, path: str = "", depth: int = 0) -> tuple[tuple[int, int], str]:
+    """Where in a document of JSON a list holds what some format reads best: how much of it, and jq's command that prints it."""
+    best: tuple[tuple[int, int], str] = ((0, 0), "")
+    if depth > _DEEPEST:
+        return best
+    if isinstance(value, (str, dict)) and path.endswith("]"):
+        line = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else json.dumps(value).encode()
+        if (form := guess([line])) is not None:
+            how = "-r" if isinstance(value, str) else "-c"
+            best = _yield(form.opened(), [line]), f"jq {how} {shlex.quote(path)}"
+    inner: list[tuple[str, object]] = []
+    if isinstance(value, dict):
+        inner = [(f".{name}", each) for name, each in value.items() if name.isidentifier()]
+    elif isinstance(value, list):
+        # A list of texts is one request's, such as Loki's pair of a time and a line.
+        inner = [(f"[{i if isinstance(each, str) else ''}]", each) for i, each in enumerate(value)]
+    for name, each in inner[:_MEMBERS]:
+        if (found := _inside(each, path + name, depth + 1))[0] > best[0]:
+            best = found
+    return best
 
 
 def _no_number(word: str) -> None:

@@ -93,6 +93,43 @@ def _squid() -> tuple[frozenset[str], Load]:
     return groups, unpadded
 
 
+def _columns(text: str, between: str) -> tuple[frozenset[str], Load]:
+    """Of a program that escapes nothing: a line with a field more or less would have its agent, or its address, from another place."""
+    (groups, load), wanted, separator = _pattern(text, "none"), text.count(between) + 1, between.encode()
+
+    def counted(line: bytes, request: core.Request) -> None:
+        if (found := line.count(separator) + 1) != wanted:
+            raise core.LineError("line", f"{found} fields with {between!r} between, and there should be {wanted}")
+        load(line, request)
+
+    return groups, counted
+
+
+# IIS writes the day as Americans do, in two or four digits of the year, and ends each line with a comma.
+_IIS_TIME = re.compile(
+    rb"\A([^,]*, [^,]*, )(\d?\d)/(\d?\d)/(?:20)?(\d\d), (\d?\d)(:\d\d:\d\d, (?:[^,]*, ){3}.*?),?\Z", re.DOTALL
+)
+
+
+def _iis() -> tuple[frozenset[str], Load]:
+    groups, load = _columns(
+        "$remote_addr, $user, $date, $time, $service, $server, $server_addr, $duration, $bytes_received, $bytes_sent, "
+        "$status, $windows_status, $request_method, $uri, $args",
+        ", ",
+    )
+
+    def with_time(line: bytes, request: core.Request) -> None:
+        found = _IIS_TIME.match(line)
+        if found is None:
+            raise core.LineError(
+                "time", "expected month/day/year, hour:minute:second in the third field and the fourth"
+            )
+        day = b"20%b-%b-%b" % (found[4], found[2].zfill(2), found[3].zfill(2))
+        load(b"%b%b, %b%b" % (found[1], day, found[5].zfill(2), found[6]), request)
+
+    return groups, with_time
+
+
 def _varnish() -> tuple[frozenset[str], Load]:
     groups, load = _pattern(
         '$remote_addr $logname $remote_user [$time_local] "$request_url" $status $bytes_sent "$http_referer" "$http_user_agent"'
@@ -110,7 +147,7 @@ _EVERY = frozenset(core.GROUPS)
 # `client`: what an address with an agent did in the lines before, which needs their times.
 _COMBINED = frozenset({"ip", "ua", "referrer", "url", "client"})
 _COMMON = frozenset({"ip", "url", "client"})
-_IIS, _CLOUDFRONT, _COLUMNS = w3c.Reader(w3c.IIS, b" "), w3c.Reader(w3c.CLOUDFRONT, b"\t"), columns.Columns()
+_W3C, _CLOUDFRONT, _COLUMNS = w3c.Reader(w3c.IIS, b" "), w3c.Reader(w3c.CLOUDFRONT, b"\t"), columns.Columns()
 _HAPROXY = haproxy.Captures()
 # Of formats that read the first lines alike, the earlier row is taken.
 FORMATS = {
@@ -189,9 +226,27 @@ FORMATS = {
                 '[Length $body_bytes_sent] [Gzip $gzip_ratio] "$http_user_agent" "$http_referer"'
             ),
         ),
+        Format(
+            "aws_api_gateway",
+            "AWS API Gateway's access log, its CSV",
+            *_columns(
+                "$remote_addr,$caller,$user,$time_local,$request_method,$uri,$server_protocol,$status,$body_bytes_sent,"
+                "$request_id,$extended_request_id",
+                ",",
+            ),
+        ),
+        Format(
+            "bunny",
+            "Bunny CDN's, with bars between",
+            *_columns(
+                "$cache|$status|$msec|$bytes_sent|$zone|$remote_addr|$http_referer|$url|$edge|$http_user_agent|$id|$country",
+                "|",
+            ),
+        ),
+        Format("iis", "IIS's own", *_iis()),
         Format("uvicorn", "of uvicorn (Python)", *_pattern('$client - "$request" $status $reason')),
         Format("cloudfront", "AWS CloudFront's standard log", _COMBINED, _CLOUDFRONT.load, fields=_CLOUDFRONT),
-        Format("w3c", "the W3C's extended format, of IIS", _COMBINED, _IIS.load, fields=_IIS),
+        Format("w3c", "the W3C's extended format, of IIS", _COMBINED, _W3C.load, fields=_W3C),
     )
 }
 NAMES = tuple(FORMATS)

@@ -102,6 +102,7 @@ _NO_LOGS = {
     b"\x78\xda": _ZLIB,
     b"\x1f\x9d": "compressed by compress: decompress it first (uncompress)",
     b"LPKSHHRH": "a journal of systemd: journalctl -o cat --file FILE prints its lines",
+    b"__CURSOR=": "a journal of systemd, exported: journalctl -o cat prints its lines",
     b"PAR1\x15": "a Parquet file: print its rows as JSON first, an object on each line",
     b"\xd4\xc3\xb2\xa1": "a capture of packets, not a log",
     b"\n\r\r\n": "a capture of packets, not a log",
@@ -132,6 +133,9 @@ def chunks(file: Any, size: int) -> Iterator[bytes]:
                 break
             what, opened = found
             stream = opened(stream)
+        else:
+            if is_packed(stream.peek(8)[:8]):
+                raise XbotError(f"compressed more than {_LAYERS} times: decompress it first")
         yield from _text(_first_whole(iter(lambda: stream.read1(size), b"")))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise XbotError(f"broken {what} data: {error}") from None

@@ -7,6 +7,7 @@ lost or added.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -32,7 +33,8 @@ _BEFORE = {
     + _DAY
     + rb') \S+ \S+ \S+ \S+ (?:-|(?:\[(?:[^\]"\n]|"(?:[^"\\\n]|\\.)*")*\])+) (?:\xef\xbb\xbf)?',
     "Python's logging": rb"[A-Z]{4,8}:(?:[\w.]+:| +)(?=[\da-fA-F.:]+ )",
-    "Docker Compose": rb"[A-Za-z][\w.-]*(?:[-_]\d+ +| {2,})\| (?:" + _PRECISE + rb")?",
+    "Docker Compose, Swarm, pm2": rb"(?:\d{1,4}\|)?[A-Za-z][\w.@-]*(?:[-_]\d+ +| {2,})\| (?:" + _PRECISE + rb")?",
+    "Fly.io": _DAY + rb" [\w-]+\[[0-9a-f]+\] [a-z]{3} \[[a-z]+\] {0,3}",
     # aws logs tail: the stream's name behind the time; logcli: labels.
     "CloudWatch, Loki": rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)? "
     rb"(?:[^\s\"{]+/[^\s\"{]+ |\{\w[^\n]{0,1000}?\"\} )" + _LINE,
@@ -53,7 +55,10 @@ _COLOURS = re.compile(rb"\x1b\[[\d;]*m")
 # Of OpenLiteSpeed's line in quotes the first, and the last where there is one: behind an agent's, or behind the number of bytes.
 _IN_QUOTES = re.compile(rb'^"(?=[^"\n]{1,300} \[\d\d/)|(?<=[^ ]")"(?=\r?$)|(" \d{3} (?:\d+|-))"(?=\r?$)', re.MULTILINE)
 _DOCKER = re.compile(rb'\{ ?"log": ?"')
-_SHIPPED = re.compile(rb'\{.{0,4000}?"(?:MESSAGE|message|log|line|textPayload|_raw)" ?: ?["\[]', re.DOTALL)
+_SHIPPED = re.compile(
+    rb'\{.{0,4000}?"(?:MESSAGE|message|(?:full|short)_message|log|line|textPayload|_raw|Log(?:Entry|Message))" ?: ?["\[]',
+    re.DOTALL,
+)
 # In a member such as `message` may be words about a request whose fields stand beside it; or a line of an access log, with a time
 # and a request.
 _ACCESS = re.compile(rb'[ \t]*(?:\{"|[^"]{0,300}\[[^\]"]{10,40}\] "|[^"]{0,200}[0-9a-fA-F.:]+:\d+ \[)')
@@ -70,7 +75,7 @@ class _Line(msgspec.Struct):
 
 class _Shipped(msgspec.Struct):
     """An object of systemd's journal (-o json; bytes that are no UTF-8 make it a list), Filebeat, Vector, Fluent Bit, Elasticsearch,
-    Google, Loki, Splunk."""
+    Google, Loki, Splunk, Datadog, Graylog, Azure."""
 
     journal: str | list[int] | None = msgspec.field(name="MESSAGE", default=None)
     log: Any = None  # an object, of Filebeat's
@@ -81,6 +86,12 @@ class _Shipped(msgspec.Struct):
     source: Any = msgspec.field(name="_source", default=None)
     payload: Any = msgspec.field(name="jsonPayload", default=None)
     result: Any = None
+    attributes: Any = None
+    content: Any = None
+    full: Any = msgspec.field(name="full_message", default=None)
+    short: Any = msgspec.field(name="short_message", default=None)
+    entry: Any = msgspec.field(name="LogEntry", default=None)
+    entry_v2: Any = msgspec.field(name="LogMessage", default=None)
 
     def text(self) -> bytes | None:
         """What the program wrote, where a member holds nothing else; or what looks as if it had."""
@@ -88,9 +99,13 @@ class _Shipped(msgspec.Struct):
             return bytes(byte & 0xFF for byte in self.journal)
         if (sure := next((text for text in (self.journal, self.log) if isinstance(text, str)), None)) is not None:
             return _bytes(sure)
-        inner = (each for each in (self.source, self.payload, self.result) if isinstance(each, dict))
+        inner = (
+            each
+            for each in (self.source, self.payload, self.result, self.attributes, self.content)
+            if isinstance(each, dict)
+        )
         for text in (
-            *(self.message, self.line, self.text_payload, self.raw),
+            *(self.message, self.line, self.text_payload, self.raw, self.full, self.short, self.entry, self.entry_v2),
             *(each.get(name) for each in inner for name in ("message", "_raw", "log")),
         ):
             if isinstance(text, str) and _ACCESS.match(found := _bytes(text)):
@@ -100,6 +115,32 @@ class _Shipped(msgspec.Struct):
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
+
+
+# What exports of CloudWatch, Datadog, Kibana and Splunk call the column that holds the line.
+_COLUMN = frozenset(("@message", "message", "content", "log", "line", "_raw"))
+
+
+def _column(begin: bytes) -> int:
+    """In which column of a table with a line of names the lines of a log stand; -1 for none."""
+    names, _, rest = begin.partition(b"\n")
+    columns = _row(names)
+    place = next((i for i, name in enumerate(columns) if name.strip("\ufeff").lower() in _COLUMN), -1)
+    first = _row(rest.partition(b"\n")[0])
+    return place if 0 <= place < len(first) == len(columns) > 1 and _ACCESS.match(_bytes(first[place])) else -1
+
+
+def _row(line: bytes) -> list[str]:
+    try:
+        return next(csv.reader([line.decode("utf-8", "surrogateescape").removesuffix("\r")], strict=True), [])
+    except csv.Error:
+        return []
+
+
+def _of_table(line: bytes, place: int) -> bytes:
+    """What stands in this column; the line itself where there is none."""
+    row = _row(line)
+    return row[place].encode("utf-8", "surrogateescape") if place < len(row) > 1 else line
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -112,6 +153,8 @@ def carrier(line: bytes) -> str:
         return "Docker"
     if _SHIPPED.match(line):
         return "" if _of_shipper(line.partition(b"\n")[0]) is None else "shipper"
+    if _column(line) >= 0:
+        return "table"
     if _IN_QUOTES.match(line):
         return "quotes"
     return next((name for name, before in _BEFORE.items() if re.match(before, line)), "")
@@ -125,7 +168,8 @@ def unwrapped(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
             whole: Iterable[bytes] = chain((block,), rest)
             if _COLOURS.search(begin.partition(b"\n")[0]):
                 begin, whole = _COLOURS.sub(b"", begin), (_COLOURS.sub(b"", each) for each in whole)
-            yield from _without(carrier(begin), whole, longest)
+            name, place = carrier(begin), _column(begin)
+            yield from _in_column(place, whole) if name == "table" else _without(name, whole, longest)
         else:
             yield block
 
@@ -144,6 +188,11 @@ def _without(name: str, blocks: Iterable[bytes], longest: int) -> Iterable[bytes
         before, instead = _before(name), _INSTEAD.get(name, b"")
         return (before.sub(instead, block) for block in blocks)
     return blocks
+
+
+def _in_column(place: int, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The line of names stays: it is a line that nobody can read."""
+    return (b"\n".join(_of_table(line, place) if line else line for line in block.split(b"\n")) for block in blocks)
 
 
 def _before(name: str) -> re.Pattern[bytes]:

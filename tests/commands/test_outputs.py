@@ -263,11 +263,12 @@ def test_a_locale_that_lacks_our_signs_is_no_reason_to_end(encoding: str) -> Non
     assert b"threshold" in done.stdout
 
 
-def test_a_full_disk_behind_standard_output_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["label", "score", "replay", "explain"])
+def test_a_full_disk_behind_standard_output_is_named(tmp_path: Path, command: str) -> None:
     (tmp_path / "log").write_text("192.0.2.1\tcurl/8.5.0\t-\n")
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [XBOT, "label", "log"], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, text=True, check=False
+            [XBOT, command, "log"], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, text=True, check=False
         )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "xbot: standard output: No space left on device"

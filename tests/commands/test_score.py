@@ -289,6 +289,7 @@ def test_a_model_that_is_none(xbot, tmp_path, command) -> None:
         (["score", "--log-format", "$status"], "--log-format"),
         (["score", "--mode", "enforce", "--format", "combined"], "--mode"),
         (["score", "--model", "m", "--format", "xml"], "xml"),
+        (["score", "--format", "combind"], "'combind' is no format of logs. Did you mean 'combined'"),
         (["score", "--model", "m", "--format", "combined", "a", "b"], "b"),
         (["explain", "--nonsense"], "--nonsense"),
         (["nonsense"], "nonsense"),

@@ -132,6 +132,7 @@ def test_what_is_rare_is_read_too(tmp_path: Path, data: bytes) -> None:
     [
         (tar(LOG), "a tar archive"),
         (gzip.compress(tar(LOG)), "a tar archive"),
+        (gzip.compress(gzip.compress(gzip.compress(gzip.compress(LOG)))), "compressed more than 3 times"),
         (b"PK\x03\x04" + bytes(100), "a zip archive"),
         (b"PK\x05\x06" + bytes(18), "an empty zip archive"),
         (zlib.compress(LOG), "zlib's compressed data: decompress it first"),
@@ -166,6 +167,14 @@ CARRIERS = {
     "syslog file": lambda line: b"Mar 12 07:15:00 web nginx[12]: " + line,
     "rsyslog": lambda line: b"2026-03-12T07:15:00.123456+01:00 web nginx: " + line,
     "rfc5424": lambda line: b"<190>1 2026-03-12T07:15:00.123Z web nginx 12 - - " + line,
+    "fly": lambda line: b"2026-03-12T07:15:00.123Z app[3d8d9a01] fra [info] " + line,
+    "pm2": lambda line: b"0|web  | " + line,
+    "swarm": lambda line: b"web_nginx.1.k2v@node-1    | " + line,
+    "graylog": lambda line: json.dumps({"version": "1.1", "host": "web", "short_message": line.decode()}).encode(),
+    "datadog": lambda line: json.dumps(
+        {"id": "A", "attributes": {"status": "info", "message": line.decode()}}
+    ).encode(),
+    "azure": lambda line: json.dumps({"LogMessage": line.decode(), "PodName": "web"}).encode(),
     "compose": lambda line: b"web-1  | " + line,
 }
 
@@ -179,6 +188,17 @@ def test_what_carried_a_log_is_taken_off(xbot, tmp_path: Path, carry: object, li
     log.write_bytes(b"".join(carry(line) + b"\n" for _ in range(3)) + b"what is this\n" + carry(line))
     assert xbot("score", "--json", log).stdout == xbot("score", "--json", bare).stdout
     assert b"".join(reading.blocks(str(log))).splitlines() == bare.read_bytes().splitlines()
+
+
+def test_a_column_of_a_table_holds_the_lines(xbot, tmp_path: Path) -> None:
+    """What CloudWatch and Datadog export: the agent was read as empty, the referrer as the agent, and nobody had an address."""
+    log, bare = tmp_path / "log", tmp_path / "bare"
+    cell = b'"' + LINE.replace(b'"', b'""') + b'"'
+    log.write_bytes(b"\xef\xbb\xbfDate,Host,@message\r\n" + (b"2026-03-12T07:15:00.1Z,i-1," + cell + b"\r\n") * 3)
+    bare.write_bytes(b"Date,Host,@message\n" + (LINE + b"\n") * 3)
+    assert xbot("score", "--json", log).stdout == xbot("score", "--json", bare).stdout
+    bare.write_bytes(b"2026-03-12T07:15:00.1Z,i-1," + cell + b"\n")  # without the line of names it is nobody's
+    assert b"other words stand before it" in xbot("score", bare, code=2).stderr
 
 
 @pytest.mark.parametrize(
@@ -294,6 +314,27 @@ def test_pieces_by_the_book(parts: list[tuple[str, str, str]], size: int) -> Non
             b'{"request": {}, "ts": NaN}\n',
             "not an object of JSON on each line: jq -c . makes such lines; line 1: NaN is no JSON",
         ),
+        (
+            json.dumps(
+                {"streams": [{"stream": {"path": "/x"}, "values": [["1773299700250000000", LINE.decode()]]}]}
+            ).encode(),
+            "its requests stand in a list: jq -r '.streams[].values[][1]' makes lines of them",
+        ),
+        (
+            json.dumps({"status": "success", "data": {"result": [{"values": [["1", LINE.decode()]]}]}}).encode(),
+            "its requests stand in a list: jq -r '.data.result[].values[][1]'",
+        ),
+        (
+            json.dumps(
+                {"records": [{"category": "x", "properties": {"clientIp": "192.0.2.1", "requestUri": "/"}}]}
+            ).encode(),
+            "its requests stand in a list: jq -c '.records[]'",
+        ),
+        (
+            b'{"a": [' + b"1," * 200_000 + b"1]}",
+            "line 1: longer than 262144 bytes: no format has such lines; is it one list of JSON? jq -c",
+        ),
+        (b"__CURSOR=s=1\nMESSAGE=" + LINE + b"\n", "a journal of systemd, exported: journalctl -o cat"),
         (b'{"records": [{"properties": {}}]}\n', "its requests stand in a list: jq -c '.records[]'"),
         (b"[12/Mar/2026 07:15:00] GET /\n", "the format was not recognised"),
         (b'2026/03/12 07:15:00 [error] 12#12: *1 open() "/x" failed\n', "a server's log of errors"),

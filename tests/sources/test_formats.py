@@ -28,8 +28,10 @@ WITH_HEADERS = {"caddy", "traefik"}
 _LINE = "ip method uri protocol status time"
 HOLDS = {
     "aws_alb": f"{_LINE} milliseconds bytes agent scheme host",
+    "aws_api_gateway": f"{_LINE} bytes",
     "aws_elb": f"{_LINE} milliseconds bytes agent scheme host",
     "aws_s3": f"{_LINE} bytes agent referrer",
+    "bunny": "ip uri status time milliseconds bytes agent referrer scheme host",
     "challenge": "ip agent referrer",
     "cloudfront": f"{_LINE} bytes type agent referrer scheme host",
     "combined": f"{_LINE} bytes agent referrer",
@@ -38,6 +40,7 @@ HOLDS = {
     "envoy": f"{_LINE} milliseconds bytes agent host",
     "forwarded_combined": f"{_LINE} bytes agent referrer",
     "haproxy": f"{_LINE} milliseconds bytes",
+    "iis": "ip method uri status time bytes",
     "logfmt": f"{_LINE} milliseconds bytes agent referrer host",
     "ltsv": f"{_LINE} bytes agent referrer host",
     "nginx_json": f"{_LINE} milliseconds bytes type agent referrer scheme host",

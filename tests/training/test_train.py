@@ -350,6 +350,18 @@ def test_wrong_arguments_are_named(here, log: Path, tmp_path: Path, arguments: l
     assert not (tmp_path / "m.xbot").exists()
 
 
+@pytest.mark.parametrize("said", ["x", "", "-1", "1e9", "9" * 30])
+def test_a_date_of_the_build_that_is_none_is_one_line(log: Path, tmp_path: Path, said: str) -> None:
+    """numpy reads SOURCE_DATE_EPOCH when it is imported: its own traceback was all that one saw."""
+    words = [XBOT, "train", "--quiet", "--format", "challenge", "--out", tmp_path / "m.xbot", log]
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, env=os.environ | {"SOURCE_DATE_EPOCH": said}
+    )
+    assert (done.returncode, done.stderr) == (
+        2, f"xbot: SOURCE_DATE_EPOCH: {said!r} is no number of seconds since 1970\n"
+    )  # fmt: skip
+
+
 def test_lines_that_cannot_be_read_are_told_and_left_out(here, tmp_path: Path) -> None:
     log, out = challenge_log(tmp_path / "log", 200), tmp_path / "m.xbot"
     log.write_bytes(b"192.0.2.1\tonly two\n" + log.read_bytes() + b"192.0.2.1\t%\t\ttrue\n")

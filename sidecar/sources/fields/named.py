@@ -1,7 +1,7 @@
 """Requests of members with names: an object of JSON, pairs, columns below a line of names.
 
 Law: a member that says nothing of a request is let be; one that does says it as nginx's variable of that meaning does. Capitals,
-dashes and underscores of a name tell nothing; of two members that say the same, the one that the table has first counts.
+dashes, underscores and parentheses of a name tell nothing; of two members that say the same, the one that the table has first counts.
 """
 
 from __future__ import annotations
@@ -16,34 +16,38 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from sidecar import core
-from sidecar.sources.fields import variables
+from sidecar.sources.fields import variables, w3c
 from sidecar.sources.fields.variables import raw
 
 # nginx's variable, and what others call it: many loggers; Elastic's Common Schema (with dots); Envoy and Istio; the load balancers and
-# gateways of AWS, Azure, Google and Oracle; Akamai, Cloudflare, Fastly, Heroku, Netlify, Vercel.
+# gateways of AWS, Azure, Google and Oracle; Akamai, Cloudflare, Fastly, Heroku, Netlify, Vercel; Datadog, OpenTelemetry.
 _ALIASES = {
     "remote_addr": "client_ip ip remote_ip remote_address remote_host client_address client src_ip client.ip source.ip client.address "
-    "source.address cli_ip source_ip c_ip",
+    "source.address cli_ip source_ip c_ip network.client.ip http.client_ip network.peer.address net.sock.peer.addr",
     "client": "client_addr remote downstream_remote_address",
     "forwarded": "http_x_forwarded_for x_forwarded_for xff forwarded_for fwd",
     "time": "timestamp @timestamp ts datetime date_time request_time_local start_time edge_start_timestamp started_at time_start start "
     "event_timestamp request_time_epoch req_time_sec time_micros",
-    "request_method": "method verb http_method http.request.method client_request_method req_method request_verb cs_method",
-    "request_uri": "original_request_uri_with_args x_envoy_origin_path x_envoy_original_path url.original client_request_uri",
-    "url": "request_url url.full properties.request_uri cs_uri",
-    "uri": "proxy.path path original_path url.path req_path resource_path cs_uri_stem",
-    "args": "query url.query request_query query_str req_query cs_uri_query",
+    "request_method": "method verb http_method http.request.method client_request_method req_method request_verb cs_method http.method "
+    "client_request_http_method_name",
+    "request_uri": "original_request_uri_with_args x_envoy_origin_path x_envoy_original_path url.original client_request_uri http.target",
+    "url": "request_url url.full properties.request_uri cs_uri http.url",
+    "uri": "proxy.path path original_path url.path req_path resource_path cs_uri_stem client_request_path http.url_details.path",
+    "args": "query url.query request_query query_str req_query cs_uri_query client_request_query",
     "request": "request_line requested_url req",
     "server_protocol": "protocol proto http_version client_request_protocol request_protocol proto_ver",
     "scheme": "x_forwarded_proto url.scheme client_request_scheme cs_protocol",
-    "http_host": "original_host authority :authority domain vhost host_header url.domain client_request_host req_host request_host "
-    "properties.host_name domain_name cs_host",
-    "http_user_agent": "user_agent agent ua user_agent.original client_request_user_agent request_user_agent cs_user_agent",
-    "http_referer": "referer referrer http_referrer http.request.referrer client_request_referer request_referer cs_referer",
+    "http_host": "proxy.host x_host_header original_host authority :authority domain vhost host_header url.domain client_request_host "
+    "req_host request_host "
+    "properties.host_name domain_name cs_host http.url_details.host server.address net.host.name",
+    "http_user_agent": "user_agent agent ua user_agent.original client_request_user_agent request_user_agent cs_user_agent "
+    "http.user_agent",
+    "http_referer": "referer referrer http_referrer http.request.referrer client_request_referer request_referer cs_referer "
+    "http.referer",
     "status": "status_code response_code response http_status http.response.status_code edge_response_status http_status_code "
-    "response_status response_code_sent lb_status_code elb_status_code sc_status",
+    "response_status response_code_sent lb_status_code elb_status_code sc_status http.status_code",
     "body_bytes_sent": "bytes size response_size http.response.body.bytes http.response.bytes edge_response_bytes response_bytes "
-    "response_body_size resp_body_size response_length sent_bytes bytes_out rsp_content_len sc_bytes",
+    "response_body_size resp_body_size response_length sent_bytes bytes_out rsp_content_len sc_bytes network.bytes_written",
     "sent_http_content_type": "response_content_type http.response.mime_type edge_response_content_type rsp_content_type",
     # nginx's is how long it took; API Gateway's, which has slashes, is when.
     "request_time": "",
@@ -52,13 +56,17 @@ _OF_HEADERS = {"user-agent": "http_user_agent", "referer": "http_referer", "host
 # Objects whose members are called as those of the line itself.
 _REQUESTS, _REPLIES = ("request", "req", "http_request"), ("response", "res")
 _OF_REPLIES = ("status", "body_bytes_sent", "sent_http_content_type")
-# Objects around all of it: of Elasticsearch, Google, Azure, Oracle, Akamai, Vercel, Cloudflare's workers, loggers of Ruby, Node, Fluentd.
-_ENVELOPES = frozenset("_source data event jsonPayload log message meta payload properties proxy".lower().split())
+# Objects around all of it: of Elasticsearch, Google, Azure, Oracle, Akamai, Vercel, Cloudflare's workers, loggers of Ruby, Node, Fluentd,
+# Datadog, OpenTelemetry, API Gateway.
+_ENVELOPES = frozenset(
+    "_source attributes content data event identity jsonPayload log message meta payload properties proxy".lower().split()
+)
 _DEEPEST = 5  # names in a name
 
 
 class _Writer(NamedTuple):
-    """A program known by a member that no other has. `names`: members that mean something else there; `decode`: of agent and referrer."""
+    """A program known by a member that no other has. `names`: members that mean something else there, or nothing of a request;
+    `decode`: of agent and referrer."""
 
     names: dict[str, str]
     decode: Callable[[bytes], bytes] = bytes
@@ -72,11 +80,18 @@ _WRITERS = {
     "logicalusername": _Writer({"host": "remote_addr"}),  # Tomcat's valve for JSON: %h
     "cliip": _Writer({}, unquote_to_bytes),  # Akamai
     "verb": _Writer({}, _in_quotes),  # Logstash's grok
+    "xhostheader": _Writer({}, w3c.of_cloudfront),
+    "scwin32status": _Writer({}, w3c.blanks_for_plus),  # IIS, by Azure
+    "network.client.ip": _Writer({"host": ""}),  # Datadog: the machine's
+    "shortmessage": _Writer({"host": ""}),  # Graylog's GELF: the same
 }
 
 
+_SIGNS = str.maketrans("", "", "-_()")  # parentheses are CloudFront's: cs(User-Agent)
+
+
 def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "").lstrip("$")
+    return name.lower().translate(_SIGNS).lstrip("$")
 
 
 def _table() -> dict[str, tuple[str, int]]:
@@ -124,9 +139,14 @@ def _inside(member: str) -> str:
 @lru_cache(maxsize=1024)
 def _writer(member: str) -> _Writer | None:
     """Who writes such a member, in the line itself or in an object around all of it: names of headers are a visitor's."""
+    return _WRITERS.get(_plain(_innermost(member)))
+
+
+def _innermost(member: str) -> str:
+    """The name without any of the objects around all of it."""
     while inner := _inside(member):
         member = inner
-    return _WRITERS.get(_plain(member))
+    return member
 
 
 def means(member: str) -> str:
@@ -153,15 +173,18 @@ def load(members: Iterable[tuple[str, object]], request: core.Request) -> None:
     ranks: dict[str, int] = {}
     for member, value in members:
         meaning = _meaning(member)
-        if writer is not None and (other := writer.names.get(_plain(member))):
-            meaning = other, 0
+        if writer is not None and (other := writer.names.get(_plain(_innermost(member)))) is not None:
+            meaning = (other, 0) if other else None
         if meaning is None or (text := _text(value)) is None:
             continue
         name, rank = meaning
-        if name == "time" and _is_duration(text):
+        if (name == "time" and _is_duration(text)) or (name == "status" and text.isalpha()):  # of a log, its level
             continue
         if rank <= ranks.get(name, rank):
             said[name], ranks[name] = text, rank
+    day = said.get("date", b"")
+    if "time" not in said and (b":" in day or day.replace(b".", b"").isdigit()) and not _is_duration(day):
+        said["time"] = said.pop("date")  # of Datadog and Fluent Bit, the hour too
     moment = said.pop("request_time", b"")
     if b"/" in moment:
         said.setdefault("time", moment)
@@ -185,8 +208,18 @@ def _members(found: dict[str, Any], outer: str = "", depth: int = 1) -> Iterator
         elif member == "headers" and isinstance(value, list):  # of AWS's WAF
             pairs = [each for each in value if isinstance(each, dict)]
             yield from ((f"{outer}headers.{each.get('name')}", each.get("value")) for each in pairs)
+        elif isinstance(value, str) and value[:1] == "{" and depth < _DEEPEST and member.lower() in _ENVELOPES:
+            yield from _members(_object(value), f"{outer}{member}.", depth + 1)  # of Azure
         else:
             yield outer + member, value
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The object of JSON that a text is; an empty one for any other text."""
+    try:
+        return _decoder.decode(text)
+    except (ValueError, RecursionError, msgspec.DecodeError):
+        return {}
 
 
 _FIRST_LOG = 100_000_000  # seconds after 1970: no log of requests is older

@@ -181,8 +181,9 @@ def _address_of(said: Mapping[str, bytes]) -> bytes | None:
 
 
 def address(value: bytes) -> bytes | None:
-    """The value if it is an address. A host's name, `unix:`, a list, a port, a zone or hidden octets make it none."""
-    return value if core.parse_address(value) is not None else None
+    """The value if it is an address. A host's name, `unix:`, a list, a port, a zone or hidden octets make it none, and it is
+    nobody's if it is 0.0.0.0 or ::, which loggers write where they hide whose it is."""
+    return value if any(core.parse_address(value) or b"") else None
 
 
 def _status(value: bytes | None) -> int:

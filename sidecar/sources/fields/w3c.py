@@ -41,7 +41,7 @@ class Reader:
         self._default, self._between = default, between
         self._fields, self._told = _names(default.split()), False
         # CloudFront encodes as URLs do; IIS writes + for a blank, which only agents have.
-        self._decode = _of_cloudfront if between == b"\t" else _blanks_for_plus
+        self._decode = of_cloudfront if between == b"\t" else blanks_for_plus
         self._encoded = ("http_user_agent", "http_referer", "sent_http_content_type")[: 3 if between == b"\t" else 1]
 
     def opened(self) -> Reader:
@@ -94,12 +94,12 @@ def _unquoted(value: bytes) -> bytes:
     return value[1:-1].replace(b'""', b'"') if quoted else value
 
 
-def _of_cloudfront(value: bytes) -> bytes:
+def of_cloudfront(value: bytes) -> bytes:
     """CloudFront encoded blanks twice for years: a name without one, but with what stands for it."""
     once = unquote_to_bytes(value)
     return unquote_to_bytes(once) if b"%20" in once and b" " not in once else once
 
 
-def _blanks_for_plus(value: bytes) -> bytes:
+def blanks_for_plus(value: bytes) -> bytes:
     """A plus before an address is the program's own: (+https://crawler.example/)."""
     return value.replace(b"+", b" ").replace(b"( http", b"(+http").replace(b"  http", b" +http")
