@@ -50,7 +50,8 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     The range is from the least to the greatest value in the rows that are fitted, and 0 is in it. So no row can have its
     margin lowered by more than `most_against` by moving one column up through its range, nor raised by more than `most_for`.
-    Infinity is no bound. A column with a value in fewer than `least_rows` rows gets no weight: of a word that was seen a few times
+    Infinity is no bound; `most_for` is one for all columns, or one each.
+    A column with a value in fewer than `least_rows` rows gets no weight: of a word that was seen a few times
     only chance could say anything. `last`: sets of columns. For each in turn the problem is solved again, the weights so far and b
     given; before that they are 0. `start`: weights and a bias (training.start), in the scale of X: what is fitted is what is added to
     them, with |w - w₀|² in the place of |w|², and the same box around w. tol: how near a minimum it stops, about the square root
@@ -63,7 +64,7 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         C: float = 1.0,
         most_against: float = 0.0,
-        most_for: float = np.inf,
+        most_for: float | np.ndarray = np.inf,
         tol: float = 1e-4,
         max_iter: int = 1000,
         least_rows: int = 1,
@@ -156,7 +157,8 @@ class BoundedSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         per_range = unit / (np.maximum(highest, 0.0) - np.minimum(lowest, 0.0))
         had = before[order] * unit  # what is in the box is the whole weight
         lower = np.append(np.minimum(-self.most_against * per_range - had, 0.0), -np.inf)
-        upper = np.append(np.maximum(self.most_for * per_range - had, 0.0), np.inf)
+        most_for = np.broadcast_to(self.most_for, columns.shape[1])[order]
+        upper = np.append(np.maximum(most_for * per_range - had, 0.0), np.inf)
         near, at, least, steps = self.tol * np.sqrt(cost.sum()), np.zeros(len(order) + 1), np.inf, 0
         while True:
             found = minimize(

@@ -16,7 +16,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class Chunk(NamedTuple):
 
     `lines` is how many lines the chunk had, `unreadable` how many of them could not be read, `about` how many are about the log
     and no requests; `errors` are the first that could not be read, counted from its first line, as is `first_late`, the first of
-    `late` lines that are earlier than the line before them."""
+    `late` lines that are earlier than the line before them. `buckets`: of each, the families that a word in it is of, as bits."""
 
     data: np.ndarray
     columns: np.ndarray
@@ -61,6 +61,7 @@ class Chunk(NamedTuple):
     about: int
     errors: list[tuple[int, str, str]]
     present: int
+    buckets: np.ndarray
     late: int = 0
     first_late: int = 0
 
@@ -88,7 +89,7 @@ class Known(NamedTuple):
 class Dataset:
     """X: CSR float32, rows x (len(core.FEATURES) + 2^k), labelled rows only, in the order in which they were read; y: int8;
     per row its line (numbered through the logs), its client (0 unknown) and its time (-1 unknown). `present`: the groups that
-    were seen."""
+    were seen; `buckets`: of each, the families that a word in it is of, as bits."""
 
     X: scipy.sparse.csr_matrix
     y: np.ndarray
@@ -102,6 +103,15 @@ class Dataset:
     first_error: str = ""
     remarks: list[str] = field(default_factory=list)  # what was left out of each log, where anything was
     known: Known | None = None
+    buckets: np.ndarray | None = None
+
+    def columns_of(self, family: str) -> np.ndarray:
+        """Which columns of X hold words of a family."""
+        columns = np.zeros(len(core.FEATURES) + (1 << self.k), dtype=bool)
+        if self.buckets is not None:
+            number = [row.name for row in core.FAMILIES].index(family)
+            columns[len(core.FEATURES) :] = self.buckets >> number & 1
+        return columns
 
     @property
     def unreadable(self) -> int:
@@ -198,6 +208,7 @@ def _chunk(matrix: core.Matrix, how: How, read: int, about: int = 0) -> Chunk:
         about=about,
         errors=matrix.errors,
         present=matrix.present,
+        buckets=np.array(matrix.buckets, dtype=np.uint16),
         late=matrix.late,
         first_late=matrix.first_late,
     )
@@ -321,6 +332,7 @@ class _Growing:
 
     def __init__(self, labels: Labels | None) -> None:
         self._labels, self._rows, self._present, self._unlabelled = labels, _Rows(), 0, 0
+        self._buckets = np.zeros(1, dtype=np.uint16)
         self._sources: list[Source] = []
         self._remarks: list[str] = []
         self._first_error = ""
@@ -330,6 +342,7 @@ class _Growing:
         labelled = _labelled(chunk, self._labels)
         self._rows.add(labelled)
         self._present |= chunk.present
+        self._buckets = self._buckets | chunk.buckets
         self._unlabelled += len(chunk.label) - len(labelled.label)
 
     def end(self, log: str, sha256: str, lines: int, unreadable: Unreadable, said: str) -> None:
@@ -340,7 +353,8 @@ class _Growing:
 
     def done(self, k: int) -> Dataset:
         """The data set."""
-        return _dataset(self._rows, k, self._present, self._sources, self._unlabelled, self._first_error, self._remarks)
+        made = _dataset(self._rows, k, self._present, self._sources, self._unlabelled, self._first_error, self._remarks)
+        return replace(made, buckets=np.broadcast_to(self._buckets, 1 << k))
 
 
 def read(

@@ -49,6 +49,9 @@ Evidence = Literal["free", "bounded"]
 # How much any one thing may speak for a human under bounded evidence, as a margin. Words are many: of a hundredth each, 64
 # in one path freed a ninth of the bots that were caught.
 TRIFLE = 0.0
+# How much a word of a path may speak for a bot then. Scanners ask for /config and /sdk because sites have them: a weight of 1.4,
+# which the fit would take, refused every browser that opened one. Two such words are no verdict either; /wp-login.php has three.
+PATH_WORD = 0.6
 
 
 @dataclass(frozen=True)
@@ -171,10 +174,10 @@ def _to_array(X: scipy.sparse.csr_matrix) -> np.ndarray:
     return dense
 
 
-def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
+def make_machine(settings: Settings, trifle: float = TRIFLE, of_paths: np.ndarray | None = None) -> Pipeline:
     """The pipeline over the columns of training.dataset: dense ones bounded and scaled, absent values at what adds nothing;
     buckets as they are; a machine whose decision is linear in them, and deterministic. `trifle` bounds it, if evidence is
-    bounded.
+    bounded, and PATH_WORD the columns `of_paths`.
 
     Naive Bayes counts, so its columns must not be negative: they are scaled to 0..1 instead.
     """
@@ -192,7 +195,12 @@ def make_machine(settings: Settings, trifle: float = TRIFLE) -> Pipeline:
     machine: BoundedSVC | LinearSVC | LogisticRegression | MultinomialNB
     if settings.kind == "svm" and settings.evidence == "bounded":
         machine = BoundedSVC(
-            C=settings.C, most_against=trifle, least_rows=LEAST_WORD, last=settings.last_in_turn, start=start
+            C=settings.C,
+            most_against=trifle,
+            most_for=np.inf if of_paths is None or trifle == np.inf else np.where(of_paths, PATH_WORD, np.inf),
+            least_rows=LEAST_WORD,
+            last=settings.last_in_turn,
+            start=start,
         )
     elif settings.kind == "svm" and start is not None:
         machine = BoundedSVC(C=settings.C, most_against=np.inf, start=start)
@@ -286,7 +294,8 @@ def _fit_rows(data: Dataset, rows: np.ndarray, settings: Settings, trifle: float
         drawn, share = sample(weight, data.client[rows], settings.fit_rows, settings.seed)
         rows = rows[drawn]
         weight = _balanced(weight[drawn] / share, data.y[rows])  # as much as those that it stands for
-    return make_machine(settings, trifle).fit(data.X[rows], data.y[rows], machine__sample_weight=weight)
+    machine = make_machine(settings, trifle, data.columns_of("url_word"))
+    return machine.fit(data.X[rows], data.y[rows], machine__sample_weight=weight)
 
 
 class Margins(NamedTuple):

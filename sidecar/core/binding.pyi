@@ -244,6 +244,7 @@ class Matrix:
     client: array[int]
     keys: array[int]
     proof: array[int]
+    buckets: array[int]
     k: int
     present: int
     families: int

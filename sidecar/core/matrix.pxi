@@ -42,10 +42,11 @@ cdef class Matrix:
     array("q"), rows + 1; label: array("b"), 1 bot, 0 human, -1 unknown; time: array("q"), whole seconds, -1 unknown; line: array("q");
     client: array("Q"), a hash of the IPv4 address or the IPv6 /64 network, 0 unknown. What the client table knows: keys: array("Q"), rows
     x 3, of client, network and look, 0 unknown; proof: array("b"), 1 where the client has proven before that somebody's browser visits
-    this site, 2 where this request contradicts that (csrc/features/behaviour.h). They are for reading: while a buffer
+    this site, 2 where this request contradicts that (csrc/features/behaviour.h). buckets: array("H"), 2^k, what a word of which family
+    filled, as bits. They are for reading: while a buffer
     of one is held (numpy.frombuffer), adding a row is a BufferError, and changes nothing.
     """
-    cdef readonly array dense, indices, indptr, label, time, line, client, keys, proof
+    cdef readonly array dense, indices, indptr, label, time, line, client, keys, proof, buckets
     cdef readonly unsigned k
     cdef readonly int present
     cdef readonly list errors  # (line, field, why) of the first MOST_ERRORS
@@ -74,6 +75,7 @@ cdef class Matrix:
         self.indptr, self.label = _array.array("q", [0]), _array.array("b")
         self.time, self.line, self.client = _array.array("q"), _array.array("q"), _array.array("Q")
         self.keys, self.proof = _array.array("Q"), _array.array("b")
+        self.buckets = _array.array("H", bytes(2 << k))
 
     def __len__(self):
         return len(self.label)
@@ -109,6 +111,7 @@ cdef class Matrix:
         resize_smart(self.indices, used + v.n_tokens)
         for i in range(v.n_tokens):
             self.indices.data.as_ints[used + i] = v.tokens[i].bucket
+            self.buckets.data.as_ushorts[v.tokens[i].bucket] |= 1 << v.tokens[i].family
         self.indptr.append(used + v.n_tokens)
         self.label.append(request.line.label)
         self.time.append(-1 if request.line.time < 0 else request.line.time // 1000)

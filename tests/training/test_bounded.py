@@ -105,6 +105,22 @@ def test_within_bounds_and_at_a_minimum(seed: int, against: float, most: float, 
 
 
 @pytest.mark.parametrize("seed", SOME[:3])
+def test_a_bound_for_each_column(seed: int) -> None:
+    """Columns that are told so are held; the others find what they find if these are given."""
+    X, y, weight = problem(seed)
+    free = bounded.BoundedSVC(C=0.3, tol=1e-9).fit(X, y, sample_weight=weight)
+    most = np.full(X.shape[1], np.inf)
+    largest = int(np.argmax(free.coef_[0] * ranges(X)))
+    most[largest] = free.coef_[0, largest] * ranges(X)[largest] / 2
+    held = bounded.BoundedSVC(C=0.3, most_for=most, tol=1e-9).fit(X, y, sample_weight=weight)
+    assert held.coef_[0, largest] * ranges(X)[largest] == pytest.approx(most[largest])
+    assert (held.coef_[0] * ranges(X) <= most * (1 + 1e-12)).all()
+    _, gradient, at_bias = value_and_gradient(held.coef_[0], held.intercept_[0], X, y, weight, 0.3)
+    others = (np.arange(X.shape[1]) != largest) & (held.coef_[0] > 1e-9)
+    assert np.abs(np.append(gradient[others], at_bias)).max() < 1e-5 * 0.3 * weight.sum()
+
+
+@pytest.mark.parametrize("seed", SOME[:3])
 def test_projected_gradients_find_no_less(seed: int) -> None:
     """Beside the plainest way there is: accelerated steps, each put back into the box."""
     X, y, weight = problem(seed)
