@@ -68,7 +68,7 @@ def main(kept: Path, path: Path, markdown: Path | None) -> None:
                 bots[word] += loaded.judge(request).bot
         refused += bots
         named = ", ".join(f"{word} {count}" for word, count in bots.most_common(5) if count)
-        table.append([f"`{place.format('word')}`", str(asked), str(bots.total()), named or "-"])
+        table.append([place.format("word"), str(asked), str(bots.total()), named or "-"])
     text = quality.markdown(("target", "requests", "refused", "most for"), table)
     if markdown:
         quality.put(markdown, "path-words", text)
