@@ -688,7 +688,7 @@ def test_bad_file_of_networks_is_named_by_line(xbot, tmp_path: Path) -> None:
         (["--json", "moon/x.json"], "moon/x.json: no such directory: moon"),
         (["moon.log"], "moon.log: No such file or directory"),
         (["-"], "standard input (-) cannot be one of several logs"),
-        (["--format", "apache"], "'apache' is not one of"),
+        (["--format", "apache"], "'apache' is no format of logs"),
     ],
 )
 def test_bad_options(options: list[str], message: str, xbot, tmp_path: Path) -> None:
