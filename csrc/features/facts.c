@@ -45,8 +45,10 @@ void xb_facts_begin(const xb_request *r, xb_facts *f)
     f->ip.version = 0;
     if (r->present & XB_HAS_IP)
         xb_address_parse(r->ip, &f->ip);
+    if (f->ip.version && (*r->ip.at == '0' || *r->ip.at == ':') && xb_address_is_nobodys(&f->ip)) /* the first byte is asked for speed alone */
+        f->ip.version = 0;
     if (!f->ip.version)
-        f->present &= ~(uint32_t)XB_HAS_IP; /* "unix:" and the like: no address, so nothing to go by */
+        f->present &= ~(uint32_t)XB_HAS_IP; /* "unix:", 0.0.0.0 and the like: nothing to go by */
     f->protocol = protocol_number(r->protocol);
     handshake_facts(r, f);
 }

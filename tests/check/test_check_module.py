@@ -21,9 +21,11 @@ SITE = "include xbot/enforce.conf; location / { root /srv; } location ^~ /.well-
 BARE = "location /bare { proxy_pass http://127.0.0.1:9; proxy_pass_request_headers off; }"
 
 
-def write(place: Path, server: str, load: str = f"load_module {MODULE};", board: str = "/run/xbot") -> Path:
-    """A whole configuration with this server; the file that it begins in."""
-    nginx_harness.copy_files(place / "xbot", "unix:/run/xbot/xbot.sock", Path(board))
+def write(place: Path, server: str, load: str = f"load_module {MODULE};") -> Path:
+    """A whole configuration with this server; the file that it begins in. Beside it is the board's directory."""
+    board = place / "board"
+    board.mkdir(exist_ok=True)
+    nginx_harness.copy_files(place / "xbot", "unix:/run/xbot/xbot.sock", board)
     text = nginx_harness.CONFIG.format(
         prefix=place,
         port=9,
@@ -42,7 +44,7 @@ def write(place: Path, server: str, load: str = f"load_module {MODULE};", board:
 def told(conf: Path, *more: str, code: int = 0) -> str:
     """All that the command says about this nginx, of a sidecar with a board."""
     listen = ("--listen", "unix:/run/xbot/xbot.sock")
-    board = more or ("--board", "/run/xbot", "--mode", "enforce")
+    board = more or ("--board", conf.parent / "board", "--mode", "enforce")
     return run_xbot("check", *listen, *board, "--nginx", conf, code=code).stdout.decode()
 
 
@@ -90,7 +92,7 @@ def test_a_socket_that_nginx_may_not_open(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(board / "module"))
         (board / "module").chmod(0o600)
-        said = told(write(tmp_path, SITE, board=str(board)), "--board", str(board), "--user", "nobody", code=2)
+        said = told(write(tmp_path, SITE), "--board", str(board), "--user", "nobody", code=2)
     assert f"{board}/module (srw-------" in said
     assert "nobody may not write to it" in said
 

@@ -134,6 +134,7 @@ def test_it_survives_its_workers(model_path: Path) -> None:
     """kill -9 in the middle of load, many times: nobody waits for the dead, and nothing is forgotten."""
     with Table(model_path, 'size = "1MiB"\n') as sidecar:
         visit(sidecar, 100)
+        ask(sidecar.address, head(BROWSER))  # who asks below: a newcomer whom two workers meet at once may take two places
         before = sidecar.count("clients_entries")
         with load(sidecar.address, keepalive=True, retry=True) as outcome:
             for round_ in range(6):
@@ -142,7 +143,7 @@ def test_it_survives_its_workers(model_path: Path) -> None:
                 sidecar.wait_for("worker ready", 2 + round_ + 1)
         assert not outcome.failures
         assert sum(outcome.scores.values()) > 20
-        assert before <= sidecar.count("clients_entries") <= before + 3
+        assert sidecar.count("clients_entries") == before
 
 
 def test_a_full_table_takes_whoever_comes(model_path: Path) -> None:
