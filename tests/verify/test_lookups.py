@@ -157,7 +157,7 @@ def test_huge_and_many_names(tmp_path, server) -> None:
     server.table.update({name: ("A", ["1.1.1.1"]) for name in many})
     server.table.update(both_ways("9.9.9.9", "crawler.yandex.net."))
     server.table["crawler.yandex.net."] = ("A", [f"1.2.{i // 250}.{i % 250}" for i in range(3000)] + ["9.9.9.9"])
-    with serving(tmp_path, server) as sidecar:
+    with serving(tmp_path, server, "timeout = 15") as sidecar:
         until(sidecar, "9.9.9.8", "impostor=yandexbot")
         assert server.count("A") <= 2 * 4  # by UDP, and again by TCP
         until(sidecar, "9.9.9.9", "verified=yandexbot")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +21,11 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+@functools.cache  # thousands of records take as long as a look-up may on a busy machine
+def _records(name: dns.name.Name, ttl: int, kind: str, data: tuple[str, ...]) -> dns.rrset.RRset:
+    return dns.rrset.from_text_list(name, ttl, "IN", kind, data)
+
 
 Records = tuple[str, list[str]]  # type, and the data of each
 SLOW, DEAD, BROKEN, GARBAGE = "slow", "dead", "broken", "garbage"  # instead of records
@@ -108,7 +114,7 @@ class NameServer:
         elif said is None:
             reply.set_rcode(dns.rcode.NXDOMAIN)
         elif said[0] == kind:
-            reply.answer.append(dns.rrset.from_text_list(name, self.ttl, "IN", kind, said[1]))
+            reply.answer.append(_records(name, self.ttl, kind, tuple(said[1])))
         try:
             return reply.to_wire(max_size=room)
         except dns.exception.TooBig:
