@@ -22,6 +22,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+
 @functools.cache  # thousands of records take as long as a look-up may on a busy machine
 def _records(name: dns.name.Name, ttl: int, kind: str, data: tuple[str, ...]) -> dns.rrset.RRset:
     return dns.rrset.from_text_list(name, ttl, "IN", kind, data)
