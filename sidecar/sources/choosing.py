@@ -74,6 +74,7 @@ def format_options(*others: str) -> Callable[[Command], Command]:
                 log_format = find(pattern).name
             elif log_format == AUTO and logs:
                 log_format = _taken(logs[0], quiet=bool(options.get("quiet")))
+                _all_have(logs, find(log_format))
             return command(*arguments, log_format=log_format, **options)
 
         return run
@@ -110,6 +111,15 @@ def _taken(log: str, *, quiet: bool) -> str:
         if "ua" not in form.groups and any(_OF_BROWSERS in line for line in lines):
             progress.say("xbot: its lines hold agents, but this format does not: give yours by --log-format")
     return form.name
+
+
+def _all_have(logs: Sequence[str], form: Format) -> None:
+    """XbotError for a file that has another format than the first log, before any of them is read."""
+    for log in logs[1:]:
+        lines = _lines(reading.head(log)) if reading.is_file(log) else []
+        if lines and _yield(form.opened(), lines) == (0, 0) and (other := guess(lines)) is not None:
+            first = f"{reading.name_of(logs[0])} like {form.name}"
+            raise XbotError(f"{log}: it looks like {other.name}, but {first}: logs of two formats need two commands")
 
 
 def _lines(head: bytes) -> list[bytes]:

@@ -20,6 +20,7 @@ from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 ROWS = tables.rows("odd_logs.tsv", 4)
+LOGS = Path(__file__).parent.parent / "data" / "logs"
 
 
 def read(request: core.Request) -> dict[str, object]:
@@ -110,3 +111,17 @@ def test_too_little_memory_is_one_line(tmp_path: Path, mebibytes: int, command: 
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "xbot: there is not enough memory for this"
     assert len(done.stderr.splitlines()) < 3
+
+
+@pytest.mark.parametrize("command", ["label", "replay"])
+def test_logs_of_two_formats_are_told_before_any_is_read(xbot, tmp_path: Path, command: str) -> None:
+    """As a site's logs are behind a change of their format. Each half alone is read."""
+    old, new = LOGS / "combined.log", LOGS / "caddy.log"
+    said = xbot(command, old, old, new, code=2).stderr.decode()
+    assert said.endswith(
+        f"{new}: it looks like caddy, but {old} like combined: logs of two formats need two commands\n"
+    )
+    xbot(command, old, old)
+    empty = tmp_path / "empty.log"
+    empty.write_bytes(b"")
+    assert b"looks like" not in xbot(command, old, empty, code=2).stderr
