@@ -63,5 +63,5 @@ bool xb_address_parse(xb_span text, xb_address *out)
 bool xb_address_is_nobodys(const xb_address *address)
 {
     static const uint8_t none[16];
-    return address->version && memcmp(address->bytes, none, address->version == 4 ? 4 : 16) == 0;
+    return memcmp(address->bytes, none, address->version == 4 ? 4 : 16) == 0;
 }

@@ -15,7 +15,7 @@ typedef struct {
 /* Reads an IPv4 or IPv6 address; false (and version 0) if it is none. IPv4 octets are decimal, 0 to 255. */
 bool xb_address_parse(xb_span text, xb_address *out);
 
-/* 0.0.0.0 or ::, which loggers write where they hide whose address it is. No visitor has it. */
+/* Is an address that was read 0.0.0.0 or ::, which loggers write where they hide whose address it is? No visitor has it. */
 bool xb_address_is_nobodys(const xb_address *address);
 
 #endif

@@ -103,8 +103,8 @@ bool xb_hosts_know(const xb_hosts *hosts, uint32_t want)
 #define SETTLED(group) (b->group.count[XB_TALLY_VISITORS] - LATE(group))
 /* One network says nothing of who looks alike elsewhere, or it could have a stranger refused. */
 #define SPREAD (FLEET(NETWORKS) > 9.5)
-/* Most who have this shape load no part. */
-#define BARE(share) (SPREAD && SETTLED(shape) > 9.5 && FLEET(LOADERS) < (share) * SETTLED(shape))
+/* Most who have this shape load no part. Each row asks first that enough of them have settled. */
+#define BARE(share) (SPREAD && FLEET(LOADERS) < (share) * SETTLED(shape))
 
 /* Which rows stand where. Those of handshake and client stand last: where they are absent, nobody looks at them. */
 #define IN(row, from, to) ((int)XB_F_##row >= (int)(from) && (int)XB_F_##row < (int)(to))
@@ -157,13 +157,13 @@ static const xb_known_agent *agent_of(xb_vector *v, xb_span text)
     return a;
 }
 
-/* The number of a shape: that of the last one, if its words fall into the same buckets. */
+/* The number of a shape: that of the last one, if its words fall into the same buckets. The first differs from none, which has no buckets. */
 static uint32_t shape_of(xb_vector *v, const xb_shape *shape)
 {
     uint64_t differ = (v->shape.k ^ shape->k) | (v->shape.families ^ shape->families);
     for (size_t i = 0; i < XB_N_FAMILIES; i++)
         differ |= v->shape.salt[i] ^ shape->salt[i];
-    if (differ || !v->shapes) {
+    if (differ) {
         v->shape = *shape;
         v->shapes += v->shapes == UINT32_MAX ? 2 : 1;
     }

@@ -150,6 +150,7 @@ def test_every_name_that_is_sent_is_met(tmp_path) -> None:
         ("Baiduspider2.0", "baiduspider"),
         (CHROME + " (compatible; ClaudeBot2; x)", "claudebot"),
         ("word " * 80 + "GPTBot3", "gptbot"),  # behind the words that are kept
+        ("word " * 80 + "20261128", None),  # a bare number is no version of a name
         ("GPTBot2b", None),  # another name
         ("GPTBotanist", None),
         ("2GPTBot", None),

@@ -128,6 +128,7 @@ phrases = st.lists(words, min_size=1, max_size=3).flatmap(
 )
 @example(["b"], ["a", " "] * 80 + ["b"])
 @example(["12c"], ["12c"])
+@example(["a b"], ["a", "-", "b"])
 def test_agents_are_whole_words(made_model, listed, agent) -> None:
     text = "".join(agent).encode()
     found = any(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import tables
 
 from sidecar import core
 
@@ -43,12 +44,14 @@ FIREFOX: Pairs = [
 ]
 
 
-def contradictions(headers: Pairs, method: str = "GET", uri: str = "/", scheme: str = "https", **more: str) -> set[str]:
+def contradictions(
+    headers: Pairs, method: str = "GET", uri: str = "/", scheme: str = "https", ordered: bool = True, **more: str
+) -> set[str]:
     request = core.Request()
     pairs = [(name.encode(), value.encode()) for name, value in headers]
     fields = {"host": "www.example.org", "ip": "192.0.2.7", "protocol": "HTTP/1.1", **more}
     request.load_record(
-        pairs, True, method=method.encode(), uri=uri.encode(), scheme=scheme.encode(),
+        pairs, ordered, method=method.encode(), uri=uri.encode(), scheme=scheme.encode(),
         **{name: value.encode() for name, value in fields.items()},
     )  # fmt: skip
     dense, _ = request.features(15)
@@ -173,7 +176,12 @@ def test_small_browsers_of_qt_set_their_languages() -> None:
     assert contradictions(own(early(CHROME))) == contradictions(own(none(CHROME))) == set()
     assert contradictions(early(CHROME)) == {"odd_order_language"}
     assert contradictions(none(CHROME)) == {"odd_no_language"}
-    assert "odd_no_language" in contradictions(own(none(without("Sec-Fetch-Dest")(CHROME))))
+    for name, wanted in (
+        ("Sec-Fetch-Site", "odd_no_language"),
+        ("Sec-Fetch-Dest", "odd_no_language"),
+        ("Sec-Fetch-Mode", "odd_stripped"),
+    ):
+        assert contradictions(own(none(without(name)(CHROME)))) >= {wanted, "odd_fetch_part"}
 
 
 def test_sec_fetch_dest_came_last() -> None:
@@ -197,6 +205,17 @@ def test_what_is_asked_ahead_or_passed_on_has_accept_first() -> None:
     assert contradictions(ahead) == set()
     assert contradictions(with_value("Sec-Fetch-Site", "same-origin")(ahead)) == {"odd_order_agent"}
     assert contradictions(before("Accept", "sec-ch-ua")(CHROME)) == {"odd_order_agent"}
+    signing_in = [  # a browser asks a site whether it signs people in, by itself
+        ("Accept", "application/json"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Mode", "no-cors"),
+        ("Sec-Fetch-Dest", "webidentity"),
+        ("User-Agent", WINDOWS),
+        *CHROME[-3:-1],
+    ]
+    assert contradictions(signing_in, uri="/.well-known/web-identity") == set()
+    scripted = with_value("Sec-Fetch-Dest", "empty")(signing_in)
+    assert contradictions(scripted, uri="/.well-known/web-identity") == {"odd_order_agent"}
 
 
 def test_webkit_saves_without_sec_fetch() -> None:
@@ -209,6 +228,8 @@ def test_webkit_saves_without_sec_fetch() -> None:
         == set()
     )
     assert contradictions(without(*MODES)(SAFARI), uri="/export") == {"odd_no_fetch"}  # in the order of an opened page
+    assert contradictions(gtk, uri="/export", ordered=False) == {"odd_no_fetch"}  # nothing shows that it saves
+    assert contradictions(gtk, uri="/a.zip", ordered=False) == set()
     for uri in ("/export", "/a.html", "/a.php", "/a.js"):
         assert contradictions(mac, uri=uri) >= {"odd_no_fetch"}
     for headers in (gtk, mac):
@@ -228,9 +249,13 @@ def test_older_chromiums_save_without_accept() -> None:
         assert "odd_no_accept" in contradictions(headers, uri=uri, scheme="http")
 
 
-def test_webkits_worker_asks_for_a_page() -> None:
+def test_a_worker_asks_for_a_page() -> None:
     anew = with_value("Sec-Fetch-Mode", "same-origin")
-    assert contradictions(anew(SAFARI)) == contradictions(with_value("Sec-Fetch-Dest", "iframe")(anew(SAFARI))) == set()
+    for shown in ("document", "iframe", "frame"):
+        assert contradictions(with_value("Sec-Fetch-Dest", shown)(anew(SAFARI))) == set()
+    of_firefox = with_value("Sec-Fetch-Dest", "empty")(anew(FIREFOX))
+    assert contradictions(of_firefox) == set()
+    assert contradictions(with_value("Sec-Fetch-Mode", "cors")(of_firefox)) == {"odd_fetch_misfit"}
     assert contradictions(with_value("Sec-Fetch-Dest", "image")(anew(SAFARI))) == {"odd_fetch_misfit"}
     assert contradictions(anew(without("Sec-Fetch-User")(CHROME))) == {"odd_fetch_misfit"}
 
@@ -288,10 +313,18 @@ OPENSSL = (
     "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
     "X25519:P-256:X448:P-521",
 )
+OLD_VIEW = (
+    "Mozilla/5.0 (Linux; Android 6.0; SM-G900F; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/44.0.0.0"
+    " Mobile Safari/537.36"
+)
 OPENSSL_12 = ("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA", "P-521:P-384:P-256")  # Android 4's, too
 DALVIK = ("User-Agent", "Dalvik/2.1.0 (Linux; U; Android 12; SM-A125F Build/SP1A.210812.016)")
 APPLE = ("User-Agent", "HarbourShop/214 CFNetwork/1498.700.2 Darwin/23.6.0")
 PHONE = ("User-Agent", "Nokia6300/2.0 (07.21) Profile/MIDP-2.0 Configuration/CLDC-1.1")
+JAVA = ("User-Agent", f"{PHONE[1]} UNTRUSTED/1.0")
+ELINKS = ("User-Agent", "ELinks/0.13.2 (textmode; Linux x86_64; 80x24-2)")
+ELINKS_DUMP = ("User-Agent", "ELinks/0.13.2 (textmode; Linux x86_64; -)")
+W3M = ("User-Agent", "w3m/0.5.3+git20230121")
 OPERA = ("User-Agent", "Opera/9.80 (Windows NT 6.1; U; de) Presto/2.12.388 Version/12.16")
 OUTLOOK = ("User-Agent", "Mozilla/4.0 (compatible; ms-office; MSOffice 16)")
 ANY, LANGUAGE = ("Accept", "*/*"), ("Accept-Language", "de-DE,de;q=0.9")
@@ -317,6 +350,7 @@ def packed(how: str) -> tuple[str, str]:
         ([PHONE], {"odd_program", "odd_no_accept"}),
         ([PHONE, ANY], {"odd_program", "odd_page_any"}),
         ([PHONE, ANY, ("Referer", "https://www.example.org/")], set()),
+        ([JAVA], set()),  # it says what it likes
         ([("User-Agent", "DoCoMo/2.0 P903i(c100;TB;W24H12)")], {"odd_program", "odd_no_accept"}),
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), packed("gzip")], set()),
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ("Range", "bytes=0-")], set()),
@@ -324,6 +358,11 @@ def packed(how: str) -> tuple[str, str]:
         ([("User-Agent", "HarbourShop/5.1 (Windows NT 10.0)"), ANY], set()),
         ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE], {"odd_program", "odd_page_any"}),
         ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE, ("Range", "bytes=0-")], set()),
+        ([ELINKS, ANY, LANGUAGE], set()),  # built without what unpacks
+        ([ELINKS_DUMP, ANY, LANGUAGE], {"odd_text_browser"}),
+        ([ELINKS_DUMP, ANY, LANGUAGE, packed("gzip")], set()),
+        ([W3M, ANY, LANGUAGE, packed("gzip")], {"odd_text_browser"}),
+        ([W3M, ("Accept", "text/html, text/*;q=0.5"), LANGUAGE, packed("gzip")], set()),
         ([OPERA, WAP, LANGUAGE, packed("gzip, deflate")], set()),
         ([OPERA], {"odd_no_language", "odd_no_accept"}),
         ([OPERA, ANY, LANGUAGE, packed("gzip, deflate")], {"odd_program", "odd_page_any"}),
@@ -360,18 +399,31 @@ def handshake(agent: str, tls: tuple[str, str, str]) -> set[str]:
         (DALVIK[1], {"odd_tls_chrome"}, set()),
         (OUTLOOK[1], {"odd_tls_ie"}, {"odd_tls_ie"}),
         ("Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)", {"odd_tls_ie"}, {"odd_tls_ie"}),
+        ("Microsoft Office/16.0 (Windows NT 10.0; Microsoft Word 16.0.17328; Pro)", {"odd_tls_ie"}, {"odd_tls_ie"}),
         ("Microsoft Office/16.0 (Macintosh; Microsoft Outlook 16.0.17328; Pro)", set(), set()),
         ("HarbourShop/5.1 (Android 13; Pixel 7)", {"odd_tls_chrome"}, set()),
         ("HarbourShop/5.1 (iPhone; iOS 17.1; Scale/3.00)", {"odd_tls_safari"}, set()),
         ("HarbourShop/5.1 (Windows NT 10.0)", set(), set()),
         (WINDOWS.replace("142", "43"), {"odd_tls_chrome"}, set()),
         (WINDOWS.replace("142", "57"), set(), set()),  # some had drafts of TLS 1.3
+        (OLD_VIEW, {"odd_tls_chrome"}, set()),
+        ("Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/38.0.2125.122 Safari/537.36", set(), set()),
         ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.0", {"odd_tls_firefox"}, {"odd_tls_firefox"}),
     ],
 )  # fmt: skip
 def test_whose_handshake_a_program_cannot_have(agent: str, modern: set[str], old: set[str]) -> None:
     assert handshake(agent, OPENSSL) == modern
     assert handshake(agent, OPENSSL_12) == old
+
+
+def test_whose_handshake_a_program_may_bring() -> None:
+    known = {row[0]: ("TLSv1.3", row[2], row[3]) for row in tables.rows("handshakes.tsv", 5)}
+    rust, chromium = known["rustls 0.23"], known["chromium 156"]
+    assert handshake("HarbourShop/5.1 (Android 13; Pixel 7)", rust) == set()  # a library of its own
+    assert handshake(DALVIK[1], rust) == {"odd_tls_chrome"}  # the system's is Android's
+    assert handshake(OLD_VIEW, chromium) == set()  # as the program has its requests made
+    assert handshake(OLD_VIEW, rust) == {"odd_tls_chrome"}
+    assert handshake(WINDOWS.replace("142", "44"), chromium) == {"odd_tls_chrome"}
 
 
 @pytest.mark.parametrize(

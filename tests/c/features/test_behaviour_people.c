@@ -257,6 +257,39 @@ static void nearly(void)
     }
     open_page(0x840000 + 99, &chrome, "/articles/1", "");
     CHECK(!fires(XB_F_net_agents) && !fires(XB_F_net_once) && !fires(XB_F_net_many_no_part));
+
+    case_name = "a page that renews itself";
+    site();
+    visit(0x835000, &chrome, "/departures", true, 8);
+    for (unsigned i = 0; i < 30; i++) {
+        now += 60000 + draw(8000);
+        visit(0x835000, &chrome, "/departures", false, 0); /* silent, all of it */
+    }
+}
+
+/* What is alike in one network says nothing of a stranger who has the same browser. */
+static void alike_in_one_network(void)
+{
+    case_name = "a network of two hundred that load nothing, and somebody elsewhere";
+    site();
+    const program old = {.agent = OLD_CHROME, .language = "nl"};
+    for (uint32_t i = 0; i < 200; i++) { /* some hours of people */
+        person(0xe00000 + 256 * i, &chrome, 2);
+        now += 60000;
+    }
+    const xb_behaviour *b = &work.vector.behaviour;
+    bool grew = false;
+    for (uint32_t i = 0; i < 200; i++) {
+        open_page(0x550000 + i, &old, "/articles/1", "");
+        for (int row = XB_F_fleet_no_part_20; row < XB_N_DENSE; row++)
+            CHECK(!fires(row));
+        grew |= b->growth > 4 && b->shape.count[XB_TALLY_VISITORS] - 2 * b->shape.latest > 19.5;
+        now += 1000;
+    }
+    FIRES(net_no_part);
+    CHECK(grew && b->lag > 8 && b->shape.count[XB_TALLY_VISITORS] - 2 * b->shape.latest > 99.5); /* or nothing was tried */
+    open_page(0x560000, &old, "/articles/1", "");
+    SILENT();
 }
 
 int main(void)
@@ -266,6 +299,7 @@ int main(void)
     moments_of_people();
     refused_people();
     nearly();
+    alike_in_one_network();
     free(work.clients);
     return done("test_behaviour_people");
 }
