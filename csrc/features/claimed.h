@@ -70,21 +70,21 @@ static inline bool xb_is_of_windows(const xb_agent_facts *ua)
     return xb_is_explorer(ua) || xb_is_office(ua) || xb_names_office(ua);
 }
 
-/* Browsers that do not begin with Mozilla/: the old Opera, and those of phones from before apps. Programs for the Java of these say what
- * they like; i-mode's browsers said next to nothing, but their network ended in March 2026. */
-static inline bool xb_is_old_opera(const xb_agent_facts *ua) { return xb_span_starts(ua->text, XB_SPAN("opera/")); }
-
-static inline bool xb_is_old_phone(const xb_agent_facts *ua)
-{
-    return !ua->mozilla && !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !xb_is_old_opera(ua) &&
-           (ua->category == XB_CATEGORY_MOBILE || xb_span_starts(ua->text, XB_SPAN("ucweb/"))) && !xb_contains(ua->text, XB_SPAN("untrusted"));
-}
-
 /* An application that names itself and the phone or tablet it runs on, and no library. */
 static inline bool xb_is_application(const xb_agent_facts *ua)
 {
     return !ua->mozilla && (ua->os == XB_OS_ANDROID || ua->os == XB_OS_IOS) && ua->browser == XB_BROWSER_NONE && ua->category < XB_CATEGORY_TOOL &&
-           !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !xb_is_old_phone(ua);
+           !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER));
+}
+
+/* Browsers that do not begin with Mozilla/: the old Opera, and those of phones from before apps. Programs for the Java of these say what
+ * they like; i-mode's browsers said next to nothing, but their network ended in March 2026. Nokia made phones before apps and since. */
+static inline bool xb_is_old_opera(const xb_agent_facts *ua) { return xb_span_starts(ua->text, XB_SPAN("opera/")); }
+
+static inline bool xb_is_old_phone(const xb_agent_facts *ua)
+{
+    return !ua->mozilla && !(ua->marks & (XB_MARK_CFNETWORK | XB_MARK_DALVIK | XB_MARK_PLAYER)) && !xb_is_old_opera(ua) && !xb_is_application(ua) &&
+           (ua->category == XB_CATEGORY_MOBILE || xb_span_starts(ua->text, XB_SPAN("ucweb/"))) && !xb_contains(ua->text, XB_SPAN("untrusted"));
 }
 
 static inline bool xb_is_of_apple(const xb_agent_facts *ua) { return ua->os == XB_OS_MACOS || ua->os == XB_OS_IOS; }

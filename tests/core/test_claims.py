@@ -355,6 +355,8 @@ def packed(how: str) -> tuple[str, str]:
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), packed("gzip")], set()),
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ("Range", "bytes=0-")], set()),
         ([("User-Agent", "HarbourShop/5.1 (Android 13; Pixel 7)"), ANY], {"odd_page_any", "odd_no_encoding"}),
+        ([("User-Agent", "HarbourShop/5.1 (Android 13; Nokia G42)"), packed("gzip")], set()),  # no phone from before apps
+        ([("User-Agent", "HarbourShop/5.1 (Android 13; Nokia G42)")], {"odd_program", "odd_no_encoding"}),
         ([("User-Agent", "HarbourShop/5.1 (Windows NT 10.0)"), ANY], set()),
         ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE], {"odd_program", "odd_page_any"}),
         ([("User-Agent", "VLC/3.0.20 LibVLC/3.0.20"), ANY, LANGUAGE, ("Range", "bytes=0-")], set()),
@@ -402,6 +404,7 @@ def handshake(agent: str, tls: tuple[str, str, str]) -> set[str]:
         ("Microsoft Office/16.0 (Windows NT 10.0; Microsoft Word 16.0.17328; Pro)", {"odd_tls_ie"}, {"odd_tls_ie"}),
         ("Microsoft Office/16.0 (Macintosh; Microsoft Outlook 16.0.17328; Pro)", set(), set()),
         ("HarbourShop/5.1 (Android 13; Pixel 7)", {"odd_tls_chrome"}, set()),
+        ("HarbourShop/5.1 (Android 13; Nokia G42)", {"odd_tls_chrome"}, set()),
         ("HarbourShop/5.1 (iPhone; iOS 17.1; Scale/3.00)", {"odd_tls_safari"}, set()),
         ("HarbourShop/5.1 (Windows NT 10.0)", set(), set()),
         (WINDOWS.replace("142", "43"), {"odd_tls_chrome"}, set()),
