@@ -10,12 +10,15 @@ import contextlib
 import csv
 import io
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from places import DATA, ROOT
 
-from sidecar import core
+from sidecar import core, model
 from sidecar.sources import choosing, formats, lines
 from sidecar.sources.fields import w3c
 from sidecar.sources.fields.w3c import ABOUT_THE_LOG
@@ -163,21 +166,11 @@ def test_a_golden_log_is_the_same_requests(name: str) -> None:
     assert rows > 5
 
 
-# Others that are read by the same reader as one of these take as long again.
-_SAME_READER = {"aws_elb", "aws_s3", "ltsv", "nginx_proxy_manager", "squid", "tab_combined", "uvicorn"}
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long if name in _SAME_READER else ()) for name in sorted(GOLDEN)]
-)
+@pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_every_command_takes_it(xbot, made_model_path, tmp_path, name: str) -> None:
     log, form = GOLDEN[name], ("--format", name)
-    marks = tmp_path / "marks"
     count = len(log.read_bytes().splitlines())
     requests = len(requests_of(name))
-    marks.write_text("".join(f"{n}\t{'bot' if n % count % 2 else 'human'}\n" for n in range(1, 20 * count + 1)))
-    many = tmp_path / "many.log"
-    many.write_bytes(log.read_bytes() * 20)
     said = xbot("score", "--model", made_model_path, *form, "--json", log).stdout.splitlines()
     assert [json.loads(line)["line"] for line in said] == list(range(1, count + 1))
     scores = [json.loads(line)["score"] for line in said if b'"error"' not in line]
@@ -194,7 +187,39 @@ def test_every_command_takes_it(xbot, made_model_path, tmp_path, name: str) -> N
     assert len(list(csv.DictReader(io.StringIO(table)))) == requests
     labels = xbot("label", *form, "--quiet", log).stdout.splitlines()
     assert len(labels) == count + 1
-    xbot("train", *form, "--labels", marks, "--split", "row", "--quiet", "--out", tmp_path / "m.xbot", many)
+
+
+# Runs `xbot` with each line of arguments in a process of its own, all forked from one that has imported scikit-learn: that takes longest.
+_EACH = """
+import os, shlex, sys
+import training.export
+from sidecar.commands.cli import main
+
+for line in sys.stdin:
+    if not (child := os.fork()):
+        sys.argv = ["xbot", *shlex.split(line)]
+        main()
+        sys.exit()
+    if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        sys.exit(f"{status}: {line}")
+"""
+
+
+def test_training_takes_each(tmp_path: Path) -> None:
+    commands = []
+    for name, log in GOLDEN.items():
+        count = len(log.read_bytes().splitlines())
+        marks, many = tmp_path / f"{name}.tsv", tmp_path / f"{name}.log"
+        marks.write_text("".join(f"{n}\t{'bot' if n % count % 2 else 'human'}\n" for n in range(1, 20 * count + 1)))
+        many.write_bytes(log.read_bytes() * 20)
+        options = ["--format", name, "--labels", marks, "--split", "row", "--quiet", "--out", tmp_path / f"{name}.xbot"]
+        commands.append(shlex.join(map(str, ["train", *options, many])) + "\n")
+    done = subprocess.run(
+        [sys.executable, "-c", _EACH], input="".join(commands), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in GOLDEN:
+        assert model.load(tmp_path / f"{name}.xbot").header
 
 
 def test_a_whole_url_in_a_log_of_paths_is_a_visitors() -> None:
