@@ -133,9 +133,11 @@ test: build $(VENV)/test
 test-servers: build $(VENV)/servers
 	@$(BIN)/python -m pytest $(BESIDE) -m servers
 
-# One after the other: what is measured has the machine for itself.
+# Side by side, a file on each core; but what runs the benchmarks, drives browsers, soaks or kills has the machine for itself.
+ALONE = tests/bench/test_bench.py tests/product/test_moments.py tests/serve
 test-long: build $(VENV)/test
-	@$(BIN)/python -m pytest -m long
+	@$(BIN)/python -m pytest -n $(CORES) --maxprocesses 4 --dist loadfile -m long $(ALONE:%=--ignore=%)
+	@$(BIN)/python -m pytest -m long $(ALONE)
 
 soak: build $(VENV)/test
 	@XBOT_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -s -m long tests/serve/test_upgrade.py tests/serve/test_soak.py
