@@ -36,6 +36,7 @@ from sidecar_harness import (
 )
 
 from sidecar.config.options import DEFAULT_MODEL
+from sidecar.serve import upgrade
 
 HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT)
 LATER = (0.0, 0.0, 0.001, 0.01, 0.05, 0.2, 0.6)  # seconds to the next signal
@@ -151,7 +152,9 @@ def test_calls_that_fail(tmp_path: Path) -> None:
                             os.kill(worker, signal.SIGKILL)
                     time.sleep(0.3)
                 wait_until(
-                    lambda: len(masters(sidecar)) == 1 and len(sidecar.serving) == 1, f"a worker after {call} {error}"
+                    lambda: len(masters(sidecar)) == 1 and len(sidecar.serving) == 1,
+                    f"a worker after {call} {error}",
+                    upgrade.SECONDS + TIMEOUT,  # so long a new master may take before it is given up
                 )
                 done = len(sidecar.events("reloaded"))
                 while len(sidecar.events("reloaded")) == done:  # one that was asked for meanwhile may be refused yet

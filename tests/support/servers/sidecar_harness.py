@@ -27,6 +27,7 @@ from typing import Any
 
 from places import XBOT
 
+LOG_SHOWN = 8000  # characters of a sidecar's log, where a test fails
 TIMEOUT = 20.0  # seconds: far more than anything takes, so that only a hang meets it
 
 Address = str  # unix:PATH or HOST:PORT, as the command has it
@@ -169,9 +170,9 @@ def get(address: Address, path: str) -> tuple[int, str]:
     return int(text.split(" ", 2)[1]), text.partition("\r\n\r\n")[2]
 
 
-def wait_until(true: Callable[[], Any], what: str = "") -> Any:
-    """The first true value of `true()`; fails if there is none for TIMEOUT."""
-    end = time.monotonic() + TIMEOUT
+def wait_until(true: Callable[[], Any], what: str = "", seconds: float = TIMEOUT) -> Any:
+    """The first true value of `true()`; fails if there is none for so long."""
+    end = time.monotonic() + seconds
     while not (value := true()):
         assert time.monotonic() < end, f"waited in vain for {what or true}"
         time.sleep(0.01)
@@ -238,7 +239,9 @@ class Sidecar:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None = None, *_: object) -> None:
+        if failed is not None and self.log_path.exists():
+            print(self.log_path.read_text(errors="replace")[-LOG_SHOWN:])  # pytest shows it with the failure
         if hasattr(self, "process"):
             masters = {self.process.pid, *(event["successor"] for event in self.events("upgrading"))}
             # Workers go by themselves when the master is gone; one that is stopped or stuck does not.
