@@ -5,6 +5,7 @@ Law: make itself is run, on a copy of the files that it reads, with a PATH of ou
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -233,7 +234,15 @@ def test_every_mark_has_a_target_that_ci_calls() -> None:
     called = (ROOT / ".ci/run").read_text().splitlines()
     (short,) = (line for line in lines if "-m pytest" in line and "not " in line)
     assert " and ".join(f"not {mark}" for mark in marks) in short
+    (places,) = (line.partition(" = ")[2].split() for line in lines if line.startswith("ALONE = "))
+    assert all((ROOT / place).exists() for place in places)
     for mark in marks:
         (at,) = (place for place, line in enumerate(lines) if line.startswith(f"test-{mark}: build $(VENV)/"))
-        assert lines[at + 1].endswith(f" -m {mark}")
+        recipe = list(itertools.takewhile(lambda line: line.startswith("\t"), lines[at + 1 :]))
+        if mark == "long":  # in two parts: what one leaves out, the other takes
+            beside, alone = recipe
+            assert beside.endswith(f" -m {mark} $(ALONE:%=--ignore=%)")
+            assert alone.endswith(f" -m {mark} $(ALONE)")
+        else:
+            assert recipe[0].endswith(f" -m {mark}")
     assert {"make test", *(f"make test-{mark}" for mark in marks)} <= set(called)
