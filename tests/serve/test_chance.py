@@ -36,7 +36,6 @@ from sidecar_harness import (
 )
 
 from sidecar.config.options import DEFAULT_MODEL
-from sidecar.serve import upgrade
 
 HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT)
 LATER = (0.0, 0.0, 0.001, 0.01, 0.05, 0.2, 0.6)  # seconds to the next signal
@@ -148,13 +147,12 @@ def test_calls_that_fail(tmp_path: Path) -> None:
                         sidecar.signal(each)
                         time.sleep(0.3)
                     if number % 2:
-                        for worker in sidecar.workers:
+                        # Not a new master: it is a child of the old one, and may have taken over a moment ago.
+                        for worker in {*sidecar.workers} - {*masters(sidecar)}:
                             os.kill(worker, signal.SIGKILL)
                     time.sleep(0.3)
                 wait_until(
-                    lambda: len(masters(sidecar)) == 1 and len(sidecar.serving) == 1,
-                    f"a worker after {call} {error}",
-                    upgrade.SECONDS + TIMEOUT,  # so long a new master may take before it is given up
+                    lambda: len(masters(sidecar)) == 1 and len(sidecar.serving) == 1, f"a worker after {call} {error}"
                 )
                 done = len(sidecar.events("reloaded"))
                 while len(sidecar.events("reloaded")) == done:  # one that was asked for meanwhile may be refused yet

@@ -170,9 +170,9 @@ def get(address: Address, path: str) -> tuple[int, str]:
     return int(text.split(" ", 2)[1]), text.partition("\r\n\r\n")[2]
 
 
-def wait_until(true: Callable[[], Any], what: str = "", seconds: float = TIMEOUT) -> Any:
-    """The first true value of `true()`; fails if there is none for so long."""
-    end = time.monotonic() + seconds
+def wait_until(true: Callable[[], Any], what: str = "") -> Any:
+    """The first true value of `true()`; fails if there is none for TIMEOUT."""
+    end = time.monotonic() + TIMEOUT
     while not (value := true()):
         assert time.monotonic() < end, f"waited in vain for {what or true}"
         time.sleep(0.01)
