@@ -134,9 +134,8 @@ def test_it_survives_its_workers(model_path: Path) -> None:
     """kill -9 in the middle of load, many times: nobody waits for the dead, and nothing is forgotten."""
     with Table(model_path, 'size = "1MiB"\n') as sidecar:
         visit(sidecar, 100)
-        ask(
-            sidecar.address, head(BROWSER)
-        )  # who asks below: a newcomer whom two workers meet at once may take two places
+        # Who asks below is known by then: a newcomer whom two workers meet at once may take two places.
+        ask(sidecar.address, head(BROWSER))
         before = sidecar.count("clients_entries")
         with load(sidecar.address, keepalive=True, retry=True) as outcome:
             for round_ in range(6):

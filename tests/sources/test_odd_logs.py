@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import tables
-from places import XBOT
+from places import DATA, XBOT
 
 from sidecar import core
 from sidecar.sources import choosing, lines, reading
@@ -20,7 +20,7 @@ from sidecar.sources.fields.w3c import ABOUT_THE_LOG
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 ROWS = tables.rows("odd_logs.tsv", 4)
-LOGS = Path(__file__).parent.parent / "data" / "logs"
+LOGS = DATA / "logs"
 
 
 def read(request: core.Request) -> dict[str, object]:
@@ -122,6 +122,7 @@ def test_logs_of_two_formats_are_told_before_any_is_read(xbot, tmp_path: Path, c
         f"{new}: it looks like caddy, but {old} like combined: logs of two formats need two commands\n"
     )
     xbot(command, old, old)
+    xbot(command, new)
     empty = tmp_path / "empty.log"
     empty.write_bytes(b"")
     assert b"looks like" not in xbot(command, old, empty, code=2).stderr
