@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 import site
 import sys
-from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +18,8 @@ _HOME = Path(__file__).parent.parent  # where the packages sidecar and training 
 
 def packages(extra: str) -> list[str]:
     """The requirements of an extra of this distribution, such as `scikit-learn>=1.5`; empty where it is not known."""
+    from importlib.metadata import PackageNotFoundError, requires  # seldom needed, and slow to import
+
     try:
         found = requires("xbot") or []
     except PackageNotFoundError:

@@ -15,13 +15,16 @@ import io
 import os
 import signal
 import sys
-from importlib.metadata import entry_points
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from sidecar import extras, version
 from sidecar.errors import XbotError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _HERE = {
     "bench": "sidecar.commands.bench:bench",
@@ -65,8 +68,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, from here, from the table and from other packages."""
-        elsewhere = (entry.name for entry in entry_points(group=_GROUP))
-        return sorted({*super().list_commands(ctx), *_HERE, *elsewhere})
+        return sorted({*super().list_commands(ctx), *_HERE, *(entry.name for entry in _elsewhere())})
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -88,11 +90,19 @@ class Commands(click.Group):
             if cmd_name in _HERE:
                 module, _, attribute = _HERE[cmd_name].partition(":")
                 command = getattr(importlib.import_module(module), attribute)
-            for entry in entry_points(group=_GROUP, name=cmd_name):
-                command = entry.load()
+            else:
+                for entry in _elsewhere(cmd_name):
+                    command = entry.load()
         except ModuleNotFoundError as error:
             return _unavailable(cmd_name, error)
         return command
+
+
+def _elsewhere(name: str | None = None) -> Iterable[EntryPoint]:
+    """The commands of other packages, or the one of this name."""
+    from importlib.metadata import entry_points  # slow: it asks every package that is installed
+
+    return entry_points(group=_GROUP) if name is None else entry_points(group=_GROUP, name=name)
 
 
 def _unavailable(name: str, error: ModuleNotFoundError) -> click.Command:

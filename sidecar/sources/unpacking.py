@@ -54,7 +54,7 @@ class _Members(io.RawIOBase):
                 return len(out)
 
 
-def _opener(*modules: str, begins: str, needs: str) -> Callable[[IO[bytes]], Any]:
+def _opener(*modules: str, begins: str, needs: Callable[[], str]) -> Callable[[IO[bytes]], Any]:
     """Opens a stream by the first of these modules that is there."""
 
     def opened(file: IO[bytes]) -> Any:
@@ -64,18 +64,21 @@ def _opener(*modules: str, begins: str, needs: str) -> Callable[[IO[bytes]], Any
             except ModuleNotFoundError:
                 continue
             return io.BufferedReader(_Members(file, getattr(module, begins)), _READ)
-        raise XbotError(needs)
+        raise XbotError(needs())
 
     return opened
 
 
-def _built_without(what: str, command: str) -> str:
-    return f"{what}, and this Python was built without it: {command} it first"
+def _built_without(what: str, command: str) -> Callable[[], str]:
+    return lambda: f"{what}, and this Python was built without it: {command} it first"
 
 
 _XZ = _opener("lzma", begins="LZMADecompressor", needs=_built_without("xz", "unxz"))
 _ZSTD = _opener(
-    "compression.zstd", "backports.zstd", begins="ZstdDecompressor", needs=f"zstd needs: {extras.command('zstd')}"
+    "compression.zstd",
+    "backports.zstd",
+    begins="ZstdDecompressor",
+    needs=lambda: f"zstd needs: {extras.command('zstd')}",
 )
 
 # How each begins -> what it is called, and who reads it.

@@ -1,8 +1,8 @@
 """Lines of a log that came through something which put its own words before them: a container's runtime, syslog, a journal.
 
-Law: the first line says what carried the log. Of each line that has the same before it, what the program itself wrote is left; every
-other line stays as it is. A line that the runtime wrote in pieces is one again, and stands where its last piece stood; no other line is
-lost or added.
+Law: the first line says what carried the log, of a table the first two; in what blocks they come does not matter. Of each line that has
+the same before it, what the program itself wrote is left; every other line stays as it is. A line that the runtime wrote in pieces is one
+again, and stands where its last piece stood; no other line is lost or added.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ _INSTEAD = {
 }
 _COLOURS = re.compile(rb"\x1b\[[\d;]*m")
 # Of OpenLiteSpeed's line in quotes the first, and the last where there is one: behind an agent's, or behind the number of bytes.
-_IN_QUOTES = re.compile(rb'^"(?=[^"\n]{1,300} \[\d\d/)|(?<=[^ ]")"(?=\r?$)|(" \d{3} (?:\d+|-))"(?=\r?$)', re.MULTILINE)
+_IN_QUOTES = re.compile(
+    rb'^"(?=[^"\n]{1,300} \[\d\d/)|(?<=[^ \n]")"(?=\r?$)|(" \d{3} (?:\d+|-))"(?=\r?$)', re.MULTILINE
+)
 _DOCKER = re.compile(rb'\{ ?"log": ?"')
 _SHIPPED = re.compile(
     rb'\{.{0,4000}?"(?:MESSAGE|message|(?:full|short)_message|log|line|textPayload|_raw|Log(?:Entry|Message))" ?: ?["\[]',
@@ -62,7 +64,8 @@ _SHIPPED = re.compile(
 # In a member such as `message` may be words about a request whose fields stand beside it; or a line of an access log, with a time
 # and a request.
 _ACCESS = re.compile(rb'[ \t]*(?:\{"|[^"]{0,300}\[[^\]"]{10,40}\] "|[^"]{0,200}[0-9a-fA-F.:]+:\d+ \[)')
-_ABOUT = re.compile(rb"\A(?:\s|-- [^\n]*(?:\n|\Z))*")  # what journalctl says of its journal, before the lines
+# What journalctl says of its journal, before the lines; empty ones.
+_ABOUT = re.compile(rb"\A(?:[^\S\n]*(?:-- [^\n]*)?\n)*(?:[^\S\n]*(?:-- [^\n]*)?\Z)?")
 _DOCKER_PIECE = 16 << 10  # bytes that Docker takes of a line at once; all but the last piece are that long
 _PIECE = re.compile(b"^" + _DAY + rb" (stdout|stderr) ([FP])(?::[^ \n]*)? ", re.MULTILINE)
 _HAS_PIECE = re.compile(rb" (?:stdout|stderr) P[: ]")
@@ -121,13 +124,17 @@ def _bytes(text: str) -> bytes:
 _COLUMN = frozenset(("@message", "message", "content", "log", "line", "_raw"))
 
 
-def _column(begin: bytes) -> int:
-    """In which column of a table with a line of names the lines of a log stand; -1 for none."""
-    names, _, rest = begin.partition(b"\n")
-    columns = _row(names)
+def _named(line: bytes) -> int:
+    """Which of the columns that this line names holds the lines of a log; -1 for none."""
+    columns = _row(line)
     place = next((i for i, name in enumerate(columns) if name.strip("\ufeff").lower() in _COLUMN), -1)
-    first = _row(rest.partition(b"\n")[0])
-    return place if 0 <= place < len(first) == len(columns) > 1 and _ACCESS.match(_bytes(first[place])) else -1
+    return place if len(columns) > 1 else -1
+
+
+def _column(names: bytes, first: bytes) -> int:
+    """In which column of a table with this line of names, and this one behind it, the lines of a log stand; -1 for none."""
+    place, columns, row = _named(names), _row(names), _row(first)
+    return place if 0 <= place < len(row) == len(columns) and _ACCESS.match(_bytes(row[place])) else -1
 
 
 def _row(line: bytes) -> list[str]:
@@ -147,31 +154,53 @@ _decoder = msgspec.json.Decoder(_Line)
 _shipped = msgspec.json.Decoder(_Shipped)
 
 
-def carrier(line: bytes) -> str:
-    """What carried a log that begins with this line; "" for nothing."""
-    if _DOCKER.match(line):
+def carrier(first: bytes, second: bytes = b"") -> str:
+    """What carried a log that begins with these two lines; "" for nothing."""
+    if _DOCKER.match(first):
         return "Docker"
-    if _SHIPPED.match(line):
-        return "" if _of_shipper(line.partition(b"\n")[0]) is None else "shipper"
-    if _column(line) >= 0:
+    if _SHIPPED.match(first):
+        return "" if _of_shipper(first) is None else "shipper"
+    if _column(first, second) >= 0:
         return "table"
-    if _IN_QUOTES.match(line):
+    if _IN_QUOTES.match(first):
         return "quotes"
-    return next((name for name, before in _BEFORE.items() if re.match(before, line)), "")
+    return next((name for name, before in _BEFORE.items() if re.match(before, first)), "")
 
 
 def unwrapped(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
     """The same blocks of whole lines without what a carrier put before them. Of a line in pieces, `longest` bytes and one more are kept."""
-    rest = iter(blocks)
+    rest, about = iter(blocks), b""
     for block in rest:
-        if begin := _ABOUT.sub(b"", block, count=1):
-            whole: Iterable[bytes] = chain((block,), rest)
-            if _COLOURS.search(begin.partition(b"\n")[0]):
-                begin, whole = _COLOURS.sub(b"", begin), (_COLOURS.sub(b"", each) for each in whole)
-            name, place = carrier(begin), _column(begin)
-            yield from _in_column(place, whole) if name == "table" else _without(name, whole, longest)
-        else:
-            yield block
+        begin = _ABOUT.sub(b"", block, count=1)
+        about += block[: len(block) - len(begin)]
+        if begin:
+            carried = iter(_carried(begin, rest, longest))
+            yield about + next(carried, b"")
+            yield from carried
+            return
+        if len(about) > longest:
+            yield about
+            about = b""
+    if about:
+        yield about
+
+
+def _carried(begin: bytes, rest: Iterator[bytes], longest: int) -> Iterable[bytes]:
+    """The blocks from the first line on that is a line of the log."""
+    first, _, behind = begin.partition(b"\n")
+    if (
+        not behind and _named(_COLOURS.sub(b"", first)) >= 0
+    ):  # the line behind says whether it names the columns of a table
+        behind = next(rest, b"")
+        begin += behind
+    whole: Iterable[bytes] = chain((begin,), rest)
+    second = behind.partition(b"\n")[0]
+    if _COLOURS.search(first):
+        first, second = _COLOURS.sub(b"", first), _COLOURS.sub(b"", second)
+        whole = (_COLOURS.sub(b"", each) for each in whole)
+    first = first.lstrip()
+    name = carrier(first, second)
+    return _in_column(_column(first, second), whole) if name == "table" else _without(name, whole, longest)
 
 
 def _without(name: str, blocks: Iterable[bytes], longest: int) -> Iterable[bytes]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -129,13 +128,6 @@ def read(place: str) -> str:
     return data[:_MOST_BYTES].decode("utf-8-sig", "replace")
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """No redirect is followed: it could lead elsewhere."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
 def _fetched(address: str) -> bytes:
     parts = urlsplit(address)
     host = parts.hostname or ""
@@ -145,7 +137,15 @@ def _fetched(address: str) -> bytes:
         local = False
     if parts.scheme not in ("http", "https") or not local:
         raise XbotError(f"{address}: not of this machine: http://127.0.0.1/robots.txt, or a file")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+    import urllib.request  # seldom needed, and slow to import
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        """No redirect is followed: it could lead elsewhere."""
+
+        def redirect_request(self, *_: object) -> None:
+            return None
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay())
     try:
         with opener.open(address, timeout=_SECONDS) as reply:
             found: bytes = reply.read(_MOST_BYTES)

@@ -1,8 +1,8 @@
 """Builds and runs the fuzz targets beside this file with libFuzzer: `python tests/fuzz/run.py [TARGET...]`. Those in Python are for what
 Python reads of others (atheris, which is libFuzzer for Python).
 
-FUZZ_SECONDS is the time for each target (60). Inputs that reach new code are kept in .fuzz/TARGET.corpus and start the next run;
-the first come from tests/data. An input that breaks something is written to .fuzz/ and named. Needs clang.
+FUZZ_SECONDS is the time for each target (60); one runs on each core. Inputs that reach new code are kept in .fuzz/TARGET.corpus and
+start the next run; the first come from tests/data. An input that breaks something is written to .fuzz/ and named. Needs clang.
 
 --fast builds the targets in C without sanitizers, for several times as many executions: what the targets require is checked, a byte
 read too far is not. Both builds keep their inputs in one place, so a run without it tries under the sanitizers what a fast one found.
@@ -14,10 +14,12 @@ import argparse
 import importlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +32,7 @@ import tables  # noqa: E402
 IN_C = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.c")))
 IN_PYTHON = tuple(sorted(path.stem for path in (HERE / "python").glob("fuzz_*.py")))
 TARGETS = IN_C + IN_PYTHON
+CORES = len(os.sched_getaffinity(0))
 CFLAGS = ["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer"]
 SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 # Comparisons are not watched, and the schedule of inputs is libFuzzer's old one: the new one costs more than the slowest target.
@@ -277,17 +280,20 @@ def policy_inputs() -> Iterator[bytes]:
                 yield before + head + image
 
 
-def run(
-    target: str, place: Path, seconds: float, most_runs: int = -1, fast: bool = False
-) -> subprocess.CompletedProcess[bytes]:
-    """Runs a target that was built there for some seconds; what broke is in its standard error."""
+def sow(target: str, place: Path) -> int:
+    """Writes its first inputs; how many there are."""
     corpus = place / f"{target}.corpus"
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds(target)):
+    number = 0
+    for number, seed in enumerate(seeds(target), 1):
         (corpus / f"seed-{number:03}").write_bytes(seed)
+    return number
+
+
+def run(target: str, place: Path, seconds: float, fast: bool = False) -> subprocess.CompletedProcess[bytes]:
+    """Runs a target that was built and sown there for some seconds; what broke is in its standard error."""
     options = [
         f"-max_total_time={seconds:g}",
-        f"-runs={most_runs}",
         f"-max_len={MOST_FAST.get(target, MOST) if fast else MOST}",
         "-timeout=60",
         "-print_final_stats=1",
@@ -301,7 +307,7 @@ def run(
         program = [str(place / "fast" / target), *FAST_OPTIONS]
     else:
         program = [str(place / target)]
-    command += [*program, *options, f"-artifact_prefix={place}/{target}-", str(corpus)]
+    command += [*program, *options, f"-artifact_prefix={place}/{target}-", f"{place}/{target}.corpus"]
     return subprocess.run(command, stderr=subprocess.PIPE, check=False)
 
 
@@ -314,23 +320,40 @@ def main() -> int:
     options = parser.parse_args()
     options.place.mkdir(parents=True, exist_ok=True)
     place = options.place.resolve()
-    targets, failed = options.targets or TARGETS, 0
+    targets: Sequence[str] = options.targets or TARGETS
+    failed: list[str] = []
     if lacking := {why for target in targets if (why := missing(target))}:
         print("\n".join(f"fuzz: {why}" for why in sorted(lacking)), file=sys.stderr)
         return 2
     build(targets, place, options.fast)
-    for target in targets:
-        print(f"{target}: {options.seconds:g} seconds", flush=True)
-        done = run(target, place, options.seconds, fast=options.fast)
-        text = done.stderr.decode("utf-8", "replace")
-        if done.returncode:
-            failed += 1
-            print(text[-6000:])
-        else:
-            print(
-                "  " + "  ".join(line for line in text.splitlines() if line.startswith(("stat::number", "stat::new")))
-            )
+    sown = {target: sow(target, place) for target in targets}
+    print(f"{options.seconds:g} seconds each, {CORES} side by side", flush=True)
+    with ThreadPoolExecutor(CORES) as pool:
+        doing = {pool.submit(run, target, place, options.seconds, fast=options.fast): target for target in targets}
+        for done in as_completed(doing):
+            target, text = doing[done], done.result().stderr.decode("utf-8", "replace")
+            figures = [line for line in text.splitlines() if line.startswith(("stat::number", "stat::new"))]
+            if done.result().returncode:
+                print(f"{target}: failed\n{text[-6000:]}", flush=True)
+                failed.append(f"fuzz: {target}: {reason(text)}")
+            elif int(figures[0].split()[-1]) < sown[target]:
+                failed.append(
+                    f"fuzz: {target}: not all of its {sown[target]} first inputs were tried: give it more seconds"
+                )
+            print("  ".join((f"{target}:", *figures)), flush=True)
+    # Last, where whoever sees only the end of a long run finds them.
+    print("\n".join(failed), end="\n" if failed else "", flush=True)
     return 1 if failed else 0
+
+
+def reason(text: str) -> str:
+    """What libFuzzer and Python say of an input that broke something, on one line: the error, its file, and short ones in base64."""
+    told = [
+        line.strip()
+        for line in text.splitlines()
+        if re.search(r"ERROR: |Error\b|runtime error|written to|^Base64:", line)
+    ]
+    return "; ".join(dict.fromkeys(told))[:2000] or text.strip()[-200:]
 
 
 if __name__ == "__main__":

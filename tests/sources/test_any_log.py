@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from carriers import CARRIERS, in_a_table, in_quotes
+from hypothesis import example, given
 from hypothesis import strategies as st
 from places import DATA, XBOT
 
@@ -156,29 +157,6 @@ def test_what_is_no_log_is_named(xbot, tmp_path: Path, data: bytes, why: str) ->
 NAMED = b'{"remote_addr": "192.0.2.1", "request": "GET / HTTP/1.1", "http_user_agent": "curl/8"}'
 
 
-def of_docker(line: bytes) -> bytes:
-    return json.dumps({"log": line.decode() + "\n", "stream": "stdout", "time": "2026-03-12T07:15:00.1Z"}).encode()
-
-
-CARRIERS = {
-    "docker": of_docker,
-    "kubernetes": lambda line: b"2026-03-12T07:15:00.123456789Z stdout F " + line,
-    "syslog": lambda line: b"<190>Mar  2 07:15:00 web nginx: " + line,
-    "syslog file": lambda line: b"Mar 12 07:15:00 web nginx[12]: " + line,
-    "rsyslog": lambda line: b"2026-03-12T07:15:00.123456+01:00 web nginx: " + line,
-    "rfc5424": lambda line: b"<190>1 2026-03-12T07:15:00.123Z web nginx 12 - - " + line,
-    "fly": lambda line: b"2026-03-12T07:15:00.123Z app[3d8d9a01] fra [info] " + line,
-    "pm2": lambda line: b"0|web  | " + line,
-    "swarm": lambda line: b"web_nginx.1.k2v@node-1    | " + line,
-    "graylog": lambda line: json.dumps({"version": "1.1", "host": "web", "short_message": line.decode()}).encode(),
-    "datadog": lambda line: json.dumps(
-        {"id": "A", "attributes": {"status": "info", "message": line.decode()}}
-    ).encode(),
-    "azure": lambda line: json.dumps({"LogMessage": line.decode(), "PodName": "web"}).encode(),
-    "compose": lambda line: b"web-1  | " + line,
-}
-
-
 @pytest.mark.parametrize("carry", CARRIERS.values(), ids=CARRIERS.keys())
 @pytest.mark.parametrize("line", [LINE, NAMED, b"shop.example:443 " + LINE], ids="combined json vhost".split())
 def test_what_carried_a_log_is_taken_off(xbot, tmp_path: Path, carry: object, line: bytes) -> None:
@@ -193,11 +171,10 @@ def test_what_carried_a_log_is_taken_off(xbot, tmp_path: Path, carry: object, li
 def test_a_column_of_a_table_holds_the_lines(xbot, tmp_path: Path) -> None:
     """What CloudWatch and Datadog export: the agent was read as empty, the referrer as the agent, and nobody had an address."""
     log, bare = tmp_path / "log", tmp_path / "bare"
-    cell = b'"' + LINE.replace(b'"', b'""') + b'"'
-    log.write_bytes(b"\xef\xbb\xbfDate,Host,@message\r\n" + (b"2026-03-12T07:15:00.1Z,i-1," + cell + b"\r\n") * 3)
+    log.write_bytes(b"\xef\xbb\xbf" + in_a_table([LINE] * 3))
     bare.write_bytes(b"Date,Host,@message\n" + (LINE + b"\n") * 3)
     assert xbot("score", "--json", log).stdout == xbot("score", "--json", bare).stdout
-    bare.write_bytes(b"2026-03-12T07:15:00.1Z,i-1," + cell + b"\n")  # without the line of names it is nobody's
+    bare.write_bytes(in_a_table([LINE]).partition(b"\n")[2])  # without the line of names it is nobody's
     assert b"other words stand before it" in xbot("score", bare, code=2).stderr
 
 
@@ -213,6 +190,51 @@ def test_a_bare_line_was_carried_by_nothing(line: bytes) -> None:
 def test_no_line_is_lost_or_added(data: bytes, name: str) -> None:
     data = CARRIERS[name](LINE) + b"\n" + data
     assert b"".join(wrapped.unwrapped([data], 1 << 18)).count(b"\n") == data.count(b"\n")
+
+
+# Lines that say what carried a log, and those that could be taken for them, by themselves or with the next.
+LINES = st.sampled_from(
+    [
+        *(carry(LINE) for carry in CARRIERS.values()),
+        *in_a_table([LINE]).splitlines(),
+        *(
+            LINE,
+            in_quotes(LINE),
+            b"",
+            b" ",
+            b'""',
+            b"-- Boot 1 --",
+            b"-- \x1b[0m",
+            b"\x1b[1m" + CARRIERS["pm2"](LINE),
+            b'{"a":1}',
+        ),
+    ]
+)
+
+
+@given(st.lists(LINES, max_size=8), st.integers(1, 8), st.booleans())
+@example(
+    [*in_a_table([LINE]).splitlines()], 1, True
+)  # the names came first, and the lines were not taken out of their column
+@example([in_quotes(LINE), b'""'], 1, True)  # the break before a quote was taken for a letter
+@example([b"-- \x1b[0m", b"\x1b[1m" + LINE], 1, True)  # colours were taken off what stands before the lines
+@example([b'{"a":1}', CARRIERS["graylog"](LINE)], 1, True)  # the line behind was asked, too
+def test_blocks_do_not_matter(lines: list[bytes], size: int, ended: bool) -> None:
+    ends = [line + b"\n" for line in lines]
+    if ends and not ended:
+        ends[-1] = lines[-1]
+    blocks = [b"".join(ends[at : at + size]) for at in range(0, len(ends), size)]
+    assert b"".join(wrapped.unwrapped(blocks, 1000)) == b"".join(wrapped.unwrapped([b"".join(ends)], 1000))
+
+
+def test_what_stands_before_the_lines_comes_with_them(tmp_path: Path) -> None:
+    """The first block says which format a log has, and journalctl's words say nothing of it."""
+    (tmp_path / "log").write_bytes(b"-- Boot 1 --\n\n" + LOG)
+    assert LINE in reading.head(str(tmp_path / "log"))
+    assert next(wrapped.unwrapped([b"-- Boot 1 --\n", b"\n", LOG], 1000)) == b"-- Boot 1 --\n\n" + LOG
+    assert (
+        max(map(len, wrapped.unwrapped([b"\n" * 600] * 9, 1000))) == 1200
+    )  # nothing to wait for is no reason to keep it all
 
 
 def in_pieces_of_docker(line: bytes, stream: str = "stdout") -> list[bytes]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
-import json
 import lzma
 import sys
 import tempfile
@@ -26,6 +25,7 @@ except ImportError:
 sys.path[:0] = [str(Path(__file__).parents[2] / "support"), str(Path(__file__).parents[3])]
 
 with atheris.instrument_imports(["sidecar.sources"]) if atheris else contextlib.nullcontext():
+    from carriers import CARRIERS, in_a_table, in_quotes
     from places import DATA, MEMORY
 
     from sidecar import core
@@ -132,14 +132,15 @@ def seeds() -> list[bytes]:
         combined.replace(b"\n", b"\r\r\n"),
         bytes(9) + combined + bytes(9) + combined,
     ]
-    parts = plain.splitlines()
+    pieces = (
+        f"2026-03-12T07:15:00.1Z stdout {tag} {part}\n" for part, tag in zip(plain.splitlines(), "PFPP", strict=True)
+    )
     carried = [
-        "".join(json.dumps({"log": f"{part}\n", "stream": "stdout"}) + "\n" for part in parts).encode(),
-        "".join(
-            f"2026-03-12T07:15:00.1Z stdout {tag} {part}\n" for part, tag in zip(parts, "PFPP", strict=True)
-        ).encode(),
-        "".join(f"<190>Mar 12 07:15:00 web nginx: {part}\n" for part in parts).encode(),
-        "".join(f"web-1  | {part}\n" for part in parts).encode(),
+        *(b"".join(carry(line) + b"\n" for line in combined.splitlines()) for carry in CARRIERS.values()),
+        in_a_table(combined.splitlines()),
+        b"\n".join(map(in_quotes, combined.splitlines())),
+        "".join(pieces).encode(),
+        b"-- Boot 1 --\n\x1b[1m" + combined.replace(b"\n", b"\n\x1b[0m"),
     ]
     found += [b"\0" + each for each in (*packed, *coded, *ended, *carried)]
     return [*found, bytes([1, len(FORMS) - 1]) + b'192.0.2.1 [-] "GET / HTTP/1.1" 200 "curl" 1773299700.5']
