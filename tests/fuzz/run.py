@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
@@ -28,6 +29,7 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent / "support"))
 
 import tables  # noqa: E402
+from places import MEMORY  # noqa: E402
 
 IN_C = tuple(sorted(path.stem for path in HERE.glob("fuzz_*.c")))
 IN_PYTHON = tuple(sorted(path.stem for path in (HERE / "python").glob("fuzz_*.py")))
@@ -308,7 +310,10 @@ def run(target: str, place: Path, seconds: float, fast: bool = False) -> subproc
     else:
         program = [str(place / target)]
     command += [*program, *options, f"-artifact_prefix={place}/{target}-", f"{place}/{target}.corpus"]
-    return subprocess.run(command, stderr=subprocess.PIPE, check=False)
+    # libFuzzer ends without Python's ways to clean up, and a file is written for each input.
+    with tempfile.TemporaryDirectory(prefix="xbot-fuzz-", dir=MEMORY) as files:
+        environment = {**os.environ, "TMPDIR": files}
+        return subprocess.run(command, stderr=subprocess.PIPE, env=environment, check=False)
 
 
 def main() -> int:

@@ -26,13 +26,14 @@ sys.path[:0] = [str(Path(__file__).parents[2] / "support"), str(Path(__file__).p
 
 with atheris.instrument_imports(["sidecar.sources"]) if atheris else contextlib.nullcontext():
     from carriers import CARRIERS, in_a_table, in_quotes
-    from places import DATA, MEMORY
+    from places import DATA
 
     from sidecar import core
     from sidecar.errors import XbotError
     from sidecar.sources import choosing, formats, lines, reading, unpacking
 
-LOG = Path(tempfile.mkdtemp(prefix="xbot-fuzz-", dir=MEMORY)) / "log"
+KEPT = tempfile.TemporaryDirectory(prefix="xbot-fuzz-")
+LOG = Path(KEPT.name) / "log"
 # Bytes of a block, at least: a longer text comes in larger ones, MOST_PIECES of them, or one input would take seconds.
 SIZES = (3, 61)
 MOST_PIECES = 500

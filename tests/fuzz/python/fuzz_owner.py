@@ -24,7 +24,6 @@ sys.path[:0] = [str(Path(__file__).parents[2] / "support"), str(Path(__file__).p
 
 with atheris.instrument_imports(["sidecar.config", "sidecar.decisions"]) if atheris else contextlib.nullcontext():
     import tables
-    from places import MEMORY
 
     from sidecar import core
     from sidecar.config import config, options, policies
@@ -33,7 +32,8 @@ with atheris.instrument_imports(["sidecar.config", "sidecar.decisions"]) if athe
     from sidecar.decisions.reader import Judge
     from sidecar.errors import XbotError
 
-PLACE = Path(tempfile.mkdtemp(prefix="xbot-fuzz-", dir=MEMORY))
+KEPT = tempfile.TemporaryDirectory(prefix="xbot-fuzz-")
+PLACE = Path(KEPT.name)
 COOKIE = b"COOKIE5ECRET"
 PRIVACY = "whole", "network", "keyed"
 JUDGE = Judge(core.Model(options.DEFAULT_MODEL.read_bytes()), "0" * 64, {"default": 0.5})

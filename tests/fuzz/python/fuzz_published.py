@@ -30,12 +30,12 @@ with atheris.instrument_imports(["sidecar.verify", "dns", "protego"]) if atheris
     import dns.rdatatype
     import dns.reversename
     import protego  # noqa: F401 - or it would be loaded later, and not be watched
-    from places import MEMORY
 
     from sidecar.errors import XbotError
     from sidecar.verify import lookups, ranges, robots, signatures
 
-PLACE = Path(tempfile.mkdtemp(prefix="xbot-fuzz-", dir=MEMORY))
+KEPT = tempfile.TemporaryDirectory(prefix="xbot-fuzz-")
+PLACE = Path(KEPT.name)
 TODAY = datetime.date(2026, 11, 27)
 
 
