@@ -7,6 +7,7 @@ the way that its row says; and no head of gunicorn's, h2o's and llhttp's test da
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import json
 import os
@@ -47,17 +48,21 @@ class _Transport:
         return True
 
 
+@functools.cache
+def serving(model: core.Model) -> Server:
+    """One for all heads: a server takes more than a megabyte, and the loop's timers keep each until they go off."""
+    return Server(core.Answerer(model))
+
+
 def ours(head: bytes, model: core.Model, step: int = 0) -> Result:
     """By a connection, whole or in reads of `step` bytes; the fields are those of the binding."""
-    transport, connection = _Transport(), Server(core.Answerer(model))()
+    transport, connection = _Transport(), serving(model)()
     connection.connection_made(transport)
     for at in range(0, len(head), step or len(head) or 1):
         piece = head[at : at + (step or len(head))]
         connection.get_buffer(-1)[: len(piece)] = piece
         connection.buffer_updated(len(piece))
-    connection.connection_lost(
-        None
-    )  # else the two hold each other, with the server's buffer, until the next collection
+    connection.connection_lost(None)
     if not transport.written:
         return Result("partial")
     if transport.written.startswith(b"HTTP/1.1 400 "):
