@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ROOT, XBOT
+from places import ROOT, XBOT, start_xbot
 
 from sidecar import outputs
 from sidecar.errors import XbotError
@@ -49,7 +49,7 @@ def place(tmp_path: Path, made_model_path: Path) -> dict[str, Path]:
 
 def run(command: str, place: dict[str, Path], code: int, **files: object) -> str:
     words = [word.format(**{**place, **files}) for word in command.split()]
-    done = subprocess.run([XBOT, *words], capture_output=True, check=False, cwd=place["log"].parent)
+    done = start_xbot(*words, cwd=place["log"].parent)
     said = done.stderr.decode()
     assert done.returncode == code, said
     assert "Traceback" not in said

@@ -10,10 +10,9 @@ import contextlib
 import csv
 import io
 import json
-import shlex
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from places import DATA, ROOT
@@ -189,37 +188,27 @@ def test_every_command_takes_it(xbot, made_model_path, tmp_path, name: str) -> N
     assert len(labels) == count + 1
 
 
-# Runs `xbot` with each line of arguments in a process of its own, all forked from one that has imported scikit-learn: that takes longest.
-_EACH = """
-import os, shlex, sys
-import training.export
-from sidecar.commands.cli import main
-
-for line in sys.stdin:
-    if not (child := os.fork()):
-        sys.argv = ["xbot", *shlex.split(line)]
-        main()
-        sys.exit()
-    if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-        sys.exit(f"{status}: {line}")
-"""
-
-
-def test_training_takes_each(tmp_path: Path) -> None:
-    commands = []
-    for name, log in GOLDEN.items():
-        count = len(log.read_bytes().splitlines())
-        marks, many = tmp_path / f"{name}.tsv", tmp_path / f"{name}.log"
-        marks.write_text("".join(f"{n}\t{'bot' if n % count % 2 else 'human'}\n" for n in range(1, 20 * count + 1)))
-        many.write_bytes(log.read_bytes() * 20)
-        options = ["--format", name, "--labels", marks, "--split", "row", "--quiet", "--out", tmp_path / f"{name}.xbot"]
-        commands.append(shlex.join(map(str, ["train", *options, many])) + "\n")
-    done = subprocess.run(
-        [sys.executable, "-c", _EACH], input="".join(commands), capture_output=True, text=True, check=False
+@pytest.mark.parametrize("name", GOLDEN)
+def test_training_takes_each(name: str, tmp_path: Path, xbot: Callable[..., Any]) -> None:
+    log = GOLDEN[name]
+    count = len(log.read_bytes().splitlines())
+    marks, many = tmp_path / "labels.tsv", tmp_path / "log"
+    marks.write_text("".join(f"{n}\t{'bot' if n % count % 2 else 'human'}\n" for n in range(1, 20 * count + 1)))
+    many.write_bytes(log.read_bytes() * 20)
+    xbot(
+        "train",
+        "--format",
+        name,
+        "--labels",
+        marks,
+        "--split",
+        "row",
+        "--quiet",
+        "--out",
+        tmp_path / "model.xbot",
+        many,
     )
-    assert done.returncode == 0, done.stderr
-    for name in GOLDEN:
-        assert model.load(tmp_path / f"{name}.xbot").header
+    assert model.load(tmp_path / "model.xbot").header
 
 
 def test_a_whole_url_in_a_log_of_paths_is_a_visitors() -> None:
