@@ -64,6 +64,10 @@ def tree(tmp_path: Path) -> Path:
         ("build", "python3-venv python3-dev gcc libc6-dev"),
         ("demo", "python3-venv python3-dev gcc libc6-dev nginx-light"),
         ("deb", "python3-venv python3-dev gcc libc6-dev debhelper nginx-dev build-essential help2man lintian"),
+        (
+            "test-deb",
+            "python3-venv python3-dev gcc libc6-dev debootstrap debhelper nginx-dev build-essential help2man lintian",
+        ),
         ("lint", "python3-venv python3-dev gcc libc6-dev"),
         ("bench", "python3-venv python3-dev gcc libc6-dev nginx-light wrk"),
     ],
