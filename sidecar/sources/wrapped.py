@@ -188,9 +188,8 @@ def unwrapped(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
 def _carried(begin: bytes, rest: Iterator[bytes], longest: int) -> Iterable[bytes]:
     """The blocks from the first line on that is a line of the log."""
     first, _, behind = begin.partition(b"\n")
-    if (
-        not behind and _named(_COLOURS.sub(b"", first)) >= 0
-    ):  # the line behind says whether it names the columns of a table
+    # Where the first line may be a table's names, the line behind it decides.
+    if not behind and _named(_COLOURS.sub(b"", first)) >= 0:
         behind = next(rest, b"")
         begin += behind
     whole: Iterable[bytes] = chain((begin,), rest)
