@@ -1,7 +1,8 @@
 """The command, forked from a process that has imported scikit-learn, which takes longer than most of what is tested with it.
 
-Law: each run has a process of its own, in which everything of xbot is imported anew, with the directory, the environment and the limits
-of the test that runs it; so it differs from the command only in when other people's packages were loaded.
+Law: each run has a process of its own, in which everything of xbot is imported anew, with the directory, the environment and the umask
+of the test that runs it; so it differs from the command only in when other people's packages were loaded. Limits of resources are those
+of the tests' process when it first came here: whoever sets others starts the command itself. One run at a time.
 """
 
 from __future__ import annotations
